@@ -1,0 +1,200 @@
+"""The configuration as one frozen tree. Three files, three branches: `server.yaml`, `models.yaml`, `access.yaml`.
+
+Every leaf says what it means (`description`) and when a change takes effect (an `Impact` in its annotation); the
+commented examples in `config/` teach the same tree to people, and tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from controller.config.impact import AT_ONCE, LISTENER, drains, restarts
+from controller.config.units import Bytes, Seconds
+
+OLLAMA = "ollama"
+TUNNEL = "tunnel"
+_OLLAMA = drains(OLLAMA)
+_TUNNEL = restarts(TUNNEL)
+_CHILD = restarts("*")
+
+
+class Branch(BaseModel):
+    """A part of the tree: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
+
+
+class Listener(Branch):
+    """One address that clients connect to. Trust belongs to the listener, never to a header."""
+
+    address: Annotated[str, LISTENER] = Field(
+        description="host:port, [ipv6]:port, or unix:/path. Its own name in reloads.",
+        pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:\d{1,5}|[0-9A-Za-z.\-]+:\d{1,5})$",
+    )
+    kind: Annotated[Literal["direct", "tunnel"], LISTENER] = Field(
+        "direct",
+        description="direct: peers are who their address says. tunnel: what cloudflared forwards to; closed until "
+        "accounts exist.",
+    )
+
+
+class Limits(Branch):
+    """What one request may cost."""
+
+    body: Annotated[Bytes, AT_ONCE] = Field(32 * 2**20, ge=1024, description="Longest request body, blobs excepted.")
+    decoded: Annotated[Bytes, AT_ONCE] = Field(20 * 2**20, ge=1024, description="Longest body once decompressed.")
+    unread: Annotated[Bytes, AT_ONCE] = Field(
+        16 * 2**20, ge=65536, description="Answer a client may leave unread before it is let go."
+    )
+    connections: Annotated[int, LISTENER] = Field(
+        512, ge=8, le=20000, description="Connections to one listener at a time; more are told 503 and to come back."
+    )
+
+
+class Log(Branch):
+    """logs/controller.jsonl, one JSON object a line. Never a prompt, a key or a password."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], AT_ONCE] = Field(
+        "info", description="Least important line that is written."
+    )
+    access: Annotated[bool, AT_ONCE] = Field(True, description="One line for each request, refused ones too.")
+    file_size: Annotated[Bytes, AT_ONCE] = Field(32 * 2**20, ge=65536, description="Size at which a log file rotates.")
+    files: Annotated[int, AT_ONCE] = Field(5, ge=1, le=100, description="Rotated files kept.")
+
+
+class Ollama(Branch):
+    """The upstream."""
+
+    mode: Annotated[Literal["spawn", "adopt", "external"], _OLLAMA] = Field(
+        "spawn",
+        description="spawn: ours, started and stopped by us. adopt: use the one already running on this machine, start "
+        "ours only if there is none. external: an Ollama elsewhere, only asked how it is.",
+    )
+    url: Annotated[str | None, _OLLAMA] = Field(
+        None, description="Where it is, for adopt and external.", pattern=r"^http://[^/\s]+/?$"
+    )
+    binary: Annotated[Path | None, _OLLAMA] = Field(None, description="The ollama program; empty: it is looked for.")
+    port: Annotated[int | None, _OLLAMA] = Field(
+        None, ge=1024, le=65535, description="Its private port on 127.0.0.1; empty: a free one is picked at start."
+    )
+    environment: Annotated[dict[str, str], _OLLAMA] = Field(
+        default_factory=dict, description="Further environment variables. What Seadragon sets itself is refused here."
+    )
+    startup: Annotated[Seconds, AT_ONCE] = Field(120, gt=0, description="Longest it may take to answer after a start.")
+    probe_every: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, description="Pause between two probes.")
+    probe_limit: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, description="Longest a probe may take.")
+    probe_misses: Annotated[int, AT_ONCE] = Field(3, ge=1, description="Missed probes in a row that mean it hangs.")
+    stop_grace: Annotated[Seconds, AT_ONCE] = Field(10, ge=0, description="Time to leave after TERM, then KILL.")
+
+
+class Tunnel(Branch):
+    """cloudflared. Its way in is a listener of its own, closed to everything but /healthz until accounts exist."""
+
+    mode: Annotated[Literal["off", "token", "named", "quick"], _TUNNEL] = Field(
+        "off",
+        description="token: managed in Cloudflare's dashboard. named: a tunnel of yours with its credentials file. "
+        "quick: a throw-away public name, for trying out.",
+    )
+    binary: Annotated[Path | None, _TUNNEL] = Field(None, description="The cloudflared program; empty: looked for.")
+    token_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode token: a file (0600) with the token.")
+    tunnel_id: Annotated[str | None, _TUNNEL] = Field(None, description="mode named: the tunnel's id.")
+    credentials_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode named: its credentials (0600).")
+    hostnames: Annotated[tuple[str, ...], _TUNNEL] = Field((), description="mode named: the public names.")
+    protocol: Annotated[Literal["auto", "http2", "quic"], _TUNNEL] = Field("auto", description="How it connects.")
+    edge: Annotated[tuple[str, ...], _TUNNEL] = Field((), description="host:port of a private edge, two at least.")
+    edge_ca: Annotated[Path | None, _TUNNEL] = Field(None, description="CA certificate of that private edge.")
+    grace: Annotated[Seconds, _TUNNEL] = Field(60, ge=0, le=180, description="Time its streams get when it stops.")
+    environment: Annotated[dict[str, str], _TUNNEL] = Field(default_factory=dict, description="Further variables.")
+
+
+class Child(Branch):
+    """Any further program to keep running: ngrok, caffeinate, another server."""
+
+    command: Annotated[tuple[str, ...], _CHILD] = Field(min_length=1, description="Program and arguments, no shell.")
+    environment: Annotated[dict[str, str], _CHILD] = Field(default_factory=dict, description="Its variables.")
+    folder: Annotated[Path | None, _CHILD] = Field(None, description="Where it runs; empty: the data folder.")
+    probe: Annotated[str | None, AT_ONCE] = Field(
+        None, description="URL that answers 200 when it is ready; empty: ready as soon as it runs.", pattern=r"^http://"
+    )
+    startup: Annotated[Seconds, AT_ONCE] = Field(60, gt=0, description="Longest it may take to get ready.")
+    stop_grace: Annotated[Seconds, AT_ONCE] = Field(10, ge=0, description="Time to leave after TERM, then KILL.")
+    files: Annotated[int, _CHILD] = Field(65536, ge=64, description="Files it may have open.")
+
+
+class Server(Branch):
+    """server.yaml: processes, listeners, limits."""
+
+    listeners: tuple[Listener, ...] = Field(
+        (Listener(address="127.0.0.1:8420"),), min_length=1, description="Where clients connect."
+    )
+    prefixes: Annotated[tuple[str, ...], AT_ONCE] = Field(
+        ("/api/code", "/ollama"), description="Path prefixes under which the whole API answers too. They add no right."
+    )
+    hold: Annotated[Seconds, AT_ONCE] = Field(60, ge=0, description="Longest a request waits for Ollama to come back.")
+    drain: Annotated[Seconds, AT_ONCE] = Field(120, ge=0, description="Time that answers in flight get before a stop.")
+    adopt_grace: Annotated[Seconds, AT_ONCE] = Field(
+        60, ge=1, description="How long children outlive a crashed controller, waiting for the next one."
+    )
+    limits: Limits = Limits()
+    log: Log = Log()
+    ollama: Ollama = Ollama()
+    tunnel: Tunnel = Tunnel()
+    children: dict[str, Child] = Field(default_factory=dict, description="Further programs to keep running, by name.")
+
+
+class Models(Branch):
+    """models.yaml: what Ollama loads, and how."""
+
+    folder: Annotated[Path | None, _OLLAMA] = Field(
+        None, description="Where models are stored; empty: OLLAMA_MODELS of the environment, else ~/.ollama/models."
+    )
+    context_length: Annotated[int | None, _OLLAMA] = Field(
+        8192, ge=256, description="Tokens a model sees at once. Never left to Ollama: it takes 262144 on a 64 GB Mac."
+    )
+    parallel: Annotated[int, _OLLAMA] = Field(1, ge=1, le=64, description="Answers one model writes at a time.")
+    max_loaded: Annotated[int, _OLLAMA] = Field(8, ge=1, description="Models in memory at a time, at most.")
+    keep_alive: Annotated[Seconds | Literal["forever"], _OLLAMA] = Field(
+        300, description="How long an idle model stays in memory."
+    )
+    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, description="Longest a load may stand still.")
+    flash_attention: Annotated[bool | None, _OLLAMA] = Field(None, description="Empty: Ollama decides.")
+    kv_cache_type: Annotated[Literal["f16", "q8_0", "q4_0"] | None, _OLLAMA] = Field(
+        None, description="Precision of the context memory; q8_0 halves it. Needs flash attention."
+    )
+    no_cloud: Annotated[bool, _OLLAMA] = Field(True, description="Nothing is ever forwarded to ollama.com.")
+
+
+class Allowed(Branch):
+    """Addresses that may come in without a key."""
+
+    label: Annotated[str, AT_ONCE] = Field(min_length=1, description="Who this is; stands in logs and usage.")
+    addresses: Annotated[tuple[str, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
+    lane: Annotated[float, AT_ONCE] = Field(1, ge=0, description="Priority; lower goes sooner.")
+    manage: Annotated[bool, AT_ONCE] = Field(False, description="May also pull, create, copy, delete and unload.")
+
+
+class Access(Branch):
+    """access.yaml: who may come in."""
+
+    allow: tuple[Allowed, ...] = Field(
+        (Allowed(label="this computer", addresses=("127.0.0.1", "::1")),),
+        description="First match wins. Empty: nobody.",
+    )
+    hosts: Annotated[tuple[str, ...], AT_ONCE] = Field(
+        ("localhost",), description="Names this server is called by, beside its own addresses. Others get 421."
+    )
+    origins: Annotated[tuple[str, ...], AT_ONCE] = Field(
+        ("vscode-webview://*", "vscode-file://*", "app://*", "tauri://*"),
+        description="Web origins whose pages may call the API.",
+    )
+
+
+class Config(Branch):
+    """The whole tree."""
+
+    server: Server = Server()
+    models: Models = Models()
+    access: Access = Access()

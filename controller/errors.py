@@ -1,0 +1,38 @@
+"""Every error Seadragon raises on purpose, in one tree.
+
+SeadragonError
+├── ConfigInvalid        one or more located mistakes in the YAML
+├── AlreadyRunning       another controller holds this data folder
+├── NotRunning           the command needs a running controller and found none
+├── SpawnFailed          a process could not be started at all
+├── ObtainFailed         a program could not be found, downloaded or built
+└── Unreachable          upstream could not be reached, or went away before it answered
+
+What a *client* of the gateway is told is not an exception but a value: see `proxy/dialects.py`.
+"""
+
+from __future__ import annotations
+
+
+class SeadragonError(Exception):
+    """Base of all; its text is a plain sentence that a person may read."""
+
+
+class AlreadyRunning(SeadragonError):
+    """Another controller holds this data folder."""
+
+
+class NotRunning(SeadragonError):
+    """No controller runs on this data folder."""
+
+
+class SpawnFailed(SeadragonError):
+    """A process could not be started at all."""
+
+
+class ObtainFailed(SeadragonError):
+    """A program could not be found, downloaded or built."""
+
+
+class Unreachable(SeadragonError):
+    """Upstream could not be reached, or went away before it answered."""

@@ -1,0 +1,63 @@
+"""Whether upstream answers, and where: written by Ollama's supervisor, read by the data plane.
+
+A plain object with no locks: in asyncio nothing interleaves between two awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ready", "coming", "down"]
+"""ready: it answers its probe. coming: being started or restarted, worth waiting for. down: do not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where upstream listens. `generation` grows with every start: pooled connections of a dead one are not reused."""
+
+    host: str
+    port: int
+    generation: int
+
+
+class Readiness:
+    """The one place that knows whether a request may go upstream now."""
+
+    def __init__(self) -> None:
+        self.verdict: Verdict = "coming"
+        self.address: Address | None = None
+        self.reason = "Ollama has not been started yet."
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def set(self, verdict: Verdict, reason: str, address: Address | None = None) -> None:
+        """Tell everyone who waits. `reason` is a plain sentence for people; `address` is needed with "ready"."""
+        self.verdict, self.reason = verdict, reason
+        if address is not None:
+            self.address = address
+        if verdict != "coming":
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests are held now."""
+        return len(self._waiters)
+
+    async def wait(self, seconds: float) -> Verdict:
+        """Return at once unless "coming"; then wait at most `seconds` for it to change, and return what it is."""
+        if self.verdict != "coming":
+            return self.verdict
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            pass
+        finally:
+            self._waiters.discard(waiter)
+        return self.verdict

@@ -1,0 +1,51 @@
+"""A clock that moves only when it is wound."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from itertools import count
+
+
+class WoundClock:
+    """Implements `controller.clock.Clock`. `wind` lets everything that is due run, in order, then returns."""
+
+    def __init__(self, now: float = 1000.0, wall: float = 1_700_000_000.0) -> None:
+        self._now = now
+        self._wall = wall
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def now(self) -> float:
+        return self._now
+
+    def wall(self) -> float:
+        return self._wall
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + max(0.0, seconds), next(self._order), woken))
+        await woken
+
+    def step_wall(self, seconds: float) -> None:
+        """Somebody set the machine's clock: monotonic time does not notice."""
+        self._wall += seconds
+
+    async def wind(self, seconds: float) -> None:
+        """Move both clocks on by `seconds`, waking sleepers at their own moment."""
+        end = self._now + seconds
+        await self._settle()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            moment, _, woken = heapq.heappop(self._sleepers)
+            self._wall += moment - self._now
+            self._now = moment
+            if not woken.done():
+                woken.set_result(None)
+            await self._settle()
+        self._wall += end - self._now
+        self._now = end
+
+    @staticmethod
+    async def _settle() -> None:
+        for _ in range(20):  # tasks that a wake-up makes ready get their turns before time moves again
+            await asyncio.sleep(0)
