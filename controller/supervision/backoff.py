@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,12 @@ class Pace:
     crashes: int = 10  # within crash_window: likewise
 
     def scaled(self, factor: float) -> Pace:
-        """The same rules in a faster or slower time: what is a count or a share stays."""
-        seconds = [each.name for each in fields(self) if isinstance(getattr(self, each.name), float)]
-        return replace(self, **{name: getattr(self, name) * factor for name in seconds if name != "jitter"})
+        """The same rules in a faster or slower time: counts, the jitter's share and what a sleep is stay."""
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        seconds = {name: value for name, value in values.items() if isinstance(value, float)}
+        return replace(
+            self, **{name: value * factor for name, value in seconds.items() if name not in ("jitter", "gap")}
+        )
 
 
 @dataclass(frozen=True, slots=True)
