@@ -46,10 +46,9 @@ class Pace:
     def scaled(self, factor: float) -> Pace:
         """The same rules in a faster or slower time: counts, the jitter's share and what a sleep is stay."""
         values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        seconds = {name: value for name, value in values.items() if isinstance(value, float)}
-        return replace(
-            self, **{name: value * factor for name, value in seconds.items() if name not in ("jitter", "gap")}
-        )
+        kept = {name for name, value in values.items() if isinstance(value, int)} | {"jitter", "gap"}
+        scaled: dict[str, Any] = {name: value * factor for name, value in values.items() if name not in kept}
+        return replace(self, **scaled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -86,15 +85,7 @@ class OllamaServe:
         return self._spec(self._program() or Path(str(note.get("program"))), port)
 
     def _program(self) -> Path | None:
-        return find("ollama", self.config.server.ollama.binary, self.place, [MAC_APP / "ollama", *self._built()])
-
-    def _built(self) -> Iterator[Path]:
-        """What set-up has built, newest version first."""
-        environment = self.place.environment
-        home = Path(environment.get("HOME", "/"))
-        caches = [home / "Library" / "Caches", Path(environment.get("XDG_CACHE_HOME") or home / ".cache")]
-        found = [path for cache in caches for path in cache.glob("seadragon/ollama-*/bin/ollama")]
-        return iter(sorted(found, key=_version, reverse=True))
+        return find("ollama", self.config.server.ollama.binary, self.place, [MAC_APP / "ollama"])
 
     def _spec(self, program: Path, port: int) -> ChildSpec:
         wish = self.config.server.ollama
@@ -194,10 +185,6 @@ NOT_FOUND = (
     "No ollama was found on the PATH, in /Applications, with Homebrew, or built by `make setup`: install it, or say "
     "where it is with server.ollama.binary. It is started as soon as it is there."
 )
-
-
-def _version(path: Path) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", path.parent.parent.name)]
 
 
 def _culprit() -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import shutil
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -143,12 +145,25 @@ class Program(Protocol):
 
 
 def find(name: str, configured: Path | None, place: Place, further: Iterable[Path] = ()) -> Path | None:
-    """The program `name`: as configured, else on the PATH, else where Homebrew or `further` has it."""
+    """The program `name`: as configured, else on the PATH, in `further` or Homebrew, or as set-up has built it."""
     if configured is not None:
         return configured.expanduser()
     on_path = shutil.which(name, path=place.environment.get("PATH", os.defpath))
-    candidates = [*([Path(on_path)] if on_path else []), *(folder / name for folder in HOMEBREW), *further]
+    brewed = [folder / name for folder in HOMEBREW]
+    candidates = [*([Path(on_path)] if on_path else []), *further, *brewed, *_built(name, place)]
     return next((each.absolute() for each in candidates if os.access(each, os.X_OK) and each.is_file()), None)
+
+
+def _built(name: str, place: Place) -> list[Path]:
+    """What set-up has built into the cache, newest version first."""
+    home = Path(place.environment.get("HOME", "/"))
+    caches = [home / "Library" / "Caches", Path(place.environment.get("XDG_CACHE_HOME") or home / ".cache")]
+    found = [path for cache in caches for path in cache.glob(f"seadragon/{name}-*/bin/{name}")]
+    return sorted(found, key=lambda path: _version(path.parent.parent.name), reverse=True)
+
+
+def _version(text: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", text)]
 
 
 def unfit(program: Path, setting: str) -> Problem | None:
@@ -207,24 +222,36 @@ def port_of(note: Note, key: str = "port") -> int | None:
     return port if isinstance(port, int) else None
 
 
-def last_words(tail: bytes, lines: int = 1) -> str:
-    """The end of what it said, for a sentence."""
+def last_words(tail: bytes) -> str:
+    """The last thing it said, for a sentence; of a JSON log line its message."""
     said = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
-    return " / ".join(said[-lines:])[-300:]
+    return _message(said[-1])[:300] if said else ""
+
+
+def _message(line: str) -> str:
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 OUTSIDE_SIGNALS = (15, 2)
 _SIGNAL_WORDS = {
-    9: " Nobody here did that: the system does it when memory runs out, and so can a person",
-    13: " It lost the reader of its log",
+    9: "; nobody here did that: the system does it when memory runs out",
+    13: "; it lost the reader of its log",
 }
 
 
 def crash(ended: Ended) -> Reading:
     """An end that nothing particular explains."""
-    hint = _SIGNAL_WORDS.get(ended.exit.signal or 0, "")
-    said = last_words(ended.tail) if ended.exit.code else ""
-    return Reading(Ending.CRASH, ended.exit.words + (f' ("{said}")' if said else "") + (f".{hint}" if hint else ""))
+    hint = _SIGNAL_WORDS.get(ended.exit.signal or 0, "") if not ended.exit.asked else ""
+    return Reading(Ending.CRASH, with_last_words(ended.exit.words, ended.tail if ended.exit.code else b"") + hint)
+
+
+def with_last_words(words: str, tail: bytes) -> str:
+    """`words`, and what it said last."""
+    said = last_words(tail)
+    return f'{words} ("{said}")' if said else words
 
 
 def stopped_outside(ended: Ended) -> bool:

@@ -235,6 +235,7 @@ class Life(RuleBasedStateMachine):
         if self.wake_at is not None:
             self.now, self.wake_at = max(self.now, self.wake_at), None
             self.feed(moves.Tick())
+            self.feed(moves.Glanced(frozen=False))
 
 
 def lives(examples: int, steps: int) -> None:
