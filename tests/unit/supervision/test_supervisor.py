@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from controller.errors import SpawnFailed, SpawnFault
 from controller.events import Journal
 from controller.supervision import moves
 from controller.supervision.programs import Attach
@@ -20,6 +23,7 @@ class Stage:
     def __init__(self, program: FakeProgram, children: FakeChildren) -> None:
         self.clock = WoundClock()
         self.journal = Journal(self.clock)
+        self.adopt_grace = 60.0
         self.program = program
         self.children = children
         self.supervisor = Supervisor(
@@ -27,7 +31,7 @@ class Stage:
             home=Path("/nowhere"),
             clock=self.clock,
             journal=self.journal,
-            adopt_grace=lambda: 60.0,
+            adopt_grace=lambda: self.adopt_grace,
             launch=children.launch,
             adopt=children.adopt,
         )
@@ -117,6 +121,42 @@ async def test_what_was_left_with_another_recipe_is_stopped_before_ours_starts()
     async with running(children=FakeChildren(left)) as stage:
         assert left.stops
         assert (stage.status.state, stage.status.pid != 77) == (ChildState.READY, True)
+
+
+async def test_what_was_left_and_can_neither_be_had_nor_killed_is_told_and_tried_again() -> None:
+    async with running(children=FakeChildren(held=True)) as stage:
+        status = stage.status
+        assert (status.state, "still held" in status.reason) == (ChildState.BACKOFF, True)
+        await stage.clock.wind(1)
+        assert stage.status.state is ChildState.READY
+
+
+async def test_a_child_that_cannot_be_reached_any_more_counts_as_gone() -> None:
+    async with running() as stage:
+        stage.child.get_lost()
+        await stage.clock.wind(0)
+        assert any("out of reach" in text for text in stage.said())
+        stage.children.all.clear()
+        await stage.clock.wind(60)
+        assert stage.status.state is ChildState.READY
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("missing", ChildState.MISCONFIGURED), ("exhausted", ChildState.BACKOFF), ("other", ChildState.BACKOFF)],
+)
+async def test_a_start_that_fails_is_told_by_its_kind(kind: SpawnFault, state: ChildState) -> None:
+    async with running(children=FakeChildren(fails=[SpawnFailed("It did not start.", kind)])) as stage:
+        assert (stage.status.state, stage.status.reason) == (state, "It did not start.")
+        assert stage.children.all == []
+
+
+async def test_the_keeper_hears_how_long_to_hold_the_child_whenever_that_changes() -> None:
+    async with running() as stage:
+        await stage.clock.wind(10)
+        stage.adopt_grace = 5.0
+        await stage.clock.wind(10)
+        assert stage.child.leases == [60.0, 5.0]
 
 
 async def test_a_recipe_that_starts_the_same_process_is_taken_over_live() -> None:
