@@ -1,0 +1,48 @@
+"""Finding the `ollama` program, or getting it.
+
+`find_ollama` is asked by the supervisor at every start; it only looks. `python -m controller.obtain` is a step of
+set-up: it runs in the terminal of the person who set up, before there is a controller, and is the one place beside
+`supervision/` that starts processes (Homebrew, Go). Standard library only, but for the unpacker of one archive format.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from controller.cache import cache_folder
+
+OLLAMA_VERSION = "0.24.0"  # what is downloaded or built where nothing is found; any other that is found will do
+MACOS_PLACES = (
+    Path("/Applications/Ollama.app/Contents/Resources/ollama"),
+    Path("/opt/homebrew/bin/ollama"),
+    Path("/usr/local/bin/ollama"),
+)
+
+
+def own_ollama(environment: Mapping[str, str]) -> Path:
+    """Where set-up puts an Ollama of its own."""
+    return cache_folder(environment) / f"ollama-{OLLAMA_VERSION}" / "bin" / "ollama"
+
+
+def ollama_places(environment: Mapping[str, str], platform: str = sys.platform) -> Iterator[Path]:
+    """Where an `ollama` may be, best first: PATH, the Mac's app and Homebrew, our own."""
+    if on_path := shutil.which("ollama", path=environment.get("PATH", os.defpath)):
+        yield Path(on_path)
+    if platform == "darwin":
+        yield from MACOS_PLACES
+    yield own_ollama(environment)
+
+
+def find_ollama(configured: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The program to run, or None. A configured path is the only one looked at: it was meant."""
+    places = [configured] if configured else ollama_places(environment)
+    return next((place for place in places if runnable(place)), None)
+
+
+def runnable(path: Path) -> bool:
+    """Whether this is a file that may be executed."""
+    return path.is_file() and os.access(path, os.X_OK)
