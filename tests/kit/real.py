@@ -118,7 +118,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def library_folder(variables: Mapping[str, str] = os.environ) -> Path:
-    """A models folder with the whole LIBRARY in it, made once for each version of the kit. Copy it, write nothing there."""
+    """A models folder with the whole LIBRARY in it, made once for each version of the kit. Only to copy."""
     target = cache.cache_folder(variables) / f"kit-models-{_kit_version()}"
     with cache.once(target) as folder:
         if folder is not None:
