@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from controller import gguf
-from controller.speaker import HEAD, Vocabulary, block, fields
+from controller.demo import gguf
+from controller.demo.speaker import HEAD, Vocabulary, block, fields
 
 CONTEXT = 2048
 WEIGHT = 4.0  # of the whole text, against the last token's own channel

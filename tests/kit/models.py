@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.demo import create
-from controller.speaker import write_speaker
+from controller.demo.create import create
+from controller.demo.speaker import write_speaker
 from tests.kit import embedder, seer
 
 PLAIN = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}\n"

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import httpx
 
-import controller.speaker
+import controller.demo.speaker
 import tests.kit.embedder
 import tests.kit.models
 import tests.kit.seer
-from controller import cache, gguf, obtain
+from controller.demo import gguf
+from controller.obtain import cache, find
 from tests.kit.models import LIBRARY, TinyModel
 
 START_LIMIT = 60.0  # seconds; it takes one, unless the machine is very busy
@@ -48,8 +49,8 @@ class RealOllama:
 
 def program() -> Path:
     """The Ollama tests run against: set-up's own, whose version is known. Raises LookupError where set-up is due."""
-    path = obtain.own_ollama(os.environ)
-    if not obtain.runnable(path):
+    path = find.own_ollama(os.environ)
+    if not find.runnable(path):
         raise LookupError(f"{path} is missing: `make test` builds it.")
     return path
 
@@ -134,5 +135,5 @@ def copy_library(to: Path) -> Path:
 
 
 def _kit_version() -> str:
-    modules = (gguf, controller.speaker, tests.kit.models, tests.kit.seer, tests.kit.embedder)
+    modules = (gguf, controller.demo.speaker, tests.kit.models, tests.kit.seer, tests.kit.embedder)
     return hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in modules)).hexdigest()[:12]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller import gguf
-from controller.speaker import END, HEAD, Vocabulary, block, fields
+from controller.demo import gguf
+from controller.demo.speaker import END, HEAD, Vocabulary, block, fields
 
 COLOURS = ("red", "green", "blue")
 NOTHING = "blank"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from controller import gguf
+from controller.demo import gguf
 
 UNKNOWN, START, END, BYTES = 0, 1, 2, 3  # the first tokens; then one for each of the 256 bytes
 NORMAL_TYPE, UNKNOWN_TYPE, CONTROL_TYPE, UNUSED_TYPE, BYTE_TYPE = 1, 2, 3, 5, 6

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from controller.demo.speaker import write_speaker
 from controller.errors import SeadragonError, Unreachable
-from controller.speaker import write_speaker
 
 NAME = "demo"
 TEXT = (

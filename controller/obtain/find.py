@@ -1,9 +1,4 @@
-"""Finding the `ollama` program, or getting it.
-
-`find_ollama` is asked by the supervisor at every start; it only looks. `python -m controller.obtain` is a step of
-set-up: it runs in the terminal of the person who set up, before there is a controller, and is the one place beside
-`supervision/` that starts processes (Homebrew, Go). Standard library only, but for the unpacker of one archive format.
-"""
+"""Where the `ollama` program is. The supervisor asks at every start; this only looks."""
 
 from __future__ import annotations
 
@@ -13,9 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from controller.cache import cache_folder
+from controller.obtain.cache import cache_folder
 
-OLLAMA_VERSION = "0.24.0"  # what is downloaded or built where nothing is found; any other that is found will do
+OLLAMA_VERSION = "0.24.0"  # what is downloaded or built where none is found; whatever is found will do
 MACOS_PLACES = (
     Path("/Applications/Ollama.app/Contents/Resources/ollama"),
     Path("/opt/homebrew/bin/ollama"),
