@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit import real
+from tests.tunnel.line import Edge, edge
+from tests.tunnel.programs import Programs, programs
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,19 @@ def real_ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.RealO
 def tiny_models(tmp_path: Path) -> Path:
     """A models folder of the test's own with the kit's library in it, for an Ollama that the test starts itself."""
     return real.copy_library(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def tunnel_programs() -> Programs:
+    """Real cloudflared and the edge. Skips, and says so, where cloudflared's source could not be had."""
+    built = programs()
+    if built.missing():
+        pytest.skip("real cloudflared is not built: `python -m tests.tunnel` tells why")
+    return built
+
+
+@pytest.fixture
+def local_edge(tunnel_programs: Programs, tmp_path: Path) -> Iterator[Edge]:
+    """The stand-in for Cloudflare's edge."""
+    with edge(tunnel_programs, tmp_path) as this:
+        yield this
