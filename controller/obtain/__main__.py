@@ -1,7 +1,8 @@
 """Steps of set-up, one at a time: `python -m controller.obtain ollama | own-ollama | packages NAME…`.
 
 `ollama` is for running: any that is found will do, or none. `own-ollama` is for the tests: the one known version,
-built here, whatever else is installed. `packages` are Debian's. Exit code 1 and a sentence when it cannot be had.
+built here, whatever else is installed (on a Mac, any). `packages` are Debian's. Exit code 1 and a sentence when what was
+asked for cannot be had.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
         if chosen.step == "packages":
             debian.ensure(site, chosen.names)
         else:
-            site.say(f"Ollama: {ollama(site) if chosen.step == 'ollama' else from_source(site)}")
+            known = chosen.step == "own-ollama" and site.platform != "darwin"
+            site.say(f"Ollama: {from_source(site) if known else ollama(site)}")
     except ObtainFailed as failure:
         site.say(str(failure))
         return 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from controller.obtain.cache import cache_folder
@@ -25,19 +24,23 @@ def own_ollama(environment: Mapping[str, str]) -> Path:
 
 def ollama_places(environment: Mapping[str, str], platform: str = sys.platform) -> Iterator[Path]:
     """Where an `ollama` may be, best first: PATH, the Mac's app and Homebrew, our own."""
-    if on_path := shutil.which("ollama", path=environment.get("PATH", os.defpath)):
-        yield Path(on_path)
+    yield from (Path(folder, "ollama") for folder in environment.get("PATH", os.defpath).split(os.pathsep) if folder)
     if platform == "darwin":
         yield from MACOS_PLACES
     yield own_ollama(environment)
 
 
-def find_ollama(configured: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """The program to run, or None. A configured path is the only one looked at: it was meant."""
-    places = [configured] if configured else ollama_places(environment)
-    return next((place for place in places if runnable(place)), None)
-
-
 def runnable(path: Path) -> bool:
     """Whether this is a file that may be executed."""
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def find_ollama(
+    configured: Path | None,
+    environment: Mapping[str, str],
+    platform: str = sys.platform,
+    runnable: Callable[[Path], bool] = runnable,
+) -> Path | None:
+    """The program to run, or None. A configured path is the only one looked at: it was meant."""
+    places = [configured] if configured else ollama_places(environment, platform)
+    return next((place for place in places if runnable(place)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -74,6 +75,7 @@ def _source(site: Site, go: str, folder: Path) -> Path:
     try:
         told = site.run([go, "mod", "download", "-json", f"{MODULE}@{REVISION}"], folder=folder)
     except ObtainFailed as failure:
-        reason = str(failure).replace("\\n", " ").replace("\\t", " ")
-        raise ObtainFailed(f"cloudflared's source is not to be had here: {reason}") from failure
+        told_why = re.search(r'"Error": "(.*)"', str(failure))
+        reason = re.sub(r"(\\[nt])+", " ", told_why[1]) if told_why else str(failure)
+        raise ObtainFailed(f"cloudflared's source is not to be had here ({reason}).") from failure
     return Path(json.loads(told)["Dir"])
