@@ -54,7 +54,8 @@ def pieces_of(text: str, taken: set[str]) -> list[str]:
     """Split into words, each with the space before it, none of them twice or in `taken` (which grows).
 
     The model knows only its last token, so a word that comes again would send it round in circles: it is joined to the
-    words after it until the piece is a new one (and what is left over at the end to the piece before).
+    words after it until the piece is a new one, and what is left over at the end to the pieces before. Raises
+    ValueError when even the whole text is a piece already.
     """
     pieces: list[str] = []
     piece = ""
@@ -64,9 +65,13 @@ def pieces_of(text: str, taken: set[str]) -> list[str]:
             pieces.append(piece)
             taken.add(piece)
             piece = ""
-    if piece and pieces:
-        taken.add(pieces[-1] + piece)
-        pieces[-1] += piece
+    while piece in taken and pieces:
+        piece = pieces.pop() + piece
+    if piece in taken:
+        raise ValueError(f"{text!r} is said already.")
+    if piece:
+        pieces.append(piece)
+        taken.add(piece)
     return pieces
 
 

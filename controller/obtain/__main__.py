@@ -1,8 +1,8 @@
 """Steps of set-up, one at a time: `python -m controller.obtain ollama | own-ollama | packages NAME…`.
 
 `ollama` is for running: any that is found will do, or none. `own-ollama` is for the tests: the one known version,
-built here, whatever else is installed (on a Mac, any). `packages` are Debian's. Exit code 1 and a sentence when what was
-asked for cannot be had.
+built here, whatever else is installed (on a Mac, any). `packages` are Debian's. What cannot be had is told, with exit
+code 1.
 """
 
 from __future__ import annotations
