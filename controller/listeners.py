@@ -133,11 +133,15 @@ class OpenListener:
             "connections": self.connections,
         }
 
-    async def close(self, seconds: float) -> None:
-        """Accept nothing new, let answers in flight finish for at most `seconds`, then cut them."""
+    def retire(self, seconds: float) -> None:
+        """Accept nothing new from now on, and give answers in flight at most `seconds`; `serving` ends with the last.
+
+        The address is free at once: its successor need not wait for the old answers.
+        """
+        for accepting in self.server.servers:
+            accepting.close()
         self.server.config.timeout_graceful_shutdown = max(1, round(seconds))
         self.server.should_exit = True
-        await self.serving
 
 
 class Listeners:
@@ -146,35 +150,37 @@ class Listeners:
     def __init__(self, application: Callable[[Listener], ASGIApplication]) -> None:
         self._application = application
         self._open: dict[str, OpenListener] = {}
+        self._retired: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[OpenListener]:
-        return iter(self._open.values())
+        return iter(list(self._open.values()))
 
     async def become(self, wanted: Iterable[Listener], limits: Limits, drain: float) -> None:
         """Open, close and reopen until exactly `wanted` listen. New ones first: if one cannot be opened, the old stay.
 
-        A listener whose own settings changed is closed and opened again; the others do not notice.
-        Raises ListenFailed.
+        A listener whose own settings changed is closed and opened again; the others do not notice. What closes gets
+        `drain` seconds for its answers in flight, in the background. Raises ListenFailed.
         """
         goal = {listener.address: listener for listener in wanted}
         fresh = _bind_all(address for address in goal if address not in self._open)
-        stale = [
-            one
-            for address, one in self._open.items()
-            if goal.get(address) != one.listener or one.limits.connections != limits.connections
-        ]
-        await asyncio.gather(*(self._shut(one, drain) for one in stale))
+        for one in self:
+            if goal.get(one.listener.address) != one.listener or one.limits.connections != limits.connections:
+                self._retire(one, drain)
         for address, listener in goal.items():
             if address not in self._open:
                 await self._serve(listener, fresh.get(address) or bind(address), limits)
 
     async def close(self, seconds: float) -> None:
-        """Close all, giving answers in flight at most `seconds`."""
-        await asyncio.gather(*(self._shut(one, seconds) for one in list(self._open.values())))
+        """Close all, giving answers in flight at most `seconds`; returns when the last has ended."""
+        for one in self:
+            self._retire(one, seconds)
+        await asyncio.gather(*self._retired)
 
-    async def _shut(self, one: OpenListener, seconds: float) -> None:
-        await one.close(seconds)
-        self._open.pop(one.listener.address, None)
+    def _retire(self, one: OpenListener, seconds: float) -> None:
+        one.retire(seconds)
+        del self._open[one.listener.address]
+        self._retired.add(one.serving)
+        one.serving.add_done_callback(self._retired.discard)
 
     async def _serve(self, listener: Listener, opened: socket.socket, limits: Limits) -> None:
         server = _Server(
