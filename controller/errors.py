@@ -13,6 +13,8 @@ What a *client* of the gateway is told is not an exception but a value: see `pro
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class SeadragonError(Exception):
     """Base of all; its text is a plain sentence that a person may read."""
@@ -26,8 +28,19 @@ class NotRunning(SeadragonError):
     """No controller runs on this data folder."""
 
 
+SpawnFault = Literal["missing", "not_executable", "wrong_kind", "exhausted", "held", "other"]
+
+
 class SpawnFailed(SeadragonError):
-    """A process could not be started at all."""
+    """A process could not be started at all.
+
+    `kind`: the program is missing, may not be executed, or is not one for this machine; the system has no room for
+    another process or open file just now (exhausted); the one before it still runs (held).
+    """
+
+    def __init__(self, text: str, kind: SpawnFault = "other") -> None:
+        super().__init__(text)
+        self.kind: SpawnFault = kind
 
 
 class ObtainFailed(SeadragonError):
