@@ -13,14 +13,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from controller.config import addresses
 from controller.config.addresses import Place
-from controller.config.impact import AT_ONCE, LISTENER, drains, restarts
+from controller.config.impact import AT_ONCE, LISTENER, OWN, drains, restarts
 from controller.config.units import Bytes, Says, Seconds
 
 OLLAMA = "ollama"
 TUNNEL = "tunnel"
 _OLLAMA = drains(OLLAMA)
 _TUNNEL = restarts(TUNNEL)
-_CHILD = restarts("*")
+_CHILD = restarts(OWN)
 _DAY = 86400  # seconds; no wait is longer
 
 
