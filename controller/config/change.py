@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from controller.config.impact import OWN, Impact
 from controller.config.problem import Location, dotted
 from controller.config.schema import Branch, Child, Config, Listener
 from controller.config.tree import Leaf, below, leaf_at
-
-_NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +47,16 @@ class Change:
     """
 
     at_once: tuple[str, ...] = ()
-    drains: Mapping[str, tuple[str, ...]] = _NONE  # by child: answers in flight end, then it restarts
-    restarts: Mapping[str, tuple[str, ...]] = _NONE  # by child
+    drains: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # by child: answers in flight end, then it restarts
+    restarts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by child
     children_added: tuple[str, ...] = ()
     children_removed: tuple[str, ...] = ()
     listeners_added: tuple[str, ...] = ()
     listeners_removed: tuple[str, ...] = ()
     listeners_reopened: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = field(default=())
+    sentences: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.sentences)
@@ -164,7 +163,7 @@ def _by_child(found: Iterable[Difference], kind: str) -> Mapping[str, tuple[str,
     for each in found:
         if each.leaf.impact.kind == kind:
             fields.setdefault(each.child, []).append(each.field)
-    return MappingProxyType({child: tuple(names) for child, names in fields.items()})
+    return {child: tuple(names) for child, names in fields.items()}
 
 
 def _addresses(config: Config) -> dict[str, Listener]:

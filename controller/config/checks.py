@@ -49,12 +49,15 @@ _LOUDEST_DEBUG: Final = frozenset({"", "0", "1", "false", "true", "f", "t"})  # 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong at `location`. `at` is where to point when the value itself is not in the YAML."""
+    """Something wrong at `location`. `at` is where to point when the value itself is not in the YAML; `key` says that
+    the key is wrong, not the value.
+    """
 
     location: Location
     found: str
     allowed: str
     at: Location | None = None
+    key: bool = False
 
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -161,18 +164,19 @@ def _children_named(config: Config) -> Iterator[Finding]:
     for name in config.server.children:
         at = ("server", "children", name)
         if name in _RESERVED:
-            yield Finding(at, shown(name), "a name that Seadragon does not use itself")
+            yield Finding(at, shown(name), "a name that Seadragon does not use itself", key=True)
         elif not _CHILD_NAME.fullmatch(name):
-            yield Finding(at, shown(name), "a name of small letters, digits, - and _ that begins with a letter")
+            allowed = "a name of small letters, digits, - and _ that begins with a letter"
+            yield Finding(at, shown(name), allowed, key=True)
 
 
 def _variables_free(config: Config) -> Iterator[Finding]:
     for location, variables, taken in environments(config):
         for name, value in variables.items():
             if not _VARIABLE.fullmatch(name):
-                yield Finding((*location, name), shown(name), "a variable's name: letters, digits and _")
+                yield Finding((*location, name), shown(name), "a name of letters, digits and _", key=True)
             elif (instead := taken(name, value)) is not None:
-                yield Finding((*location, name), f"{name}, which Seadragon decides", f"instead: {instead}")
+                yield Finding((*location, name), f"{name}, which Seadragon sets", f"instead {instead}", key=True)
 
 
 Taken = Callable[[str, str], str | None]

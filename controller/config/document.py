@@ -26,10 +26,11 @@ Data = None | str | list["Data"] | dict[str, "Data"]
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a value, or the key in front of it, begins; both count from 1."""
+    """Where a value, or the key in front of it, begins; both count from 1. `raw` is the value as it was written."""
 
     line: int
     column: int
+    raw: object = None
 
 
 @dataclass(slots=True)
@@ -57,6 +58,14 @@ _ADVICE: Final = (
     (r"tag", "plain values without a !tag; text that begins with ! in quotes"),
     (r"nested", f"at most {_DEEPEST} levels"),
     (r"", "YAML, as in the example file beside it"),
+)
+
+_OTHER_WORDS: Final = (
+    ("mapping values are not allowed here", "a `: ` where no value may stand"),
+    ("could not find expected ':'", "a line without `: `"),
+    ("<stream end>", "the end of the file"),
+    ("unexpected end of stream", "the end of the file"),
+    ("character '\\t' that cannot start any token", "a tab"),
 )
 
 
@@ -130,9 +139,7 @@ def _compose(text: str) -> yaml.Node | None:
     try:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark or loader.get_mark()
-        reason = str(error.problem or error.context).removeprefix("found ")
-        raise _Unreadable(reason, _advice(reason, str(error.context)), mark.line + 1, mark.column + 1) from None
+        raise _stumble(error, loader.get_mark()) from None
     except (ValueError, OverflowError):  # PyYAML on "\UFFFFFFFF" or %YAML with a number of thousands of digits
         mark = loader.get_mark()
         raise _Unreadable("an impossible number", "printable text", mark.line + 1, mark.column + 1) from None
@@ -140,8 +147,16 @@ def _compose(text: str) -> yaml.Node | None:
         loader.dispose()
 
 
-def _advice(reason: str, context: str) -> str:
-    return next(text for pattern, text in _ADVICE if re.search(pattern, f"{context} {reason}"))
+def _stumble(error: yaml.MarkedYAMLError, here: yaml.Mark) -> _Unreadable:
+    """PyYAML's error in our words: what stands there, and what to do about it."""
+    whole = f"{error.context} {error.problem}"
+    allowed = next(text for pattern, text in _ADVICE if re.search(pattern, whole))
+    found = re.sub(r"^(.*\bbut (found|got) |found )", "", str(error.problem or error.context))
+    for theirs, ours in _OTHER_WORDS:
+        found = found.replace(theirs, ours)
+    starts_it = re.search(r"scanning an (alias|anchor)", whole)  # then the sign itself is the mistake
+    mark = (error.context_mark if starts_it else error.problem_mark) or error.context_mark or here
+    return _Unreadable(found, allowed, mark.line + 1, mark.column + 1)
 
 
 def _at(before: str) -> tuple[int, int]:
@@ -156,7 +171,11 @@ class _Plain:
         self._document = document
 
     def value(self, node: yaml.Node, location: Location) -> Data:
-        self._document.values[location] = _spot(node)
+        value = self._plain(node, location)
+        self._document.values[location] = Spot(*_place(node), value)
+        return value
+
+    def _plain(self, node: yaml.Node, location: Location) -> Data:
         if isinstance(node, yaml.MappingNode):
             return dict(self._pairs(node, location))
         if isinstance(node, yaml.SequenceNode):
@@ -179,7 +198,7 @@ class _Plain:
                 )
                 continue
             seen.add(name)
-            self._document.keys[(*location, name)] = _spot(key)
+            self._document.keys[(*location, name)] = Spot(*_place(key))
             yield name, self.value(value, (*location, name))
 
     def _writable(self, text: str, node: yaml.Node, location: Location) -> str:
@@ -192,11 +211,9 @@ class _Plain:
         return text
 
     def _complain(self, node: yaml.Node, location: Location, found: str, allowed: str) -> None:
-        spot = _spot(node)
-        self._document.problems.append(
-            Problem(self._document.file, spot.line, spot.column, dotted(location), found, allowed)
-        )
+        line, column = _place(node)
+        self._document.problems.append(Problem(self._document.file, line, column, dotted(location), found, allowed))
 
 
-def _spot(node: yaml.Node) -> Spot:
-    return Spot(node.start_mark.line + 1, node.start_mark.column + 1)
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1

@@ -28,7 +28,6 @@ class Reading:
         self._files: dict[str, Path] = {}
         self._values: dict[Location, Spot] = {}
         self._keys: dict[Location, Spot] = {}
-        self._raw: dict[Location, object] = {}
         self._blamed: set[Location] = set()
         self._data: dict[str, Data] = {}
         self.problems: list[Problem] = []
@@ -65,7 +64,6 @@ class Reading:
             for location, holder, key in _places(self._data, leaf.path):
                 value = holder[key]
                 if leaf.is_path and isinstance(value, str):
-                    self._raw[location] = value
                     holder[key] = self._full(value)
                 elif leaf.private and isinstance(value, dict):
                     holder[key] = {name: self._secret((*location, name), each) for name, each in value.items()}
@@ -82,14 +80,16 @@ class Reading:
                 self._prune({self._held(detail["loc"]) for detail in details})
 
     def check(self, config: Config, findings: Iterator[checks.Finding], *, outside: bool) -> None:
-        for finding in findings:
-            if not any(finding.location[: len(blamed)] == blamed for blamed in self._blamed):
-                self.complain(finding.location, finding.found, finding.allowed, at=finding.at, outside=outside)
+        """Take over what the checks found, but for what follows from a mistake that is told already."""
+        for each in findings:
+            if not any(each.location[: len(blamed)] == blamed for blamed in self._blamed):
+                at = each.at if each.at and each.location not in self._values else each.location
+                self._tell(each.location, each.found, each.allowed, self._spot(at, key=each.key), outside=outside)
 
-    def complain(
-        self, location: Location, found: str, allowed: str, *, at: Location | None = None, outside: bool = False
-    ) -> None:
-        spot = self._spot(location if at is None or location in self._values else at)
+    def complain(self, location: Location, found: str, allowed: str, *, outside: bool = False) -> None:
+        self._tell(location, found, allowed, self._spot(location), outside=outside)
+
+    def _tell(self, location: Location, found: str, allowed: str, spot: Spot, *, outside: bool = False) -> None:
         file = self._files[str(location[0])]
         self.problems.append(Problem(file, spot.line, spot.column, dotted(location), found, allowed, outside))
         self._blamed.add(location)
@@ -97,20 +97,20 @@ class Reading:
     def _explain(self, detail: ErrorDetails) -> None:
         """One problem for one value, however many members of a union pydantic has tried on it."""
         location: Location = detail["loc"]
-        match detail["type"]:
-            case "missing":
-                found, allowed = "nothing", _allowed(location, detail)
-            case "extra_forbidden":
-                found, allowed = f"the unknown key {shown(location[-1])}", _known(location)
-            case _:
-                location = self._written(location)
-                found, allowed = self._found(location, detail["input"]), _allowed(location, detail)
+        unknown = detail["type"] == "extra_forbidden"
+        if unknown:
+            found, allowed = f"the unknown key {shown(location[-1])}", _known(location)
+        elif detail["type"] == "missing":
+            found, allowed = "nothing", _allowed(location, detail)
+        else:
+            location = self._written(location)
+            found, allowed = self._found(location), _allowed(location, detail)
         if not any(blamed[: len(location)] == location for blamed in self._blamed):
-            self.complain(location, found, allowed)
+            self._tell(location, found, allowed, self._spot(location, key=unknown))
 
-    def _found(self, location: Location, value: object) -> str:
+    def _found(self, location: Location) -> str:
         leaf = leaf_at(location)
-        return "a value that is not shown" if leaf and leaf.private else shown(self._raw.get(location, value))
+        return "a value that is not shown" if leaf and leaf.private else shown(self._values[location].raw)
 
     def _written(self, location: Location) -> Location:
         """The longest part of a location that stands in the YAML."""
@@ -118,12 +118,13 @@ class Reading:
             location = location[:-1]
         return location
 
-    def _spot(self, location: Location) -> Spot:
+    def _spot(self, location: Location, *, key: bool = False) -> Spot:
+        """Where to point: at a value, or with `key` at its key. What is missing is missing at the key above it."""
         where = location
-        while where not in self._values and where not in self._keys and len(where) > 1:
+        while where not in self._values:
             where = where[:-1]
-        exact = self._values if where == location and leaf_at(location) else self._keys
-        return exact.get(where) or self._values.get(where) or Spot(1, 1)
+        key = key or where != location
+        return self._keys.get(where, self._values[where]) if key else self._values[where]
 
     def _held(self, location: Location) -> tuple[str, ...]:
         """The way to the innermost block or value that holds `location`. A list counts as one value."""

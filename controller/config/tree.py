@@ -81,37 +81,32 @@ def _by_path() -> dict[Way, Leaf]:
 
 def leaf_at(location: Location) -> Leaf | None:
     """The leaf that a location in the YAML is, or lies inside of; None for a branch or an unknown key."""
-    path: Way = ()
-    branch: type[BaseModel] = Config
-    parts = iter(location)
-    for part in parts:
-        field = branch.model_fields.get(str(part))
-        if field is None:
-            return None
-        path = (*path, str(part))
-        inner = below(field)
-        if inner is None:
-            return _by_path()[path]
-        branch, many = inner
-        if many:
-            path = (*path, ANY)
-            next(parts, None)
-    return None
+    way, _ = _follow(location)
+    return _by_path().get(way)
 
 
 def keys_at(location: Location) -> tuple[str, ...]:
-    """The keys that the branch at `location` knows; none where the operator chooses them."""
-    branch: type[BaseModel] = Config
+    """The keys that the branch at `location` knows; none where the operator chooses them, or it is no branch."""
+    _, branch = _follow(location)
+    return tuple(branch.model_fields) if branch else ()
+
+
+def _follow(location: Location) -> tuple[Way, type[BaseModel] | None]:
+    """The schema's way to a location, as far as there is one, and the branch that is there."""
+    way: Way = ()
+    branch: type[BaseModel] | None = Config
     parts = iter(location)
     for part in parts:
-        field = branch.model_fields.get(str(part))
-        inner = below(field) if field is not None else None
-        if inner is None:
-            return ()
-        branch, many = inner
-        if many and next(parts, None) is None:
-            return ()
-    return tuple(branch.model_fields)
+        field = branch.model_fields.get(str(part)) if branch else None
+        if field is None:
+            return ((), None) if branch else (way, None)
+        way, inner = (*way, str(part)), below(field)
+        branch = inner[0] if inner else None
+        if inner and inner[1]:
+            if next(parts, None) is None:
+                return way, None
+            way = (*way, ANY)
+    return way, branch
 
 
 def below(field: FieldInfo) -> tuple[type[Branch], bool] | None:
