@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
 from watchfiles import awatch
+from watchfiles.main import FileChange
 
 from controller.clock import Clock
 from controller.config.change import Change, compare
@@ -165,17 +166,16 @@ class Watch:
         return digest(texts) == self._loaded.digest
 
     def _refuse_lost(self, texts: Mapping[str, bytes]) -> None:
-        """A file that has vanished or is empty means its defaults at a start; in a running house it is an accident."""
+        """Refuse files that have lost something against what runs. At a start a missing or empty file means its
+        defaults; in a running house it is an accident.
+        """
         known = self._loaded.texts if self._loaded else {}
-        problems = []
-        for name, text in known.items():
-            file, root = self._folder / name, name.removesuffix(".yaml")
-            if name not in texts:
-                allowed = "the file put back; a start without it uses its defaults"
-                problems.append(Problem(file, 1, 1, root, "no file any more", allowed))
-            elif text.strip() and not texts[name].strip():
-                allowed = "something in it; a comment alone means that all its defaults are wanted"
-                problems.append(Problem(file, 1, 1, root, "an empty file", allowed))
+        lost = ((name, _lost(text, texts.get(name))) for name, text in known.items())
+        problems = [
+            Problem(self._folder / name, 1, 1, name.removesuffix(".yaml"), *mistake)
+            for name, mistake in lost
+            if mistake
+        ]
         if problems:
             raise ConfigInvalid(tuple(problems))
 
@@ -191,12 +191,9 @@ class Watch:
         while True:
             self._watched, self._moved = self._places(), asyncio.Event()
             folders = [folder for folder, *_ in self._watched]
-            saves = awatch(
-                *folders, watch_filter=None, debounce=_DEBOUNCE, step=_STEP, recursive=False, stop_event=self._moved
-            )
+            self._told.set()  # what was saved before the system listens
             try:
-                async with aclosing(saves):
-                    self._told.set()  # what was saved before the system listened
+                async with aclosing(_saves(folders, self._moved)) as saves:
                     async for _ in saves:
                         self._told.set()
                         if self._places() != self._watched:
@@ -230,6 +227,21 @@ class Watch:
         if self._folder.is_symlink():
             folders.add(os.path.realpath(self._folder.parent))
         return frozenset(filter(None, map(_identity, folders)))
+
+
+def _lost(known: bytes, now: bytes | None) -> tuple[str, str] | None:
+    """What a file seems to have lost, and what would be right instead; None for a file that is whole."""
+    if now is None:
+        return "no file any more", "the file put back; a start without it uses its defaults"
+    if known.strip() and not now.strip():
+        return "an empty file", "something in it; a comment alone means that all its defaults are wanted"
+    if known != now and known.startswith(now) and not now.endswith(b"\n"):
+        return "a file that breaks off in the middle of a line", "the rest of it, or a line break at its end"
+    return None
+
+
+def _saves(folders: Sequence[str], stop: asyncio.Event) -> AsyncGenerator[set[FileChange], None]:
+    return awatch(*folders, watch_filter=None, debounce=_DEBOUNCE, step=_STEP, recursive=False, stop_event=stop)
 
 
 def _stamp(path: Path) -> Stamp | None:
