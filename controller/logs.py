@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TextIO
+from typing import Literal, Protocol, Self, TextIO, runtime_checkable
 
 import msgspec
 
@@ -151,11 +151,18 @@ class Line:
         return printable(redact(f"{clock_words(self.at)}  {self.source:<10} {mark}{self.text}"))
 
 
+@runtime_checkable
+class NamedFields(Protocol):
+    """A named tuple: JSON would make a bare list of it."""
+
+    def _asdict(self) -> dict[str, object]: ...
+
+
 def encode(item: object) -> bytes:
     """One line of the file, without secrets."""
     kind = "line" if isinstance(item, Line) else "access"
     try:
-        line = msgspec.json.encode(item, enc_hook=str)
+        line = msgspec.json.encode(item._asdict() if isinstance(item, NamedFields) else item, enc_hook=str)
     except (UnicodeEncodeError, TypeError, msgspec.MsgspecError):  # half a character, or a fact nobody can spell
         return json.dumps({"kind": kind, "text": redact(repr(item))}).encode() + b"\n"
     if may_hold_secret(line):
@@ -230,7 +237,7 @@ class Log:
             self._console_spool.put(line)
 
     def access(self, record: object) -> None:
-        """One request and what became of it: a dataclass or msgspec struct of the gateway's. Never to the terminal."""
+        """One request and what became of it: the gateway's record, a tuple with named fields. Never to the terminal."""
         if self._access:
             self._spool.put(record)
 

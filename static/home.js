@@ -11,7 +11,11 @@ function inContact(yes) {
 function put(fragment) {
   const { id, html } = JSON.parse(fragment);
   const place = document.getElementById(id);
-  if (place) place.innerHTML = html; // rendered and escaped by the same templates as the page itself
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html; // rendered and escaped by the same templates as the page itself
+  if (!place || place.innerHTML === fresh.innerHTML) return;
+  place.replaceChildren(fresh.content);
+  place.classList.add("fresh");
 }
 
 function follow() {

@@ -102,7 +102,7 @@ def _headline(phase: str, children: Sequence[ChildStatus], models: Sequence[Inst
     if phase == "safe":
         return (
             "oops",
-            "The YAML needs you",
+            "The settings need you",
             "Nothing was started, because no configuration could be read. Put it right and save: it is read at once.",
         )
     if phase in ("draining", "stopping"):
