@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.errors import ObtainFailed
 from controller.obtain import golang
 from controller.obtain.cache import cache_folder, once
 from controller.obtain.site import Site
@@ -63,19 +60,8 @@ def _build(site: Site, program: Path, package: str, flags: str) -> None:
         with tempfile.TemporaryDirectory(prefix="seadragon-tunnel-") as scratch:
             module = Path(scratch) / "module"
             shutil.copytree(HERE, module, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-            shutil.copyfile(_source(site, go, Path(scratch)) / "go.sum", module / "go.sum")
+            shutil.copyfile(golang.source(site, MODULE, REVISION, Path(scratch)) / "go.sum", module / "go.sum")
             site.say(f"building {program.name}; this takes half a minute, once")
             output = str(folder / "bin" / program.name)
             argv = [go, "build", "-mod=mod", "-ldflags", flags, "-o", output, package]
             site.run(argv, telling=f"building {program.name}", folder=module)
-
-
-def _source(site: Site, go: str, folder: Path) -> Path:
-    """Where Go keeps cloudflared's source."""
-    try:
-        told = site.run([go, "mod", "download", "-json", f"{MODULE}@{REVISION}"], folder=folder)
-    except ObtainFailed as failure:
-        told_why = re.search(r'"Error": "(.*)"', str(failure))
-        reason = re.sub(r"(\\[nt])+", " ", told_why[1]) if told_why else str(failure)
-        raise ObtainFailed(f"cloudflared's source is not to be had here ({reason}).") from failure
-    return Path(json.loads(told)["Dir"])
