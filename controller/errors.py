@@ -2,6 +2,7 @@
 
 SeadragonError
 ├── ConfigInvalid        one or more located mistakes in the YAML
+├── NotApplied           a good configuration could not be put to work; the old one runs on
 ├── AlreadyRunning       another controller holds this data folder
 ├── NotRunning           the command needs a running controller and found none
 ├── SpawnFailed          a process could not be started at all
@@ -18,6 +19,10 @@ from typing import Literal
 
 class SeadragonError(Exception):
     """Base of all; its text is a plain sentence that a person may read."""
+
+
+class NotApplied(SeadragonError):
+    """A good configuration could not be put to work; the old one runs on."""
 
 
 class AlreadyRunning(SeadragonError):
