@@ -161,12 +161,19 @@ class Supervisor:
         await self._until(lambda: self._life.settled)
 
     async def _same(self, program: Program) -> bool:
-        """Whether what runs is what `program` would start."""
+        """Whether what runs, is being started or is being waited with is what `program` would start."""
         if self._child is not None:
-            spec = program.spec(self._note)
-            return spec is not None and spec.identity == self._child.identity
-        plan = await program.plan() if self._life.remote else None
-        return isinstance(plan, Attach) and plan.note.items() <= self._note.items()
+            return _would_start(program, self._note, self._child.identity)
+        match self._plan:
+            case Launch(spec, note):
+                return _would_start(program, note, spec.identity)
+            case Attach(note):
+                plan = await program.plan()
+                return isinstance(plan, Attach) and plan.note == note
+            case None:
+                return True  # nothing has been looked at yet: the first look will be `program`'s
+            case _:
+                return False
 
     async def _order(self, event: moves.Event) -> None:
         done = asyncio.get_running_loop().create_future()
@@ -248,13 +255,17 @@ class Supervisor:
         self._note = child.note
         self._generation, self._restarts = _count(child.note, "generation"), _count(child.note, "restarts")
         self._hold(child)
-        spec = self._program.spec(child.note)
-        stale = spec is None or spec.identity != child.identity
+        stale = not _would_start(self._program, child.note, child.identity)
         age = max(0.0, self._clock.wall() - child.started_at)
         self._post(moves.Spawned(adopted=True, stale=stale, age=age))
 
     async def _look(self) -> None:
-        self._plan = plan = await self._program.plan()
+        program = self._program
+        plan = await program.plan()
+        while program is not self._program:  # a new recipe came meanwhile: it counts
+            program = self._program
+            plan = await program.plan()
+        self._plan = plan
         if isinstance(plan, moves.Problem):
             return self._post(moves.Looked(plan))
         evidence = plan.evidence if isinstance(plan, Launch) else None
@@ -340,6 +351,11 @@ class Supervisor:
         self._program.tell(self._life.verdict, status.reason, self._note)
         for hook in self.on_change:
             hook(status)
+
+
+def _would_start(program: Program, note: Note, identity: str) -> bool:
+    spec = program.spec(note)
+    return spec is not None and spec.identity == identity
 
 
 def _count(note: Note, name: str) -> int:

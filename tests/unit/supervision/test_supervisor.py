@@ -10,7 +10,7 @@ import pytest
 from controller.errors import SpawnFailed, SpawnFault
 from controller.events import Journal
 from controller.supervision import moves
-from controller.supervision.programs import Attach
+from controller.supervision.programs import Attach, Plan
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.supervision.supervisor import Supervisor
 from tests.fakes.children import FakeChild, FakeChildren, FakeProgram
@@ -173,6 +173,34 @@ async def test_another_recipe_restarts_the_child() -> None:
         first = stage.child
         await stage.supervisor.reconfigure(FakeProgram(argument="other"))
         assert (stage.status.state, first.alive, len(stage.children.all)) == (ChildState.READY, False, 2)
+
+
+async def test_a_save_that_changes_nothing_for_a_child_that_fails_leaves_its_breaker_open() -> None:
+    silent = FakeProgram(verdict=moves.Silent("nobody listens"))
+    async with running(silent) as stage:
+        while stage.status.state is not ChildState.DEGRADED:
+            stage.child.die(1)
+            await stage.clock.wind(10)
+        starts = len(stage.children.all)
+        await stage.supervisor.reconfigure(FakeProgram(verdict=moves.Silent("nobody listens")))
+        assert (stage.status.state, len(stage.children.all)) == (ChildState.DEGRADED, starts)
+        await stage.supervisor.reconfigure(FakeProgram(argument="other"))
+        assert (stage.status.state, len(stage.children.all)) == (ChildState.READY, starts + 1)
+
+
+async def test_a_recipe_that_arrives_while_the_old_one_is_looked_at_is_the_one_that_starts() -> None:
+    class Slow(FakeProgram):
+        async def plan(self) -> Plan:
+            await looked.wait()
+            return await super().plan()
+
+    looked = asyncio.Event()
+    async with running(Slow()) as stage:
+        await stage.supervisor.reconfigure(FakeProgram(argument="other"))
+        looked.set()
+        await stage.clock.wind(0)
+        expected = FakeProgram(argument="other").spec({})
+        assert [each.identity for each in stage.children.all] == [expected.identity if expected else ""]
 
 
 async def test_another_recipe_leaves_a_stopped_child_stopped() -> None:
