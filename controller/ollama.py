@@ -185,7 +185,7 @@ def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
 async def _gone(runners: Sequence[psutil.Process]) -> None:
     """Return when they have ended, since Ollama would hand a dying runner one more request."""
     deadline = time.monotonic() + END_LIMIT
-    while any(_runs(each) for each in runners) and time.monotonic() < deadline:
+    while any(_runs(each) for each in runners) and time.monotonic() < deadline:  # noqa: ASYNC110 - not our children
         await asyncio.sleep(0.01)
 
 
