@@ -238,16 +238,26 @@ async def test_a_folder_that_is_replaced_is_followed(folder: Path, tmp_path: Pat
         await house.until(lambda: house.watch.running.server.hold == 9)
 
 
-async def test_a_save_is_noticed_when_the_system_tells_of_none(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def none_left(*_: object, **__: object) -> AsyncIterator[object]:
-        raise OSError("no inotify watches left")
+async def refusing(*_: object, **__: object) -> AsyncIterator[object]:
+    raise OSError("no inotify watches left")
+    yield
 
-    monkeypatch.setattr("controller.config.watch.awatch", none_left)
+
+async def deaf(*_: object, **__: object) -> AsyncIterator[object]:
+    await asyncio.Event().wait()
+    yield
+
+
+@pytest.mark.parametrize("system", [refusing, deaf])
+async def test_a_save_is_noticed_when_the_system_tells_of_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: Callable[..., AsyncIterator[object]]
+) -> None:
+    monkeypatch.setattr("controller.config.watch.awatch", system)
     async with living(folder, tmp_path, poll=0.05) as house:
         house.save("hold: 6s\n")
         await house.until(lambda: house.watch.running.server.hold == 6)
+        house.save("hold: 7s\n")
+        await house.until(lambda: house.watch.running.server.hold == 7)
 
 
 async def test_what_is_missing_outside_of_the_yaml_heals_without_another_save(folder: Path, tmp_path: Path) -> None:
