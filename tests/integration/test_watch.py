@@ -240,12 +240,12 @@ async def test_a_folder_that_is_replaced_is_followed(folder: Path, tmp_path: Pat
 
 async def refusing(*_: object, **__: object) -> AsyncIterator[object]:
     raise OSError("no inotify watches left")
-    yield
+    yield None
 
 
 async def deaf(*_: object, **__: object) -> AsyncIterator[object]:
     await asyncio.Event().wait()
-    yield
+    yield None
 
 
 @pytest.mark.parametrize("system", [refusing, deaf])
