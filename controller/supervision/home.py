@@ -79,8 +79,11 @@ class Home:
         for path in (self.record, self.socket):
             if os.path.lexists(path):
                 os.unlink(path)
-        if os.path.dirname(self.socket) != self.folder and os.path.isdir(os.path.dirname(self.socket)):
-            os.rmdir(os.path.dirname(self.socket))
+        if os.path.dirname(self.socket) != self.folder:
+            try:
+                os.rmdir(os.path.dirname(self.socket))
+            except OSError:  # there is none, or it is not ours; then it will be refused when it is needed
+                pass
 
 
 def recorded(record: Message, *names: str) -> list[ProcessIdentity]:

@@ -136,6 +136,7 @@ async def test_a_folder_in_tmp_that_others_may_enter_is_refused(
 ) -> None:
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o755)
+    (shared / "somebody else's").touch()
     place = child_module._place("c", tmp_path / "run")
     monkeypatch.setattr(child_module, "_place", lambda *_: Home(place.folder, str(shared / "s")))
     with pytest.raises(SpawnFailed, match="not a private folder"):
