@@ -130,7 +130,7 @@ def configuration(facts: Facts) -> Finding:
         told = "; ".join(facts.config_problems)
         return Finding("configuration", "fail", told, "Put it right; the running controller reads it when you save.")
     if facts.config_warnings:
-        return Finding("configuration", "warn", "; ".join(facts.config_warnings), "Put it right when you can.")
+        return Finding("configuration", "warn", " ".join(facts.config_warnings), "Put it right when you can.")
     return Finding("configuration", "ok", "All of it can be read.")
 
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import psutil
 
-from controller.config.schema import OLLAMA, Config, Listener
+from controller.config.schema import OLLAMA, Config
 from controller.control import client
 from controller.doctor.checks import Door, Facts, Folder, Serving
 from controller.errors import SeadragonError
@@ -64,11 +64,11 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     config, problems, warnings = _configuration(paths, environment, hands)
     running = _running(paths)
     program = hands.find(config.server.ollama.binary, environment)
-    ours = set(_pids(running))
-    serving = list(_others(ours))
+    serving = list(_others(set(_pids(running))))
     models_folder = _models_folder(config, environment)
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
-    own_ports = {port for listener in config.server.listeners if (port := _host_port(listener)[1])}
+    addresses = _addresses(config, running)
+    own_ports = {port for address in addresses if (port := _host_port(address)[1])}
     return Facts(
         now=time.time(),
         installed_at=max(file.stat().st_mtime for file in (CLONE / "controller").glob("*.py")),
@@ -84,7 +84,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         others=tuple(serving),
         models_folder=models_folder,
         models=_models(models_folder),
-        doors=tuple(_door(listener, running) for listener in config.server.listeners),
+        doors=tuple(_door(address, ours=ours) for address, ours in addresses.items()),
         exposed=tuple(_exposed(ports - own_ports)),
         origins=config.server.ollama.environment.get("OLLAMA_ORIGINS", environment.get("OLLAMA_ORIGINS", "")),
         cloudflared=_cloudflared(config, environment),
@@ -203,13 +203,20 @@ def _models(folder: Path) -> int | None:
         return None
 
 
-def _door(listener: Listener, running: dict[str, object] | None) -> Door:
-    """Ours, if the running controller says so; else tried: nothing shows better that an address can be had."""
-    if any(listener.address == each.get("address") for each in _listeners(running)):
-        return Door(listener.address, "ours")
-    host, port = _host_port(listener)
+def _addresses(config: Config, running: dict[str, object] | None) -> dict[str, bool]:
+    """Every address that matters, and whether the running controller has it. What it has beats what the YAML says."""
+    listeners = running.get("listeners") if running else None
+    held = [str(each.get("address")) for each in listeners] if isinstance(listeners, list) else []
+    return dict.fromkeys(held, True) or {listener.address: False for listener in config.server.listeners}
+
+
+def _door(address: str, *, ours: bool) -> Door:
+    """If it is not ours, it is tried: nothing shows better that an address can be had."""
+    if ours:
+        return Door(address, "ours")
+    host, port = _host_port(address)
     if not port:
-        return Door(listener.address, "free")
+        return Door(address, "free")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as trial:
@@ -218,20 +225,15 @@ def _door(listener: Listener, running: dict[str, object] | None) -> Door:
             trial.listen(1)
     except OSError as error:
         holder = _holder(port)
-        return Door(listener.address, "taken" if holder else "refused", holder or (error.strerror or str(error)))
-    return Door(listener.address, "free")
+        return Door(address, "taken" if holder else "refused", holder or (error.strerror or str(error)))
+    return Door(address, "free")
 
 
-def _listeners(running: dict[str, object] | None) -> Iterator[dict[str, object]]:
-    listeners = running.get("listeners") if running else None
-    yield from listeners if isinstance(listeners, list) else ()
-
-
-def _host_port(listener: Listener) -> tuple[str, int]:
+def _host_port(address: str) -> tuple[str, int]:
     """("", 0) for a UNIX socket."""
-    if listener.address.startswith("unix:"):
+    if address.startswith("unix:"):
         return "", 0
-    host, _, port = listener.address.rpartition(":")
+    host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 

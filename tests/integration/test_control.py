@@ -148,6 +148,17 @@ async def test_down_that_a_service_manager_does_not_let_go_is_answered(path: Pat
     assert await down.next() == {"stays": True}
 
 
+async def test_ending_while_somebody_listens_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    desk = FakeDesk(tmp_path)
+    async with serve(desk, tmp_path / "c.sock"):
+        desk.journal.say("ollama", "Here.")
+        following = Listening(tmp_path / "c.sock", "events", count=1, follow=True)
+        await following.next()
+    assert await following.ended == "Left"
+    await asyncio.sleep(0)
+    assert not caplog.records
+
+
 async def test_restart_without_a_name_leaves_the_children_to_the_next_controller(tmp_path: Path) -> None:
     desk = FakeDesk(tmp_path)
     ordered = asyncio.Event()

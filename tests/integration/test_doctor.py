@@ -129,7 +129,7 @@ def test_an_address_that_is_not_this_machines_is_refused_in_the_systems_words(pa
 async def test_with_the_controller_up_its_own_facts_and_listeners_count(paths: Paths, tmp_path: Path) -> None:
     desk = FakeDesk(tmp_path)
     async with serve(desk, paths.socket):
-        facts = await asyncio.to_thread(look, paths, listening_at("127.0.0.1:8420"))
+        facts = await asyncio.to_thread(look, paths, listening_at("127.0.0.1:1"))  # it was started with --port
     assert facts.running is not None
     assert facts.running["version"] == "1.2.3"
     assert facts.doors == (Door("127.0.0.1:8420", "ours"),)
