@@ -1,7 +1,8 @@
 """`seadragon`: the command line. Thin: each command asks the running controller, or calls the part that does the work.
 
 What a command needs is imported inside it: `status` answers in the time Python takes to start, and `up` listens soon.
-Exit codes: 0 done; 1 it failed, or the doctor found something broken; 2 a wrong command line; 3 nobody runs here.
+Exit codes: 0 done; 1 it failed, or the doctor found something broken; 2 a wrong command line or broken YAML; 3 nobody
+runs here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from controller.paths import Paths
 if TYPE_CHECKING:
     from controller.doctor.facts import Hands
 
-FAILED, NOBODY = 1, 3
+FAILED, NOBODY, INTERRUPTED = 1, 3, 130
 LEAVING = 300.0  # seconds `down` and `restart` wait: longer than any drain
 LOOK = 0.2  # seconds between two looks at a file or a process, which cannot be waited for
 COLOURS = {
@@ -50,6 +51,8 @@ class Commands(click.Group):
         except SeadragonError as error:
             click.echo(str(error), err=True)
             context.exit(NOBODY if isinstance(error, NotRunning) else FAILED)
+        except KeyboardInterrupt:  # somebody has seen enough of a log
+            context.exit(INTERRUPTED)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Those that work at any time, then those that speak to a running Seadragon."""
@@ -294,7 +297,7 @@ def _follow_out(paths: Paths, verb: str) -> bool:
                 return True
             if isinstance(line, dict):
                 click.echo(f"{line.get('source')}: {line.get('text')}")
-    except (client.Left, ConnectionError):
+    except client.Left:
         pass
     return False
 
@@ -318,7 +321,7 @@ def _next_controller(paths: Paths, before: object) -> dict[str, object]:
             seen = client.status(paths.socket)
             if seen["started_at"] != before:
                 return seen
-        except (SeadragonError, OSError):
+        except SeadragonError:
             if time.monotonic() > deadline:
                 raise NotRunning("It left, and no new one came. Start it with: seadragon up") from None
         time.sleep(LOOK)

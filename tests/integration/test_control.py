@@ -294,6 +294,28 @@ def test_without_a_controller_the_client_says_how_to_start_one(tmp_path: Path) -
         client.status(tmp_path / "control.sock")
 
 
+def test_a_controller_that_hangs_is_told_from_one_that_is_gone(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / "c.sock"))
+        hanging.listen()
+        with pytest.raises(client.Refused, match="does not answer"):
+            client.ask(tmp_path / "c.sock", "status", limit=0.05)
+
+
+def test_a_connection_cut_in_the_middle_is_a_controller_that_left(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dying:
+        dying.bind(str(tmp_path / "c.sock"))
+        dying.listen()
+
+        def die() -> None:
+            connection, _ = dying.accept()
+            connection.close()  # with the request unread: a reset
+
+        threading.Thread(target=die).start()
+        with pytest.raises(client.Left):
+            client.ask(tmp_path / "c.sock", "status", limit=20)
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     one, other = socket.socketpair(socket.AF_UNIX)
