@@ -24,6 +24,7 @@ from controller.proxy.app import DataPlane, ListenerKind
 from controller.proxy.asking import Suspect, no_suspicion
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.tally import AccessRecord, Tally
+from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
@@ -110,7 +111,7 @@ async def gateway(
         made = Plane(plane, readiness, listening.getsockname()[1], settings)
         options = uvicorn.Config(
             plane.listener(kind),
-            http="httptools",
+            http=Wire,
             lifespan="off",
             log_level="error",
             access_log=False,
