@@ -90,7 +90,7 @@ def _up(binary: str, folder: Path, port: int) -> Iterator[tuple[Figures, subproc
 
 
 def seadragon_with_ollama(binary: str, folder: Path) -> Figures:
-    """`listening`, `ready` and `answered again` in seconds, `memory` and `keeper memory` in MB.
+    """`listening`, `ready` and `answered again` in seconds, `fresh memory` and `keeper memory` in MB.
 
     `answered again` is what a client sees: from `kill -9` of Ollama to the answer of a request that is sent as soon as
     Ollama is gone, and held by Seadragon until the new one answers it.
@@ -109,7 +109,7 @@ def seadragon_with_ollama(binary: str, folder: Path) -> Figures:
         again = time.monotonic() - killed
         return figures | {
             "answered again": again,
-            "memory": memory / 1e6,
+            "fresh memory": memory / 1e6,
             "keeper memory": keeper.memory_info().rss / 1e6,
         }
 
