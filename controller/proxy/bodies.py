@@ -1,0 +1,111 @@
+"""Request bodies that are read before anything is decided: up to a limit, and out of their compression."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable
+
+import brotli
+import zstandard
+
+from controller.proxy.dialects import Reason, Refused
+from controller.proxy.exchange import Exchange
+
+
+async def read(exchange: Exchange, limit: int) -> bytes | Refused:
+    """The whole body, or 413 when it is longer than `limit` bytes. Raises ClientGone."""
+    declared = exchange.found.get(b"content-length")
+    if declared is not None and int(declared) > limit:
+        return too_long(limit)
+    body, more = await exchange.piece()
+    if more:
+        pieces = [body]
+        while more:
+            piece, more = await exchange.piece()
+            pieces.append(piece)
+            if exchange.bytes_in > limit:
+                return too_long(limit)
+        body = b"".join(pieces)
+    return body if len(body) <= limit else too_long(limit)
+
+
+def too_long(limit: int) -> Refused:
+    """413: the limit is a line of server.yaml."""
+    text = f"The request is longer than {_size(limit)}, the most this server takes (server.yaml, limits)."
+    return Refused(413, Reason.TOO_LONG, text)
+
+
+async def decoded(body: bytes, encoding: bytes, limit: int) -> bytes | Refused:
+    """`body` out of its Content-Encoding: 415 for one we do not know, 400 for a broken one, 413 beyond `limit` bytes.
+
+    Works in a thread: a few kilobytes may unfold to all of `limit`.
+    """
+    name = encoding.strip().lower()
+    if name in (b"", b"identity"):
+        return body
+    decode = _DECODERS.get(name)
+    if decode is None:
+        known = ", ".join(sorted(key.decode() for key in _DECODERS if not key.startswith(b"x-")))
+        text = f"This Content-Encoding is not known here. Known are {known}; or send the body as it is."
+        return Refused(415, Reason.ENCODING, text)
+    try:
+        plain = await asyncio.to_thread(decode, body, limit)
+    except (zlib.error, zstandard.ZstdError, brotli.error, EOFError):
+        return Refused(400, Reason.ENCODING, "The compressed body is broken or cut short. Send it again.")
+    return too_long(limit) if len(plain) > limit else plain
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    return _inflate(body, limit, 16 + zlib.MAX_WBITS)
+
+
+def _deflated(body: bytes, limit: int) -> bytes:
+    """RFC 9110 means zlib's format; some send the bare stream."""
+    try:
+        return _inflate(body, limit, zlib.MAX_WBITS)
+    except zlib.error:
+        return _inflate(body, limit, -zlib.MAX_WBITS)
+
+
+def _inflate(body: bytes, limit: int, format_bits: int) -> bytes:
+    stream = zlib.decompressobj(format_bits)
+    plain = stream.decompress(body, limit + 1)
+    if not stream.eof and len(plain) <= limit:
+        raise EOFError
+    return plain
+
+
+def _unbrotli(body: bytes, limit: int) -> bytes:
+    stream = brotli.Decompressor()
+    pieces = [stream.process(body, output_buffer_limit=65536)]
+    size = len(pieces[0])
+    while size <= limit and not stream.can_accept_more_data():
+        pieces.append(stream.process(b"", output_buffer_limit=65536))
+        size += len(pieces[-1])
+    if not stream.is_finished() and size <= limit:
+        raise EOFError
+    return b"".join(pieces)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    plain = b""
+    reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body, read_across_frames=True)
+    with reader:
+        plain = reader.read(limit + 1)
+    if not plain and zstandard.frame_content_size(body) != 0:
+        raise EOFError
+    return plain
+
+
+_DECODERS: dict[bytes, Callable[[bytes, int], bytes]] = {
+    b"gzip": _gunzip,
+    b"x-gzip": _gunzip,
+    b"deflate": _deflated,
+    b"br": _unbrotli,
+    b"zstd": _unzstd,
+}
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:g} MiB" if count >= 2**20 else f"{count / 1024:g} KiB"

@@ -1,0 +1,220 @@
+"""One request on its way through: what is known of it, and the ways to answer, end or give it up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from controller.auth.access import Principal
+from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
+from controller.proxy.framing import Framing
+from controller.proxy.tally import AccessRecord
+from controller.proxy.upstream import Answer
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CLIENT_LEFT = 499
+"""The status in log and metrics of a request whose client left before it got one (nginx's number)."""
+
+
+_EARLY = 2**20  # bytes of a body that are kept while it is not wanted yet
+
+
+class ClientGone(Exception):
+    """The client closed its connection."""
+
+
+class Exchange:
+    """A request, from its first line to its last byte. Owned by the task that serves it."""
+
+    __slots__ = (
+        "answer",
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "dialect",
+        "early",
+        "extra",
+        "first_byte",
+        "found",
+        "framing",
+        "id",
+        "listener",
+        "method",
+        "model",
+        "peer",
+        "query",
+        "read",
+        "reason",
+        "receive",
+        "receiving",
+        "route",
+        "scope",
+        "send",
+        "started",
+        "status",
+        "stopped",
+        "task",
+        "watch",
+        "who",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, listener: str, now: float) -> None:
+        client = scope.get("client")
+        self.scope, self.receive, self.send = scope, receive, send
+        self.listener = listener
+        self.started = now
+        self.task = _this_task()
+        self.method: str = scope["method"]
+        self.query: bytes = scope["query_string"]
+        self.peer: str = client[0] if client else ""
+        self.found: dict[bytes, bytes] = {}  # headers that matter
+        self.id = b""
+        self.dialect = Dialect.OLLAMA
+        self.who: Principal | None = None
+        self.route = "unlisted"
+        self.model = ""
+        self.extra: Headers = []  # headers of ours on every answer
+        self.answer: Answer | None = None
+        self.framing: Framing | None = None
+        self.attempts = 0
+        self.status = 0  # 0 until the answer has begun
+        self.reason = Reason.NONE
+        self.first_byte: float | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.read = False  # the body is in: from now on only a hang-up can come
+        self.receiving = False  # the task itself is taking the body in
+        self.early: deque[Message] = deque()  # pieces of the body that came while the request was held
+        self.watch: asyncio.Task[None] | None = None
+        self.stopped = Reason.NONE
+
+    @property
+    def under_way(self) -> bool:
+        """Whether Ollama works on it now."""
+        return self.answer is not None and not self.answer.complete
+
+    # --- reading ---
+
+    async def piece(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more follows. Raises ClientGone."""
+        if not self.receiving:
+            self.receiving = True
+            if self.watch is not None:
+                self.watch.cancel()
+                self.watch = None
+        message = self.early.popleft() if self.early else await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        data: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        self.bytes_in += len(data)
+        if not more:
+            self.read, self.receiving = True, False
+        return data, more
+
+    # --- answering ---
+
+    async def start(self, status: int, headers: Headers, now: float) -> None:
+        """Begin the answer."""
+        self.status, self.first_byte = status, now - self.started
+        await self.send({"type": "http.response.start", "status": status, "headers": headers + self.extra})
+
+    async def body(self, data: bytes, *, more: bool) -> None:
+        """A piece of the answer."""
+        self.bytes_out += len(data)
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def reply(self, status: int, headers: Headers, data: bytes, now: float) -> None:
+        """A whole answer of our own. HEAD gets its headers only."""
+        await self.start(status, headers, now)
+        await self.body(b"" if self.method == "HEAD" else data, more=False)
+
+    async def refuse(self, refused: Refused, now: float) -> None:
+        """Say no, in the caller's dialect."""
+        self.reason = refused.reason
+        data = error_body(self.dialect, refused.status, refused.text, self.id.decode("ascii"))
+        headers = refusal_headers(refused, len(data))
+        if b"expect" in self.found and not self.read:
+            headers.append((b"connection", b"close"))  # nobody knows whether the body will follow
+        await self.reply(refused.status, headers, data, now)
+
+    def reset(self) -> None:
+        """Drop the client's connection, so that what it has cannot pass for a whole answer.
+
+        ASGI has no word for this; uvicorn's `send` belongs to the cycle that holds the transport.
+        """
+        transport = getattr(getattr(self.send, "__self__", None), "transport", None)
+        if transport is not None:
+            transport.abort()
+
+    # --- giving up ---
+
+    def stop(self, reason: Reason) -> None:
+        """Give the request up, from outside its task. The first reason stands."""
+        if not self.stopped:
+            self.stopped = reason
+            self.task.cancel()
+
+    def overflow(self) -> None:
+        """The client leaves too much unread: let it go, so that upstream's slot is free."""
+        self.stop(Reason.UNREAD)
+        self.reset()
+
+    def look_out(self) -> None:
+        """From now on notice at once when the client leaves. Whoever waits for a 100 gets none by this."""
+        if self.watch is None and not self.receiving and (self.read or b"expect" not in self.found):
+            self.watch = asyncio.get_running_loop().create_task(self._watch())
+
+    def forget(self) -> None:
+        """The exchange is over."""
+        if self.watch is not None:
+            self.watch.cancel()
+        if self.answer is not None:
+            self.answer.close()
+
+    async def _watch(self) -> None:
+        """Only by reading can a hang-up be seen, so a body that is not wanted yet is kept, up to a limit."""
+        size = 0
+        while size <= _EARLY:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                return self.stop(Reason.GONE)
+            if not self.read:
+                self.early.append(message)
+                self.read = not message.get("more_body")
+                size += len(message.get("body", b""))
+
+    # --- remembering ---
+
+    def record(self, now: float, wall: float) -> AccessRecord:
+        """What the access log says of it."""
+        return AccessRecord(
+            wall,
+            self.id.decode("ascii"),
+            self.who.label if self.who is not None else "",
+            self.peer,
+            self.listener,
+            self.method,
+            self.route,
+            self.model,
+            self.status or CLIENT_LEFT,
+            self.reason.value,
+            self.first_byte,
+            now - self.started,
+            self.bytes_in,
+            self.bytes_out,
+            self.attempts,
+        )
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "A request is served by a task."
+    return task

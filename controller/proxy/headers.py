@@ -1,0 +1,85 @@
+"""Which headers matter, and the few that go on. Everything else stays here: Ollama passes what it gets to strangers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import count
+
+FORWARDED = frozenset((b"accept", b"content-type", b"user-agent"))
+"""What of a request goes upstream. (A user agent of Copilot's changes what /api/show says.)"""
+
+ANSWERED = frozenset((b"content-type", b"content-length", b"cache-control", b"retry-after"))
+"""What of an answer goes back. Server and date are our own; no cookie of upstream's ever passes."""
+
+READ = FORWARDED | {
+    b"host",
+    b"origin",
+    b"sec-fetch-site",
+    b"x-request-id",
+    b"content-length",
+    b"content-encoding",
+    b"transfer-encoding",
+    b"expect",
+    b"anthropic-version",
+    b"access-control-request-private-network",
+}
+"""What is read at all. Credentials are not among them: there are none of ours yet."""
+
+_PROXIES = (b"cf-", b"x-forwarded", b"forwarded", b"x-real-ip", b"true-client-ip", b"cdn-loop")
+
+
+def read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes | None]:
+    """The headers that matter, and the name of one that only a proxy or tunnel adds (None when there is none).
+
+    Names are in lower case, as ASGI gives them. One that comes twice counts as a list, which no single value equals.
+    """
+    found: dict[bytes, bytes] = {}
+    proxied: bytes | None = None
+    for name, value in headers:
+        if name in READ:
+            found[name] = value if name not in found else found[name] + b", " + value
+        elif name.startswith(_PROXIES):
+            proxied = name
+    return found, proxied
+
+
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._:+=/-]{1,128}")
+
+
+class RequestIds:
+    """Mints ids that no two requests share: a random beginning for each start of the controller, then a number."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._beginning = beginning
+        self._numbers = count(1)
+
+    def of(self, incoming: bytes | None) -> bytes:
+        """A well-formed id that the client sent, else a new one."""
+        if incoming is not None and _WELL_FORMED.fullmatch(incoming):
+            return incoming
+        return b"%b-%x" % (self._beginning, next(self._numbers))
+
+
+def request_head(
+    method: bytes, target: bytes, query: bytes, host: bytes, found: dict[bytes, bytes], request_id: bytes, length: bytes
+) -> bytes:
+    """The head that goes upstream. `length` is a whole header line that says how long the body is, or b""."""
+    lines = [method, b" ", target]
+    if query:
+        lines += (b"?", query)
+    lines += (b" HTTP/1.1\r\nhost: ", host, b"\r\nx-request-id: ", request_id, b"\r\n")
+    for name in FORWARDED:
+        value = found.get(name)
+        if value is not None:
+            lines += (name, b": ", value, b"\r\n")
+    lines += (length, b"\r\n")
+    return b"".join(lines)
+
+
+_SECRETS = frozenset((b"key", b"token", b"api_key", b"apikey", b"api-key", b"access_token", b"password"))
+
+
+def holds_secret(query: bytes) -> bool:
+    """Whether a query carries a credential. Those stand in logs and histories, so they are refused, not read."""
+    return any(part.partition(b"=")[0].lower() in _SECRETS for part in query.split(b"&"))

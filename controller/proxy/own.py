@@ -1,0 +1,71 @@
+"""Answers of our own: where Ollama has none, where it is away, or where its own would tell too much."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from controller.proxy.dialects import Headers, Reason, Refused, compact
+
+PLAUSIBLE_VERSION = "0.24.0"
+"""Told while Ollama is away and has never been seen: some clients refuse to work with a server before 0.6.4."""
+
+JSON = b"application/json; charset=utf-8"
+TEXT = b"text/plain; charset=utf-8"
+RUNNING = b"Ollama is running"
+
+_CLOUD_OFF = "ollama cloud is disabled: {} is unavailable"
+_BENIGN: Mapping[str, tuple[int, object]] = {
+    "/api/me": (401, {"error": "unauthorized"}),  # as if nobody had signed in
+    "/api/status": (200, {"cloud": {"disabled": True, "source": "env"}}),
+    "/api/experimental/model-recommendations": (200, {"recommendations": []}),
+    "/api/experimental/web_search": (403, {"error": _CLOUD_OFF.format("web search")}),
+    "/api/experimental/web_fetch": (403, {"error": _CLOUD_OFF.format("web fetch")}),
+}
+
+
+def headers(kind: bytes, data: bytes) -> Headers:
+    """Headers of a whole answer."""
+    return [(b"content-type", kind), (b"content-length", b"%d" % len(data))]
+
+
+def benign(path: str) -> tuple[int, bytes]:
+    """The fixed answer of a route that is about the owner's account: status and document."""
+    status, value = _BENIGN[path]
+    return status, compact(value)
+
+
+def version() -> bytes:
+    """/api/version while there is nobody to ask."""
+    return compact({"version": PLAUSIBLE_VERSION})
+
+
+def count_tokens(body: bytes) -> bytes | Refused:
+    """Anthropic's count_tokens: an estimate, a token for four bytes of what the model would read.
+
+    Ollama has no such route; its own messages route estimates in the same way before it counts.
+    """
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return Refused(400, Reason.BAD, "The body is not valid JSON.")
+    if not isinstance(asked, dict):
+        return Refused(400, Reason.BAD, "The body must be an object with `model` and `messages`.")
+    weight = sum(_weight(asked.get(part)) for part in ("system", "messages", "tools"))
+    return compact({"input_tokens": max(1, weight // 4)})
+
+
+def _weight(value: object) -> int:
+    """Bytes of the texts in `value`. A picture counts as about what models make of one, not by its bytes."""
+    total, rest = 0, [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                total += len(text.encode("utf-8", "replace"))
+            case {"type": "base64", **_other}:
+                total += 4 * 1024
+            case dict() as members:
+                rest.extend(members.values())
+            case list() as items:
+                rest.extend(items)
+    return total

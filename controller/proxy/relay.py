@@ -1,0 +1,89 @@
+"""Copying an answer to its client: verbatim, as it comes, and never a silent cut."""
+
+from __future__ import annotations
+
+import asyncio
+
+from controller.proxy.dialects import Ending, Reason
+from controller.proxy.exchange import Exchange
+from controller.proxy.framing import Framing
+from controller.proxy.upstream import Answer, Connection
+
+_STREAMS = (b"application/x-ndjson", b"text/event-stream")
+
+CUT_SHORT = "Ollama stopped before the answer was complete. Please ask again."
+LEAVING = "The server is restarting and had to end this answer early. Please ask again in a moment."
+
+
+async def relay(
+    exchange: Exchange, answer: Answer, ending: Ending | None, now: float, kept: list[bytes] | None = None
+) -> None:
+    """Send `answer` on, up to its end. `kept` collects the bytes."""
+    framing = exchange.framing = _framing(answer, ending)
+    await exchange.start(answer.status, answer.headers, now)
+    while True:
+        data = answer.take()
+        if data and kept is not None:
+            kept.append(data)
+        if data and framing is not None:
+            data = framing.feed(data)
+            if framing.overlong:
+                answer.drop()
+        if answer.complete and not answer.unread:
+            break
+        if data:
+            await exchange.body(data, more=True)
+        elif not answer.unread:
+            await answer.more()
+    await finish(exchange, data, CUT_SHORT, broken=answer.broken)
+
+
+async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool) -> None:
+    """The last bytes, `data`; when something is missing after them, the client is told, or its connection reset."""
+    if exchange.framing is not None:
+        rest = exchange.framing.close(words, whole=not broken)
+        if exchange.framing.cut:
+            exchange.reason = Reason.BROKEN
+        await exchange.body(data + rest, more=False)
+    elif broken:
+        exchange.reason = Reason.BROKEN
+        exchange.reset()
+    else:
+        await exchange.body(data, more=False)
+
+
+async def break_off(exchange: Exchange, words: str) -> None:
+    """End an answer that has begun, from our side, within a second."""
+    try:
+        async with asyncio.timeout(1.0):
+            await finish(exchange, b"", words, broken=True)
+    except TimeoutError:
+        exchange.reset()
+
+
+async def upload(exchange: Exchange, connection: Connection, answer: Answer, head: bytes) -> None:
+    """Send a body on while it comes, at upstream's pace, until all is sent, or upstream answers or goes away before
+    that. Raises ClientGone.
+    """
+    declared = exchange.found.get(b"content-length")
+    connection.sent = False
+    connection.begin(answer, method=exchange.method)
+    await connection.write(head)
+    more = True
+    while more and not answer.status and not answer.complete:
+        data, more = await exchange.piece()
+        await connection.write(data if declared is not None else _chunk(data, last=not more))
+    connection.sent = not more
+
+
+def _chunk(data: bytes, *, last: bool) -> bytes:
+    piece = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+    return piece + b"0\r\n\r\n" if last else piece
+
+
+def _framing(answer: Answer, ending: Ending | None) -> Framing | None:
+    """Only a stream has records; one of a known length cannot be added to."""
+    if ending is None or answer.status != 200 or answer.length is not None:
+        return None
+    kind = next((value for name, value in answer.headers if name == b"content-type"), b"")
+    return Framing(ending) if kind.startswith(_STREAMS) else None

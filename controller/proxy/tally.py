@@ -1,0 +1,72 @@
+"""What went through, in plain integers: counted on the hot path, turned into metrics only when somebody asks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import NamedTuple
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Upper bounds of the histograms, seconds; one more bucket takes the rest."""
+
+
+class AccessRecord(NamedTuple):
+    """One request, for the access log: never a body, a query or a credential."""
+
+    at: float  # seconds since the epoch, when it ended
+    id: str
+    who: str  # label of the principal; "" for a stranger
+    peer: str
+    listener: str  # "direct" or "tunnel"
+    method: str
+    route: str  # a path of the route table, "pages" or "unlisted"
+    model: str
+    status: int  # 499: the client left before it got one
+    reason: str  # a `dialects.Reason`; "" when all went well
+    first_byte: float | None  # seconds until the answer began
+    total: float  # seconds
+    bytes_in: int
+    bytes_out: int
+    attempts: int  # how often it was sent upstream
+
+
+class Histogram:
+    """How long things took."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)  # not cumulative
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+
+class Tally:
+    """All counters. They only grow, but for `open` and `held`."""
+
+    def __init__(self) -> None:
+        self.requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)  # dialect, route, status
+        self.errors: defaultdict[str, int] = defaultdict(int)  # reason
+        self.first_byte: defaultdict[str, Histogram] = defaultdict(Histogram)  # dialect
+        self.total: defaultdict[str, Histogram] = defaultdict(Histogram)  # dialect
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.streams = 0  # answers being sent now
+        self.held = 0  # requests that wait for Ollama now
+        self.replays = 0
+        self.suspected = 0  # unproven slots that brought nothing and whose runner was ended
+        self.listed_hits = 0  # answers from the kept lists
+
+    def count(self, dialect: str, record: AccessRecord) -> None:
+        """A request ended."""
+        self.requests[dialect, record.route, record.status] += 1
+        self.bytes_in += record.bytes_in
+        self.bytes_out += record.bytes_out
+        self.total[dialect].add(record.total)
+        if record.first_byte is not None:
+            self.first_byte[dialect].add(record.first_byte)
+        if record.reason:
+            self.errors[record.reason] += 1

@@ -1,0 +1,204 @@
+"""How each kind of route is treated, once its request has passed the doors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from controller.clock import Clock
+from controller.proxy import bodies, own
+from controller.proxy.asking import Asking
+from controller.proxy.dialects import Headers, Reason, Refused
+from controller.proxy.doors import may_not_manage
+from controller.proxy.exchange import Exchange
+from controller.proxy.lists import LARGEST, Kept, Key, Lists
+from controller.proxy.peek import Peeked, peek, texts
+from controller.proxy.relay import relay
+from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name
+from controller.proxy.rules import Rules
+from controller.proxy.tally import Tally
+
+Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]
+
+_COPILOT = b"GitHubCopilotChat/"
+
+
+class Treatments:
+    """One method for each kind; each answers the client, or returns why not."""
+
+    def __init__(self, asking: Asking, lists: Lists, clock: Clock, tally: Tally, ready: Callable[[], bool]) -> None:
+        self._asking = asking
+        self._lists = lists
+        self._clock = clock
+        self._tally = tally
+        self._ready = ready
+        self.by_kind: Mapping[Kind, Treatment] = {
+            Kind.OPEN: self._open,
+            Kind.METADATA: self._metadata,
+            Kind.INFERENCE: self._infer,
+            Kind.MANAGEMENT: self._manage,
+            Kind.OFF: self._open,
+            Kind.BENIGN: self._benign,
+        }
+
+    # --- inference ---
+
+    async def _infer(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
+        body = await self._body(exchange, match, rules)
+        if isinstance(body, Refused):
+            return body
+        if match.route.body is Body.JSON:
+            asked = peek(body, match.route.subject)
+            if isinstance(asked, Refused):
+                return asked
+            exchange.model = asked.model
+            if asked.empty and asked.unloads and not (exchange.who and exchange.who.manage):
+                return None if exchange.who is None else may_not_manage(exchange.who)
+        self._lists.moved()
+        answer = await self._asking.ask(exchange, match, body, rules.hold, rules.unread)
+        if isinstance(answer, Refused):
+            return answer
+        self._tally.streams += 1
+        try:
+            await relay(exchange, answer, match.route.ending, self._clock.now())
+        finally:
+            self._tally.streams -= 1
+            self._lists.moved()
+        return None
+
+    # --- metadata ---
+
+    async def _metadata(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
+        exchange.read = match.route.body is Body.NONE
+        body = b"" if exchange.read else await self._body(exchange, match, rules)
+        if isinstance(body, Refused):
+            return body
+        if match.route.listed is None:
+            return await self._counted(exchange, body)
+        if body:
+            asked = peek(body)
+            if isinstance(asked, Refused):
+                return asked
+            exchange.model = asked.model
+        return await self._listed(exchange, match, rules, match.route.listed, body)
+
+    async def _listed(
+        self, exchange: Exchange, match: Match, rules: Rules, listed: Listed, body: bytes
+    ) -> Refused | None:
+        key: Key = (match.target, body, exchange.found.get(b"user-agent", b"").startswith(_COPILOT))
+        kept = self._lists.fresh(key, listed, self._clock.now())
+        if kept is None and not self._asking.ready:
+            kept = self._lists.stale(key) or self._away(listed)
+        if kept is not None:
+            await self._tell(exchange, kept)
+            return None
+        epoch = self._lists.epoch(listed)
+        answer = await self._asking.ask(exchange, match, body, rules.hold, 0)
+        if isinstance(answer, Refused):
+            kept = self._lists.stale(key) or self._away(listed)
+            if kept is None:
+                return answer
+            await self._tell(exchange, kept)
+            return None
+        pieces: list[bytes] = []
+        fits = answer.length is None or answer.length <= LARGEST
+        await relay(exchange, answer, None, self._clock.now(), pieces if fits else None)
+        if answer.status == 200 and fits and not answer.broken:
+            data = b"".join(pieces)
+            kind = [(name, value) for name, value in answer.headers if name == b"content-type"]
+            headers: Headers = [*kind, (b"content-length", b"%d" % len(data))]
+            self._lists.keep(key, Kept(headers, data, self._clock.now(), epoch))
+        return None
+
+    async def _tell(self, exchange: Exchange, kept: Kept) -> None:
+        self._tally.listed_hits += 1
+        await exchange.reply(200, kept.headers, kept.body, self._clock.now())
+
+    def _away(self, listed: Listed) -> Kept | None:
+        if listed is not Listed.VERSION:
+            return None
+        data = own.version()
+        return Kept(own.headers(own.JSON, data), data, 0.0, 0)
+
+    async def _counted(self, exchange: Exchange, body: bytes) -> Refused | None:
+        data = own.count_tokens(body)
+        if isinstance(data, Refused):
+            return data
+        await exchange.reply(200, own.headers(own.JSON, data), data, self._clock.now())
+        return None
+
+    # --- management ---
+
+    async def _manage(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
+        """Never sent twice, so Ollama must be there before the body is read."""
+        waited = await self._asking.wait(rules.hold)
+        if waited is not None:
+            return waited
+        if match.route.body is Body.STREAMED:
+            return await self._blob(exchange, match, rules)
+        body = await self._body(exchange, match, rules)
+        if isinstance(body, Refused):
+            return body
+        asked = peek(body)
+        refused = asked if isinstance(asked, Refused) else self._named(exchange, match, asked, body)
+        if refused is not None:
+            return refused
+        return await self._changed(exchange, match, rules, body)
+
+    def _named(self, exchange: Exchange, match: Match, asked: Peeked, body: bytes) -> Refused | None:
+        names = texts(body, match.route.names)
+        exchange.model = asked.model or names.get("source", "")
+        for member, name in names.items():
+            if name and not is_name(name):
+                return Refused(400, Reason.BAD, f"`{member}` is not the name of a model.")
+        return None
+
+    async def _changed(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
+        answer = await self._asking.ask(exchange, match, body, rules.hold, 0)
+        if isinstance(answer, Refused):
+            return answer
+        self._lists.changed()
+        try:
+            await relay(exchange, answer, match.route.ending, self._clock.now())
+        finally:
+            self._lists.changed()
+        return None
+
+    async def _blob(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
+        if not is_digest(match.parameter):
+            return Refused(400, Reason.BAD, "The digest must be sha256: and 64 hexadecimal digits.")
+        if exchange.found.get(b"content-encoding", b"identity") != b"identity":
+            return Refused(415, Reason.ENCODING, "A blob is sent as it is, without a Content-Encoding.")
+        if exchange.method == "HEAD":
+            exchange.read = True
+            answer = await self._asking.ask(exchange, match, b"", rules.hold, 0)
+        else:
+            answer = await self._asking.send_on(exchange, match, rules.hold)
+        if isinstance(answer, Refused):
+            return answer
+        await relay(exchange, answer, None, self._clock.now())
+        return None
+
+    # --- ours ---
+
+    async def _open(self, exchange: Exchange, match: Match, rules: Rules) -> None:
+        status, data = 200, own.RUNNING
+        if match.target == "/healthz":
+            data = b"ok"
+        elif match.target == "/readyz":
+            status, data = (200, b"ready") if self._ready() else (503, b"not ready")
+        elif exchange.method == "HEAD":
+            data = b""
+        await exchange.reply(status, own.headers(own.TEXT, data), data, self._clock.now())
+
+    async def _benign(self, exchange: Exchange, match: Match, rules: Rules) -> None:
+        status, data = own.benign(match.target)
+        await exchange.reply(status, own.headers(own.JSON, data), data, self._clock.now())
+
+    async def _body(self, exchange: Exchange, match: Match, rules: Rules) -> bytes | Refused:
+        encoding = exchange.found.get(b"content-encoding")
+        body = await bodies.read(exchange, rules.body)
+        if encoding is None or isinstance(body, Refused):
+            return body
+        if match.route.body is not Body.JSON:
+            return await bodies.decoded(body, encoding, rules.body)
+        return await bodies.decoded(body, encoding, rules.decoded)
