@@ -12,6 +12,9 @@ import zstandard
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
 
+_ZSTD_WINDOW = 8 * 2**20  # bytes; what RFC 8878 asks every decoder to take
+_ZSTD_BITE = 256  # bytes
+
 
 async def read(exchange: Exchange, limit: int) -> bytes | Refused:
     """The whole body, or 413 when it is longer than `limit` bytes. Raises ClientGone."""
@@ -78,24 +81,30 @@ def _inflate(body: bytes, limit: int, format_bits: int) -> bytes:
 
 def _unbrotli(body: bytes, limit: int) -> bytes:
     stream = brotli.Decompressor()
-    pieces = [stream.process(body, output_buffer_limit=65536)]
-    size = len(pieces[0])
-    while size <= limit and not stream.can_accept_more_data():
-        pieces.append(stream.process(b"", output_buffer_limit=65536))
-        size += len(pieces[-1])
-    if not stream.is_finished() and size <= limit:
+    plain = piece = stream.process(body, output_buffer_limit=65536)
+    while piece and len(plain) <= limit and not stream.is_finished():
+        piece = stream.process(b"", output_buffer_limit=65536)
+        plain += piece
+    if not stream.is_finished() and len(plain) <= limit:
         raise EOFError
-    return b"".join(pieces)
+    return plain
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    plain = b""
-    reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body, read_across_frames=True)
-    with reader:
-        plain = reader.read(limit + 1)
-    if not plain and zstandard.frame_content_size(body) != 0:
+    """One frame or several. In small bites, since four bytes of zstd may unfold to 128 KiB."""
+    pieces: list[bytes] = []
+    size = 0
+    frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+    rest = memoryview(body)
+    while len(rest) and size <= limit:
+        if frame.eof:
+            frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+        pieces.append(frame.decompress(rest[:_ZSTD_BITE]))
+        size += len(pieces[-1])
+        rest = rest[min(_ZSTD_BITE, len(rest)) - len(frame.unused_data) :]
+    if not frame.eof and size <= limit:
         raise EOFError
-    return plain
+    return b"".join(pieces)
 
 
 _DECODERS: dict[bytes, Callable[[bytes, int], bytes]] = {

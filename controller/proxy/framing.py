@@ -18,7 +18,7 @@ class _Line(msgspec.Struct):
 
     done: bool = False
     status: str = ""
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 _LINE = msgspec.json.Decoder(_Line)

@@ -1,0 +1,87 @@
+"""Compressed bodies: read, refused when broken or unknown, and never unfolded beyond the limit."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.proxy.bodies import decoded
+from controller.proxy.dialects import Refused
+
+LIMIT = 100_000
+
+
+def _bare(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def _zstd_stream(data: bytes) -> bytes:
+    packer = zstandard.ZstdCompressor().compressobj()  # a frame that does not say how long it is
+    return packer.compress(data) + packer.flush()
+
+
+ENCODERS: list[tuple[bytes, Callable[[bytes], bytes]]] = [
+    (b"gzip", gzip.compress),
+    (b"GZIP", gzip.compress),
+    (b"deflate", zlib.compress),
+    (b"deflate", _bare),
+    (b"br", brotli.compress),
+    (b"zstd", zstandard.compress),
+    (b"zstd", _zstd_stream),
+    (b"identity", bytes),
+]
+_packed = [each for each in ENCODERS if each[0] != b"identity"]
+
+
+@pytest.mark.parametrize(("encoding", "encode"), ENCODERS)
+@pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
+async def test_it_comes_out_as_it_went_in(encoding: bytes, encode: Callable[[bytes], bytes], size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    assert await decoded(encode(data), encoding, LIMIT) == data
+
+
+@pytest.mark.parametrize(("encoding", "encode"), _packed)
+@pytest.mark.parametrize("size", [LIMIT + 1, 50_000_000])
+async def test_a_bomb_is_413(encoding: bytes, encode: Callable[[bytes], bytes], size: int) -> None:
+    found = await decoded(encode(b"\x00" * size), encoding, LIMIT)
+    assert isinstance(found, Refused)
+    assert found.status == 413
+
+
+@pytest.mark.parametrize(("encoding", "encode"), _packed)
+async def test_a_body_cut_short_is_400(encoding: bytes, encode: Callable[[bytes], bytes]) -> None:
+    for size in (1000, 900_000):  # less than a block, and several
+        whole = encode(random.Random(1).randbytes(size))
+        for missing in (1, 6, size // 3):
+            found = await decoded(whole[: len(whole) - missing], encoding, 2**20)
+            assert isinstance(found, Refused), (size, missing)
+            assert found.status == 400
+
+
+async def test_zstd_of_several_frames_is_one_body() -> None:
+    frames = zstandard.compress(b"one ") + _zstd_stream(b"two ") + zstandard.compress(b"three")
+    assert await decoded(frames, b"zstd", LIMIT) == b"one two three"
+
+
+@pytest.mark.parametrize("encoding", [b"compress", b"gzip, zstd", b"x"])
+async def test_an_unknown_encoding_is_415_and_says_which_are_known(encoding: bytes) -> None:
+    found = await decoded(b"", encoding, LIMIT)
+    assert isinstance(found, Refused)
+    assert found.status == 415
+    assert "br, deflate, gzip, identity, zstd" in found.text or "br, deflate, gzip, zstd" in found.text
+
+
+@settings(max_examples=200)
+@given(st.sampled_from([b"gzip", b"deflate", b"br", b"zstd"]), st.binary(max_size=300))
+async def test_no_bytes_make_it_fail(encoding: bytes, body: bytes) -> None:
+    found = await decoded(body, encoding, LIMIT)
+    assert isinstance(found, bytes) or found.status in (400, 413)

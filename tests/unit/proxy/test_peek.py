@@ -1,0 +1,186 @@
+"""Reading a body the way Go reads it."""
+
+from __future__ import annotations
+
+import json
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.proxy.dialects import Refused
+from controller.proxy.peek import Peeked, fold, peek, seconds, texts
+
+
+def ask(body: bytes, subject: str = "messages") -> Peeked:
+    found = peek(body, subject)
+    assert isinstance(found, Peeked), found
+    return found
+
+
+def test_it_reads_what_the_gateway_must_know() -> None:
+    found = ask(b'{"model":"llama3.2","stream":false,"keep_alive":"5m","messages":[{"role":"user"}]}')
+    assert (found.model, found.stream, found.keep_alive, found.empty) == ("llama3.2", False, 300, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","messages":[]} trailing',
+        b' \n{"model":"m"}{"model":"other"}',
+        b'{"MODEL":"m"}',
+        b'{"Model":"m"}',
+        b'{"model":"x","model":"m"}',
+        b'{"model":"m","note":"\\ud800"}',
+        b'{"model":"m","note":"\xff"}',
+        b'{"name":"m"}',
+        b'{"model":"","name":"m"}',
+        b'{"model":null,"name":"m"}',
+    ],
+)
+def test_go_would_see_model_m(body: bytes) -> None:
+    assert ask(body).model == "m"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a","Model":"b"}',
+        b'{"KEEP_ALIVE":0,"keep_alive":5}',
+        '{"me\u017fsages":[],"messages":[1]}'.encode(),
+        '{"\u212aeep_alive":0,"keep_alive":1}'.encode(),
+    ],
+)
+def test_two_spellings_of_one_member_are_refused(body: bytes) -> None:
+    found = peek(body, "messages")
+    assert isinstance(found, Refused)
+    assert found.status == 400
+    assert "two spellings" in found.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"{'model':1}", b'{"a":NaN}', b"\xef\xbb\xbf{}", b'{"a":1,}', b"nope", b'{"a" 1}']
+)
+def test_what_is_not_json_is_refused(body: bytes) -> None:
+    found = peek(body)
+    assert isinstance(found, Refused)
+    assert found.status == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n", b"[]", b"null", b"3", b'"text"'])
+def test_what_ollama_can_explain_better_is_let_through(body: bytes) -> None:
+    assert ask(body) == Peeked()
+
+
+@pytest.mark.parametrize("depth", [2_000, 200_000])
+def test_deep_nesting_is_refused_and_does_no_harm(depth: int) -> None:
+    found = peek(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+    assert isinstance(found, Refused)
+    assert found.status == 400
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (b"0", 0),
+        (b"0.0", 0),
+        (b"-0", 0),
+        (b"1e-10", 0),
+        (b'"0"', 0),
+        (b'"0s"', 0),
+        (b'"-0m"', 0),
+        (b'"0h0m"', 0),
+        (b'"0.1ns"', 0),
+        (b'"\\u0030"', 0),
+        (b'"5m"', 300),
+        (b'"1h30m"', 5400),
+        (b'"1.5s"', 1.5),
+        (b"-1", inf),
+        (b'"-1s"', inf),
+        (b"300", 300),
+        (b'"5"', None),
+        (b'""', None),
+        (b"null", None),
+        (b"true", None),
+        (b"{}", None),
+    ],
+)
+def test_keep_alive_is_read_as_ollama_reads_it(value: bytes, read: float | None) -> None:
+    assert seconds(value) == read
+
+
+@pytest.mark.parametrize(
+    ("body", "subject", "unloads"),
+    [
+        (b'{"model":"m","keep_alive":0}', "prompt", True),
+        (b'{"model":"m","prompt":"","keep_alive":"0s"}', "prompt", True),
+        (b'{"model":"m","messages":[ ],"keep_alive":0}', "messages", True),
+        (b'{"model":"m","messages":null,"Keep_Alive":0}', "messages", True),
+        (b'{"model":"m","prompt":"hi","keep_alive":0}', "prompt", False),
+        (b'{"model":"m","prompt":"","keep_alive":5}', "prompt", False),
+        (b'{"model":"m","prompt":""}', "prompt", False),
+    ],
+)
+def test_an_unload_is_recognised(body: bytes, subject: str, unloads: bool) -> None:
+    assert ask(body, subject).unloads is unloads
+
+
+def test_a_picture_of_20_megabytes_is_not_decoded() -> None:
+    picture = "A" * (20 * 2**20)
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "images": [picture]}]}).encode()
+    assert ask(body).model == "m"
+
+
+def go_reads(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Go's decoder on an object: each member in turn, matched by folding, the last one stands."""
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        folded = "".join({"\u017f": "s", "\u212a": "k"}.get(letter, letter) for letter in key).lower()
+        seen[folded] = value
+    return seen
+
+
+_keys = st.sampled_from(
+    ["model", "MODEL", "Model", "stream", "keep_alive", "Keep_Alive", "messages", "note", "mo\u0064el"]
+)
+_values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.floats(0, 1),
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(_keys, _values), max_size=6), st.sampled_from(["", " ", "\n", "}", " {}", "garbage"]))
+def test_it_agrees_with_go_or_refuses(pairs: list[tuple[str, Any]], after: str) -> None:
+    body = "{" + ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in pairs) + "}" + after
+    found = peek(body.encode(), "messages")
+    spellings = {fold(key): {other for other, _ in pairs if fold(other) == fold(key)} for key, _ in pairs}
+    if any(len(forms) > 1 for forms in spellings.values()):
+        assert isinstance(found, Refused)
+        return
+    assert isinstance(found, Peeked)
+    seen = go_reads(pairs)
+    model = seen.get("model")
+    assert found.model == (model if isinstance(model, str) else "")
+    stream = seen.get("stream")
+    assert found.stream == (stream if isinstance(stream, bool) else None)
+    assert found.empty == (seen.get("messages") in (None, "", []))
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_no_bytes_make_it_fail(body: bytes) -> None:
+    assert isinstance(peek(body, "prompt"), Peeked | Refused)
+
+
+def test_names_are_found_under_any_spelling() -> None:
+    assert texts(b'{"Source":"a","destination":"b","x":1} junk', ("source", "destination")) == {
+        "source": "a",
+        "destination": "b",
+    }
