@@ -1,0 +1,101 @@
+"""Real cloudflared on the local edge: requests go through it, stream, and survive an outage."""
+
+from __future__ import annotations
+
+import http.server
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.tunnel.line import Edge, eventually, line
+from tests.tunnel.programs import Programs
+
+
+class Origin(http.server.BaseHTTPRequestHandler):
+    """Says one line at once, and the other when it is let; or answers with the headers it saw."""
+
+    server: UnixServer
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.end_headers()
+        if self.path == "/headers":
+            self.wfile.write(str(self.headers).encode())
+            return
+        self.wfile.write(b'{"n":1}\n')
+        self.wfile.flush()
+        assert self.server.go_on.wait(60)
+        self.wfile.write(b'{"n":2}\n')
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Silent."""
+
+
+class UnixServer(socketserver.ThreadingUnixStreamServer):
+    """An HTTP server on a UNIX socket, as the tunnel's listener is."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        self.go_on = threading.Event()
+        super().__init__(str(path), Origin)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[UnixServer]:
+    """An origin on `tmp_path`/origin.sock."""
+    with UnixServer(tmp_path / "origin.sock") as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_request_goes_through_the_tunnel_and_its_answer_streams(
+    tunnel_programs: Programs, local_edge: Edge, origin: UnixServer, tmp_path: Path
+) -> None:
+    with (
+        line(tunnel_programs, local_edge, f"unix:{tmp_path}/origin.sock") as tunnel,
+        httpx.Client(base_url=tunnel.front, trust_env=False, timeout=60) as client,
+    ):
+        with client.stream("GET", "/") as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == '{"n":1}'
+            origin.go_on.set()  # only now: the first line did not wait for the second
+            assert list(lines) == ['{"n":2}']
+        seen = client.get("/headers", headers={"Edge-Visitor": "203.0.113.9"}).text.lower()
+        assert "cf-connecting-ip: 203.0.113.9" in seen
+        assert "edge-visitor" not in seen
+
+
+def test_an_outage_of_the_edge_ends_without_a_new_cloudflared(
+    tunnel_programs: Programs, local_edge: Edge, origin: UnixServer, tmp_path: Path
+) -> None:
+    with line(tunnel_programs, local_edge, f"unix:{tmp_path}/origin.sock") as tunnel:
+        local_edge.stop()
+        eventually(lambda: not tunnel.ready(), lambda: "cloudflared did not notice")
+        local_edge.start()
+        eventually(tunnel.ready, lambda: "cloudflared did not come back")
+        assert tunnel.cloudflared.poll() is None
+        assert httpx.get(f"{tunnel.front}/headers", trust_env=False).status_code == 200
+
+
+def test_the_edge_turns_a_tunnel_down_when_it_is_told_to(
+    tunnel_programs: Programs, local_edge: Edge, origin: UnixServer, tmp_path: Path
+) -> None:
+    with line(tunnel_programs, local_edge, f"unix:{tmp_path}/origin.sock") as tunnel:
+        local_edge.refuse(True)
+        local_edge.drop()
+        eventually(lambda: local_edge.connections() == 0, lambda: "connections were not dropped")
+        assert httpx.get(tunnel.front, trust_env=False).status_code == 530
+        local_edge.refuse(False)
+        eventually(lambda: local_edge.connections() > 0, lambda: "cloudflared did not register again")
