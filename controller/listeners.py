@@ -18,6 +18,7 @@ from uvicorn._types import ASGIApplication
 
 from controller.config.schema import Limits, Listener
 from controller.errors import SeadragonError
+from controller.proxy.wire import ClientConnection
 
 KEEP_ALIVE = (
     125  # seconds; longer than the 90 s for which cloudflared keeps an idle connection, so it never meets ours closing
@@ -187,7 +188,7 @@ class Listeners:
             uvicorn.Config(
                 self._application(listener),
                 loop="none",
-                http="httptools",
+                http=ClientConnection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
