@@ -257,7 +257,7 @@ def _start_keeper(place: Home, name: str) -> tuple[subprocess.Popen[bytes], sock
             # Not asyncio's: the process we start here leaves as soon as it has forked the keeper, and asyncio would
             # spend a thread on it (one that, with no room for a process, cannot be started either).
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", BOOT, ROOT, str(theirs.fileno()), f"keeper of {name}"],
+                [sys.executable, "-I", "-S", "-c", BOOT, ROOT, str(theirs.fileno()), f"keeper of {place.folder}"],
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,
