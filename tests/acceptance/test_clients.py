@@ -57,8 +57,10 @@ def test_openai_speaks_streams_calls_tools_and_embeds(gateway: House) -> None:
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="not-needed", max_retries=0) as client:
         said = client.chat.completions.create(model="red", messages=[{"role": "user", "content": "hi"}])
         assert (said.choices[0].message.content or "").strip() == "I am red."
-        stream = client.chat.completions.create(model="blue", messages=[{"role": "user", "content": "hi"}], stream=True)
-        assert "".join(part.choices[0].delta.content or "" for part in stream if part.choices).strip() == "I am blue."
+        talk = client.chat.completions.create(model="blue", messages=[{"role": "user", "content": "hi"}], stream=True)
+        with talk as stream:
+            said_so_far = "".join(part.choices[0].delta.content or "" for part in stream if part.choices)
+        assert said_so_far.strip() == "I am blue."
         assert client.responses.create(model="red", input="hi").output_text.strip() == "I am red."
         assert len(client.embeddings.create(model="embedder", input="a").data[0].embedding) > 10
         assert "red" in {model.id.removesuffix(":latest") for model in client.models.list()}
