@@ -223,6 +223,8 @@ class Keeping:
                 return
             if pid == self._child.pid and self._status is None:
                 self._on_end(status)
+            elif self._sweep in self._timers:  # one less: perhaps it was the last
+                self._after(0.0, self._sweep)
 
     def _on_end(self, status: int) -> None:
         """The child itself is gone, whoever may still hold its output: now the rest of its tree goes too.
