@@ -241,6 +241,8 @@ async def _order(place: Home, sock: socket.socket, order: Message) -> Child:
         if answer["say"] == "started":
             unless_kept.pop_all()
             return Child(place, link, answer, adopted=False)
+        while await link.hear() is not None:  # until the keeper is gone, and its lock free
+            pass
     raise _spawn_failed(order["spec"]["name"], answer["kind"], answer["text"])
 
 
