@@ -209,7 +209,9 @@ class Controller:
             await self._listen(self.config)
             await stack.enter_async_context(control.serve(self, self._paths.socket))
             stack.callback(self._roster.let_go)
-            if self.phase != "safe":
+            if self.phase == "safe":
+                self._readiness.set("down", "The configuration is broken; its owner must put it right first.")
+            else:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()

@@ -18,6 +18,7 @@ import uvicorn
 
 from controller.config.schema import Limits, Listener
 from controller.errors import SeadragonError
+from controller.proxy.wire import Wire
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """ASGI: scope, receive, send."""
@@ -190,7 +191,7 @@ class Listeners:
             uvicorn.Config(
                 self._application(listener),
                 loop="none",
-                http="httptools",
+                http=Wire,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from controller.config import checks, document
+from controller.config import checks
 from controller.config.document import Data, Document, Spot
 from controller.config.problem import Location, Problem, dotted, shown
 from controller.config.renames import Rename, apply_renames
@@ -166,14 +166,15 @@ class Reading:
 
     def _from_file(self, location: Location, path: Path) -> str:
         self.secrets.append(path)
-        fault = checks.private_file_fault(path)
+        fault, secret = checks.private_file_fault(path), ""
         if fault is None:
             try:
-                return path.read_bytes()[: document.LONGEST].decode().strip()
+                secret = path.read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError):
                 fault = "a file that is not readable text"
-        self.complain(location, f"{fault}: {shown(str(path))}", checks.PRIVATE_FILE, outside=True)
-        return ""
+        if fault is not None:
+            self.complain(location, f"{fault}: {shown(str(path))}", checks.PRIVATE_FILE, outside=True)
+        return secret
 
 
 def _allowed(location: Location, detail: ErrorDetails) -> str:

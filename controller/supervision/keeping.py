@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from controller.supervision.home import Home, end_all, pairs
-from controller.supervision.identity import ProcessIdentity, boot_id, descendants, identify, send, survivors, table
+from controller.supervision.identity import ProcessIdentity, boot_id, descendants, identify, survivors, table
 from controller.supervision.pump import Pump
 from controller.supervision.wire import VERSION, Line, Message
 
@@ -26,15 +26,16 @@ TICK = 1.0  # seconds between two looks at the log, and at what is worth telling
 SWEEP_PAUSE = 0.02  # seconds between two rounds of killing what is left
 SWEEP_LIMIT = 10.0  # seconds after which what does not die is left to whoever asks for the lock next
 LAST_WORDS = 65536  # bytes of output told with the child's end
-LINUX = sys.platform == "linux"
 GOODBYE = 1.0  # seconds that a keeper which leaves gives its controller to hear why
+LINUX = sys.platform == "linux"
 
 
 class Keeping:
     """One child, from its birth until nothing of it is left."""
 
-    def __init__(self, order: Message, home: Home, pump: Pump, controller: socket.socket) -> None:
+    def __init__(self, order: Message, home: Home, lock: int, pump: Pump, controller: socket.socket) -> None:
         self._home = home
+        self._lock = lock
         self._pump = pump
         self._spec: Message = order["spec"]
         self._note: Message = order["note"]
@@ -49,7 +50,7 @@ class Keeping:
         self._asked = False  # we were asked to stop it
         self._stopping_until: float | None = None
         self._sweeping_until = 0.0
-        self._terminated = False
+        self._terminated = False  # we ourselves were asked to leave, by TERM
         self._ended: Message | None = None  # what is told about the end, once nothing of the tree is left
         self._left = False
         self._told: Message = {}
@@ -128,7 +129,13 @@ class Keeping:
             now = time.monotonic()
             for action in [action for action, due in self._timers.items() if due <= now]:
                 if self._timers.pop(action, None) is not None:  # an earlier one may have called it off
-                    action()
+                    self._act(action)
+
+    def _act(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError:  # the whole machine is short of descriptors: no reason to let go of the child
+            self._after(TICK, action)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` once, in `seconds`; instead of, not besides, what was set for it before."""
@@ -191,8 +198,8 @@ class Keeping:
         if self._stopping_until is None or until < self._stopping_until:
             self._stopping_until = until
             self._after(grace, self.kill)
-        send(self._child, signal.SIGTERM)
-        send(self._child, signal.SIGCONT)  # a stopped process hears TERM only when it goes on
+        for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped process hears TERM only when it goes on
+            os.kill(self._child.pid, number)  # until we reap it, the pid is certainly our child's
 
     def kill(self) -> None:
         """KILL the child's group and every descendant; does nothing once the child is gone."""
@@ -216,6 +223,8 @@ class Keeping:
                 return
             if pid == self._child.pid and self._status is None:
                 self._on_end(status)
+            elif self._sweep in self._timers:  # one less: perhaps it was the last
+                self._after(0.0, self._sweep)
 
     def _on_end(self, status: int) -> None:
         """The child itself is gone, whoever may still hold its output: now the rest of its tree goes too.
@@ -228,12 +237,12 @@ class Keeping:
         self._never(self.kill)
         self._never(self._look)
         self._sweeping_until = time.monotonic() + SWEEP_LIMIT
-        self._sweep()
+        self._act(self._sweep)
 
     def _sweep(self) -> None:
-        left = self._find()
-        if left and time.monotonic() < self._sweeping_until:
-            end_all(left)
+        self._descendants = self._find()
+        if self._descendants and time.monotonic() < self._sweeping_until:
+            end_all(self._descendants)
             self._after(SWEEP_PAUSE, self._sweep)
         else:
             self._finish()
@@ -266,10 +275,16 @@ class Keeping:
             self._stop(self._spec["stop_grace"])
 
     def _leave(self) -> None:
+        """The lock is free before anybody hears us hang up: who waited for that may start the next one at once."""
+        if self._left:
+            return
         self._left = True
-        self._home.forget()
-        for line in list(self._lines):
-            line.finish(GOODBYE)
+        try:
+            self._home.forget()
+        finally:
+            os.close(self._lock)
+            for line in list(self._lines):
+                line.finish(GOODBYE)
 
     # ------------------------------------------------------------------------------------------- the controller
 
@@ -285,11 +300,10 @@ class Keeping:
             pass
 
     def _hear(self, line: Line, message: Message) -> None:
-        verb = VERBS.get(message.get("do", ""))
-        if verb is None:
+        try:
+            VERBS[message["do"]](self, line, message)
+        except (LookupError, TypeError, ValueError):  # of a newer protocol, or of none: no reason to fall over
             line.say("unknown", id=message.get("id"))
-        else:
-            verb(self, line, message)
 
     def _gone(self, line: Line) -> None:
         self._lines.discard(line)

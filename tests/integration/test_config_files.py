@@ -93,6 +93,7 @@ def test_files_of_a_tunnel_that_is_off_are_not_asked_for(folder: Path) -> None:
 NOT_PRIVATE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file"),
     "a folder": (lambda path: path.mkdir(), "not a file"),
+    "empty": (lambda path: write(path), "an empty file"),
     "readable by the group": (lambda path: write(path, mode=0o640), "others may read (mode 0640)"),
     "readable by all": (lambda path: write(path, mode=0o604), "others may read (mode 0604)"),
 }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.errors import ObtainFailed
 from controller.obtain import golang
 from controller.obtain.cache import cache_folder, once
 from controller.obtain.site import Site
@@ -27,9 +28,13 @@ class Programs:
     cloudflared: Path
     edge: Path
 
-    def missing(self) -> bool:
-        """Whether one of them is not built."""
-        return not (self.cloudflared.exists() and self.edge.exists())
+    refusal: Path  # why they could not be built, if the last attempt failed
+
+    def missing(self) -> str:
+        """Why one of them is not there; empty when both are."""
+        if self.cloudflared.exists() and self.edge.exists():
+            return ""
+        return self.refusal.read_text() if self.refusal.exists() else "not built yet: `python -m tests.tunnel` does it"
 
 
 def programs(environment: Mapping[str, str] = os.environ) -> Programs:
@@ -40,16 +45,26 @@ def programs(environment: Mapping[str, str] = os.environ) -> Programs:
     return Programs(
         cloudflared=cache / f"cloudflared-{RELEASE}" / "bin" / "cloudflared",
         edge=cache / f"edge-{version}" / "bin" / "edge",
+        refusal=cache / f"cloudflared-{RELEASE}.refused",
     )
 
 
 def build(site: Site) -> Programs:
     """Build what is missing. Raises ObtainFailed when Go or cloudflared's source is not to be had."""
     wanted = programs(site.environment)
+    try:
+        _build_both(site, wanted)
+    except ObtainFailed as failure:
+        wanted.refusal.write_text(str(failure))
+        raise
+    wanted.refusal.unlink(missing_ok=True)
+    return wanted
+
+
+def _build_both(site: Site, wanted: Programs) -> None:
     version_flag = f"-X main.Version={RELEASE} -X {MODULE}/cmd/cloudflared/updater.BuiltForPackageManager=seadragon"
     _build(site, wanted.cloudflared, f"{MODULE}/cmd/cloudflared", version_flag)
     _build(site, wanted.edge, "./edge", "")
-    return wanted
 
 
 def _build(site: Site, program: Path, package: str, flags: str) -> None:
