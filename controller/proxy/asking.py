@@ -31,6 +31,10 @@ RUNNER_DIED: Sequence[tuple[int, bytes]] = (
 ATTEMPTS = 2
 _KNOCK = 0.05  # seconds between two tries to connect
 _BUSY = 1.0  # seconds before a busy server is asked again
+_SETTLE = 0.25
+"""Seconds after a lost connection. A killed process loses its connections before its listening socket (Linux closes the
+newest file first): who comes back at once is let in, only to be lost a second time.
+"""
 _VERDICT = 64 * 1024  # bytes of an error that are looked at
 
 Suspect = Callable[[str], Awaitable[bool]]
@@ -87,11 +91,12 @@ class Asking:
                 return answer
             if not route.replayable or exchange.attempts >= ATTEMPTS:
                 return answer if came else _lost(exchange.attempts)
-            busy = answer.status == 503
+            pause = 0.0 if answer.status == 500 else _BUSY if came else _SETTLE
             answer.close()
+            exchange.answer = None
             self._tally.replays += 1
-            if busy:
-                await self._clock.sleep(_BUSY)
+            if pause:
+                await self._clock.sleep(pause)
 
     async def send_on(self, exchange: Exchange, match: Match, hold: float) -> Answer | Refused:
         """As `ask`, for a body that passes while it comes: Ollama must be there before its first byte is read."""
