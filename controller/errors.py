@@ -2,6 +2,7 @@
 
 SeadragonError
 ├── ConfigInvalid        one or more located mistakes in the YAML
+├── NotApplied           a good configuration could not be put to work; the old one runs on
 ├── AlreadyRunning       another controller holds this data folder
 ├── NotRunning           the command needs a running controller and found none
 ├── SpawnFailed          a process could not be started at all
@@ -13,9 +14,15 @@ What a *client* of the gateway is told is not an exception but a value: see `pro
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class SeadragonError(Exception):
     """Base of all; its text is a plain sentence that a person may read."""
+
+
+class NotApplied(SeadragonError):
+    """A good configuration could not be put to work; the old one runs on."""
 
 
 class AlreadyRunning(SeadragonError):
@@ -26,8 +33,19 @@ class NotRunning(SeadragonError):
     """No controller runs on this data folder."""
 
 
+SpawnFault = Literal["missing", "not_executable", "wrong_kind", "exhausted", "held", "other"]
+
+
 class SpawnFailed(SeadragonError):
-    """A process could not be started at all."""
+    """A process could not be started at all.
+
+    `kind`: the program is missing, may not be executed, or is not one for this machine; the system has no room for
+    another process or open file just now (exhausted); the one before it still runs (held).
+    """
+
+    def __init__(self, text: str, kind: SpawnFault = "other") -> None:
+        super().__init__(text)
+        self.kind: SpawnFault = kind
 
 
 class ObtainFailed(SeadragonError):

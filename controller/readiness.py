@@ -6,6 +6,8 @@ A plain object with no locks: in asyncio nothing interleaves between two awaits.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,18 +31,27 @@ class Readiness:
         self.verdict: Verdict = "coming"
         self.address: Address | None = None
         self.reason = "Ollama has not been started yet."
+        self._told: tuple[Verdict, str] = (self.verdict, self.reason)  # what the supervisor said last
+        self._pauses: list[str] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
     def set(self, verdict: Verdict, reason: str, address: Address | None = None) -> None:
         """Tell everyone who waits. `reason` is a plain sentence for people; `address` is needed with "ready"."""
-        self.verdict, self.reason = verdict, reason
+        self._told = (verdict, reason)
         if address is not None:
             self.address = address
-        if verdict != "coming":
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiters.clear()
+        self._settle()
+
+    @contextmanager
+    def paused(self, reason: str) -> Iterator[None]:
+        """Hold new requests for as long as the block lasts, although upstream answers (a drain before a restart)."""
+        self._pauses.append(reason)
+        self._settle()
+        try:
+            yield
+        finally:
+            self._pauses.remove(reason)
+            self._settle()
 
     @property
     def waiting(self) -> int:
@@ -61,3 +72,14 @@ class Readiness:
         finally:
             self._waiters.discard(waiter)
         return self.verdict
+
+    def _settle(self) -> None:
+        self.verdict, self.reason = self._told
+        if self._pauses and self.verdict == "ready":
+            self.verdict, self.reason = "coming", self._pauses[-1]
+        if self.verdict == "coming":
+            return
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+OWN: Final = "*"
 
 Kind = Literal["at_once", "drains", "restarts", "listener"]
 

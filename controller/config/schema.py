@@ -9,16 +9,61 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from controller.config.impact import AT_ONCE, LISTENER, drains, restarts
-from controller.config.units import Bytes, Seconds
+from controller.config import addresses
+from controller.config.addresses import Place
+from controller.config.impact import AT_ONCE, LISTENER, OWN, drains, restarts
+from controller.config.units import Bytes, Says, Seconds
 
 OLLAMA = "ollama"
 TUNNEL = "tunnel"
 _OLLAMA = drains(OLLAMA)
 _TUNNEL = restarts(TUNNEL)
-_CHILD = restarts("*")
+_CHILD = restarts(OWN)
+_DAY = 86400  # seconds; no wait is longer
+
+
+def _empty_is_default(value: object) -> object:
+    """A block whose every line is commented out is the block left out."""
+    return {} if value is None else value
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("text without line breaks or control characters")
+    return text
+
+
+def _no_zero(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("text without zero characters: no program could receive it")
+    return text
+
+
+def _hidden(variables: dict[str, str]) -> dict[str, str]:
+    """Values of variables may be secrets: their names may be shown, they themselves leave only to the child."""
+    return dict.fromkeys(variables, "(not shown)")
+
+
+Address = Annotated[str, AfterValidator(addresses.listener_address), Says(addresses.LISTENER_WORDS)]
+Network = Annotated[str, AfterValidator(addresses.network), Says(addresses.NETWORK_WORDS)]
+Prefix = Annotated[str, AfterValidator(addresses.path_prefix), Says(addresses.PREFIX_WORDS)]
+HostName = Annotated[str, AfterValidator(addresses.host_name), Says(addresses.HOST_WORDS)]
+PublicName = Annotated[str, AfterValidator(addresses.public_name), Says(addresses.PUBLIC_NAME_WORDS)]
+Origin = Annotated[str, AfterValidator(addresses.origin), Says(addresses.ORIGIN_WORDS)]
+EdgeAddress = Annotated[str, AfterValidator(addresses.edge_address), Says(addresses.EDGE_WORDS)]
+Url = Annotated[str, AfterValidator(addresses.upstream_url), Says(addresses.URL_WORDS)]
+ProbeUrl = Annotated[str, AfterValidator(addresses.probe_url), Says(addresses.PROBE_WORDS)]
+Idle = Annotated[Seconds, Field(ge=0, le=365 * _DAY)]
+Text = Annotated[str, AfterValidator(_one_line), Says("text on one line")]
+Argument = Annotated[str, AfterValidator(_no_zero), Says("text")]
+Variables = Annotated[
+    dict[str, Annotated[str, AfterValidator(_no_zero)]],
+    BeforeValidator(_empty_is_default),
+    PlainSerializer(_hidden),
+    Says("lines of the form NAME: value, NAME: {file: path} or NAME: {from: NAME}"),
+]
 
 
 class Branch(BaseModel):
@@ -26,19 +71,28 @@ class Branch(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        return _empty_is_default(value)
+
 
 class Listener(Branch):
     """One address that clients connect to. Trust belongs to the listener, never to a header."""
 
-    address: Annotated[str, LISTENER] = Field(
-        description="host:port, [ipv6]:port, or unix:/path. Its own name in reloads.",
-        pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:\d{1,5}|[0-9A-Za-z.\-]+:\d{1,5})$",
+    address: Annotated[Address, LISTENER] = Field(
+        description="host:port, [ipv6]:port, or unix:/path. Its own name in reloads."
     )
     kind: Annotated[Literal["direct", "tunnel"], LISTENER] = Field(
         "direct",
         description="direct: peers are who their address says. tunnel: what cloudflared forwards to; closed until "
-        "accounts exist.",
+        "accounts exist; on this machine only.",
     )
+
+    @property
+    def place(self) -> Place:
+        """The address, taken apart."""
+        return addresses.place(self.address)
 
 
 class Limits(Branch):
@@ -73,21 +127,27 @@ class Ollama(Branch):
         description="spawn: ours, started and stopped by us. adopt: use the one already running on this machine, start "
         "ours only if there is none. external: an Ollama elsewhere, only asked how it is.",
     )
-    url: Annotated[str | None, _OLLAMA] = Field(
-        None, description="Where it is, for adopt and external.", pattern=r"^http://[^/\s]+/?$"
+    url: Annotated[Url | None, _OLLAMA] = Field(
+        None, description="Where it is. external: needed. adopt: empty means http://127.0.0.1:11434."
     )
     binary: Annotated[Path | None, _OLLAMA] = Field(None, description="The ollama program; empty: it is looked for.")
     port: Annotated[int | None, _OLLAMA] = Field(
         None, ge=1024, le=65535, description="Its private port on 127.0.0.1; empty: a free one is picked at start."
     )
-    environment: Annotated[dict[str, str], _OLLAMA] = Field(
-        default_factory=dict, description="Further environment variables. What Seadragon sets itself is refused here."
+    environment: Annotated[Variables, _OLLAMA] = Field(
+        {}, repr=False, description="Further environment variables. What Seadragon sets itself is refused here."
     )
-    startup: Annotated[Seconds, AT_ONCE] = Field(120, gt=0, description="Longest it may take to answer after a start.")
-    probe_every: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, description="Pause between two probes.")
-    probe_limit: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, description="Longest a probe may take.")
-    probe_misses: Annotated[int, AT_ONCE] = Field(3, ge=1, description="Missed probes in a row that mean it hangs.")
-    stop_grace: Annotated[Seconds, AT_ONCE] = Field(10, ge=0, description="Time to leave after TERM, then KILL.")
+    startup: Annotated[Seconds, AT_ONCE] = Field(
+        120, gt=0, le=_DAY, description="Longest it may take to answer after a start."
+    )
+    probe_every: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, le=_DAY, description="Pause between two probes.")
+    probe_limit: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, le=_DAY, description="Longest a probe may take.")
+    probe_misses: Annotated[int, AT_ONCE] = Field(
+        3, ge=1, le=1000, description="Missed probes in a row that mean it hangs."
+    )
+    stop_grace: Annotated[Seconds, AT_ONCE] = Field(
+        10, ge=0, le=_DAY, description="Time to leave after TERM, then KILL."
+    )
 
 
 class Tunnel(Branch):
@@ -100,28 +160,34 @@ class Tunnel(Branch):
     )
     binary: Annotated[Path | None, _TUNNEL] = Field(None, description="The cloudflared program; empty: looked for.")
     token_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode token: a file (0600) with the token.")
-    tunnel_id: Annotated[str | None, _TUNNEL] = Field(None, description="mode named: the tunnel's id.")
+    tunnel_id: Annotated[Text | None, _TUNNEL] = Field(None, description="mode named: the tunnel's id.")
     credentials_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode named: its credentials (0600).")
-    hostnames: Annotated[tuple[str, ...], _TUNNEL] = Field((), description="mode named: the public names.")
+    hostnames: Annotated[tuple[PublicName, ...], _TUNNEL] = Field((), description="mode named: the public names.")
     protocol: Annotated[Literal["auto", "http2", "quic"], _TUNNEL] = Field("auto", description="How it connects.")
-    edge: Annotated[tuple[str, ...], _TUNNEL] = Field((), description="host:port of a private edge, two at least.")
+    edge: Annotated[tuple[EdgeAddress, ...], _TUNNEL] = Field(
+        (), description="host:port of a private edge, two at least."
+    )
     edge_ca: Annotated[Path | None, _TUNNEL] = Field(None, description="CA certificate of that private edge.")
     grace: Annotated[Seconds, _TUNNEL] = Field(60, ge=0, le=180, description="Time its streams get when it stops.")
-    environment: Annotated[dict[str, str], _TUNNEL] = Field(default_factory=dict, description="Further variables.")
+    environment: Annotated[Variables, _TUNNEL] = Field({}, repr=False, description="Further variables.")
 
 
 class Child(Branch):
     """Any further program to keep running: ngrok, caffeinate, another server."""
 
-    command: Annotated[tuple[str, ...], _CHILD] = Field(min_length=1, description="Program and arguments, no shell.")
-    environment: Annotated[dict[str, str], _CHILD] = Field(default_factory=dict, description="Its variables.")
-    folder: Annotated[Path | None, _CHILD] = Field(None, description="Where it runs; empty: the data folder.")
-    probe: Annotated[str | None, AT_ONCE] = Field(
-        None, description="URL that answers 200 when it is ready; empty: ready as soon as it runs.", pattern=r"^http://"
+    command: Annotated[tuple[Argument, ...], _CHILD] = Field(
+        min_length=1, description="Program and arguments, no shell."
     )
-    startup: Annotated[Seconds, AT_ONCE] = Field(60, gt=0, description="Longest it may take to get ready.")
-    stop_grace: Annotated[Seconds, AT_ONCE] = Field(10, ge=0, description="Time to leave after TERM, then KILL.")
-    files: Annotated[int, _CHILD] = Field(65536, ge=64, description="Files it may have open.")
+    environment: Annotated[Variables, _CHILD] = Field({}, repr=False, description="Its variables.")
+    folder: Annotated[Path | None, _CHILD] = Field(None, description="Where it runs; empty: the data folder.")
+    probe: Annotated[ProbeUrl | None, AT_ONCE] = Field(
+        None, description="URL that answers 200 when it is ready; empty: ready as soon as it runs."
+    )
+    startup: Annotated[Seconds, AT_ONCE] = Field(60, gt=0, le=_DAY, description="Longest it may take to get ready.")
+    stop_grace: Annotated[Seconds, AT_ONCE] = Field(
+        10, ge=0, le=_DAY, description="Time to leave after TERM, then KILL."
+    )
+    files: Annotated[int, _CHILD] = Field(65536, ge=64, le=2**20, description="Files it may have open.")
 
 
 class Server(Branch):
@@ -130,19 +196,25 @@ class Server(Branch):
     listeners: tuple[Listener, ...] = Field(
         (Listener(address="127.0.0.1:8420"),), min_length=1, description="Where clients connect."
     )
-    prefixes: Annotated[tuple[str, ...], AT_ONCE] = Field(
+    prefixes: Annotated[tuple[Prefix, ...], AT_ONCE] = Field(
         ("/api/code", "/ollama"), description="Path prefixes under which the whole API answers too. They add no right."
     )
-    hold: Annotated[Seconds, AT_ONCE] = Field(60, ge=0, description="Longest a request waits for Ollama to come back.")
-    drain: Annotated[Seconds, AT_ONCE] = Field(120, ge=0, description="Time that answers in flight get before a stop.")
+    hold: Annotated[Seconds, AT_ONCE] = Field(
+        60, ge=0, le=_DAY, description="Longest a request waits for Ollama to come back."
+    )
+    drain: Annotated[Seconds, AT_ONCE] = Field(
+        120, ge=0, le=_DAY, description="Time that answers in flight get before a stop."
+    )
     adopt_grace: Annotated[Seconds, AT_ONCE] = Field(
-        60, ge=1, description="How long children outlive a crashed controller, waiting for the next one."
+        60, ge=1, le=_DAY, description="How long children outlive a crashed controller, waiting for the next one."
     )
     limits: Limits = Limits()
     log: Log = Log()
     ollama: Ollama = Ollama()
     tunnel: Tunnel = Tunnel()
-    children: dict[str, Child] = Field(default_factory=dict, description="Further programs to keep running, by name.")
+    children: Annotated[dict[str, Child], BeforeValidator(_empty_is_default)] = Field(
+        {}, description="Further programs to keep running, by name."
+    )
 
 
 class Models(Branch):
@@ -151,15 +223,18 @@ class Models(Branch):
     folder: Annotated[Path | None, _OLLAMA] = Field(
         None, description="Where models are stored; empty: OLLAMA_MODELS of the environment, else ~/.ollama/models."
     )
-    context_length: Annotated[int | None, _OLLAMA] = Field(
-        8192, ge=256, description="Tokens a model sees at once. Never left to Ollama: it takes 262144 on a 64 GB Mac."
+    context_length: Annotated[int, _OLLAMA] = Field(
+        8192,
+        ge=256,
+        le=4_194_304,
+        description="Tokens a model sees at once. Never left to Ollama: it takes 262144 on a 64 GB Mac.",
     )
     parallel: Annotated[int, _OLLAMA] = Field(1, ge=1, le=64, description="Answers one model writes at a time.")
-    max_loaded: Annotated[int, _OLLAMA] = Field(8, ge=1, description="Models in memory at a time, at most.")
-    keep_alive: Annotated[Seconds | Literal["forever"], _OLLAMA] = Field(
+    max_loaded: Annotated[int, _OLLAMA] = Field(8, ge=1, le=256, description="Models in memory at a time, at most.")
+    keep_alive: Annotated[Idle | Literal["forever"], _OLLAMA] = Field(
         300, description="How long an idle model stays in memory."
     )
-    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, description="Longest a load may stand still.")
+    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, le=_DAY, description="Longest a load may stand still.")
     flash_attention: Annotated[bool | None, _OLLAMA] = Field(None, description="Empty: Ollama decides.")
     kv_cache_type: Annotated[Literal["f16", "q8_0", "q4_0"] | None, _OLLAMA] = Field(
         None, description="Precision of the context memory; q8_0 halves it. Needs flash attention."
@@ -170,9 +245,11 @@ class Models(Branch):
 class Allowed(Branch):
     """Addresses that may come in without a key."""
 
-    label: Annotated[str, AT_ONCE] = Field(min_length=1, description="Who this is; stands in logs and usage.")
-    addresses: Annotated[tuple[str, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
-    lane: Annotated[float, AT_ONCE] = Field(1, ge=0, description="Priority; lower goes sooner.")
+    label: Annotated[Text, AT_ONCE] = Field(
+        min_length=1, max_length=64, description="Who this is; stands in logs and usage."
+    )
+    addresses: Annotated[tuple[Network, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
+    lane: Annotated[float, AT_ONCE] = Field(1, ge=0, le=1000, description="Priority; lower goes sooner.")
     manage: Annotated[bool, AT_ONCE] = Field(False, description="May also pull, create, copy, delete and unload.")
 
 
@@ -183,10 +260,10 @@ class Access(Branch):
         (Allowed(label="this computer", addresses=("127.0.0.1", "::1")),),
         description="First match wins. Empty: nobody.",
     )
-    hosts: Annotated[tuple[str, ...], AT_ONCE] = Field(
+    hosts: Annotated[tuple[HostName, ...], AT_ONCE] = Field(
         ("localhost",), description="Names this server is called by, beside its own addresses. Others get 421."
     )
-    origins: Annotated[tuple[str, ...], AT_ONCE] = Field(
+    origins: Annotated[tuple[Origin, ...], AT_ONCE] = Field(
         ("vscode-webview://*", "vscode-file://*", "app://*", "tauri://*"),
         description="Web origins whose pages may call the API.",
     )

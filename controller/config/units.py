@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)", re.IGNORECASE)
+_BYTES["tib"] = 2**40
+_LONGEST = 15  # digits: beyond them a float is no longer exact, and nobody means it
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_WRITTEN = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+DURATION = "a duration such as 500ms, 90s, 1m30s or 2h, or a number of seconds"
+SIZE = "a size such as 512KiB, 32MiB or 4GB, or a number of bytes"
 
 
 def seconds(value: object) -> object:
@@ -21,9 +30,13 @@ def seconds(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    text = value.replace(" ", "")
+    text = re.sub(r"\s", "", value)
+    if len(text) > 2 * _LONGEST:
+        raise ValueError(DURATION)
+    if _NUMBER.fullmatch(text):
+        return float(text)
     if not _DURATION.fullmatch(text):
-        raise ValueError("a duration like 500ms, 90s, 1m30s or 2h, or a number of seconds")
+        raise ValueError(DURATION)
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
@@ -35,10 +48,32 @@ def size(value: object) -> object:
     if not isinstance(value, str):
         return value
     match = _SIZE.fullmatch(value.strip())
-    if match is None or match[2].lower() not in _BYTES:
-        raise ValueError("a size like 512KiB, 32MiB or 4GB, or a number of bytes")
-    return round(float(match[1]) * _BYTES[match[2].lower()])
+    unit = (match[2] or "b").lower() if match else ""
+    if match is None or unit not in _BYTES or len(match[1]) > _LONGEST:
+        raise ValueError(SIZE)
+    return round(float(match[1]) * _BYTES[unit])
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Bytes = Annotated[int, BeforeValidator(size)]
+def write_seconds(value: object) -> str:
+    """`90 s`, `0.5 s`."""
+    return f"{value:.12g} s" if isinstance(value, int | float) else str(value)
+
+
+def write_size(value: object) -> str:
+    """`32 MiB`: the largest unit that says it exactly."""
+    for unit, name in _WRITTEN:
+        if isinstance(value, int) and value and value % unit == 0:
+            return f"{value // unit} {name}"
+    return f"{value} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """Stands in an annotation: what values of this type are allowed, in words, and how one is written for people."""
+
+    allowed: str
+    write: Callable[[object], str] = str
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Says(DURATION, write_seconds)]
+Bytes = Annotated[int, BeforeValidator(size), Says(SIZE, write_size)]

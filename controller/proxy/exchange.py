@@ -178,6 +178,7 @@ class Exchange:
             self.watch.cancel()
         if self.answer is not None:
             self.answer.close()
+            self.answer = None  # it knows our `overflow`: together they would be left to the garbage collector
 
     async def _watch(self) -> None:
         """Only by reading can a hang-up be seen, so a body that is not wanted yet is kept, up to a limit."""

@@ -23,7 +23,7 @@ _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _DURATION = re.compile(r"([+-]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FLAGS = {b"true": True, b"false": False}
-_BLANK = re.compile(rb"\[\s*\]")
+_BLANK = re.compile(rb'null|""|\[\s*\]')
 _NOTHING = (b"null", b'""')
 _NO_VALUE: dict[str, bytes] = {}
 
@@ -58,13 +58,12 @@ def peek(body: bytes, subject: str = "") -> Peeked | Refused:
         if isinstance(read, Refused):
             return read
         top = read
-    for key in top:
-        if not key.islower() or not key.isascii():
-            refused = _two_spellings(top)
-            if refused is not None:
-                return refused
-            top = {fold(name): value for name, value in top.items()}
-            break
+    names = "".join(top)
+    if not (names.islower() and names.isascii()):
+        refused = _two_spellings(top)
+        if refused is not None:
+            return refused
+        top = {fold(name): value for name, value in top.items()}
     return _look(top, subject)
 
 
@@ -83,14 +82,14 @@ def _look(top: Members, subject: str) -> Peeked:
     return Peeked(
         model=_text(model),
         stream=None if stream is None else _FLAGS.get(bytes(stream)),
-        empty=asked is None or is_blank(bytes(asked)),
+        empty=asked is None or is_blank(asked),
         keep_alive=None if keep is None else seconds(bytes(keep)),
     )
 
 
-def is_blank(value: bytes) -> bool:
+def is_blank(value: msgspec.Raw | bytes) -> bool:
     """Whether a JSON value is one that asks nothing: null, an empty text, an empty list."""
-    return value in _NOTHING or _BLANK.fullmatch(value) is not None
+    return _BLANK.fullmatch(value) is not None
 
 
 def seconds(value: bytes) -> float | None:

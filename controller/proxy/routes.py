@@ -193,7 +193,8 @@ def dialect_of(path: str, *, anthropic: bool) -> Dialect:
 
 
 _DIGEST = re.compile(r"sha256[:-][0-9a-f]{64}")
-_NAME = re.compile(r"(https?://)?[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,511}")
+_PART = r"(?!\.*(?:/|\Z))[A-Za-z0-9_.:@-]+"  # neither empty nor dots only
+_NAME = re.compile(rf"(?:https?://)?(?=[A-Za-z0-9_].{{0,511}}\Z){_PART}(?:/{_PART})*")
 
 
 def is_digest(text: str) -> bool:
@@ -203,7 +204,4 @@ def is_digest(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether `text` can be the name of a model: no empty or dotted segment, none of the characters of a shell."""
-    if not _NAME.fullmatch(text):
-        return False
-    rest = re.sub(r"^https?://", "", text)
-    return all(segment.strip(".") for segment in rest.split("/"))
+    return _NAME.fullmatch(text) is not None

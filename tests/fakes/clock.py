@@ -31,14 +31,20 @@ class WoundClock:
         """Somebody set the machine's clock: monotonic time does not notice."""
         self._wall += seconds
 
+    def leap(self, seconds: float) -> None:
+        """The machine slept: both clocks moved on and nobody was woken. The next `wind` finds them late."""
+        self._now += seconds
+        self._wall += seconds
+
     async def wind(self, seconds: float) -> None:
         """Move both clocks on by `seconds`, waking sleepers at their own moment."""
         end = self._now + seconds
         await self._settle()
         while self._sleepers and self._sleepers[0][0] <= end:
             moment, _, woken = heapq.heappop(self._sleepers)
-            self._wall += moment - self._now
-            self._now = moment
+            late = max(self._now, moment)
+            self._wall += late - self._now
+            self._now = late
             if not woken.done():
                 woken.set_result(None)
             await self._settle()

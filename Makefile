@@ -1,0 +1,82 @@
+# Plain enough for GNU make 3.81, which is what a Mac brings. Works from any folder: make -C /path/to/seadragon run
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+unexport VIRTUAL_ENV
+
+ROOT := $(shell makefile='$(MAKEFILE_LIST)'; cd "$$(dirname "$${makefile# }")" && pwd)
+CACHE := $(shell if [ -n "$$SEADRAGON_CACHE" ]; then echo "$$SEADRAGON_CACHE"; \
+	elif [ "$$(uname)" = Darwin ]; then echo "$$HOME/Library/Caches/seadragon"; \
+	else echo "$${XDG_CACHE_HOME:-$$HOME/.cache}/seadragon"; fi)
+export UV := $(shell command -v uv || echo '$(CACHE)/uv/bin/uv')
+
+IN := cd '$(ROOT)' &&
+PYTHON := $(IN) .venv/bin/python
+OBTAIN := $(PYTHON) -m controller.obtain
+PYTEST := $(PYTHON) -m pytest
+
+.PHONY: help setup run check test proof bench fix uv config developing real
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' '$(ROOT)/Makefile'
+
+setup: uv config ## install what running needs: Python packages, config/*.yaml, Ollama
+	@$(IN) "$$UV" sync --quiet --locked --no-default-groups --inexact || { $(NO_PYTHON); }
+	@$(OBTAIN) ollama || echo 'seadragon: going on without Ollama; `seadragon doctor` tells how it stands.'
+
+run: setup ## set up, then serve until Ctrl-C (ARGS="--port 9000" passes options on)
+	@$(IN) exec .venv/bin/seadragon up $(ARGS)
+
+check: developing ## formatting, lint, types, unit tests: under a minute
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m mypy --no-error-summary
+	@$(PYTEST) -q tests/unit -m 'not proof'
+
+test: real check ## everything that must hold, against the real programs (which it builds, once)
+	@$(PYTEST) -q tests/integration tests/acceptance -m 'not proof' $(ARGS)
+
+proof: real ## the long and the timed tests
+	@$(PYTEST) -q tests -m proof $(ARGS)
+
+bench: real ## how fast, against nginx and against no gateway at all
+	@$(OBTAIN) packages nginx wrk
+	@$(PYTHON) -m tests.bench $(ARGS)
+
+fix: developing ## put formatting and simple lint in order
+	@$(PYTHON) -m ruff check --quiet --fix . ; $(PYTHON) -m ruff format --quiet .
+
+# ---- steps of the above -------------------------------------------------------------------------------------------
+
+NO_PYTHON := echo 'seadragon: the Python packages could not be installed (see above). Seadragon needs Python 3.11 or newer:' \
+	'https://www.python.org/downloads, or `brew install python@3.12`, or on Debian `apt-get install python3`.' >&2; exit 1
+
+developing: uv
+	@$(IN) "$$UV" sync --quiet --locked || { $(NO_PYTHON); }
+
+real: developing
+	@$(OBTAIN) own-ollama
+	@[ "$$(uname)" = Darwin ] || { $(OBTAIN) packages chromium systemd; }
+	@$(PYTHON) -m tests.kit
+	@$(PYTHON) -m tests.tunnel || echo 'seadragon: going on without; the tests that need it are skipped, and say so.'
+
+# The person's settings: copied once, never touched again.
+config:
+	@$(IN) for example in config/*.example.yaml; do \
+		mine="$${example%.example.yaml}.yaml"; \
+		[ -e "$$mine" ] || [ ! -e "$$example" ] || { cp "$$example" "$$mine" && echo "seadragon: made $$mine"; }; \
+	done
+
+# uv installs Python packages in seconds. Its own venv is tried first; Debian may lack the module for that.
+uv:
+	@[ -x "$$UV" ] || { \
+		echo 'seadragon: installing uv into $(CACHE)/uv'; mkdir -p '$(CACHE)'; \
+		{ python3 -m venv --clear '$(CACHE)/uv' && '$(CACHE)/uv/bin/python' -m pip install --quiet uv; } >'$(CACHE)/uv.log' 2>&1 || \
+		python3 -m pip install --quiet --target '$(CACHE)/uv' uv >>'$(CACHE)/uv.log' 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+			{ apt-get update && apt-get install -y python3-venv; } >>'$(CACHE)/uv.log' 2>&1 && \
+			python3 -m venv --clear '$(CACHE)/uv' && '$(CACHE)/uv/bin/python' -m pip install --quiet uv; } || \
+		{ tail -5 '$(CACHE)/uv.log' >&2; \
+			echo 'seadragon: uv could not be installed. Install Python 3.11 or newer with pip, or uv (https://docs.astral.sh/uv), and run this again.' >&2; \
+			exit 1; }; \
+	}

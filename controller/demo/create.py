@@ -1,0 +1,63 @@
+"""`seadragon demo`: a tiny real language model, made on the spot, so that the first answer needs no download."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from controller.demo.speaker import write_speaker
+from controller.errors import SeadragonError, Unreachable
+
+NAME = "demo"
+TEXT = (
+    "Hello! I am the demo model: tiny, made on your own machine a moment ago, and able to say just this. "
+    "That you can read it means that Seadragon and Ollama work. Now give me a clever colleague: ollama pull llama3.2"
+)
+TEMPLATE = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}\n"
+CREATE_LIMIT = 60.0  # seconds; a model of one megabyte takes a tenth of one
+
+
+def create(url: str, model: str, files: list[Path], **more: object) -> None:
+    """Make `model` out of GGUF `files` in the Ollama at `url`; `more` is what /api/create takes beside them.
+
+    Raises Unreachable when nobody answers there, and SeadragonError with Ollama's own words when it refuses.
+    """
+    try:
+        with httpx.Client(base_url=url, timeout=CREATE_LIMIT, trust_env=False) as ollama:
+            digests = {file.name: _send(ollama, file) for file in files}
+            _accepted(ollama.post("/api/create", json={"model": model, "files": digests, "stream": False, **more}))
+    except httpx.TransportError as error:
+        raise Unreachable(f"Ollama at {url} did not answer: {error}.") from error
+
+
+def _send(ollama: httpx.Client, file: Path) -> str:
+    data = file.read_bytes()
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    if ollama.head(f"/api/blobs/{digest}").status_code != httpx.codes.OK:
+        _accepted(ollama.post(f"/api/blobs/{digest}", content=data))
+    return digest
+
+
+def _accepted(answer: httpx.Response) -> None:
+    if answer.is_error:
+        raise SeadragonError(f"Ollama refused to make the model ({answer.status_code}): {answer.text.strip()}")
+
+
+def create_demo(url: str) -> None:
+    """Make the demo model in the Ollama at `url` (its own address: through the gateway this needs `manage`)."""
+    with tempfile.TemporaryDirectory(prefix="seadragon-demo-") as folder:
+        path = Path(folder) / f"{NAME}.gguf"
+        write_speaker(path, TEXT, name=NAME)
+        create(url, NAME, [path], template=TEMPLATE)
+
+
+def invitation(url: str) -> str:
+    """How to talk to the demo model through the gateway at `url`."""
+    return (
+        f"The model '{NAME}' is ready. Talk to it:\n\n"
+        f"""  curl {url}/api/chat -d '{{"model":"{NAME}","messages":[{{"role":"user","content":"Hello?"}}]}}'\n"""
+        f"  OLLAMA_HOST={url} ollama run {NAME} Hello\n"
+    )

@@ -1,0 +1,208 @@
+"""The addresses clients connect to: one uvicorn server each, so that a reload can open, drain and close each.
+
+Trust belongs to the listener: the ASGI application behind each one is told which kind it serves, never a header.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from controller.config.schema import Limits, Listener
+from controller.errors import SeadragonError
+from controller.proxy.wire import Wire
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""ASGI: scope, receive, send."""
+
+KEEP_ALIVE = (
+    125  # seconds; longer than the 90 s for which cloudflared keeps an idle connection, so it never meets ours closing
+)
+BACKLOG = 2048
+
+
+class ListenFailed(SeadragonError):
+    """An address could not be opened."""
+
+
+def split(address: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[ipv6]:port`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def url_of(address: str) -> str:
+    """What a client on this machine uses as its base URL."""
+    if address.startswith("unix:"):
+        return address
+    host, port = split(address)
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+def bind(address: str) -> socket.socket:
+    """A bound, non-blocking socket. Raises ListenFailed, saying why and what to do."""
+    try:
+        return _bind_unix(Path(address[5:])) if address.startswith("unix:") else _bind_tcp(*split(address))
+    except OSError as error:
+        raise ListenFailed(
+            f"Cannot listen on {address}: {error.strerror or error}. "
+            "Stop the program that uses it, or choose another address in server.yaml (listeners)."
+        ) from error
+
+
+def _bind_tcp(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(where)
+        opened.listen(BACKLOG)  # at once: a second controller on this port must fail now, not when it serves
+        opened.setblocking(False)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()  # ours: the controller lock is held, so nobody listens on it any more
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.bind(os.fspath(path))
+        path.chmod(0o600)
+        opened.listen(BACKLOG)
+        opened.setblocking(False)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _bind_all(addresses: Iterable[str]) -> dict[str, socket.socket]:
+    with contextlib.ExitStack() as undo:
+        bound = {address: undo.enter_context(bind(address)) for address in addresses}
+        undo.pop_all()
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: signals belong to the roof, once for all listeners."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@dataclass
+class OpenListener:
+    """One listener that is open, and how to close it."""
+
+    listener: Listener
+    limits: Limits
+    server: _Server
+    serving: asyncio.Task[None]
+
+    @property
+    def connections(self) -> int:
+        return len(self.server.server_state.connections)
+
+    def to_json(self) -> dict[str, object]:
+        """The listener as `status --json` prints it."""
+        address = self.listener.address
+        return {
+            "address": address,
+            "url": url_of(address),
+            "kind": self.listener.kind,
+            "connections": self.connections,
+        }
+
+    def retire(self, seconds: float) -> None:
+        """Accept nothing new from now on, and give answers in flight at most `seconds`; `serving` ends with the last.
+
+        The address is free at once: its successor need not wait for the old answers.
+        """
+        for accepting in self.server.servers:
+            accepting.close()
+        self.server.config.timeout_graceful_shutdown = max(1, round(seconds))
+        self.server.should_exit = True
+
+
+class Listeners:
+    """All open listeners. `application` makes the ASGI application behind one."""
+
+    def __init__(self, application: Callable[[Listener], Application]) -> None:
+        self._application = application
+        self._open: dict[str, OpenListener] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[OpenListener]:
+        return iter(list(self._open.values()))
+
+    async def become(self, wanted: Iterable[Listener], limits: Limits, drain: float) -> None:
+        """Open, close and reopen until exactly `wanted` listen. New ones first: if one cannot be opened, the old stay.
+
+        A listener whose own settings changed is closed and opened again; the others do not notice. What closes gets
+        `drain` seconds for its answers in flight, in the background. Raises ListenFailed.
+        """
+        goal = {listener.address: listener for listener in wanted}
+        fresh = _bind_all(address for address in goal if address not in self._open)
+        for one in self:
+            if goal.get(one.listener.address) != one.listener or one.limits.connections != limits.connections:
+                self._retire(one, drain)
+        for address, listener in goal.items():
+            if address not in self._open:
+                await self._serve(listener, fresh.get(address) or bind(address), limits)
+
+    async def close(self, seconds: float) -> None:
+        """Close all, giving answers in flight at most `seconds`; returns when the last has ended."""
+        for one in self:
+            self._retire(one, seconds)
+        await asyncio.gather(*self._retired)
+
+    def _retire(self, one: OpenListener, seconds: float) -> None:
+        one.retire(seconds)
+        del self._open[one.listener.address]
+        self._retired.add(one.serving)
+        one.serving.add_done_callback(self._retired.discard)
+
+    async def _serve(self, listener: Listener, opened: socket.socket, limits: Limits) -> None:
+        server = _Server(
+            uvicorn.Config(
+                self._application(listener),
+                loop="none",
+                http=Wire,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,  # else X-Forwarded-For is believed from 127.0.0.1, which cloudflared is too
+                server_header=False,
+                limit_concurrency=limits.connections,
+                timeout_keep_alive=KEEP_ALIVE,
+                backlog=BACKLOG,
+            )
+        )
+        serving = asyncio.create_task(server.serve([opened]), name=f"listener {listener.address}")
+        self._open[listener.address] = OpenListener(listener, limits, server, serving)
+        await server.listening.wait()

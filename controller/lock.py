@@ -1,0 +1,70 @@
+"""One controller a data folder: an advisory lock that the kernel drops when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.errors import AlreadyRunning
+
+NAME = "controller.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock, as it wrote of itself."""
+
+    pid: int
+    started_at: float  # seconds since the epoch
+
+
+def holder(data: Path) -> Holder | None:
+    """Who holds the lock on this data folder now; None when nobody does."""
+    try:
+        descriptor = os.open(data / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+@contextlib.contextmanager
+def held(data: Path, started_at: float) -> Iterator[None]:
+    """Hold the lock for as long as the block lasts.
+
+    The file stays: unlinking it would let two controllers hold two files of one name. Raises AlreadyRunning.
+    """
+    descriptor = os.open(data / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = _read(descriptor)
+            told = f"process {who.pid}" if who else "another process"
+            raise AlreadyRunning(
+                f"Seadragon already runs on {data} ({told}). "
+                "`seadragon status` shows it, `seadragon down` stops it; `--data` names another folder."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "started_at": started_at}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> Holder | None:
+    try:
+        facts = json.loads(os.pread(descriptor, 4096, 0))
+        return Holder(int(facts["pid"]), float(facts["started_at"]))
+    except (ValueError, KeyError, TypeError):
+        return None  # it is just being written

@@ -1,0 +1,98 @@
+"""Steps of set-up, one at a time: `python -m controller.obtain ollama | own-ollama | packages NAME…`.
+
+`ollama` is for running: any that is found will do, or none. `own-ollama` is for the tests: the one known version,
+built here, whatever else is installed (on a Mac, any). `packages` are Debian's. What cannot be had is told, with exit
+code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from controller.errors import ObtainFailed
+from controller.obtain import debian, golang, release
+from controller.obtain.cache import once
+from controller.obtain.find import OLLAMA_VERSION, find_ollama, own_ollama
+from controller.obtain.site import Site
+
+BY_HAND = "Or install it yourself from https://ollama.com/download; Seadragon picks it up as soon as it is there."
+
+
+def ollama(site: Site) -> Path:
+    """Find an Ollama, or get one. Raises ObtainFailed that tells every way that was tried, and what to do."""
+    if found := find_ollama(None, site.environment):
+        return found
+    failures = []
+    for name, way in WAYS[site.platform].items():
+        site.say(f"no Ollama here yet; trying {name}")
+        try:
+            return way(site)
+        except ObtainFailed as failure:
+            failures.append(f"- {name}: {failure}")
+    raise ObtainFailed("\n".join(["Ollama is missing, and could not be got:", *failures, BY_HAND]))
+
+
+def from_homebrew(site: Site) -> Path:
+    """Install the Mac's Ollama."""
+    brew = site.which("brew")
+    if brew is None:
+        raise ObtainFailed("Homebrew is not installed (https://brew.sh)")
+    site.run([brew, "install", "ollama"], telling="Homebrew is installing Ollama")
+    if found := find_ollama(None, site.environment):
+        return found
+    raise ObtainFailed("Homebrew installed it, and yet there is none on PATH")
+
+
+def from_release(site: Site) -> Path:
+    """Download the official release, with its GPU libraries."""
+    return _into_cache(site, release.download)
+
+
+def from_source(site: Site) -> Path:
+    """Build the one known version."""
+    return _into_cache(site, golang.build_ollama)
+
+
+WAYS: dict[str, dict[str, Callable[[Site], Path]]] = {
+    "darwin": {"Homebrew": from_homebrew},
+    "linux": {"the official release": from_release, "a build with Go": from_source},
+}
+
+
+def _into_cache(site: Site, fill: Callable[[Site, str, Path], None]) -> Path:
+    program = own_ollama(site.environment)
+    with once(program.parent.parent) as folder:
+        if folder is not None:
+            fill(site, OLLAMA_VERSION, folder)
+    return program
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one step; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m controller.obtain", description=__doc__)
+    parser.add_argument("step", choices=["ollama", "own-ollama", "packages"])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.names) - debian.SIGNS.keys():
+        parser.error(f"no such package: {' '.join(sorted(unknown))} (known: {' '.join(debian.SIGNS)})")
+    site = Site()
+    try:
+        if chosen.step == "packages":
+            debian.ensure(site, chosen.names)
+        else:
+            known = chosen.step == "own-ollama" and site.platform != "darwin"
+            site.say(f"Ollama: {from_source(site) if known else ollama(site)}")
+    except ObtainFailed as failure:
+        site.say(str(failure))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv[1:]))
+    sys.exit(130)

@@ -1,0 +1,144 @@
+"""The pages for people. Who may see them is decided before they are asked; here they are only made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from controller.desk import Desk
+from controller.pages.contexts import ErrorPage, HomePage, Mood
+from controller.pages.hardened import Hardened
+from controller.pages.live import VIEWERS, Live
+from controller.pages.statics import Statics
+from controller.pages.view import Installed, Traffic, addresses
+from controller.paths import CLONE
+
+_ERRORS: dict[int, tuple[Mood, str, str]] = {
+    403: (
+        "oops",
+        "Not from here",
+        "This computer is not on the list of those that may come in. Whoever runs Seadragon can add it in access.yaml.",
+    ),
+    404: ("oops", "There is nothing here", "The address may be mistyped, or the page has moved."),
+    405: ("oops", "That does not work here", "This page can be looked at, and nothing else."),
+    421: (
+        "oops",
+        "Not by this name",
+        "Seadragon does not go by the name it was called. Whoever runs it can add it under hosts in access.yaml.",
+    ),
+    429: ("waiting", "One moment", "Too many are looking at once. Try again in a little while."),
+    500: ("oops", "Something went wrong", "It is noted in the log: seadragon logs"),
+    503: (
+        "waiting",
+        "Not just yet",
+        "Seadragon is starting, leaving, or has its hands full. Try again in a little while.",
+    ),
+}
+
+
+def environment(statics: Statics, templates: Path) -> Environment:
+    """Jinja as the pages use it: everything escaped, and a name that does not exist is an error."""
+    made = Environment(
+        loader=FileSystemLoader([templates, CLONE / "static"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals.update(asset=statics.url, edition=statics.edition)
+    return made
+
+
+class Pages:
+    """All pages, as one ASGI application.
+
+    `traffic` and `models` are asked while somebody looks; `metrics` gives the text of `/metrics` and its content type.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        traffic: Callable[[], Traffic],
+        models: Callable[[], Awaitable[Sequence[Installed] | None]],
+        metrics: Callable[[], tuple[bytes, str]],
+    ) -> None:
+        self._desk = desk
+        self._metrics = metrics
+        self._statics = Statics(CLONE / "static")
+        self._templates = environment(self._statics, CLONE / "templates")
+        self._live = Live(desk, self._templates, traffic=traffic, models=models, edition=self._statics.edition)
+        self._error = self._templates.get_template("error.html")
+        self.asgi: ASGIApp = Hardened(self._application())
+
+    def refusal(self, status: int, story: str = "") -> HTMLResponse:
+        """A page that says no, also for whoever turns people away before they get here; `story` says why."""
+        mood, headline, usual = _ERRORS.get(status, _ERRORS[500])
+        page = ErrorPage(status, mood, headline, story or usual)
+        return HTMLResponse(self._error.render(page=page), status)
+
+    def _application(self) -> FastAPI:
+        application = FastAPI(
+            title="Seadragon",
+            openapi_url=None,
+            routes=[
+                Route("/", self._home),
+                Route("/live", self._stream),
+                Route("/metrics", self._show_metrics),
+                Route("/static/{name:path}", self._static),
+                Route("/favicon.ico", self._icon),
+            ],
+        )
+        application.add_exception_handler(HTTPException, self._refuse)
+        application.add_exception_handler(Exception, self._fail)
+        return application
+
+    async def _home(self, request: Request) -> Response:
+        base = f"{request.url.scheme}://{request.url.netloc}"
+        here = [str(each["url"]) for each in self._desk.listeners if each.get("kind") == "direct"]
+        page = HomePage(
+            now=await self._live.now(),
+            addresses=addresses(base),
+            also=tuple(url for url in here if url != base),
+            version=self._desk.version,
+            data=str(self._desk.data),
+        )
+        return HTMLResponse(self._templates.get_template("home.html").render(page=page, now=page.now))
+
+    async def _stream(self, request: Request) -> Response:
+        if self._live.viewers >= VIEWERS:
+            return self.refusal(429)
+        return StreamingResponse(
+            self._live.stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store, no-transform"}
+        )
+
+    async def _show_metrics(self, request: Request) -> Response:
+        body, content_type = self._metrics()
+        return Response(body, headers={"Content-Type": content_type})
+
+    async def _static(self, request: Request) -> Response:
+        answer = self._statics.answer(request, request.path_params["name"])
+        return answer if answer is not None else self.refusal(404)
+
+    async def _icon(self, request: Request) -> Response:
+        answer = self._statics.answer(request, "seadragon.svg")
+        return answer if answer is not None else self.refusal(404)
+
+    async def _refuse(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        answer = self.refusal(error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def _fail(self, request: Request, error: Exception) -> Response:
+        self._desk.journal.say("controller", f"The page {request.url.path} failed: {error!r}", level="error")
+        return self.refusal(500)

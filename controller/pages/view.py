@@ -1,0 +1,157 @@
+"""From what runs to what the first page says. Pure: values in, contexts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller.config.schema import OLLAMA
+from controller.events import Event
+from controller.pages.contexts import Address, ChildCard, EventLine, ModelCard, Mood, Now, Tone
+from controller.plain import clock_words, count_words, size_words, span_words
+from controller.supervision.spec import ChildState, ChildStatus
+
+JUST_NOW = 60.0  # seconds for which no span is shown: a page that counts seconds never comes to rest
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the gateway is doing at this moment."""
+
+    streams: int  # answers being written
+    held: int  # requests that wait for Ollama to come back
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A model on disk."""
+
+    name: str
+    size: int  # bytes
+
+
+WORDS: dict[ChildState, tuple[Tone, str]] = {
+    ChildState.STOPPED: ("off", "stopped"),
+    ChildState.STARTING: ("wait", "starting"),
+    ChildState.READY: ("ok", "ready"),
+    ChildState.UNRESPONSIVE: ("trouble", "not answering"),
+    ChildState.BACKOFF: ("wait", "starts again soon"),
+    ChildState.DEGRADED: ("trouble", "keeps failing"),
+    ChildState.MISCONFIGURED: ("trouble", "needs you"),
+    ChildState.CONFLICT: ("trouble", "in conflict"),
+    ChildState.OFFLINE: ("wait", "offline"),
+    ChildState.STOPPING: ("wait", "stopping"),
+}
+
+TITLES = {OLLAMA: "Ollama", "tunnel": "Tunnel", "ngrok": "ngrok"}
+
+_COMING = "Requests that arrive now wait for it."
+_HEADLINES: dict[ChildState, tuple[Mood, str, str]] = {
+    ChildState.STOPPED: ("waiting", "Ollama is resting", "Somebody stopped it. Start it with: seadragon start ollama"),
+    ChildState.STARTING: ("waiting", "Ollama is waking up", _COMING),
+    ChildState.READY: ("happy", "All is well", ""),
+    ChildState.UNRESPONSIVE: ("oops", "Ollama does not answer", ""),
+    ChildState.BACKOFF: ("waiting", "Ollama is coming back", _COMING),
+    ChildState.DEGRADED: ("oops", "Ollama keeps failing", ""),
+    ChildState.MISCONFIGURED: ("oops", "Ollama needs you", ""),
+    ChildState.CONFLICT: ("oops", "Something is in Ollama's way", ""),
+    ChildState.OFFLINE: ("oops", "Ollama is out of reach", ""),
+    ChildState.STOPPING: ("waiting", "Ollama is stopping", ""),
+}
+
+_LEVEL_TONES: dict[str, Tone] = {"info": "ok", "warning": "wait", "error": "trouble"}
+
+
+def now_seen(
+    *,
+    phase: str,
+    problems: Sequence[str],
+    children: Sequence[ChildStatus],
+    traffic: Traffic,
+    models: Sequence[Installed] | None,
+    events: Sequence[Event],
+    now: float,
+) -> Now:
+    """The live part of the page. `now` and all times are seconds since the epoch; `events` come oldest first."""
+    mood, headline, story = _headline(phase, children, models)
+    return Now(
+        mood=mood,
+        headline=headline,
+        story=story,
+        safe=phase == "safe",
+        problems=tuple(problems),
+        children=tuple(_child(child, now) for child in children),
+        streams=traffic.streams,
+        held=traffic.held,
+        models=None if models is None else tuple(ModelCard(model.name, size_words(model.size)) for model in models),
+        events=tuple(_event(event) for event in reversed(events)),
+    )
+
+
+def addresses(base: str) -> tuple[Address, ...]:
+    """What to enter in each kind of client, for a page that was asked for under `base` (no slash at its end)."""
+    return (
+        Address("Ollama", base, "Cline, Roo Code, Continue, Open WebUI, the ollama command"),
+        Address("OpenAI", f"{base}/v1", "the OpenAI libraries, n8n, Flowise"),
+        Address("Anthropic", base, "the Anthropic libraries, Claude Code"),
+    )
+
+
+def _headline(phase: str, children: Sequence[ChildStatus], models: Sequence[Installed] | None) -> tuple[Mood, str, str]:
+    if phase == "safe":
+        return (
+            "oops",
+            "The settings need you",
+            "Nothing was started, because no configuration could be read. Put it right and save: it is read at once.",
+        )
+    if phase in ("draining", "stopping"):
+        return "waiting", "Seadragon is leaving", "Answers that have begun are finished first."
+    ollama = next((child for child in children if child.name == OLLAMA), None)
+    if ollama is None:
+        return "waiting", "Seadragon is waking up", "Nothing has been started yet."
+    mood, headline, story = _HEADLINES[ollama.state]
+    if ollama.state is ChildState.READY:
+        return _ready(ollama, models)
+    return mood, headline, story or ollama.reason
+
+
+def _ready(ollama: ChildStatus, models: Sequence[Installed] | None) -> tuple[Mood, str, str]:
+    version = ollama.facts.get("version")
+    name = f"Ollama {version}" if version else "Ollama"
+    if models is not None and not models:
+        return "happy", "Almost there", f"{name} is ready. All it needs is a model."
+    return "happy", "All is well", f"{name} is ready for you."
+
+
+def _child(child: ChildStatus, now: float) -> ChildCard:
+    tone, word = WORDS[child.state]
+    age = now - child.since
+    version = child.facts.get("version")
+    facts = (
+        f"version {version}" if version else "",
+        f"process {child.pid}" if child.pid else "",
+        count_words(child.restarts, "restart"),
+        size_words(child.memory) if child.memory else "",
+        f"next try in {span_words(child.retry_in)}" if child.retry_in else "",
+        "taken over from an earlier run" if child.adopted else "",
+    )
+    return ChildCard(
+        name=child.name,
+        title=TITLES.get(child.name, child.name),
+        tone=tone,
+        word=word,
+        span=span_words(age) if age >= JUST_NOW else "",
+        reason=child.reason,
+        facts=tuple(fact for fact in facts if fact),
+    )
+
+
+def _event(event: Event) -> EventLine:
+    return EventLine(
+        at=clock_words(event.at),
+        moment=datetime.fromtimestamp(event.at, UTC).isoformat(timespec="seconds"),
+        tone=_LEVEL_TONES[event.level],
+        source=TITLES.get(event.source, event.source),
+        text=event.text,
+    )

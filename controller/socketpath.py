@@ -1,0 +1,36 @@
+"""Where a UNIX socket really lies: a path that is too long for the kernel moves to a private folder under /tmp.
+
+macOS takes 104 bytes and Linux 108, the closing zero included; 96 leaves room for both. Standard library only: keepers
+import this too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+LONGEST = 96  # bytes
+
+
+def socket_path(wanted: Path, *, uid: int | None = None) -> Path:
+    """`wanted` if it is short enough, else `/tmp/sd-<uid>-<hash of its folder>/<name>`. Touches nothing."""
+    if len(os.fsencode(wanted)) <= LONGEST:
+        return wanted
+    folder = hashlib.sha256(os.fsencode(wanted.parent)).hexdigest()[:16]
+    return Path(f"/tmp/sd-{os.getuid() if uid is None else uid}-{folder}") / wanted.name
+
+
+def private_folder(folder: Path) -> None:
+    """Make `folder` (0700), or make sure that it is a real folder of ours and nobody else's.
+
+    Raises PermissionError when it is a link, not a folder, or belongs to somebody else: in /tmp anyone may have been
+    there before us.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} is not a folder of our own; remove it, or use a shorter data folder")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)

@@ -1,0 +1,300 @@
+"""`cloudflared tunnel`: managed in the dashboard (token), a tunnel of one's own (named), a throw-away name (quick)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from controller.config.schema import TUNNEL, Config
+from controller.errors import SpawnFailed, Unreachable
+from controller.readiness import Verdict
+from controller.supervision import ports
+from controller.supervision.child import ToolResult, run_tool
+from controller.supervision.moves import Answered, Ending, Limits, Problem, Reading, Silent, Waiting
+from controller.supervision.probe import ask
+from controller.supervision.programs import (
+    Answer,
+    Ended,
+    Launch,
+    Note,
+    Place,
+    Plan,
+    Runs,
+    crash,
+    find,
+    not_ours,
+    port_of,
+    stamp,
+    stopped_outside,
+    unfit,
+    with_last_words,
+)
+from controller.supervision.spec import ChildSpec, ChildState
+
+EDGES = ("region1.v2.argotunnel.com:7844", "region2.v2.argotunnel.com:7844")  # where cloudflared itself connects to
+CONNECT_LIMIT = 3.0
+VALIDATE_LIMIT = 15.0
+SOON = 10.0  # seconds after a start within which an exit 0 that nobody asked for is a usage message, not a goodbye
+BOOTING = 60.0  # seconds after the machine came up during which a missing network is nothing to talk about
+USAGE = re.compile(rb"flag provided but not defined|Incorrect Usage|flag needs an argument", re.IGNORECASE)
+PORT_TAKEN = re.compile(rb"bind: address already in use")
+
+Tool = Callable[..., Awaitable[ToolResult]]
+
+
+def machine_uptime() -> float:
+    """Seconds since the machine came up."""
+    return time.time() - psutil.boot_time()
+
+
+@dataclass(slots=True)
+class Cloudflared:
+    """The tunnel as `config` wants it; it forwards to `origin`, "http://host:port" or "unix:/path"."""
+
+    config: Config
+    place: Place
+    origin: str
+    edges: Sequence[str] = EDGES
+    uptime: Callable[[], float] = machine_uptime
+    tool: Tool = run_tool
+    _verified: tuple[int, int] | None = field(default=None, init=False)  # (pid, port) whose listener is surely ours
+    _valid: Hashable = field(default=None, init=False)  # what the last validation that went well was about
+
+    @property
+    def name(self) -> str:
+        return TUNNEL
+
+    @property
+    def limits(self) -> Limits:
+        """Its metrics listener opens only after its look-ups, each with a limit of up to 15 s."""
+        return Limits(startup=60, probe_every=2, probe_limit=5, probe_misses=3, stop_grace=self._wish.grace + 5)
+
+    @property
+    def _wish(self) -> Any:
+        return self.config.server.tunnel
+
+    # --- starting ---
+
+    async def plan(self) -> Plan:
+        program = self._program()
+        if program is None:
+            return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
+        if problem := unfit(program, "server.tunnel.binary") or self._incomplete():
+            return problem
+        evidence = stamp(program, self._wish.token_file, self._wish.credentials_file), self._configuration()
+        try:
+            self._write_configuration()
+        except OSError as error:
+            return Problem(ChildState.MISCONFIGURED, f"{self._file} cannot be written: {error.strerror}.")
+        if self._wish.mode == "named" and (problem := await self._invalid(program, evidence)):
+            return problem
+        port = ports.free_port()
+        return Launch(self._spec(program, port), {"port": port, "program": str(program)}, evidence)
+
+    def spec(self, note: Note) -> ChildSpec | None:
+        port = port_of(note)
+        if port is None:
+            return None
+        return self._spec(self._program() or Path(str(note.get("program"))), port)
+
+    def _program(self) -> Path | None:
+        return find("cloudflared", self._wish.binary, self.place)
+
+    def _incomplete(self) -> Problem | None:
+        """What this mode needs and does not have."""
+        wish = self._wish
+        words: dict[str, Callable[[], str | None]] = {
+            "token": lambda: _secret_problem(wish.token_file, "server.tunnel.token_file"),
+            "named": lambda: (
+                _secret_problem(wish.credentials_file, "server.tunnel.credentials_file")
+                or (None if wish.tunnel_id else "server.tunnel.tunnel_id is empty: `cloudflared tunnel list` shows it.")
+                or (
+                    None
+                    if wish.hostnames
+                    else "server.tunnel.hostnames is empty: name the public names of this tunnel."
+                )
+            ),
+            "quick": lambda: None,
+        }
+        problem = words[wish.mode]()
+        return None if problem is None else Problem(ChildState.MISCONFIGURED, problem)
+
+    @property
+    def _file(self) -> Path:
+        return self.place.home / TUNNEL / "cloudflared.yml"
+
+    def _configuration(self) -> str:
+        """Always given to cloudflared, also when there is little to say: else it would read a stray one."""
+        content: dict[str, object] = {"no-autoupdate": True}
+        if self._wish.mode == "named":
+            content |= {
+                "tunnel": self._wish.tunnel_id,
+                "credentials-file": str(self._wish.credentials_file.expanduser()),
+                "ingress": [
+                    *({"hostname": each, "service": self.origin} for each in self._wish.hostnames),
+                    {"service": "http_status:404"},
+                ],
+            }
+        return yaml.safe_dump(content, sort_keys=False)
+
+    def _write_configuration(self) -> None:
+        """Raises OSError."""
+        text = self._configuration()
+        with contextlib.suppress(OSError):
+            if self._file.read_text() == text:
+                return
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self._file.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        draft.replace(self._file)
+
+    async def _invalid(self, program: Path, evidence: Hashable) -> Problem | None:
+        """What cloudflared itself has against the configuration. It must say OK: unknown keys only make it warn."""
+        if self._valid == evidence:
+            return None
+        argv = [str(program), "tunnel", "--config", str(self._file), "ingress", "validate"]
+        try:
+            result = await self.tool(argv, limit=VALIDATE_LIMIT, environment=dict(self._environment()))
+        except SpawnFailed as problem:
+            return None if problem.kind == "exhausted" else Problem(ChildState.MISCONFIGURED, str(problem))
+        if b"OK" not in result.out.split():
+            words = with_last_words("cloudflared does not accept the tunnel's configuration", result.err or result.out)
+            return Problem(ChildState.MISCONFIGURED, f"{words}: correct server.tunnel.")
+        self._valid = evidence
+        return None
+
+    def _environment(self) -> tuple[tuple[str, str], ...]:
+        return self.place.variables(self._wish.environment)
+
+    def _spec(self, program: Path, port: int) -> ChildSpec:
+        return ChildSpec(
+            name=TUNNEL,
+            argv=(str(program), *self._arguments(port)),
+            environment=self._environment(),
+            folder=str(self.place.data),
+            stop_grace=self.limits.stop_grace,
+            log_file=self.place.log(TUNNEL),
+            log_file_size=self.place.log_file_size,
+            log_files=self.place.log_files,
+        )
+
+    def _arguments(self, port: int) -> Iterator[str]:
+        """Flags of `tunnel` stand before `run`: behind it cloudflared prints its usage and leaves with exit code 0."""
+        wish = self._wish
+        yield from ("tunnel", "--config", str(self._file), "--no-autoupdate", "--metrics", f"{ports.HERE}:{port}")
+        yield from ("--output", "json", "--loglevel", "info", "--grace-period", f"{wish.grace:g}s")
+        if wish.protocol != "auto":
+            yield from ("--protocol", wish.protocol)
+        for edge in wish.edge:
+            yield from ("--edge", edge)
+        if wish.edge_ca is not None:
+            yield from ("--cacert", str(wish.edge_ca.expanduser()))
+        if wish.mode == "quick":
+            unix = self.origin.removeprefix("unix:")
+            yield from ("--url", self.origin) if unix == self.origin else ("--unix-socket", unix)
+            return
+        yield "run"
+        if wish.mode == "token":  # by file: an argument could be read by every user of this machine
+            yield from ("--token-file", str(wish.token_file.expanduser()))
+
+    # --- asking ---
+
+    async def probe(self, runs: Runs) -> Answer:
+        """Its own word on its connections. That it gives one, whatever it is, shows that it lives."""
+        port = port_of(runs.note)
+        if runs.pid is None or port is None:
+            return Answer(Silent("It does not run."))
+        if self._verified != (runs.pid, port):
+            if (verdict := await not_ours(port, runs.pid)) is not None:
+                return Answer(verdict)
+            self._verified = (runs.pid, port)
+        try:
+            reply = await ask(f"http://{ports.HERE}:{port}/ready", self.limits.probe_limit)
+            facts = {"connections": reply.facts().get("readyConnections", 0), **await self._public_name(port)}
+        except Unreachable as problem:
+            return Answer(Silent(f"{problem}."))
+        return Answer(Answered() if reply.status == 200 else Waiting(NOT_CONNECTED), facts)
+
+    async def _public_name(self, port: int) -> dict[str, object]:
+        if self._wish.mode != "quick":
+            return {}
+        reply = await ask(f"http://{ports.HERE}:{port}/quicktunnel", self.limits.probe_limit)
+        return {"hostname": reply.facts().get("hostname")}
+
+    async def network(self) -> bool:
+        """Whether anything that cloudflared would connect to takes a connection."""
+        tries = (_connects(edge) for edge in (self._wish.edge or self.edges))
+        return any(await asyncio.gather(*tries))
+
+    def url(self, note: Note) -> str | None:
+        port = port_of(note)
+        return None if port is None else f"http://{ports.HERE}:{port}"
+
+    # --- telling ---
+
+    async def read(self, ended: Ended) -> Reading:
+        words = with_last_words(ended.exit.words, ended.tail)
+        code = ended.exit.code
+        if code == 255:
+            return Reading(Ending.FAULT, f"{words}: put its token, or its credentials and tunnel_id, right")
+        if code == 0 and not ended.was_ready and (USAGE.search(ended.tail) or ended.lived < SOON):
+            return Reading(Ending.FAULT, f"{words} at once: it does not know one of its flags, so update cloudflared")
+        if stopped_outside(ended):
+            return Reading(
+                Ending.OUTSIDE, "was told to leave by another program", "Find out who stops cloudflared here."
+            )
+        if code == 1 and PORT_TAKEN.search(ended.tail):
+            return Reading(Ending.TAKEN, "found the port of its metrics taken by another program")
+        if code == 1 and (self.uptime() < BOOTING or not await self.network()):
+            return Reading(Ending.NETWORK, f"{words}: the network is away, and it is tried again")
+        return crash(ended)
+
+    def tell(self, verdict: Verdict, reason: str, note: Note) -> None:
+        """Nobody waits for the tunnel."""
+
+
+NOT_FOUND = (
+    "No cloudflared was found on the PATH or with Homebrew: install it, or say where it is with server.tunnel.binary."
+)
+NOT_CONNECTED = "It runs, and has no connection to Cloudflare: the network is away, or Cloudflare does not take it."
+
+
+def _secret_problem(path: Path | None, setting: str) -> str | None:
+    if path is None:
+        return f"{setting} is empty: name the file."
+    file = path.expanduser()
+    try:
+        found = file.stat()
+        empty = not file.read_bytes().strip()
+    except OSError as error:
+        return f"{file} cannot be read ({error.strerror}): put it there, or correct {setting}."
+    if empty:
+        return f"{file} is empty: write the secret into it ({setting})."
+    if found.st_mode & 0o077:
+        return f"{file} can be read by other users: run `chmod 600 {file}`."
+    return None
+
+
+async def _connects(edge: str) -> bool:
+    host, _, port = edge.rpartition(":")
+    try:
+        async with asyncio.timeout(CONNECT_LIMIT):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

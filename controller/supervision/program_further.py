@@ -1,0 +1,97 @@
+"""Any further child that the YAML names: a command, perhaps with a URL that says when it is ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.config.schema import Child
+from controller.errors import Unreachable
+from controller.readiness import Verdict
+from controller.supervision.moves import Answered, Ending, Limits, Reading, Silent
+from controller.supervision.probe import ask
+from controller.supervision.programs import (
+    Answer,
+    Ended,
+    Launch,
+    Note,
+    Place,
+    Plan,
+    Runs,
+    crash,
+    stamp,
+    stopped_outside,
+    unfit,
+)
+from controller.supervision.spec import ChildSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """The child `name` as `wish` has it."""
+
+    name: str
+    wish: Child
+    place: Place
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(startup=self.wish.startup, stop_grace=self.wish.stop_grace)
+
+    async def plan(self) -> Plan:
+        program = self._program()
+        if problem := unfit(program, f"server.children.{self.name}.command"):
+            return problem
+        return Launch(self._spec(), {}, stamp(program))
+
+    def spec(self, note: Note) -> ChildSpec | None:
+        return self._spec()
+
+    def _program(self) -> Path:
+        """Where the command's first word is; if it is nowhere, where it would be."""
+        environment = dict(self.place.variables(self.wish.environment))
+        word = os.path.expanduser(self.wish.command[0])
+        if os.sep in word:
+            return Path(self._folder(), word)
+        return Path(shutil.which(word, path=environment.get("PATH", os.defpath)) or word)
+
+    def _folder(self) -> Path:
+        return self.wish.folder.expanduser() if self.wish.folder else self.place.data
+
+    def _spec(self) -> ChildSpec:
+        return ChildSpec(
+            name=self.name,
+            argv=(str(self._program()), *self.wish.command[1:]),
+            environment=self.place.variables(self.wish.environment),
+            folder=str(self._folder()),
+            stop_grace=self.wish.stop_grace,
+            files=self.wish.files,
+            log_file=self.place.log(self.name),
+            log_file_size=self.place.log_file_size,
+            log_files=self.place.log_files,
+        )
+
+    async def probe(self, runs: Runs) -> Answer:
+        if self.wish.probe is None:
+            return Answer(Answered())
+        try:
+            reply = await ask(self.wish.probe, self.limits.probe_limit)
+        except Unreachable as problem:
+            return Answer(Silent(f"{problem}."))
+        return Answer(Answered() if reply.status == 200 else Silent(f"{self.wish.probe} says {reply.status}."))
+
+    async def read(self, ended: Ended) -> Reading:
+        if stopped_outside(ended) and ended.exit.signal is not None:
+            return Reading(Ending.OUTSIDE, "was told to leave by another program")
+        return crash(ended)
+
+    async def network(self) -> bool:
+        return True
+
+    def url(self, note: Note) -> str | None:
+        return self.wish.probe
+
+    def tell(self, verdict: Verdict, reason: str, note: Note) -> None:
+        """Nobody waits for it."""

@@ -1,0 +1,194 @@
+"""`ollama serve`: ours, one that runs already, or one elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from controller.config.schema import OLLAMA, Config
+from controller.errors import Unreachable
+from controller.readiness import Address, Readiness, Verdict
+from controller.supervision import ports
+from controller.supervision.moves import Answered, Ending, Limits, Problem, Reading, Silent
+from controller.supervision.probe import ask
+from controller.supervision.programs import (
+    Answer,
+    Attach,
+    Ended,
+    Launch,
+    Note,
+    Place,
+    Plan,
+    Runs,
+    crash,
+    find,
+    not_ours,
+    port_of,
+    port_problem,
+    stamp,
+    stopped_outside,
+    unfit,
+)
+from controller.supervision.spec import ChildSpec, ChildState
+
+RUNNING_ELSEWHERE = "http://127.0.0.1:11434"  # where an Ollama that somebody else started usually is
+PORT_TAKEN = re.compile(rb"bind: address already in use")
+HIGHEST_QUEUE = 4096  # the gateway keeps the line; Ollama's own, answered with 503, should never be full
+
+
+@dataclass(slots=True)
+class OllamaServe:
+    """Ollama as `config` wants it. It tells `readiness` how it is: nobody else does."""
+
+    config: Config
+    place: Place
+    readiness: Readiness
+    _verified: tuple[int, int] | None = field(default=None, init=False)  # (pid, port) whose listener is surely ours
+
+    @property
+    def name(self) -> str:
+        return OLLAMA
+
+    @property
+    def limits(self) -> Limits:
+        wish = self.config.server.ollama
+        return Limits(wish.startup, wish.probe_every, wish.probe_limit, wish.probe_misses, wish.stop_grace)
+
+    # --- starting ---
+
+    async def plan(self) -> Plan:
+        wish = self.config.server.ollama
+        if wish.mode == "external":
+            return Attach({"url": self._elsewhere()})
+        if wish.mode == "adopt" and await self._answers(self._elsewhere()):
+            return Attach({"url": self._elsewhere()})
+        program = self._program()
+        if program is None:
+            return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
+        if problem := unfit(program, "server.ollama.binary"):
+            return problem
+        if wish.port is not None and (problem := await port_problem(wish.port, "server.ollama.port")):
+            return problem
+        port = wish.port or ports.free_port()
+        return Launch(self._spec(program, port), {"port": port, "program": str(program)}, stamp(program))
+
+    def spec(self, note: Note) -> ChildSpec | None:
+        wish, port = self.config.server.ollama, port_of(note)
+        if wish.mode == "external" or port is None or wish.port not in (None, port):
+            return None
+        return self._spec(self._program() or Path(str(note.get("program"))), port)
+
+    def _program(self) -> Path | None:
+        return find("ollama", self.config.server.ollama.binary, self.place)
+
+    def _spec(self, program: Path, port: int) -> ChildSpec:
+        wish = self.config.server.ollama
+        return ChildSpec(
+            name=OLLAMA,
+            argv=(str(program), "serve"),
+            environment=self.place.variables(wish.environment, self._variables(port)),
+            folder=str(self.place.data),
+            stop_grace=wish.stop_grace,
+            log_file=self.place.log(OLLAMA),
+            log_file_size=self.place.log_file_size,
+            log_files=self.place.log_files,
+        )
+
+    def _variables(self, port: int) -> dict[str, str]:
+        """Ollama's own settings; an empty one is left to Ollama."""
+        models = self.config.models
+        folder = self._models_folder()
+        variables = {
+            "OLLAMA_HOST": f"{ports.HERE}:{port}",
+            "OLLAMA_MODELS": str(folder),
+            "OLLAMA_NOPRUNE": ""
+            if folder.is_relative_to(self.place.data)
+            else "1",  # others' models are not ours to tidy
+            "OLLAMA_CONTEXT_LENGTH": str(models.context_length or ""),
+            "OLLAMA_NUM_PARALLEL": str(models.parallel),
+            "OLLAMA_MAX_LOADED_MODELS": str(models.max_loaded),
+            "OLLAMA_MAX_QUEUE": str(HIGHEST_QUEUE),
+            "OLLAMA_KEEP_ALIVE": "-1" if models.keep_alive == "forever" else f"{models.keep_alive:g}s",
+            "OLLAMA_LOAD_TIMEOUT": f"{models.load_timeout:g}s",
+            "OLLAMA_FLASH_ATTENTION": "" if models.flash_attention is None else str(int(models.flash_attention)),
+            "OLLAMA_KV_CACHE_TYPE": models.kv_cache_type or "",
+            "OLLAMA_NO_CLOUD": "1" if models.no_cloud else "",
+        }
+        return {name: value for name, value in variables.items() if value}
+
+    def _models_folder(self) -> Path:
+        """The configured folder, else the environment's, else Ollama's own: what a person already has is used."""
+        environment = self.place.environment
+        chosen = self.config.models.folder or environment.get("OLLAMA_MODELS")
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        return Path(environment.get("HOME", "/")) / ".ollama" / "models"
+
+    # --- asking ---
+
+    async def probe(self, runs: Runs) -> Answer:
+        port = port_of(runs.note)
+        if runs.pid is not None and port is not None and self._verified != (runs.pid, port):
+            if (verdict := await not_ours(port, runs.pid)) is not None:
+                return Answer(verdict)
+            self._verified = (runs.pid, port)
+        try:
+            reply = await ask(f"{self.url(runs.note)}/api/version", self.limits.probe_limit)
+        except Unreachable as problem:
+            return Answer(Silent(f"{problem}."))
+        if reply.status != 200 or "version" not in reply.facts():
+            return Answer(Silent(f"What answers at {self.url(runs.note)} is no Ollama (status {reply.status})."))
+        return Answer(Answered(), {"version": reply.facts()["version"]})
+
+    async def _answers(self, url: str) -> bool:
+        try:
+            return "version" in (await ask(f"{url}/api/version", self.limits.probe_limit)).facts()
+        except Unreachable:
+            return False
+
+    async def network(self) -> bool:
+        return True
+
+    def _elsewhere(self) -> str:
+        return (self.config.server.ollama.url or RUNNING_ELSEWHERE).rstrip("/")
+
+    def url(self, note: Note) -> str | None:
+        port = port_of(note)
+        return f"http://{ports.HERE}:{port}" if port is not None else str(note["url"]) if "url" in note else None
+
+    # --- telling ---
+
+    async def read(self, ended: Ended) -> Reading:
+        if PORT_TAKEN.search(ended.tail) and ended.exit.code == 1:
+            return Reading(Ending.TAKEN, "found its port taken by another program")
+        if stopped_outside(ended):
+            return Reading(Ending.OUTSIDE, "was told to leave by another program", await asyncio.to_thread(_culprit))
+        return crash(ended)
+
+    def tell(self, verdict: Verdict, reason: str, note: Note) -> None:
+        url = self.url(note)
+        if verdict != "ready" or url is None:
+            return self.readiness.set("down" if verdict == "ready" else verdict, reason)
+        where = urlsplit(url)
+        generation = note.get("generation")
+        address = Address(where.hostname or "", where.port or 80, generation if isinstance(generation, int) else 0)
+        self.readiness.set("ready", reason, address)
+
+
+NOT_FOUND = (
+    "No ollama was found on the PATH, in /Applications, with Homebrew, or built by `make setup`: install it, or say "
+    "where it is with server.ollama.binary. It is started as soon as it is there."
+)
+
+
+def _culprit() -> str:
+    """Whoever is known to stop other people's Ollamas: the Mac app does when it finds its port taken."""
+    for process in psutil.process_iter(["pid", "exe", "cmdline"]):
+        if "Ollama.app/" in " ".join([process.info["exe"] or "", *(process.info["cmdline"] or [])]):
+            return f"Ollama.app is running (pid {process.pid}) and stops other Ollamas: quit it and its login item."
+    return "Ollama.app does that to other Ollamas, and so does `killall ollama`: find out who does it here."

@@ -1,0 +1,239 @@
+"""What is particular to a kind of child, as its supervisor sees it; and what all kinds share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from controller.obtain import find_program
+from controller.readiness import Verdict
+from controller.supervision import ports, tree
+from controller.supervision.child import Exit
+from controller.supervision.moves import Ending, Limits, Probed, Problem, Reading, Silent, Stranger
+from controller.supervision.spec import ChildSpec, ChildState
+
+Note = Mapping[str, object]
+"""Facts of one start that must outlive the controller; the keeper keeps them. JSON values."""
+
+INHERITED = ("HOME", "PATH", "TMPDIR", "LANG", "USER", "LOGNAME")
+"""All a child gets of our own environment. No proxies: they would send its loopback traffic out of the house."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where children live: our folders, and the environment that the controller was started with."""
+
+    data: Path
+    logs: Path
+    environment: Mapping[str, str]
+    log_file_size: int = 32 * 2**20
+    log_files: int = 5
+
+    @property
+    def home(self) -> Path:
+        """Where each child has its folder."""
+        return self.data / "run"
+
+    def log(self, name: str) -> str:
+        """The file a child's output goes to."""
+        return str(self.logs / f"{name}.log")
+
+    def variables(self, *further: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """The whole environment of a child; of `further`, the last one wins."""
+        merged = {name: self.environment[name] for name in INHERITED if name in self.environment}
+        for each in further:
+            merged |= each
+        return tuple(sorted(merged.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a start would start."""
+
+    spec: ChildSpec
+    note: Note
+    evidence: Hashable = None  # equal as long as nothing that the start stands on has changed
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Nothing to start: somebody else's process will do."""
+
+    note: Note
+
+
+Plan = Launch | Attach | Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What runs now: its note, and its pid if it is ours."""
+
+    note: Note
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a probe brought: the verdict, and facts for the status (version, connections …)."""
+
+    verdict: Probed
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A child that has ended, for whoever must make sense of it."""
+
+    exit: Exit
+    lived: float  # seconds
+    was_ready: bool
+    tail: bytes  # its last output
+
+
+class Program(Protocol):
+    """One kind of child."""
+
+    @property
+    def name(self) -> str:
+        """The child's name."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What the configuration says about patience with it."""
+        ...
+
+    async def plan(self) -> Plan:
+        """What to start now, or why not. Cheap: asked every second while something stands in the way."""
+        ...
+
+    def spec(self, note: Note) -> ChildSpec | None:
+        """What a child with this note would be started as today; None when it would not be started at all."""
+        ...
+
+    async def probe(self, runs: Runs) -> Answer:
+        """How it is. Never raises for what the child does."""
+        ...
+
+    async def read(self, ended: Ended) -> Reading:
+        """What its end means."""
+        ...
+
+    async def network(self) -> bool:
+        """Whether the network is demonstrably up."""
+        ...
+
+    def url(self, note: Note) -> str | None:
+        """Where it is to be found."""
+        ...
+
+    def tell(self, verdict: Verdict, reason: str, note: Note) -> None:
+        """Pass on how it is to those who wait for it."""
+        ...
+
+
+# --- what the kinds share ---------------------------------------------------------------------------------------------
+
+
+def find(name: str, configured: Path | None, place: Place) -> Path | None:
+    """The program `name`. A configured one is taken at its word, so that what is wrong with it can be told."""
+    return configured.expanduser() if configured else find_program(name, None, place.environment)
+
+
+def unfit(program: Path, setting: str) -> Problem | None:
+    """Why this file cannot be started, if so."""
+    if not program.exists():
+        words = f"There is no program at {program}: install it there, or correct {setting}."
+    elif program.is_dir():
+        words = f"{program} is a folder, not a program: correct {setting}."
+    elif not os.access(program, os.X_OK):
+        words = f"{program} may not be executed: run `chmod +x {program}`, or correct {setting}."
+    else:
+        return None
+    return Problem(ChildState.MISCONFIGURED, words)
+
+
+def stamp(*paths: Path | None) -> Hashable:
+    """Changes whenever one of these files does."""
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path | None) -> Hashable:
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return str(path), None
+    return (str(path), found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode) if found else None
+
+
+async def port_problem(port: int, setting: str) -> Problem | None:
+    """Who has the port that is configured for a child, if anybody."""
+    if not await ports.taken(port):
+        return None
+    words = f"Port {port} {await _whose(port, set())}: quit that program, or choose another port ({setting})."
+    return Problem(ChildState.CONFLICT, words)
+
+
+async def not_ours(port: int, pid: int) -> Silent | Stranger | None:
+    """None when our child, and nobody else, listens on `port`. Not a byte is sent to find out."""
+    if not await ports.accepts(port):
+        return Silent("it does not listen yet")
+    ours = await asyncio.to_thread(tree.members, pid)
+    listening = {each.pid for each in await asyncio.to_thread(ports.holders, port)}
+    if listening and listening <= ours:
+        return None
+    return Stranger(f"Port {port} {await _whose(port, ours)}: nothing is sent there. Quit that program.")
+
+
+async def _whose(port: int, ours: set[int]) -> str:
+    strangers = [each for each in await asyncio.to_thread(ports.holders, port) if each.pid not in ours]
+    return f"belongs to {strangers[0].words if strangers else 'a program that cannot be seen from here'}"
+
+
+def port_of(note: Note, key: str = "port") -> int | None:
+    """The port a note names."""
+    port = note.get(key)
+    return port if isinstance(port, int) else None
+
+
+def last_words(tail: bytes) -> str:
+    """The last thing it said, for a sentence; of a JSON log line its message."""
+    said = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
+    return _message(said[-1])[:300] if said else ""
+
+
+def _message(line: str) -> str:
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
+OUTSIDE_SIGNALS = (15, 2)
+_SIGNAL_WORDS = {
+    9: "; nobody here did that: the system does it when memory runs out",
+    13: "; it lost the reader of its log",
+}
+
+
+def crash(ended: Ended) -> Reading:
+    """An end that nothing particular explains."""
+    hint = _SIGNAL_WORDS.get(ended.exit.signal or 0, "") if not ended.exit.asked else ""
+    return Reading(Ending.CRASH, with_last_words(ended.exit.words, ended.tail if ended.exit.code else b"") + hint)
+
+
+def with_last_words(words: str, tail: bytes) -> str:
+    """`words`, and what it said last."""
+    said = last_words(tail)
+    return f'{words} ("{said}")' if said else words
+
+
+def stopped_outside(ended: Ended) -> bool:
+    """Whether somebody but us asked it to leave: TERM or INT, which well-mannered programs turn into exit code 0."""
+    return not ended.exit.asked and (ended.exit.signal in OUTSIDE_SIGNALS or ended.exit.code == 0)

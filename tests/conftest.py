@@ -1,0 +1,57 @@
+"""Fixtures that every floor of tests may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit import real
+from tests.tunnel.local_edge import Edge, edge
+from tests.tunnel.outside import Outside, RealOutside, StandIn
+from tests.tunnel.programs import Programs, programs
+
+
+@pytest.fixture(scope="session")
+def ollama_program() -> Path:
+    """The real Ollama's program."""
+    return real.program()
+
+
+@pytest.fixture(scope="session")
+def real_ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.RealOllama]:
+    """A real Ollama with the kit's library of tiny models, shared by the whole session: leave it as you found it."""
+    home = tmp_path_factory.mktemp("real-ollama")
+    with real.serve(home, real.copy_library(home / "models")) as ollama:
+        yield ollama
+
+
+@pytest.fixture
+def tiny_models(tmp_path: Path) -> Path:
+    """A models folder of the test's own with the kit's library in it, for an Ollama that the test starts itself."""
+    return real.copy_library(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def tunnel_programs() -> Programs:
+    """Real cloudflared and the edge. Skips, and says so, where cloudflared's source could not be had."""
+    built = programs()
+    if reason := built.missing():
+        pytest.skip(f"no real cloudflared: {reason}")
+    return built
+
+
+@pytest.fixture
+def local_edge(tunnel_programs: Programs, tmp_path: Path) -> Iterator[Edge]:
+    """The stand-in for Cloudflare's edge."""
+    with edge(tunnel_programs, tmp_path) as this:
+        yield this
+
+
+@pytest.fixture(params=["real cloudflared", "stand-in"])
+def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
+    """The world behind a tunnel, real and pretended."""
+    if request.param == "stand-in":
+        return StandIn(tmp_path)
+    return RealOutside(request.getfixturevalue("tunnel_programs"), request.getfixturevalue("local_edge"), tmp_path)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+
+from controller.config.schema import Limits, Listener
+from controller.listeners import Listeners, ListenFailed, url_of
+from tests.kit.house import free_port
+
+LIMITS = Limits()
+
+
+class App:
+    """Says which kind of listener a request came in by; `/slow` first waits to be let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    def on(self, listener: Listener):  # type: ignore[no-untyped-def]  # an ASGI application
+        async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            assert scope["type"] == "http"
+            self.asked.set()
+            if scope["path"] == "/slow":
+                await self.go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": False})
+            await send({"type": "http.response.body", "body": listener.kind.encode(), "more_body": False})
+
+        return application
+
+
+@asynccontextmanager
+async def opened(app: App, *wanted: Listener, limits: Limits = LIMITS) -> AsyncIterator[Listeners]:
+    listeners = Listeners(app.on)
+    await listeners.become(wanted, limits, 5)
+    try:
+        yield listeners
+    finally:
+        app.go.set()
+        await listeners.close(1)
+
+
+async def get(address: str, path: str = "/") -> str:
+    transport = httpx.AsyncHTTPTransport(uds=address[5:]) if address.startswith("unix:") else None
+    base = "http://x" if transport else url_of(address)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        return (await client.get(base + path)).text
+
+
+async def test_each_listener_tells_its_kind_and_a_unix_one_is_private(tmp_path: Path) -> None:
+    direct = Listener(address=f"127.0.0.1:{free_port()}")
+    tunnel = Listener(address=f"unix:{tmp_path}/edge.sock", kind="tunnel")
+    async with opened(App(), direct, tunnel):
+        assert await get(direct.address) == "direct"
+        assert await get(tunnel.address) == "tunnel"
+        assert (tmp_path / "edge.sock").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_retired_listener_finishes_its_answers_while_its_successor_serves() -> None:
+    app, address = App(), f"127.0.0.1:{free_port()}"
+    async with opened(app, Listener(address=address)) as listeners:
+        slow = asyncio.create_task(get(address, "/slow"))
+        await app.asked.wait()
+        await listeners.become([Listener(address=address, kind="tunnel")], LIMITS, 5)
+        assert await get(address) == "tunnel"
+        app.go.set()
+        assert await slow == "direct"
+
+
+async def test_answers_in_flight_are_cut_when_their_time_is_over() -> None:
+    app, address = App(), f"127.0.0.1:{free_port()}"
+    async with opened(app, Listener(address=address)) as listeners:
+        slow = asyncio.create_task(get(address, "/slow"))
+        await app.asked.wait()
+        await listeners.close(1)
+        assert ["direct"] != await asyncio.gather(slow, return_exceptions=True)
+
+
+async def test_a_taken_address_is_told_and_leaves_the_others_open() -> None:
+    good = Listener(address=f"127.0.0.1:{free_port()}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bad = Listener(address=f"127.0.0.1:{taken.getsockname()[1]}")
+        async with opened(App(), good) as listeners:
+            with pytest.raises(ListenFailed, match=bad.address):
+                await listeners.become([good, bad], LIMITS, 1)
+            assert [one.listener for one in listeners] == [good]
+            assert await get(good.address) == "direct"
+
+
+async def test_more_connections_than_allowed_are_told_to_come_back() -> None:
+    app, listener = App(), Listener(address=f"127.0.0.1:{free_port()}")
+    async with opened(app, listener, limits=Limits(connections=8)):
+        slow = []
+        for _ in range(7):
+            app.asked.clear()
+            slow.append(asyncio.create_task(get(listener.address, "/slow")))
+            await app.asked.wait()
+        assert "Unavailable" in await get(listener.address)
+        app.go.set()
+        assert await asyncio.gather(*slow) == ["direct"] * 7

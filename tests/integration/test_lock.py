@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller import lock
+from controller.errors import AlreadyRunning
+
+
+def test_a_second_controller_is_told_who_runs(tmp_path: Path) -> None:
+    with lock.held(tmp_path, 12.5):
+        with pytest.raises(AlreadyRunning, match=str(os.getpid())), lock.held(tmp_path, 13):
+            pass
+        assert lock.holder(tmp_path) == lock.Holder(os.getpid(), 12.5)
+    assert lock.holder(tmp_path) is None
+
+
+def test_the_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from controller import lock\n"
+        f"with lock.held(Path({str(tmp_path)!r}), 1): print(1, flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert lock.holder(tmp_path) == lock.Holder(other.pid, 1)
+        other.kill()
+        other.wait()
+    with lock.held(tmp_path, 2):
+        pass
+
+
+def test_the_lock_is_private_and_stays_when_left(tmp_path: Path) -> None:
+    with lock.held(tmp_path, 1):
+        pass
+    assert (tmp_path / lock.NAME).stat().st_mode & 0o777 == 0o600

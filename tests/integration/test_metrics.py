@@ -1,0 +1,140 @@
+"""What a scrape finds, read back by the official parser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from controller.metrics import Metrics
+from controller.supervision.spec import ChildState
+from tests.fakes.desk import FakeDesk, an_ollama
+
+ROUTES = [("ollama", "/api/chat"), ("openai", "/v1/models")]
+BOUNDS = (0.1, 1.0, 10.0)
+
+
+@dataclass
+class Took:
+    counts: Sequence[int]
+    total: float
+
+
+@dataclass
+class Counted:
+    requests: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    first_byte: dict[str, Took] = field(default_factory=dict)
+    total: dict[str, Took] = field(default_factory=dict)
+    bytes_in: int = 0
+    bytes_out: int = 0
+    streams: int = 0
+    held: int = 0
+    replays: int = 0
+    suspected: int = 0
+    listed_hits: int = 0
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> FakeDesk:
+    desk = FakeDesk(tmp_path)
+    desk.data.mkdir()
+    desk.logs.mkdir()
+    return desk
+
+
+def scraped(desk: FakeDesk, counted: Counted) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample by its name and labels."""
+    metrics = Metrics(desk, counted, routes=ROUTES, reasons=["", "died"], bounds=BOUNDS, log_dropped=lambda: 7)
+    body, content_type = metrics.text()
+    assert content_type.startswith("text/plain")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse(body.decode())
+        for sample in family.samples
+    }
+
+
+def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return f"seadragon_{name}", frozenset(labels.items())
+
+
+def test_every_known_label_is_there_before_anything_happened(desk: FakeDesk) -> None:
+    found = scraped(desk, Counted())
+    for dialect, route in ROUTES:
+        assert found[key("requests_total", dialect=dialect, route=route, status="200")] == 0
+        assert found[key("request_seconds_count", dialect=dialect)] == 0
+        assert found[key("first_byte_seconds_bucket", dialect=dialect, le="+Inf")] == 0
+    assert found[key("request_errors_total", reason="died")] == 0
+    assert key("request_errors_total", reason="") not in found
+    assert {key("child_state", child="ollama", state=str(state)) for state in ChildState} <= found.keys()
+
+
+def test_what_was_counted_is_told(desk: FakeDesk) -> None:
+    counted = Counted(
+        requests={("ollama", "/api/chat", 200): 3, ("ollama", "/api/chat", 503): 1},
+        errors={"died": 2},
+        bytes_in=10,
+        bytes_out=2000,
+        streams=4,
+        held=5,
+        replays=6,
+        suspected=7,
+        listed_hits=8,
+    )
+    found = scraped(desk, counted)
+    assert found[key("requests_total", dialect="ollama", route="/api/chat", status="200")] == 3
+    assert found[key("requests_total", dialect="ollama", route="/api/chat", status="503")] == 1
+    assert found[key("request_errors_total", reason="died")] == 2
+    told = ("received_bytes_total", "sent_bytes_total", "open_streams", "held_requests", "replays_total")
+    assert [found[key(name)] for name in told] == [10, 2000, 4, 5, 6]
+    assert [found[key(name)] for name in ("suspected_runners_total", "kept_answers_total")] == [7, 8]
+
+
+def test_buckets_add_up_from_the_left_and_agree_with_count_and_sum(desk: FakeDesk) -> None:
+    found = scraped(desk, Counted(total={"ollama": Took([2, 3, 0, 1], 42.5)}))
+    buckets = [found[key("request_seconds_bucket", dialect="ollama", le=le)] for le in ("0.1", "1.0", "10.0", "+Inf")]
+    assert buckets == [2, 5, 5, 6]
+    assert found[key("request_seconds_count", dialect="ollama")] == 6
+    assert found[key("request_seconds_sum", dialect="ollama")] == 42.5
+
+
+def test_a_child_is_in_exactly_one_state(desk: FakeDesk) -> None:
+    desk.known["ollama"] = an_ollama(ChildState.BACKOFF, restarts=9, memory=None)
+    found = scraped(desk, Counted())
+    states = {state: found[key("child_state", child="ollama", state=str(state))] for state in ChildState}
+    assert {state for state, value in states.items() if value} == {ChildState.BACKOFF}
+    assert found[key("child_restarts_total", child="ollama")] == 9
+    assert found[key("child_memory_bytes", child="ollama")] == 0
+
+
+def test_the_controller_tells_of_itself(desk: FakeDesk) -> None:
+    desk.config_problems = ["broken"]
+    desk.ready = False
+    found = scraped(desk, Counted())
+    assert found[key("config_stale")] == 1
+    assert found[key("ready")] == 0
+    assert found[key("log_dropped_lines_total")] == 7
+    assert found[key("start_time_seconds")] == desk.started_at
+    own = psutil.Process(os.getpid())
+    assert found[key("resident_memory_bytes")] == pytest.approx(own.memory_info().rss, rel=0.2)
+    assert found[key("open_files")] == pytest.approx(own.num_fds(), abs=5)
+    assert found[key("cpu_seconds_total")] > 0
+    assert found[key("disk_free_bytes", folder="data")] > 0
+
+
+def test_a_folder_that_is_gone_has_no_room_and_breaks_nothing(desk: FakeDesk) -> None:
+    desk.data.rmdir()
+    assert scraped(desk, Counted())[key("disk_free_bytes", folder="data")] == 0
+
+
+def test_a_hostile_model_or_route_name_cannot_break_the_format(desk: FakeDesk) -> None:
+    odd = 'x"} 1\nseadragon_ready 0'
+    found = scraped(desk, Counted(requests={("ollama", odd, 200): 1}))
+    assert found[key("ready")] == 1
+    assert found[key("requests_total", dialect="ollama", route=odd, status="200")] == 1

@@ -1,0 +1,188 @@
+"""Getting things: over real HTTP, into real folders, with real steps."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from controller.errors import ObtainFailed
+from controller.obtain import find_program, release
+from controller.obtain.cache import once
+from controller.obtain.site import Site
+
+SITE = Site(machine="x86_64")
+
+
+def tar(*names: str) -> bytes:
+    """A tar archive of small executable files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.mode, member.size = 0o755, 5
+            archive.addfile(member, io.BytesIO(b"hello"))
+    return buffer.getvalue()
+
+
+class Releases(http.server.ThreadingHTTPServer):
+    """Serves the files it is given, some of them cut short."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cut: set[str] = set()
+        super().__init__(("127.0.0.1", 0), Shelf)
+
+    @property
+    def url(self) -> str:
+        """Its base."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def publish(self, name: str, content: bytes, digest: str = "") -> None:
+        """Put a file of release 1.2.3 there, and its checksum into the list."""
+        self.files[f"/v1.2.3/{name}"] = content
+        line = f"{digest or hashlib.sha256(content).hexdigest()}  ./{name}\n".encode()
+        self.files["/v1.2.3/sha256sum.txt"] = self.files.get("/v1.2.3/sha256sum.txt", b"") + line
+
+
+class Shelf(http.server.BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Releases
+
+    def do_GET(self) -> None:
+        content = self.server.files.get(self.path)
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write((content or b"")[: 10 if self.path in self.server.cut else None])
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def releases() -> Iterator[Releases]:
+    """Where releases are downloaded from."""
+    with Releases() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("ending", ["tar.zst", "tgz"])
+def test_a_release_of_either_format_is_unpacked(releases: Releases, tmp_path: Path, ending: str) -> None:
+    content = tar("bin/ollama", "lib/ollama/libggml.so")
+    packed = zstandard.compress(content) if ending == "tar.zst" else gzip.compress(content)
+    releases.publish(f"ollama-linux-amd64.{ending}", packed)
+    releases.publish("ollama-linux-arm64.tgz", b"another machine's")
+    release.download(SITE, "1.2.3", tmp_path, releases.url)
+    assert (tmp_path / "bin/ollama").read_bytes() == b"hello"
+    assert (tmp_path / "bin/ollama").stat().st_mode & 0o111
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "lib"]
+
+
+def test_a_release_that_does_not_match_its_checksum_is_not_unpacked(releases: Releases, tmp_path: Path) -> None:
+    releases.publish("ollama-linux-amd64.tgz", gzip.compress(tar("bin/ollama")), digest="0" * 64)
+    with pytest.raises(ObtainFailed, match="does not match its published checksum"):
+        release.download(SITE, "1.2.3", tmp_path, releases.url)
+    assert not (tmp_path / "bin").exists()
+
+
+def test_a_download_that_breaks_off_is_no_download(releases: Releases, tmp_path: Path) -> None:
+    releases.publish("ollama-linux-amd64.tgz", gzip.compress(tar("bin/ollama")))
+    releases.cut.add("/v1.2.3/ollama-linux-amd64.tgz")
+    with pytest.raises(ObtainFailed, match=r"checksum|could not be downloaded"):
+        release.download(SITE, "1.2.3", tmp_path, releases.url)
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"), [("riscv64", "no release for riscv64"), ("aarch64", "nothing for arm64"), ("x86_64", "404")]
+)
+def test_a_release_that_is_not_there_is_told(releases: Releases, tmp_path: Path, machine: str, told: str) -> None:
+    if machine == "aarch64":
+        releases.publish("ollama-linux-amd64.tgz", b"")
+    with pytest.raises(ObtainFailed, match=told):
+        release.download(Site(machine=machine), "1.2.3", tmp_path, releases.url)
+
+
+def test_no_network_is_told(tmp_path: Path, releases: Releases) -> None:
+    with pytest.raises(ObtainFailed, match="could not be downloaded"):
+        release.download(SITE, "1.2.3", tmp_path, "http://127.0.0.1:1")
+
+
+def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+    if not hasattr(tarfile, "data_filter"):
+        pytest.skip("Python before 3.11.4 has no such filter")
+    archive = tmp_path / "evil.tgz"
+    archive.write_bytes(gzip.compress(tar("../outside")))
+    (tmp_path / "in").mkdir()
+    with pytest.raises(tarfile.OutsideDestinationError):
+        release.unpack(archive, tmp_path / "in")
+
+
+def test_two_set_ups_at_once_do_the_work_once(tmp_path: Path) -> None:
+    target, turns = tmp_path / "thing-1", []
+    together = threading.Barrier(4)
+
+    def set_up() -> bytes:
+        together.wait(60)
+        with once(target) as folder:
+            if folder is not None:
+                turns.append(folder)
+                (folder / "made").write_bytes(b"whole")
+        return (target / "made").read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(set_up) for _ in range(4)]
+    assert [each.result() for each in made] == [b"whole"] * 4
+    assert len(turns) == 1
+
+
+def test_what_a_failed_attempt_left_is_never_used(tmp_path: Path) -> None:
+    target = tmp_path / "thing-1"
+
+    def break_off() -> None:
+        with once(target) as folder:
+            assert folder is not None
+            (folder / "made").write_bytes(b"half")
+            raise ObtainFailed("half way")
+
+    with pytest.raises(ObtainFailed, match="half"):
+        break_off()
+    assert not target.exists()
+    with once(target) as folder:
+        assert folder is not None
+        assert list(folder.iterdir()) == []
+
+
+def test_of_what_set_up_built_the_newest_that_runs_is_found(tmp_path: Path) -> None:
+    environment = {"SEADRAGON_CACHE": str(tmp_path), "PATH": ""}
+    for version, mode in (("0.9.0", 0o755), ("0.24.0", 0o755), ("0.30.0", 0o644)):
+        program = tmp_path / f"ollama-{version}" / "bin" / "ollama"
+        program.parent.mkdir(parents=True)
+        program.touch(mode)
+    assert find_program("ollama", None, environment, "linux") == tmp_path / "ollama-0.24.0/bin/ollama"
+    assert find_program("cloudflared", None, environment, "linux") is None
+
+
+def test_a_step_that_fails_is_told_with_its_last_words() -> None:
+    with pytest.raises(ObtainFailed, match="(?s)`sh -c .*` left with exit code 3:\nno such luck"):
+        SITE.run(["sh", "-c", "echo no such luck; exit 3"])
+    with pytest.raises(ObtainFailed, match="/not/there could not be run"):
+        SITE.run(["/not/there"])
+
+
+def test_a_step_has_what_it_was_given_and_no_terminal() -> None:
+    assert SITE.run(["sh", "-c", "echo $WORD; cat"], WORD="hello") == "hello\n"

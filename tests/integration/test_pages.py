@@ -1,0 +1,303 @@
+"""The pages as a browser gets them: over a real socket, with the headers, and live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from controller.pages.hardened import POLICY
+from controller.pages.late import LatePages
+from controller.pages.live import VIEWERS
+from controller.pages.view import Installed, Traffic
+from controller.paths import CLONE
+from controller.supervision.spec import ChildState
+from tests.fakes.desk import FakeDesk, an_ollama
+
+
+class Seen:
+    """What the pages ask for, beside the desk."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic(0, 0)
+        self.models: Sequence[Installed] | None = [Installed("llama3.2", 2_000_000_000)]
+        self.asked = 0
+
+    async def ask_models(self) -> Sequence[Installed] | None:
+        self.asked += 1
+        return self.models
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> FakeDesk:
+    return FakeDesk(tmp_path)
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+async def browser(desk: FakeDesk, seen: Seen) -> AsyncIterator[httpx.AsyncClient]:
+    pages = LatePages(
+        desk,
+        traffic=lambda: seen.traffic,
+        models=lambda: seen.ask_models(),
+        metrics=lambda: (b"up 1\n", "text/plain; version=1"),
+    )
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(pages, log_config=None, lifespan="off", ws="none"))
+        serving = asyncio.ensure_future(server.serve([listening]))
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
+            yield client
+        desk.phase = "stopping"  # ends the live streams, as leaving does
+        server.should_exit = True
+        await serving
+
+
+class Stream:
+    """The live stream as a page reads it: the last of each fragment."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.parts: dict[str, str] = {}
+        self.edition = ""
+        self._lines = response.aiter_lines()
+
+    async def until(self, part: str, words: str) -> None:
+        """Read on until `part` says `words`."""
+        async with asyncio.timeout(30):
+            while words not in self.parts.get(part, ""):
+                await self.step()
+
+    async def step(self) -> bool:
+        """Read one event; False at the end."""
+        kind = ""
+        async for line in self._lines:
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: ") and kind == "edition":
+                self.edition = line.removeprefix("data: ")
+                return True
+            elif line.startswith("data: "):
+                fragment = json.loads(line.removeprefix("data: "))
+                self.parts[fragment["id"]] = fragment["html"]
+                return True
+        return False
+
+
+@asynccontextmanager
+async def watching(browser: httpx.AsyncClient) -> AsyncIterator[Stream]:
+    async with browser.stream("GET", "/live") as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield Stream(response)
+
+
+async def test_the_first_page_shows_what_runs(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/")
+    assert page.status_code == 200
+    for shown in ("All is well", "Ollama", "0.24.0", "llama3.2", "5.3 GB", "process 4242", "1.2.3"):
+        assert shown in page.text
+
+
+async def test_the_address_to_use_is_the_one_the_page_was_asked_by(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/", headers={"Host": "mini.local:8420"})
+    assert 'data-copy="http://mini.local:8420/v1"' in page.text
+    assert "Also at" in page.text
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/static/site.css", "/static/nothing.css", "/live"])
+async def test_every_answer_carries_the_whole_armour(browser: httpx.AsyncClient, path: str) -> None:
+    async with browser.stream("GET", path) as answer:
+        headers = answer.headers
+    assert headers["content-security-policy"] == POLICY
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "camera=()" in headers["permissions-policy"]
+    assert "cache-control" in headers
+    assert "strict-transport-security" not in headers  # this came by plain http
+
+
+async def test_everything_the_page_names_is_there_and_may_be_kept(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/")
+    named = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+    assert len(named) >= 3
+    for url in named:
+        answer = await browser.get(url)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        again = await browser.get(url, headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_a_file_without_its_digest_is_asked_for_again_each_time(browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/static/site.css")).headers["cache-control"] == "no-cache"
+    assert (await browser.get("/static/site.css?v=old")).headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["/static/../pyproject.toml", "/static/%2e%2e/pyproject.toml", "/static//etc/passwd"])
+async def test_no_path_leads_out_of_the_static_folder(browser: httpx.AsyncClient, path: str) -> None:
+    assert (await browser.get(path)).status_code == 404
+
+
+async def test_what_is_not_there_is_said_in_the_familys_look(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/nothing")
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.text
+    assert "mood-oops" in answer.text
+
+
+async def test_a_page_only_wants_to_be_looked_at(browser: httpx.AsyncClient) -> None:
+    assert (await browser.post("/")).status_code == 405
+    assert (await browser.head("/")).status_code == 200
+
+
+async def test_a_page_that_fails_is_noted_and_says_so_without_details(
+    browser: httpx.AsyncClient, desk: FakeDesk
+) -> None:
+    desk.listeners = [{"kind": "direct"}]  # no url: a mistake of ours
+    answer = await browser.get("/")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "KeyError" not in answer.text
+    assert "KeyError" in desk.journal.last(1)[0].text
+
+
+@pytest.mark.parametrize("status", [403, 421, 503])
+async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDesk, seen: Seen, status: int) -> None:
+    pages = await LatePages(
+        desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: (b"", "")
+    ).warm()
+    answer = pages.refusal(status, "Because <of> this.")
+    assert answer.status_code == status
+    assert b"Because &lt;of&gt; this." in bytes(answer.body)
+
+
+async def test_the_scrape_is_handed_through(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/metrics")
+    assert (answer.text, answer.headers["content-type"]) == ("up 1\n", "text/plain; version=1")
+
+
+async def test_no_documents_of_a_machine_interface_are_offered(browser: httpx.AsyncClient) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert (await browser.get(path)).status_code == 404
+
+
+async def test_a_change_is_seen_without_asking_again(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    async with watching(browser) as stream:
+        await stream.until("hello", "All is well")
+        desk.known["ollama"] = an_ollama(ChildState.BACKOFF, retry_in=4.0)
+        desk.journal.say("ollama", "It was ended by signal 9 (KILL).", level="warning")
+        await stream.until("hello", "Ollama is coming back")
+        await stream.until("children", "starts again soon")
+        await stream.until("events", "signal 9")
+        await stream.until("dots", "dot-wait")
+
+
+async def test_a_change_nobody_told_of_is_seen_too(browser: httpx.AsyncClient, seen: Seen) -> None:
+    async with watching(browser) as stream:
+        await stream.until("traffic", "<dd>0</dd>")
+        seen.traffic = Traffic(7, 3)
+        await stream.until("traffic", "<dd>7</dd>")
+
+
+async def test_only_what_changed_is_sent(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    async with watching(browser) as stream:
+        await stream.until("events", "Nothing yet")
+        stream.parts.clear()
+        desk.config_problems = ["config/server.yaml:3:1 server.hold: found 'soon'"]
+        desk.journal.say("config", "server.yaml is broken")
+        await stream.until("events", "server.yaml is broken")
+        assert "server.yaml:3:1" in stream.parts["notices"]
+        assert set(stream.parts) == {"dots", "notices", "events"}
+
+
+async def test_the_page_knows_when_a_newer_one_is_out(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/")
+    async with watching(browser) as stream:
+        await stream.step()
+    assert f'data-edition="{stream.edition}"' in page.text
+
+
+async def test_the_stream_ends_when_the_controller_leaves_and_says_so_first(
+    browser: httpx.AsyncClient, desk: FakeDesk
+) -> None:
+    async with watching(browser) as stream:
+        await stream.until("hello", "All is well")
+        desk.phase = "draining"
+        desk.journal.say("controller", "Leaving.")
+        await stream.until("hello", "Seadragon is leaving")
+        async with asyncio.timeout(30):
+            while await stream.step():
+                pass
+
+
+async def test_many_who_watch_cost_one_question_to_ollama(browser: httpx.AsyncClient, seen: Seen) -> None:
+    async with watching(browser) as one, watching(browser) as other, watching(browser) as third:
+        for stream in (one, other, third):
+            await stream.until("models", "llama3.2")
+    assert seen.asked == 1
+
+
+async def test_more_viewers_than_we_serve_are_told_to_come_back(browser: httpx.AsyncClient) -> None:
+    async with asyncio.TaskGroup() as group:
+        full, done = asyncio.Semaphore(0), asyncio.Event()
+
+        async def watch() -> None:
+            async with watching(browser) as stream:
+                await stream.step()
+                full.release()
+                await done.wait()
+
+        for _ in range(VIEWERS):
+            group.create_task(watch())
+        async with asyncio.timeout(60):
+            for _ in range(VIEWERS):
+                await full.acquire()
+        assert (await browser.get("/live")).status_code == 429
+        done.set()
+
+
+async def test_a_viewer_who_leaves_makes_room(browser: httpx.AsyncClient) -> None:
+    for _ in range(VIEWERS + 3):
+        async with watching(browser) as stream:
+            await stream.step()
+
+
+async def test_without_scripts_the_page_refreshes_itself(browser: httpx.AsyncClient) -> None:
+    assert '<noscript><meta http-equiv="refresh"' in (await browser.get("/")).text
+
+
+async def test_safe_mode_shows_what_is_wrong_and_where(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    desk.phase = "safe"
+    desk.known = {}
+    desk.config_problems = ["config/server.yaml:12:7 server.hold: found 'soon'; allowed: a duration"]
+    page = (await browser.get("/")).text
+    assert "The settings need you" in page
+    assert "config/server.yaml:12:7" in page
+
+
+async def test_a_slow_list_of_models_does_not_hold_up_the_page(browser: httpx.AsyncClient, seen: Seen) -> None:
+    async def never() -> Sequence[Installed] | None:
+        await asyncio.Event().wait()
+        return None
+
+    seen.ask_models = never  # type: ignore[method-assign]  # Ollama is busy
+    assert "cannot be asked" in (await browser.get("/")).text
+
+
+def test_the_drawing_stands_in_the_page_and_not_behind_a_request() -> None:
+    assert (CLONE / "static" / "seadragon.svg").read_text().startswith("<svg")

@@ -1,0 +1,98 @@
+"""A configuration in which every setting has a place, and for each setting a value that differs from it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from controller.config.schema import Config
+from controller.config.tree import ANY, Way
+
+BASE: dict[str, Any] = {
+    "server": {
+        "listeners": [{"address": "127.0.0.1:8420"}, {"address": "127.0.0.1:8421"}],
+        "children": {"awake": {"command": ["sleep", "1000"]}, "other": {"command": ["sleep", "1001"]}},
+    },
+    "models": {},
+    "access": {"allow": [{"label": "anna", "addresses": ["192.168.1.20"]}, {"label": "us", "addresses": ["::1"]}]},
+}
+
+OTHER: dict[str, object] = {
+    "server.listeners.*.address": "127.0.0.1:9999",
+    "server.listeners.*.kind": "tunnel",
+    "server.prefixes": ["/elsewhere"],
+    "server.hold": "61s",
+    "server.drain": "61s",
+    "server.adopt_grace": "61s",
+    "server.limits.body": "33MiB",
+    "server.limits.decoded": "33MiB",
+    "server.limits.unread": "33MiB",
+    "server.limits.connections": "513",
+    "server.log.level": "debug",
+    "server.log.access": "false",
+    "server.log.file_size": "33MiB",
+    "server.log.files": "6",
+    "server.ollama.mode": "adopt",
+    "server.ollama.url": "http://127.0.0.1:11434",
+    "server.ollama.binary": "/bin/true",
+    "server.ollama.port": "11500",
+    "server.ollama.environment": {"OTHER": "secret-value"},
+    "server.ollama.startup": "61s",
+    "server.ollama.probe_every": "61s",
+    "server.ollama.probe_limit": "61s",
+    "server.ollama.probe_misses": "6",
+    "server.ollama.stop_grace": "61s",
+    "server.tunnel.mode": "quick",
+    "server.tunnel.binary": "/bin/true",
+    "server.tunnel.token_file": "token",
+    "server.tunnel.tunnel_id": "an-id",
+    "server.tunnel.credentials_file": "credentials.json",
+    "server.tunnel.hostnames": ["ai.example.org"],
+    "server.tunnel.protocol": "http2",
+    "server.tunnel.edge": ["127.0.0.1:1", "127.0.0.1:2"],
+    "server.tunnel.edge_ca": "/bin/true",
+    "server.tunnel.grace": "61s",
+    "server.tunnel.environment": {"OTHER": "secret-value"},
+    "server.children.*.command": ["sleep", "1002"],
+    "server.children.*.environment": {"OTHER": "secret-value"},
+    "server.children.*.folder": "/",
+    "server.children.*.probe": "http://127.0.0.1:9/",
+    "server.children.*.startup": "61s",
+    "server.children.*.stop_grace": "61s",
+    "server.children.*.files": "1024",
+    "models.folder": "/",
+    "models.context_length": "16384",
+    "models.parallel": "2",
+    "models.max_loaded": "3",
+    "models.keep_alive": "forever",
+    "models.load_timeout": "61s",
+    "models.flash_attention": "true",
+    "models.kv_cache_type": "q8_0",
+    "models.no_cloud": "false",
+    "access.allow.*.label": "someone",
+    "access.allow.*.addresses": ["10.0.0.1"],
+    "access.allow.*.lane": "2",
+    "access.allow.*.manage": "true",
+    "access.hosts": ["elsewhere"],
+    "access.origins": ["https://elsewhere.example.org"],
+}
+
+
+def base() -> Config:
+    """The configuration that `other` differs from."""
+    return Config.model_validate(BASE)
+
+
+def other(*ways: Way) -> Config:
+    """The base with each of these settings at its other value. Of many entries it is the first that differs."""
+    data: dict[str, Any] = copy.deepcopy(BASE)
+    for way in ways:
+        holder: Any = data
+        for part in way[:-1]:
+            holder = _first(holder) if part == ANY else holder.setdefault(part, {})
+        holder[way[-1]] = OTHER[".".join(way)]
+    return Config.model_validate(data)
+
+
+def _first(many: Any) -> Any:
+    return many[0] if isinstance(many, list) else next(iter(many.values()))

@@ -1,0 +1,257 @@
+"""A whole Seadragon in folders of its own, started as a person starts it, for tests that break things."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import yaml
+
+from tests.fakes import ollama as fake_ollama
+
+T = TypeVar("T")
+PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
+
+
+def until(what: Callable[[], T | None], *, seconds: float = PATIENCE, why: str = "") -> T:
+    """The first true answer of `what`, asked again and again: for facts of other processes that nobody announces."""
+    end = time.monotonic() + seconds
+    while True:
+        if answer := what():
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {why or what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class House:
+    """One data folder and whatever controller runs on it now."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        for path in (self.config, self.data, self.logs):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def write(self, file: str, tree: Mapping[str, Any] | str) -> None:
+        """Save one YAML file as editors do: a new file, renamed over the old."""
+        text = tree if isinstance(tree, str) else yaml.safe_dump(dict(tree), sort_keys=False)
+        fresh = self.config / f".{file}.new"
+        fresh.write_text(text)
+        fresh.rename(self.config / f"{file}.yaml")
+
+    def command(self, *arguments: str) -> list[str]:
+        folders = [f"--config={self.config}", f"--data={self.data}", f"--logs={self.logs}"]
+        return [sys.executable, "-m", "controller", *arguments, *folders]
+
+    def run(self, *arguments: str, limit: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+        """One `seadragon` command on this house, to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            env=self._environment(),
+            check=False,
+        )
+
+    def up(self, *options: str) -> House:
+        """Start the controller in the foreground and return once it listens."""
+        with (self.logs / "console.txt").open("ab") as console:
+            self.process = subprocess.Popen(
+                self.command("up", *options),
+                stdout=console,
+                stderr=console,
+                stdin=subprocess.DEVNULL,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        until(self._listens, why=f"the controller listens: {self.console()}")
+        return self
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), **self.environment}
+
+    def _listens(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the controller left with {self.process.returncode}: {self.console()}")
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        return False
+
+    def console(self) -> str:
+        """What a terminal would have shown so far."""
+        path = self.logs / "console.txt"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def status(self) -> dict[str, Any]:
+        """`seadragon status --json`."""
+        done = self.run("status", "--json")
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def child(self, name: str = "ollama") -> dict[str, Any]:
+        """One child's part of the status; empty when there is none."""
+        children = self.status().get("children", {})
+        return dict(children.get(name, {}))
+
+    def until_state(self, state: str, name: str = "ollama", seconds: float = PATIENCE) -> dict[str, Any]:
+        """Wait for a child to be in `state`; its status then."""
+        seen: dict[str, Any] = {}
+
+        def there() -> dict[str, Any] | None:
+            nonlocal seen
+            seen = self.child(name)
+            return seen if seen.get("state") == state else None
+
+        with contextlib.suppress(AssertionError):
+            return until(there, seconds=seconds)
+        raise AssertionError(f"{name} is not {state} but {seen}\n{self.console()[-3000:]}")
+
+    def until_ready(self, seconds: float = PATIENCE) -> House:
+        """Wait for `/readyz` to say yes."""
+
+        def ready() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return False
+
+        until(ready, seconds=seconds, why=f"ready: {self.console()[-2000:]}")
+        return self
+
+    def metrics(self) -> str:
+        """`/metrics`, as Prometheus would read it."""
+        return httpx.get(f"{self.url}/metrics", timeout=10).text
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every line of the controller's own log so far."""
+        path = self.logs / "controller.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the controller and nothing else, as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def down(self, seconds: float = 60) -> int:
+        """Ctrl-C; the exit code."""
+        assert self.process is not None
+        self.signal(signal.SIGINT)
+        return self.process.wait(seconds)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that has to do with this house: the controller, keepers, children, runners."""
+        mark = str(self.folder)
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if mark in " ".join(process.cmdline()) or process.environ().get("SEADRAGON_HOUSE") == mark:
+                    found.append(process)
+        return found
+
+    def clear(self) -> None:
+        """Whatever is left of this house is killed, so that a failed test hurts no other."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+            self.process.kill()
+            self.process.wait()
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+@dataclass
+class FakeHouse(House):
+    """A house whose Ollama is the fake, with its knobs."""
+
+    server: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.binary = fake_ollama.program(self.folder)
+        self.knob_file = self.folder / "knobs.json"
+        self.knobs()
+        self.configure()
+
+    def configure(self, **server: Any) -> None:
+        """Write server.yaml: this house's port, the fake Ollama, and what the test adds."""
+        self.server = {**self.server, **server}
+        ollama = {
+            "binary": str(self.binary),
+            "stop_grace": "2s",
+            "environment": {"FAKE_OLLAMA_KNOBS": str(self.knob_file), "SEADRAGON_HOUSE": str(self.folder)},
+            **self.server.get("ollama", {}),
+        }
+        listeners = self.server.get("listeners", [{"address": f"127.0.0.1:{self.port}"}])
+        self.write(
+            "server", {"drain": "5s", "adopt_grace": "5s", **self.server, "listeners": listeners, "ollama": ollama}
+        )
+
+    def knobs(self, **values: Any) -> None:
+        """Set exactly these knobs."""
+        fresh = self.knob_file.with_suffix(".new")
+        fresh.write_text(json.dumps(values))
+        fresh.rename(self.knob_file)
+
+
+@contextlib.contextmanager
+def fake_house(folder: Path, **server: Any) -> Iterator[FakeHouse]:
+    """A house on the fake Ollama; everything it started is gone afterwards."""
+    house = FakeHouse(folder, server=server)
+    try:
+        yield house
+    finally:
+        house.clear()

@@ -1,0 +1,1 @@
+"""A tunnel without the internet: real cloudflared, connected to a stand-in for Cloudflare's edge on this machine."""

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import asyncio
+
+from controller.readiness import Address, Readiness
+
+HERE = Address("127.0.0.1", 1, 1)
+
+
+async def test_a_request_that_waits_goes_on_when_upstream_is_ready() -> None:
+    readiness = Readiness()
+    waiting = asyncio.create_task(readiness.wait(60))
+    await asyncio.sleep(0)
+    assert readiness.waiting == 1
+    readiness.set("ready", "Ollama answers.", HERE)
+    assert await waiting == "ready"
+    assert readiness.waiting == 0
+
+
+async def test_nobody_waits_for_what_is_down() -> None:
+    readiness = Readiness()
+    waiting = asyncio.create_task(readiness.wait(60))
+    await asyncio.sleep(0)
+    readiness.set("down", "The breaker is open.")
+    assert await waiting == "down"
+    assert await readiness.wait(60) == "down"
+
+
+async def test_a_wait_ends_with_its_limit() -> None:
+    assert await Readiness().wait(0.001) == "coming"
+
+
+async def test_a_pause_holds_requests_although_upstream_answers() -> None:
+    readiness = Readiness()
+    readiness.set("ready", "Ollama answers.", HERE)
+    with readiness.paused("Ollama restarts with new settings."):
+        assert (readiness.verdict, readiness.reason) == ("coming", "Ollama restarts with new settings.")
+        readiness.set("ready", "Ollama answers.", HERE)  # a probe in between changes nothing
+        assert await readiness.wait(0.001) == "coming"
+    assert readiness.verdict == "ready"
+
+
+async def test_a_pause_does_not_hide_that_upstream_is_down() -> None:
+    readiness = Readiness()
+    with readiness.paused("Ollama restarts."):
+        readiness.set("down", "Its program is missing.")
+        assert await readiness.wait(60) == "down"
