@@ -7,9 +7,10 @@ connect is no attempt: nothing was sent, so the request goes on waiting.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from controller.clock import Clock
+from controller.ollama import RUNNER_DIED
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
 from controller.proxy.headers import request_head
@@ -20,17 +21,13 @@ from controller.proxy.unproven import Unproven
 from controller.proxy.upstream import Answer, Connection, Pool
 from controller.readiness import Address, Readiness
 
-RUNNER_DIED: Sequence[tuple[int, bytes]] = (
-    (500, b"llama runner process has terminated"),
-    (500, b"model runner has unexpectedly stopped"),
-    (500, b"an error was encountered while running the model"),
-    (503, b"server busy, please try again"),
-)
-"""Answers of Ollama that mean: the runner died, or the server is too busy. Ask again (llm/server.go, sched.go)."""
-
 ATTEMPTS = 2
 _KNOCK = 0.05  # seconds between two tries to connect
 _BUSY = 1.0  # seconds before a busy server is asked again
+_SETTLE = 0.25
+"""Seconds after a lost connection. A killed process loses its connections before its listening socket (Linux closes the
+newest file first): who comes back at once is let in, only to be lost a second time.
+"""
 _VERDICT = 64 * 1024  # bytes of an error that are looked at
 
 Suspect = Callable[[str], Awaitable[bool]]
@@ -67,31 +64,32 @@ class Asking:
 
     async def ask(self, exchange: Exchange, match: Match, body: bytes, hold: float, unread: int) -> Answer | Refused:
         """Upstream's answer as soon as its head is here. Waits at most `hold` seconds each time it has to wait."""
-        route = match.route
-        inference = route.kind is Kind.INFERENCE
-        method = "GET" if exchange.method == "HEAD" and route.listed else exchange.method
+        replayable = match.route.replayable
         while True:
-            connection = await self._connection(hold, fresh=not route.replayable)
+            connection = await self._connection(hold, fresh=not replayable)
             if isinstance(connection, Refused):
                 return connection
-            exchange.attempts += 1
-            answer = Answer(paced=not inference, limit=unread, overflow=exchange.overflow)
-            exchange.answer = answer
-            length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
-            connection.ask(self._head(exchange, method, match.target, length), body, answer, method=method)
-            if inference and self.unproven.doubts(exchange.model):
-                came = await self._doubted(exchange, answer)
-            else:
-                came = answer.status != 0 or await answer.head()
+            answer = self._send(exchange, match, body, connection, unread)
+            doubted = match.route.kind is Kind.INFERENCE and self.unproven.doubts(exchange.model)
+            came = await (self._doubted(exchange, answer) if doubted else answer.head())
             if came and not (answer.status >= 500 and await _died(answer)):
                 return answer
-            if not route.replayable or exchange.attempts >= ATTEMPTS:
+            if not replayable or exchange.attempts >= ATTEMPTS:
                 return answer if came else _lost(exchange.attempts)
-            busy = answer.status == 503
+            exchange.answer = None
             answer.close()
             self._tally.replays += 1
-            if busy:
-                await self._clock.sleep(_BUSY)
+            await self._clock.sleep(_pause(answer.status))
+
+    def _send(self, exchange: Exchange, match: Match, body: bytes, connection: Connection, unread: int) -> Answer:
+        """One attempt."""
+        method = "GET" if exchange.method == "HEAD" and match.route.listed else exchange.method
+        length = b"content-length: %d\r\n" % len(body) if body or method == "POST" else b""
+        paced = match.route.kind is not Kind.INFERENCE
+        answer = exchange.answer = Answer(paced=paced, limit=unread, overflow=exchange.overflow)
+        exchange.attempts += 1
+        connection.ask(self._head(exchange, method, match.target, length), body, answer, method=method)
+        return answer
 
     async def send_on(self, exchange: Exchange, match: Match, hold: float) -> Answer | Refused:
         """As `ask`, for a body that passes while it comes: Ollama must be there before its first byte is read."""
@@ -103,8 +101,7 @@ class Asking:
         declared = exchange.found.get(b"content-length")
         length = b"transfer-encoding: chunked\r\n" if declared is None else b"content-length: %b\r\n" % declared
         head = self._head(exchange, exchange.method, match.target, length)
-        await upload(exchange, connection, answer, head)
-        return answer if await answer.head() else _lost(1)
+        return answer if await upload(exchange, connection, answer, head) else _lost(1)
 
     async def wait(self, hold: float) -> Refused | None:
         """Wait at most `hold` seconds until Ollama is there; why not, if it is not."""
@@ -181,6 +178,11 @@ class Asking:
         if answer.status:
             self.unproven.prove(exchange.model)
         return answer.status != 0
+
+
+def _pause(status: int) -> float:
+    """Seconds before the second attempt. A runner that died is replaced at once; 0 is a lost connection."""
+    return {500: 0.0, 0: _SETTLE}.get(status, _BUSY)
 
 
 async def _died(answer: Answer) -> bool:

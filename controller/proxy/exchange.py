@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -146,13 +147,14 @@ class Exchange:
         await self.reply(refused.status, headers, data, now)
 
     def reset(self) -> None:
-        """Drop the client's connection, so that what it has cannot pass for a whole answer.
-
-        ASGI has no word for this; uvicorn's `send` belongs to the cycle that holds the transport.
-        """
-        transport = getattr(getattr(self.send, "__self__", None), "transport", None)
+        """Drop the client's connection, so that what it has cannot pass for a whole answer."""
+        transport = self._transport()
         if transport is not None:
             transport.abort()
+
+    def _transport(self) -> asyncio.Transport | None:
+        """ASGI has no word for a connection; uvicorn's `send` belongs to the cycle that holds it."""
+        return getattr(getattr(self.send, "__self__", None), "transport", None)
 
     # --- giving up ---
 
@@ -168,9 +170,26 @@ class Exchange:
         self.reset()
 
     def look_out(self) -> None:
-        """From now on notice at once when the client leaves. Whoever waits for a 100 gets none by this."""
-        if self.watch is None and not self.receiving and (self.read or b"expect" not in self.found):
+        """See whether the client has left, and where that is possible notice it at once from now on.
+
+        Reading shows it, unless the body is not to be read: Ollama may not take more, or the client waits for a 100.
+        """
+        if self.watch is not None:
+            return
+        if self.receiving or (b"expect" in self.found and not self.read):
+            if self._hung_up():
+                self.stop(Reason.GONE)
+        else:
             self.watch = asyncio.get_running_loop().create_task(self._watch())
+
+    def _hung_up(self) -> bool:
+        """Ask the kernel, which knows it before all is read. (A Mac's may know only once both sides are closed.)"""
+        transport = self._transport()
+        if transport is None or transport.is_closing():
+            return transport is not None
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket").fileno(), getattr(select, "POLLRDHUP", 0))
+        return bool(poll.poll(0))
 
     def forget(self) -> None:
         """The exchange is over."""

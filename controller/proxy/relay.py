@@ -61,19 +61,34 @@ async def break_off(exchange: Exchange, words: str) -> None:
         exchange.reset()
 
 
-async def upload(exchange: Exchange, connection: Connection, answer: Answer, head: bytes) -> None:
-    """Send a body on while it comes, at upstream's pace, until all is sent, or upstream answers or goes away before
-    that. Raises ClientGone.
+async def upload(exchange: Exchange, connection: Connection, answer: Answer, head: bytes) -> bool:
+    """Send a body on while it comes, at upstream's pace; return whether upstream answered, be it before the body's end.
+
+    Raises ClientGone.
     """
-    declared = exchange.found.get(b"content-length")
     connection.sent = False
     connection.begin(answer, method=exchange.method)
+    feeding = asyncio.ensure_future(_feed(exchange, connection, head))
+    answered = asyncio.ensure_future(answer.head())
+    try:
+        await asyncio.wait((feeding, answered), return_when=asyncio.FIRST_COMPLETED)
+        if feeding.done():
+            feeding.result()
+        return await answered
+    finally:
+        feeding.cancel()
+        answered.cancel()
+        await asyncio.gather(feeding, answered, return_exceptions=True)
+
+
+async def _feed(exchange: Exchange, connection: Connection, head: bytes) -> None:
+    framed = b"content-length" not in exchange.found
     await connection.write(head)
     more = True
-    while more and not answer.status and not answer.complete:
+    while more:
         data, more = await exchange.piece()
-        await connection.write(data if declared is not None else _chunk(data, last=not more))
-    connection.sent = not more
+        await connection.write(_chunk(data, last=not more) if framed else data)
+    connection.sent = True
 
 
 def _chunk(data: bytes, *, last: bool) -> bytes:
