@@ -68,6 +68,9 @@ class Spool:
         self._stirred = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"seadragon-{name}", daemon=True)
+
+    def open(self) -> None:
+        """Begin to carry; what was put before is not lost."""
         self._thread.start()
 
     def put(self, item: Item) -> None:
@@ -187,6 +190,7 @@ class Log:
         self._spool = Spool("log", self._to_file, retry=retry)
         self._console = console
         self._console_spool = Spool("console", self._to_console) if console is not None else None
+        self._spools = [spool for spool in (self._spool, self._console_spool) if spool is not None]
         self._handler = _Ear(self)
         self.apply(settings)
 
@@ -197,6 +201,8 @@ class Log:
         self._file.size, self._file.files = settings.file_size, settings.files
 
     def __enter__(self) -> Self:
+        for spool in self._spools:
+            spool.open()
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.INFO)
@@ -208,7 +214,7 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger().removeHandler(self._handler)
-        for spool in filter(None, (self._spool, self._console_spool)):
+        for spool in self._spools:
             spool.close()
         self._file.close()
 
