@@ -57,6 +57,7 @@ developing: uv
 real: developing
 	@$(OBTAIN) own-ollama
 	@[ "$$(uname)" = Darwin ] || { $(OBTAIN) packages chromium systemd; }
+	@$(PYTHON) -m tests.kit
 	@$(PYTHON) -m tests.tunnel || echo 'seadragon: going on without; the tests that need it are skipped, and say so.'
 
 # The person's settings: copied once, never touched again.

@@ -9,16 +9,19 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
-from uvicorn._types import ASGIApplication
 
 from controller.config.schema import Limits, Listener
 from controller.errors import SeadragonError
-from controller.proxy.wire import ClientConnection
+from controller.proxy.wire import Wire
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""ASGI: scope, receive, send."""
 
 KEEP_ALIVE = (
     125  # seconds; longer than the 90 s for which cloudflared keeps an idle connection, so it never meets ours closing
@@ -148,7 +151,7 @@ class OpenListener:
 class Listeners:
     """All open listeners. `application` makes the ASGI application behind one."""
 
-    def __init__(self, application: Callable[[Listener], ASGIApplication]) -> None:
+    def __init__(self, application: Callable[[Listener], Application]) -> None:
         self._application = application
         self._open: dict[str, OpenListener] = {}
         self._retired: set[asyncio.Task[None]] = set()
@@ -188,7 +191,7 @@ class Listeners:
             uvicorn.Config(
                 self._application(listener),
                 loop="none",
-                http=ClientConnection,
+                http=Wire,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
+
+from controller.plain import clock_words, printable
 
 BLOCK = 64 * 1024
 LONGEST = 64 * 1024  # bytes of a line; longer ones come in pieces
@@ -84,3 +87,32 @@ def _start_of_last(file: BinaryIO, count: int) -> int:
                 return position - step + end + 1
         position -= step
     return 0
+
+
+def in_words(line: str) -> str:
+    """A line of the controller's log for people; any other line as it is. Nothing in it that a terminal obeys."""
+    try:
+        record = json.loads(line)
+        words = _WORDS[record["kind"]](record)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return printable(line)
+    return printable(f"{clock_words(record['at'])}  {words}")
+
+
+def _said(record: dict[str, Any]) -> str:
+    mark = "" if record["level"] in ("info", "debug") else f"{record['level']}: "
+    return f"{record['source']:<10} {mark}{record['text']}"
+
+
+def _asked(record: dict[str, Any]) -> str:
+    about = [
+        record["method"],
+        record["route"],
+        record["model"],
+        record["reason"],
+        f"for {record['who'] or 'a stranger'}",
+    ]
+    return f"{'request':<10} {record['status']} in {record['total']:.2f} s  {' '.join(word for word in about if word)}"
+
+
+_WORDS = {"line": _said, "access": _asked}

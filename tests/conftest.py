@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit import real
-from tests.tunnel.line import Edge, edge
+from tests.tunnel.local_edge import Edge, edge
+from tests.tunnel.outside import Outside, RealOutside, StandIn
 from tests.tunnel.programs import Programs, programs
 
 
@@ -36,8 +37,8 @@ def tiny_models(tmp_path: Path) -> Path:
 def tunnel_programs() -> Programs:
     """Real cloudflared and the edge. Skips, and says so, where cloudflared's source could not be had."""
     built = programs()
-    if built.missing():
-        pytest.skip("real cloudflared is not built: `python -m tests.tunnel` tells why")
+    if reason := built.missing():
+        pytest.skip(f"no real cloudflared: {reason}")
     return built
 
 
@@ -46,3 +47,11 @@ def local_edge(tunnel_programs: Programs, tmp_path: Path) -> Iterator[Edge]:
     """The stand-in for Cloudflare's edge."""
     with edge(tunnel_programs, tmp_path) as this:
         yield this
+
+
+@pytest.fixture(params=["real cloudflared", "stand-in"])
+def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
+    """The world behind a tunnel, real and pretended."""
+    if request.param == "stand-in":
+        return StandIn(tmp_path)
+    return RealOutside(request.getfixturevalue("tunnel_programs"), request.getfixturevalue("local_edge"), tmp_path)

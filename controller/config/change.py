@@ -43,14 +43,13 @@ class Difference:
 class Change:
     """From one configuration to the next. False when nothing differs. Fields are dotted, as in the messages.
 
-    A child whose fields stand under both `drains` and `restarts` is drained. A listener is its address.
+    `drains` and `restarts` are by child: why it restarts, after the answers in flight have ended or without waiting
+    for them. A child under both is drained. A listener is its address.
     """
 
     at_once: tuple[str, ...] = ()
-    drains: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # by child: answers in flight end, then it restarts
-    restarts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by child
+    drains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    restarts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     children_added: tuple[str, ...] = ()
     children_removed: tuple[str, ...] = ()
     listeners_added: tuple[str, ...] = ()
@@ -90,10 +89,10 @@ def compare(old: Config, new: Config) -> Change:
 
 
 def differences(old: Config, new: Config) -> Iterator[Difference]:
-    """Every setting that both have and that differs, in the order of the schema.
+    """Every setting that differs, in the order of the schema.
 
-    Children are the same by name, listeners by address, other entries of a list by their place. Entries that only one
-    side has are differences of the whole list when the list is neither children nor listeners.
+    Children are the same by name, listeners by address, other entries of a list by their place. A child or listener
+    that only one side has is not taken apart: it comes or goes as a whole.
     """
     yield from _within(old, new, (), "")
 
@@ -136,7 +135,7 @@ def _among(old: Entries, new: Entries, location: Location) -> Iterator[Differenc
 
 
 def _whole(entry: Branch, location: Location, *, added: bool) -> Iterator[Difference]:
-    """Every setting of an entry that only one side has. Children and listeners are told as a whole instead."""
+    """Every setting of an entry that only one side has."""
     if isinstance(entry, Child | Listener):
         return
     for name in type(entry).model_fields:

@@ -86,7 +86,7 @@ def private_file_fault(path: Path) -> str | None:
         return f"a file that others may read (mode {stat.S_IMODE(facts.st_mode):04o})"
     if os.geteuid() not in (0, facts.st_uid):
         return "a file that belongs to somebody else"
-    return None
+    return None if facts.st_size else "an empty file"
 
 
 PRIVATE_FILE: Final = "a file of ours that only we may read (chmod 600)"
@@ -100,8 +100,8 @@ def _listeners_apart(config: Config) -> Iterator[Finding]:
 
 
 def _clash(one: Place, other: Place) -> bool:
-    if one.path or other.path:
-        return one.path == other.path
+    if one == other or one.path or other.path:
+        return one == other
     same_host = _host(one) == _host(other) or one.everywhere or other.everywhere
     return same_host and one.port == other.port != 0
 
@@ -248,8 +248,10 @@ def _tunnel_files(config: Config) -> Iterator[Finding]:
     name, path = used.get(tunnel.mode, ("", None))
     if path is not None and (fault := private_file_fault(path)):
         yield Finding(("server", "tunnel", name), f"{fault}: {shown(str(path))}", PRIVATE_FILE)
-    if tunnel.edge_ca is not None and not _is_file(tunnel.edge_ca):
-        yield Finding(("server", "tunnel", "edge_ca"), f"no file at {shown(str(tunnel.edge_ca))}", "a certificate file")
+    if tunnel.edge_ca is not None and not _reads(tunnel.edge_ca):
+        yield Finding(
+            ("server", "tunnel", "edge_ca"), f"no readable file at {shown(str(tunnel.edge_ca))}", "a certificate file"
+        )
 
 
 OUTSIDE: Final[tuple[Check, ...]] = (_programs_run, _children_run, _models_stored, _tunnel_files)
@@ -304,6 +306,10 @@ def _is_file(path: Path) -> bool:
 def _is_folder(path: Path) -> bool:
     facts = _facts(path)
     return facts is not None and stat.S_ISDIR(facts.st_mode)
+
+
+def _reads(path: Path) -> bool:
+    return _is_file(path) and os.access(path, os.R_OK)
 
 
 def _runs(path: Path) -> bool:

@@ -28,6 +28,7 @@ Data = None | str | list["Data"] | dict[str, "Data"]
 class Spot:
     """Where a value, or the key in front of it, begins; both count from 1. `raw` is the value as it was written."""
 
+    file: Path
     line: int
     column: int
     raw: object = None
@@ -105,7 +106,7 @@ def read(raw: bytes, file: Path, root: str) -> Document:
     except _Unreadable as mistake:
         document.problems.append(Problem(file, mistake.line, mistake.column, root, mistake.found, mistake.allowed))
     else:
-        document.values[(root,)] = Spot(1, 1)
+        document.values[(root,)] = Spot(file, 1, 1)
         document.data = None if node is None else _Plain(document).value(node, (root,))
     return document
 
@@ -172,7 +173,7 @@ class _Plain:
 
     def value(self, node: yaml.Node, location: Location) -> Data:
         value = self._plain(node, location)
-        self._document.values[location] = Spot(*_place(node), value)
+        self._document.values[location] = Spot(self._document.file, *_place(node), value)
         return value
 
     def _plain(self, node: yaml.Node, location: Location) -> Data:
@@ -198,7 +199,7 @@ class _Plain:
                 )
                 continue
             seen.add(name)
-            self._document.keys[(*location, name)] = Spot(*_place(key))
+            self._document.keys[(*location, name)] = Spot(self._document.file, *_place(key))
             yield name, self.value(value, (*location, name))
 
     def _writable(self, text: str, node: yaml.Node, location: Location) -> str:

@@ -7,7 +7,10 @@ controller's environment: `environment: {NAME: {file: path}}` and `{NAME: {from:
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,23 +51,32 @@ def read_texts(folder: Path) -> dict[str, bytes]:
 
     Raises ConfigInvalid when the folder or one of the files cannot be read.
     """
+    if not os.path.isdir(folder):
+        raise ConfigInvalid((Problem(folder, 1, 1, "config", "no such folder", "a folder with server.yaml"),))
     problems: list[Problem] = []
     texts: dict[str, bytes] = {}
-    if not folder.is_dir():
-        raise ConfigInvalid((Problem(folder, 1, 1, "config", "no such folder", "a folder with server.yaml"),))
     for root in ROOTS:
         file = folder / f"{root}.yaml"
         try:
-            with file.open("rb") as opened:
-                texts[file.name] = opened.read(document.LONGEST + 1)
+            texts[file.name] = _content(file)
         except FileNotFoundError:
             continue
         except OSError as error:
-            found = f"a file that cannot be read ({error.strerror})"
-            problems.append(Problem(file, 1, 1, root, found, "a file we may read", outside=True))
+            found = "something that is not a file" if error.errno in _NO_FILE else f"a file we may not read ({error})"
+            problems.append(Problem(file, 1, 1, root, found, "a file that we may read", outside=True))
     if problems:
         raise ConfigInvalid(tuple(problems))
     return texts
+
+
+_NO_FILE: Final = (errno.EISDIR, errno.ESPIPE)
+
+
+def _content(file: Path) -> bytes:
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:  # a pipe nobody writes to would block
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+        return opened.read(document.LONGEST + 1)
 
 
 def understand(

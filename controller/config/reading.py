@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from controller.config import checks, document
+from controller.config import checks
 from controller.config.document import Data, Document, Spot
 from controller.config.problem import Location, Problem, dotted, shown
 from controller.config.renames import Rename, apply_renames
@@ -25,7 +25,6 @@ class Reading:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder.absolute()
         self._environment = environment
-        self._files: dict[str, Path] = {}
         self._values: dict[Location, Spot] = {}
         self._keys: dict[Location, Spot] = {}
         self._blamed: set[Location] = set()
@@ -35,8 +34,7 @@ class Reading:
         self.secrets: list[Path] = []
 
     def take(self, read: Document, root: str) -> None:
-        self._files[root] = read.file
-        self._values |= {(root,): Spot(1, 1)} | read.values
+        self._values |= {(root,): Spot(read.file, 1, 1)} | read.values
         self._keys |= read.keys
         self._data[root] = read.data
         self.problems += read.problems
@@ -44,19 +42,18 @@ class Reading:
             self._blamed.add((root,))
 
     def rename(self, renames: Iterable[Rename]) -> None:
+        """Take values under their old names for values under the new ones."""
         for rename, both in apply_renames(self._data, renames):
-            spot = self._keys.get(rename.old, Spot(1, 1))
             if both:
-                self.complain(rename.old, "the old name beside the new one", f"only {dotted(rename.new)}")
+                self.complain(rename.old, "the old name beside the new one", f"only {dotted(rename.new)}", key=True)
                 continue
-            file = self._files[str(rename.old[0])]
+            spot = self._spot(rename.old, key=True)
             self.warnings.append(
-                f"{file}:{spot.line}:{spot.column} {dotted(rename.old)} is now called {dotted(rename.new)}. "
+                f"{spot.file}:{spot.line}:{spot.column} {dotted(rename.old)} is now called {dotted(rename.new)}. "
                 "It still works; please rename it."
             )
             for spots in (self._values, self._keys):
-                for location in [each for each in spots if each[: len(rename.old)] == rename.old]:
-                    spots[rename.new + location[len(rename.old) :]] = spots[location]
+                spots |= {rename.new + way[len(rename.old) :]: spots[way] for way in spots if rename.holds(way)}
 
     def fill_in(self) -> None:
         """Put full paths and secrets where the YAML names them."""
@@ -83,15 +80,21 @@ class Reading:
         """Take over what the checks found, but for what follows from a mistake that is told already."""
         for each in findings:
             if not any(each.location[: len(blamed)] == blamed for blamed in self._blamed):
-                at = each.at if each.at and each.location not in self._values else each.location
-                self._tell(each.location, each.found, each.allowed, self._spot(at, key=each.key), outside=outside)
+                self.complain(each.location, each.found, each.allowed, at=each.at, key=each.key, outside=outside)
 
-    def complain(self, location: Location, found: str, allowed: str, *, outside: bool = False) -> None:
-        self._tell(location, found, allowed, self._spot(location), outside=outside)
-
-    def _tell(self, location: Location, found: str, allowed: str, spot: Spot, *, outside: bool = False) -> None:
-        file = self._files[str(location[0])]
-        self.problems.append(Problem(file, spot.line, spot.column, dotted(location), found, allowed, outside))
+    def complain(
+        self,
+        location: Location,
+        found: str,
+        allowed: str,
+        *,
+        at: Location | None = None,
+        key: bool = False,
+        outside: bool = False,
+    ) -> None:
+        """Note a problem with the setting at `location`. `at` is where to point when it is not in the YAML at all."""
+        spot = self._spot(at if at and location not in self._values else location, key=key)
+        self.problems.append(Problem(spot.file, spot.line, spot.column, dotted(location), found, allowed, outside))
         self._blamed.add(location)
 
     def _explain(self, detail: ErrorDetails) -> None:
@@ -106,7 +109,7 @@ class Reading:
             location = self._written(location)
             found, allowed = self._found(location), _allowed(location, detail)
         if not any(blamed[: len(location)] == location for blamed in self._blamed):
-            self._tell(location, found, allowed, self._spot(location, key=unknown))
+            self.complain(location, found, allowed, key=unknown)
 
     def _found(self, location: Location) -> str:
         leaf = leaf_at(location)
@@ -163,14 +166,15 @@ class Reading:
 
     def _from_file(self, location: Location, path: Path) -> str:
         self.secrets.append(path)
-        fault = checks.private_file_fault(path)
+        fault, secret = checks.private_file_fault(path), ""
         if fault is None:
             try:
-                return path.read_bytes()[: document.LONGEST].decode().strip()
+                secret = path.read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError):
                 fault = "a file that is not readable text"
-        self.complain(location, f"{fault}: {shown(str(path))}", checks.PRIVATE_FILE, outside=True)
-        return ""
+        if fault is not None:
+            self.complain(location, f"{fault}: {shown(str(path))}", checks.PRIVATE_FILE, outside=True)
+        return secret
 
 
 def _allowed(location: Location, detail: ErrorDetails) -> str:

@@ -14,6 +14,10 @@ class Rename:
     old: tuple[str, ...]
     new: tuple[str, ...]
 
+    def holds(self, way: tuple[str | int, ...]) -> bool:
+        """Whether a way leads to the old place or below it."""
+        return way[: len(self.old)] == self.old
+
 
 RENAMES: Final[tuple[Rename, ...]] = ()
 

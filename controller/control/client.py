@@ -22,12 +22,21 @@ class Left(SeadragonError):
 def listen(path: Path, verb: str, *, limit: float | None = None, **arguments: object) -> Iterator[object]:
     """Each line of the reply as it comes, and the answer as the last item.
 
-    `limit` is the longest silence in seconds. Raises NotRunning, Refused, Left, and TimeoutError after a silence.
+    `limit` is the longest silence in seconds. Raises NotRunning, Left, and Refused, also after that silence.
     """
+    try:
+        yield from _conversation(path, {"v": VERSION, "verb": verb, **arguments}, limit)
+    except TimeoutError:
+        raise Refused("It runs, and does not answer. What it says for itself: seadragon logs") from None
+    except ConnectionError:
+        raise Left("The controller left before it had answered.") from None
+
+
+def _conversation(path: Path, request: dict[str, object], limit: float | None) -> Iterator[object]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(limit)
         _connect(connection, path)
-        connection.sendall(json.dumps({"v": VERSION, "verb": verb, **arguments}).encode() + b"\n")
+        connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as reply:
             for text in reply:
                 message = json.loads(text)

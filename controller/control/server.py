@@ -208,7 +208,8 @@ async def serve(desk: Desk, path: Path) -> AsyncIterator[None]:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with _entered(talking), contextlib.closing(writer):
-            with contextlib.suppress(OSError, TimeoutError, ValueError):  # it hung up, or never said what it wants
+            # It hung up, or never said what it wants; or we end, which asyncio's streams would report as an error.
+            with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.CancelledError):
                 if len(talking) <= AT_A_TIME and _is_ours(writer.get_extra_info("socket")):
                     await _converse(desk, reader, writer)
 

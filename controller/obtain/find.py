@@ -1,8 +1,9 @@
-"""Where the `ollama` program is. The supervisor asks at every start; this only looks."""
+"""Where a program is: `ollama`, `cloudflared`. The supervisor asks at every start; this only looks."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,11 +11,8 @@ from pathlib import Path
 from controller.obtain.cache import cache_folder
 
 OLLAMA_VERSION = "0.24.0"  # what is downloaded or built where none is found; whatever is found will do
-MACOS_PLACES = (
-    Path("/Applications/Ollama.app/Contents/Resources/ollama"),
-    Path("/opt/homebrew/bin/ollama"),
-    Path("/usr/local/bin/ollama"),
-)
+OLLAMA_APP = Path("/Applications/Ollama.app/Contents/Resources")
+HOMEBREW = (Path("/opt/homebrew/bin"), Path("/usr/local/bin"))
 
 
 def own_ollama(environment: Mapping[str, str]) -> Path:
@@ -22,12 +20,17 @@ def own_ollama(environment: Mapping[str, str]) -> Path:
     return cache_folder(environment) / f"ollama-{OLLAMA_VERSION}" / "bin" / "ollama"
 
 
-def ollama_places(environment: Mapping[str, str], platform: str = sys.platform) -> Iterator[Path]:
-    """Where an `ollama` may be, best first: PATH, the Mac's app and Homebrew, our own."""
-    yield from (Path(folder, "ollama") for folder in environment.get("PATH", os.defpath).split(os.pathsep) if folder)
-    if platform == "darwin":
-        yield from MACOS_PLACES
-    yield own_ollama(environment)
+def places(name: str, environment: Mapping[str, str], platform: str = sys.platform) -> Iterator[Path]:
+    """Where people have their programs, best first: PATH, the Mac's Ollama.app, Homebrew."""
+    folders = [Path(folder) for folder in environment.get("PATH", os.defpath).split(os.pathsep) if folder]
+    of_the_mac = (OLLAMA_APP, *HOMEBREW) if platform == "darwin" else ()
+    return (folder / name for folder in (*folders, *of_the_mac))
+
+
+def built(name: str, environment: Mapping[str, str]) -> list[Path]:
+    """What set-up has put into the cache, newest version first."""
+    found = cache_folder(environment).glob(f"{name}-*/bin/{name}")
+    return sorted(found, key=lambda path: _version(path.parent.parent.name), reverse=True)
 
 
 def runnable(path: Path) -> bool:
@@ -35,12 +38,25 @@ def runnable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def find_ollama(
+def find_program(
+    name: str,
     configured: Path | None,
     environment: Mapping[str, str],
     platform: str = sys.platform,
     runnable: Callable[[Path], bool] = runnable,
 ) -> Path | None:
     """The program to run, or None. A configured path is the only one looked at: it was meant."""
-    places = [configured] if configured else ollama_places(environment, platform)
-    return next((place for place in places if runnable(place)), None)
+    if configured is not None:
+        candidates = [configured.expanduser()]
+    else:
+        candidates = [*places(name, environment, platform), *built(name, environment)]
+    return next((candidate for candidate in candidates if runnable(candidate)), None)
+
+
+def find_ollama(configured: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The `ollama` to run, or None."""
+    return find_program("ollama", configured, environment)
+
+
+def _version(folder: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", folder)]

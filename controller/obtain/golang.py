@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,17 @@ def program(site: Site) -> str:
     if found is None or (int(found[1]), int(found[2])) < GO:
         raise ObtainFailed(f"{go} is older than 1.21. Install Go 1.26 (https://go.dev/dl, or `brew install go`).")
     return go
+
+
+def source(site: Site, module: str, version: str, folder: Path) -> Path:
+    """Where Go keeps a module's source, downloaded if need be; `folder` is any that belongs to no module."""
+    argv = [program(site), "mod", "download", "-json", f"{module}@{version}"]
+    try:
+        return Path(json.loads(site.run(argv, folder=folder))["Dir"])
+    except ObtainFailed as failure:
+        told = re.search(r'"Error": "(.*)"', str(failure))
+        reason = re.sub(r"(\\[nt])+", " ", told[1]) if told else str(failure)
+        raise ObtainFailed(f"the source of {module} is not to be had here ({reason})") from failure
 
 
 def build_ollama(site: Site, version: str, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 from controller.auth.access import Principal
@@ -70,6 +71,7 @@ class DataPlane:
         self._open: set[Exchange] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
+        self._is_name = lru_cache(256)(is_name)
         self.tally = tally
         self.draining = False
 
@@ -203,7 +205,7 @@ class DataPlane:
         if exchange.reason in _LEFT and exchange.attempts and exchange.model:
             self._asking.unproven.doubt(exchange.model)
         exchange.forget()
-        if exchange.model and not is_name(exchange.model):
+        if exchange.model and not self._is_name(exchange.model):
             exchange.model = "?"  # whatever it is, it must not stand in a log
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect.value, record)

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     ENCODING = "unknown_encoding"
     TOO_LONG = "too_long"
     DRAINING = "draining"
+    FULL = "too_many_connections"
     DOWN = "ollama_down"
     HELD_OUT = "held_too_long"
     DIED = "ollama_died"

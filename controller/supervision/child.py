@@ -99,6 +99,7 @@ class Child:
         self._link = link
         self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._following = asyncio.create_task(self._follow(), name=f"keeper of {self.name}")
+        self._following.add_done_callback(self._let_go)
 
     async def wait(self) -> Exit:
         """How it ended, as soon as nothing of its tree is left. May be called, and cancelled, any number of times.
@@ -157,9 +158,11 @@ class Child:
         except Unreachable as error:
             self._ended.set_exception(error)
             self._ended.exception()  # it is seen by whoever waits; that nobody does is no fault
-        finally:
-            self._ended.cancel()
-            self._link.close()
+
+    def _let_go(self, _: asyncio.Task[None]) -> None:
+        """However following ended, also when it was cancelled before it had begun."""
+        self._ended.cancel()
+        self._link.close()
 
     async def _hear_out(self) -> Exit | None:
         """The exit, once the keeper told it and left; None when it left without a word. Raises Unreachable."""
@@ -331,15 +334,8 @@ async def adopt(name: str, home: Path) -> Child | None:
 
 async def _attach(place: Home, limit: asyncio.Timeout) -> Child | None:
     """Become the controller of the keeper that lives there; None when there is none, or none any more."""
-    try:
-        private_folder(os.path.dirname(place.socket))
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    except OSError:
-        return None
-    try:
-        sock.connect(place.socket)  # to a UNIX socket: at once or not at all
-    except OSError:
-        sock.close()
+    sock = _connect(place)
+    if sock is None:
         return None
     link = await Link.over(sock)
     with ExitStack() as unless_kept:
@@ -358,6 +354,20 @@ async def _attach(place: Home, limit: asyncio.Timeout) -> Child | None:
             while await link.hear() is not None:
                 pass
     return None
+
+
+def _connect(place: Home) -> socket.socket | None:
+    """A connection to the keeper that listens there; None when none does. On a UNIX socket: at once or not at all."""
+    if not os.path.exists(place.socket):
+        return None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        private_folder(os.path.dirname(place.socket))
+        sock.connect(place.socket)
+    except OSError:
+        sock.close()
+        return None
+    return sock
 
 
 def _extend(limit: asyncio.Timeout, seconds: float) -> None:

@@ -77,9 +77,12 @@ class Home:
     def forget(self) -> None:
         """Take record and socket away. Only for who holds the lock."""
         for path in (self.record, self.socket):
-            try:
+            if os.path.lexists(path):
                 os.unlink(path)
-            except FileNotFoundError:
+        if os.path.dirname(self.socket) != self.folder:
+            try:
+                os.rmdir(os.path.dirname(self.socket))
+            except OSError:  # there is none, or it is not ours; then it will be refused when it is needed
                 pass
 
 
@@ -94,10 +97,16 @@ def end_all(identities: Collection[ProcessIdentity]) -> None:
         send(identity, SIGKILL)
 
 
-def sweep(home: Home) -> None:
-    """Kill what a former run recorded and left behind although the lock is free. Only for who holds the lock."""
-    if record := home.read():
-        end_all(survivors(recorded(record, "child", "descendants"), table()))
+def sweep(home: Home, limit: float = 5.0) -> None:
+    """Kill what a former run recorded and left behind although the lock is free. Only for who holds the lock.
+
+    Blocking, until it is gone or `limit` seconds are over.
+    """
+    deadline = time.monotonic() + limit
+    known = recorded(home.read() or {}, "child", "descendants")
+    while (left := survivors(known, table())) and time.monotonic() < deadline:
+        end_all(left)
+        time.sleep(CLEAR_PAUSE)
     home.forget()
 
 

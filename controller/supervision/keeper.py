@@ -115,6 +115,10 @@ def _begin(order: Message, controller: socket.socket) -> Keeping:
     lock = home.take_lock(LOCK_LIMIT)
     if lock is None:
         raise Failed("held", f"{home.lock} is held by another keeper, or by what one left behind")
+    if _hung_up(controller):
+        # The next controller may have looked before we had the lock, and found nothing to adopt. One that looks from
+        # now on waits for us; so whoever launched us must have been alive until here.
+        os._exit(0)
     sweep(home)
     listener = _listen(home.socket)
     pump = Pump(order["spec"])
@@ -127,6 +131,15 @@ def _begin(order: Message, controller: socket.socket) -> Keeping:
     os.close(pump.into)
     keeping.begin(listener)
     return keeping
+
+
+def _hung_up(controller: socket.socket) -> bool:
+    try:
+        return not controller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _give_up(controller: socket.socket, reason: Failed) -> NoReturn:

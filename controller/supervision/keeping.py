@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from controller.supervision.home import Home, end_all, pairs
-from controller.supervision.identity import ProcessIdentity, boot_id, descendants, identify, send, survivors, table
+from controller.supervision.identity import ProcessIdentity, boot_id, descendants, identify, survivors, table
 from controller.supervision.pump import Pump
 from controller.supervision.wire import VERSION, Line, Message
 
@@ -128,7 +128,13 @@ class Keeping:
             now = time.monotonic()
             for action in [action for action, due in self._timers.items() if due <= now]:
                 if self._timers.pop(action, None) is not None:  # an earlier one may have called it off
-                    action()
+                    self._act(action)
+
+    def _act(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError:  # the whole machine is short of descriptors: no reason to let go of the child
+            self._after(TICK, action)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` once, in `seconds`; instead of, not besides, what was set for it before."""
@@ -191,8 +197,8 @@ class Keeping:
         if self._stopping_until is None or until < self._stopping_until:
             self._stopping_until = until
             self._after(grace, self.kill)
-        send(self._child, signal.SIGTERM)
-        send(self._child, signal.SIGCONT)  # a stopped process hears TERM only when it goes on
+        for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped process hears TERM only when it goes on
+            os.kill(self._child.pid, number)  # until we reap it, the pid is certainly our child's
 
     def kill(self) -> None:
         """KILL the child's group and every descendant; does nothing once the child is gone."""
@@ -228,12 +234,12 @@ class Keeping:
         self._never(self.kill)
         self._never(self._look)
         self._sweeping_until = time.monotonic() + SWEEP_LIMIT
-        self._sweep()
+        self._act(self._sweep)
 
     def _sweep(self) -> None:
-        left = self._find()
-        if left and time.monotonic() < self._sweeping_until:
-            end_all(left)
+        self._descendants = self._find()
+        if self._descendants and time.monotonic() < self._sweeping_until:
+            end_all(self._descendants)
             self._after(SWEEP_PAUSE, self._sweep)
         else:
             self._finish()
@@ -285,11 +291,10 @@ class Keeping:
             pass
 
     def _hear(self, line: Line, message: Message) -> None:
-        verb = VERBS.get(message.get("do", ""))
-        if verb is None:
+        try:
+            VERBS[message["do"]](self, line, message)
+        except (LookupError, TypeError, ValueError):  # of a newer protocol, or of none: no reason to fall over
             line.say("unknown", id=message.get("id"))
-        else:
-            verb(self, line, message)
 
     def _gone(self, line: Line) -> None:
         self._lines.discard(line)

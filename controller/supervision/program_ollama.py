@@ -37,7 +37,6 @@ from controller.supervision.programs import (
 from controller.supervision.spec import ChildSpec, ChildState
 
 RUNNING_ELSEWHERE = "http://127.0.0.1:11434"  # where an Ollama that somebody else started usually is
-MAC_APP = Path("/Applications/Ollama.app/Contents/Resources")
 PORT_TAKEN = re.compile(rb"bind: address already in use")
 HIGHEST_QUEUE = 4096  # the gateway keeps the line; Ollama's own, answered with 503, should never be full
 
@@ -85,7 +84,7 @@ class OllamaServe:
         return self._spec(self._program() or Path(str(note.get("program"))), port)
 
     def _program(self) -> Path | None:
-        return find("ollama", self.config.server.ollama.binary, self.place, [MAC_APP / "ollama"])
+        return find("ollama", self.config.server.ollama.binary, self.place)
 
     def _spec(self, program: Path, port: int) -> ChildSpec:
         wish = self.config.server.ollama

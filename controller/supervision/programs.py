@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-import shutil
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from controller.obtain import find_program
 from controller.readiness import Verdict
 from controller.supervision import ports, tree
 from controller.supervision.child import Exit
@@ -23,8 +22,6 @@ Note = Mapping[str, object]
 
 INHERITED = ("HOME", "PATH", "TMPDIR", "LANG", "USER", "LOGNAME")
 """All a child gets of our own environment. No proxies: they would send its loopback traffic out of the house."""
-
-HOMEBREW = (Path("/opt/homebrew/bin"), Path("/usr/local/bin"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +141,9 @@ class Program(Protocol):
 # --- what the kinds share ---------------------------------------------------------------------------------------------
 
 
-def find(name: str, configured: Path | None, place: Place, further: Iterable[Path] = ()) -> Path | None:
-    """The program `name`: as configured, else on the PATH, in `further` or Homebrew, or as set-up has built it."""
-    if configured is not None:
-        return configured.expanduser()
-    on_path = shutil.which(name, path=place.environment.get("PATH", os.defpath))
-    brewed = [folder / name for folder in HOMEBREW]
-    candidates = [*([Path(on_path)] if on_path else []), *further, *brewed, *_built(name, place)]
-    return next((each.absolute() for each in candidates if os.access(each, os.X_OK) and each.is_file()), None)
-
-
-def _built(name: str, place: Place) -> list[Path]:
-    """What set-up has built into the cache, newest version first."""
-    home = Path(place.environment.get("HOME", "/"))
-    caches = [home / "Library" / "Caches", Path(place.environment.get("XDG_CACHE_HOME") or home / ".cache")]
-    found = [path for cache in caches for path in cache.glob(f"seadragon/{name}-*/bin/{name}")]
-    return sorted(found, key=lambda path: _version(path.parent.parent.name), reverse=True)
-
-
-def _version(text: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", text)]
+def find(name: str, configured: Path | None, place: Place) -> Path | None:
+    """The program `name`. A configured one is taken at its word, so that what is wrong with it can be told."""
+    return configured.expanduser() if configured else find_program(name, None, place.environment)
 
 
 def unfit(program: Path, setting: str) -> Problem | None:

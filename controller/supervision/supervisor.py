@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from controller.clock import Clock
-from controller.errors import SeadragonError, SpawnFailed
+from controller.errors import SpawnFailed, Unreachable
 from controller.events import Journal
 from controller.supervision import child as hands
 from controller.supervision import moves, tree
@@ -36,6 +36,8 @@ class Kept(Protocol):
     async def stop(self, grace: float | None = None) -> hands.Exit: ...
 
     async def tail(self, size: int = 65536) -> bytes: ...
+
+    async def lease(self, adopt_grace: float) -> None: ...
 
     async def release(self) -> None: ...
 
@@ -89,6 +91,7 @@ class Supervisor:
         self._seen = clock.now()
         self._since = clock.wall()
         self._memory: int | None = None
+        self._leased: float | None = None  # the adopt_grace that the keeper knows of
         self._facts: dict[str, object] = {}
         self._told: tuple[object, ...] = ()
 
@@ -158,12 +161,19 @@ class Supervisor:
         await self._until(lambda: self._life.settled)
 
     async def _same(self, program: Program) -> bool:
-        """Whether what runs is what `program` would start."""
+        """Whether what runs, is being started or is being waited with is what `program` would start."""
         if self._child is not None:
-            spec = program.spec(self._note)
-            return spec is not None and spec.identity == self._child.identity
-        plan = await program.plan() if self._life.remote else None
-        return isinstance(plan, Attach) and plan.note.items() <= self._note.items()
+            return _would_start(program, self._note, self._child.identity)
+        match self._plan:
+            case Launch(spec, note):
+                return _would_start(program, note, spec.identity)
+            case Attach(note):
+                plan = await program.plan()
+                return isinstance(plan, Attach) and plan.note == note
+            case None:
+                return True  # nothing has been looked at yet: the first look will be `program`'s
+            case _:
+                return False
 
     async def _order(self, event: moves.Event) -> None:
         done = asyncio.get_running_loop().create_future()
@@ -236,19 +246,26 @@ class Supervisor:
         self._post(moves.Tick())
 
     async def _take_over(self) -> None:
-        child = await self._adopt(self._program.name, self._home)
+        try:
+            child = await self._adopt(self._program.name, self._home)
+        except SpawnFailed as problem:
+            return self._post(moves.SpawnFailed(str(problem), "other"))
         if child is None:
             return self._post(moves.NothingToAdopt())
         self._note = child.note
         self._generation, self._restarts = _count(child.note, "generation"), _count(child.note, "restarts")
         self._hold(child)
-        spec = self._program.spec(child.note)
-        stale = spec is None or spec.identity != child.identity
+        stale = not _would_start(self._program, child.note, child.identity)
         age = max(0.0, self._clock.wall() - child.started_at)
         self._post(moves.Spawned(adopted=True, stale=stale, age=age))
 
     async def _look(self) -> None:
-        self._plan = plan = await self._program.plan()
+        program = self._program
+        plan = await program.plan()
+        while program is not self._program:  # a new recipe came meanwhile: it counts
+            program = self._program
+            plan = await program.plan()
+        self._plan = plan
         if isinstance(plan, moves.Problem):
             return self._post(moves.Looked(plan))
         evidence = plan.evidence if isinstance(plan, Launch) else None
@@ -275,21 +292,23 @@ class Supervisor:
         self._child = child
         self._facts = {name: fact for name, fact in self._facts.items() if name == "last_exit"}
         self._memory = None
+        self._leased = None
         self._tasks.create_task(self._watch(child))
 
     async def _watch(self, child: Kept) -> None:
-        exit = await child.wait()
-        tail = b""
-        with contextlib.suppress(SeadragonError, OSError):  # a keeper that was killed has nothing more to tell
-            tail = await child.tail()
+        try:
+            exit = await child.wait()
+        except Unreachable as problem:
+            return self._post(moves.Exited(moves.Reading(moves.Ending.CRASH, f"is out of reach: {problem}")))
         self._facts["last_exit"] = exit.words
         lived = self._clock.wall() - child.started_at
-        ended = Ended(exit, lived, self._life.was_ready, tail)
+        ended = Ended(exit, lived, self._life.was_ready, await child.tail())
         self._post(moves.Exited(crash(ended) if exit.asked else await self._program.read(ended)))
 
     async def _end(self, grace: float) -> None:
         if self._child is not None:
-            await self._child.stop(grace)
+            with contextlib.suppress(Unreachable):  # whoever watches the child hears of it too
+                await self._child.stop(grace)
 
     async def _ask(self) -> None:
         answer = await self._program.probe(Runs(self._note, self._child.pid if self._child else None))
@@ -310,7 +329,15 @@ class Supervisor:
         while True:
             await self._clock.sleep(self._pace.memory_every)
             if self._child is not None:
+                await self._renew(self._child)
                 self._memory = await asyncio.to_thread(tree.memory, self._child.pid)
+
+    async def _renew(self, child: Kept) -> None:
+        """Tell the keeper how long to hold the child when we are gone: the configuration may have changed that."""
+        if (grace := self._adopt_grace()) != self._leased:
+            with contextlib.suppress(Unreachable):
+                await child.lease(grace)
+                self._leased = grace
 
     def _publish(self) -> None:
         status = self.status
@@ -324,6 +351,11 @@ class Supervisor:
         self._program.tell(self._life.verdict, status.reason, self._note)
         for hook in self.on_change:
             hook(status)
+
+
+def _would_start(program: Program, note: Note, identity: str) -> bool:
+    spec = program.spec(note)
+    return spec is not None and spec.identity == identity
 
 
 def _count(note: Note, name: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Readiness, Verdict
 from controller.supervision import moves
 from controller.supervision.child import Exit
@@ -29,10 +30,15 @@ class FakeChild:
     dropped: int = 0
     released: bool = False
     stops: list[float | None] = field(default_factory=list)
+    leases: list[float] = field(default_factory=list)
     _end: asyncio.Future[Exit] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._end)
+
+    def get_lost(self) -> None:
+        """What is left of it cannot be killed."""
+        self._end.set_exception(Unreachable("pid 1 still runs and cannot be killed"))
 
     def die(self, code: int | None = None, signal: int | None = None, *, asked: bool = False) -> None:
         if not self._end.done():
@@ -45,6 +51,9 @@ class FakeChild:
 
     async def tail(self, size: int = 65536) -> bytes:
         return b"its last words\n"
+
+    async def lease(self, adopt_grace: float) -> None:
+        self.leases.append(adopt_grace)
 
     async def release(self) -> None:
         self.released = True
@@ -59,6 +68,7 @@ class FakeChildren:
     """Stands in for `child.launch` and `child.adopt`."""
 
     left: FakeChild | None = None  # by a former controller
+    held: bool = False  # what a former controller left neither answers nor dies
     fails: list[Exception] = field(default_factory=list)  # what the next launches raise
     all: list[FakeChild] = field(default_factory=list)
 
@@ -73,6 +83,8 @@ class FakeChildren:
         return child
 
     async def adopt(self, name: str, home: Path) -> FakeChild | None:
+        if self.held:
+            raise SpawnFailed("The lock is still held by what ran before.", "held")
         if self.left is not None:
             self.left.adopted = True
             self.all.append(self.left)

@@ -1,6 +1,7 @@
 """A controller that only launches or adopts one child, says so in JSON, and waits to be killed.
 
-python -m tests.fakes.launcher launch|adopt HOME NAME ADOPT_GRACE PROGRAM [ARGUMENT]
+python -m tests.fakes.launcher launch HOME NAME ADOPT_GRACE PROGRAM [ARGUMENT]
+python -m tests.fakes.launcher adopt HOME NAME
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from controller.errors import SpawnFailed
+from controller.errors import SpawnFailed, Unreachable
 from controller.supervision.child import Child, adopt, launch
 from tests.kit.children import unruly_spec
 
@@ -22,7 +23,7 @@ async def hold(child: Child | None) -> None:
         print((await child.wait()).words, flush=True)
 
 
-async def main(verb: str, home: str, name: str, adopt_grace: str, *program: str) -> None:
+async def main(verb: str, home: str, name: str, adopt_grace: str = "0", *program: str) -> None:
     print("up", flush=True)
     try:
         if verb == "adopt":
@@ -30,8 +31,8 @@ async def main(verb: str, home: str, name: str, adopt_grace: str, *program: str)
         else:
             spec = unruly_spec(name, Path(home).parent, *program)
             await hold(await launch(spec, Path(home), note={"port": 4711}, adopt_grace=float(adopt_grace)))
-    except SpawnFailed as error:
-        print(json.dumps({"failed": error.kind}), flush=True)
+    except (SpawnFailed, Unreachable) as error:
+        print(error, flush=True)
 
 
 if __name__ == "__main__":

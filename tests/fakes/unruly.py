@@ -65,11 +65,12 @@ def escape_unlocked(argument: str) -> None:
 
 
 def hold_output(argument: str) -> None:
-    """Exits with code 3 and leaves a grandchild (in a session of its own) that keeps the output open."""
-    if os.fork() == 0:
+    """Exits with code 3 and leaves a grandchild (in a session of its own) that keeps the output open; says its pid."""
+    grandchild = os.fork()
+    if grandchild == 0:
         os.setsid()
-        say(f"grandchild {os.getpid()}")
         wait()
+    say(f"grandchild {grandchild}")
     os._exit(3)
 
 
@@ -100,16 +101,14 @@ def talk(argument: str) -> None:
         time.sleep(0.002)
 
 
-def count_files(argument: str) -> None:
+def confess(argument: str) -> None:
     """Says what it was given: limits, umask, descriptors, session, environment, folder."""
     import resource
 
     mask = os.umask(0)
     say(f"files {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}")
     say(f"umask {mask:03o}")
-    say(
-        f"descriptors {sorted(os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd') if int(fd) > 2)}"
-    )
+    say(f"descriptors {[os.readlink(f'/proc/self/fd/{fd}') for fd in range(3, 100) if is_open(fd)]}")
     say(f"stdin {os.readlink('/proc/self/fd/0')}")
     say(f"leader {os.getsid(0) == os.getpgid(0) == os.getpid()}")
     say(f"environment {sorted(os.environ)}")
@@ -117,6 +116,14 @@ def count_files(argument: str) -> None:
     say(f"ignored {[number for number in range(1, 32) if ignored(number)]}")
     say("ready")
     wait()
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def ignored(number: int) -> bool:
@@ -139,7 +146,7 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
         flood,
         dirt,
         talk,
-        count_files,
+        confess,
     )
 }
 

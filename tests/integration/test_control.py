@@ -47,13 +47,14 @@ class Listening:
         loop = asyncio.get_running_loop()
 
         def work() -> None:
-            end = "answered"
-            try:
-                for line in client.listen(path, verb, limit=30, **arguments):
-                    loop.call_soon_threadsafe(self.lines.put_nowait, line)
-            except SeadragonError as error:
-                end = type(error).__name__
-            loop.call_soon_threadsafe(self.ended.set_result, end)
+            with contextlib.suppress(RuntimeError):  # the test is over, and its event loop closed
+                end = "answered"
+                try:
+                    for line in client.listen(path, verb, limit=30, **arguments):
+                        loop.call_soon_threadsafe(self.lines.put_nowait, line)
+                except SeadragonError as error:
+                    end = type(error).__name__
+                loop.call_soon_threadsafe(self.ended.set_result, end)
 
         threading.Thread(target=work, daemon=True).start()
 
@@ -146,6 +147,17 @@ async def test_down_that_a_service_manager_does_not_let_go_is_answered(path: Pat
     await down.next()
     desk.phase = "running"
     assert await down.next() == {"stays": True}
+
+
+async def test_ending_while_somebody_listens_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    desk = FakeDesk(tmp_path)
+    async with serve(desk, tmp_path / "c.sock"):
+        desk.journal.say("ollama", "Here.")
+        following = Listening(tmp_path / "c.sock", "events", count=1, follow=True)
+        await following.next()
+    assert await following.ended == "Left"
+    await asyncio.sleep(0)
+    assert not caplog.records
 
 
 async def test_restart_without_a_name_leaves_the_children_to_the_next_controller(tmp_path: Path) -> None:
@@ -280,6 +292,28 @@ async def test_a_folder_that_is_only_a_link_is_not_trusted(tmp_path: Path) -> No
 def test_without_a_controller_the_client_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="seadragon up"):
         client.status(tmp_path / "control.sock")
+
+
+def test_a_controller_that_hangs_is_told_from_one_that_is_gone(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / "c.sock"))
+        hanging.listen()
+        with pytest.raises(client.Refused, match="does not answer"):
+            client.ask(tmp_path / "c.sock", "status", limit=0.05)
+
+
+def test_a_connection_cut_in_the_middle_is_a_controller_that_left(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dying:
+        dying.bind(str(tmp_path / "c.sock"))
+        dying.listen()
+
+        def die() -> None:
+            connection, _ = dying.accept()
+            connection.close()  # with the request unread: a reset
+
+        threading.Thread(target=die).start()
+        with pytest.raises(client.Left):
+            client.ask(tmp_path / "c.sock", "status", limit=20)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit import models, pictures, seer
+from tests.kit import conformance, models, pictures, seer
 from tests.kit.models import LIBRARY
 from tests.kit.real import RealOllama
 
@@ -121,3 +121,16 @@ def test_a_stream_comes_word_by_word(real_ollama: RealOllama) -> None:
     with real_ollama.client() as client, client.stream("POST", "/api/chat", json=body) as answer:
         words = [json.loads(line)["message"]["content"] for line in answer.iter_lines()]
     assert [word for word in words if word] == ["I", " am", " red."]
+
+
+def test_the_library_satisfies_ollamas_own_tests(real_ollama: RealOllama) -> None:
+    verdicts, output = conformance.run(real_ollama.url, conformance.TESTS)
+    assert verdicts == dict.fromkeys(conformance.TESTS, "PASS"), output[-4000:]
+
+
+@pytest.mark.parametrize(("model", "names"), conformance.TESTS_OF.items())
+def test_one_model_satisfies_the_tests_of_what_it_can(
+    real_ollama: RealOllama, model: str, names: tuple[str, ...]
+) -> None:
+    verdicts, output = conformance.run(real_ollama.url, names, model)
+    assert verdicts == dict.fromkeys(names, "PASS"), output[-4000:]

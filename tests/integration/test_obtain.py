@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from controller.errors import ObtainFailed
-from controller.obtain import release
+from controller.obtain import find_program, release
 from controller.obtain.cache import once
 from controller.obtain.site import Site
 
@@ -165,6 +165,16 @@ def test_what_a_failed_attempt_left_is_never_used(tmp_path: Path) -> None:
     with once(target) as folder:
         assert folder is not None
         assert list(folder.iterdir()) == []
+
+
+def test_of_what_set_up_built_the_newest_that_runs_is_found(tmp_path: Path) -> None:
+    environment = {"SEADRAGON_CACHE": str(tmp_path), "PATH": ""}
+    for version, mode in (("0.9.0", 0o755), ("0.24.0", 0o755), ("0.30.0", 0o644)):
+        program = tmp_path / f"ollama-{version}" / "bin" / "ollama"
+        program.parent.mkdir(parents=True)
+        program.touch(mode)
+    assert find_program("ollama", None, environment, "linux") == tmp_path / "ollama-0.24.0/bin/ollama"
+    assert find_program("cloudflared", None, environment, "linux") is None
 
 
 def test_a_step_that_fails_is_told_with_its_last_words() -> None:

@@ -1,4 +1,4 @@
-"""Real cloudflared on the local edge: requests go through it, stream, and survive an outage."""
+"""Requests go through a tunnel, stream, survive an outage; with real cloudflared, and with its stand-in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.tunnel.line import Edge, eventually, line
+from tests.tunnel.local_edge import Edge, eventually
+from tests.tunnel.outside import HOST, VISITOR, Outside, RealOutside, line
 from tests.tunnel.programs import Programs
 
 
@@ -61,38 +62,39 @@ def origin(tmp_path: Path) -> Iterator[UnixServer]:
 
 
 def test_a_request_goes_through_the_tunnel_and_its_answer_streams(
-    tunnel_programs: Programs, local_edge: Edge, origin: UnixServer, tmp_path: Path
+    outside: Outside, origin: UnixServer, tmp_path: Path
 ) -> None:
     with (
-        line(tunnel_programs, local_edge, f"unix:{tmp_path}/origin.sock") as tunnel,
-        httpx.Client(base_url=tunnel.front, trust_env=False, timeout=60) as client,
+        line(outside, tmp_path, f"unix:{tmp_path}/origin.sock") as tunnel,
+        httpx.Client(base_url=tunnel.front, headers={"Host": HOST}, trust_env=False, timeout=60) as client,
     ):
         with client.stream("GET", "/") as answer:
             lines = answer.iter_lines()
             assert next(lines) == '{"n":1}'
             origin.go_on.set()  # only now: the first line did not wait for the second
             assert list(lines) == ['{"n":2}']
-        seen = client.get("/headers", headers={"Edge-Visitor": "203.0.113.9"}).text.lower()
-        assert "cf-connecting-ip: 203.0.113.9" in seen
-        assert "edge-visitor" not in seen
+        seen = client.get("/headers", headers={VISITOR: "203.0.113.9"}).text.lower()
+    assert "cf-connecting-ip: 203.0.113.9" in seen
+    assert "x-forwarded-proto: https" in seen
+    assert "cf-warp-tag-id: " in seen
+    assert VISITOR.lower() not in seen
 
 
-def test_an_outage_of_the_edge_ends_without_a_new_cloudflared(
-    tunnel_programs: Programs, local_edge: Edge, origin: UnixServer, tmp_path: Path
-) -> None:
-    with line(tunnel_programs, local_edge, f"unix:{tmp_path}/origin.sock") as tunnel:
-        local_edge.stop()
+def test_an_outage_ends_without_a_new_cloudflared(outside: Outside, origin: UnixServer, tmp_path: Path) -> None:
+    with line(outside, tmp_path, f"unix:{tmp_path}/origin.sock") as tunnel:
+        outside.cut()
         eventually(lambda: not tunnel.ready(), lambda: "cloudflared did not notice")
-        local_edge.start()
+        outside.mend()
         eventually(tunnel.ready, lambda: "cloudflared did not come back")
         assert tunnel.cloudflared.poll() is None
-        assert httpx.get(f"{tunnel.front}/headers", trust_env=False).status_code == 200
+        assert httpx.get(f"{tunnel.front}/headers", headers={"Host": HOST}, trust_env=False).status_code == 200
 
 
 def test_the_edge_turns_a_tunnel_down_when_it_is_told_to(
     tunnel_programs: Programs, local_edge: Edge, origin: UnixServer, tmp_path: Path
 ) -> None:
-    with line(tunnel_programs, local_edge, f"unix:{tmp_path}/origin.sock") as tunnel:
+    outside = RealOutside(tunnel_programs, local_edge, tmp_path)
+    with line(outside, tmp_path, f"unix:{tmp_path}/origin.sock") as tunnel:
         local_edge.refuse(True)
         local_edge.drop()
         eventually(lambda: local_edge.connections() == 0, lambda: "connections were not dropped")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from controller.clock import SystemClock
@@ -239,16 +238,26 @@ async def test_a_folder_that_is_replaced_is_followed(folder: Path, tmp_path: Pat
         await house.until(lambda: house.watch.running.server.hold == 9)
 
 
-async def test_a_save_is_noticed_when_the_system_tells_of_none(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def none_left(*_: object, **__: object) -> AsyncIterator[object]:
-        raise OSError("no inotify watches left")
+async def refusing(*_: object, **__: object) -> AsyncIterator[object]:
+    raise OSError("no inotify watches left")
+    yield None
 
-    monkeypatch.setattr("controller.config.watch.awatch", none_left)
+
+async def deaf(*_: object, **__: object) -> AsyncIterator[object]:
+    await asyncio.Event().wait()
+    yield None
+
+
+@pytest.mark.parametrize("system", [refusing, deaf])
+async def test_a_save_is_noticed_when_the_system_tells_of_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: Callable[..., AsyncIterator[object]]
+) -> None:
+    monkeypatch.setattr("controller.config.watch.awatch", system)
     async with living(folder, tmp_path, poll=0.05) as house:
         house.save("hold: 6s\n")
         await house.until(lambda: house.watch.running.server.hold == 6)
+        house.save("hold: 7s\n")
+        await house.until(lambda: house.watch.running.server.hold == 7)
 
 
 async def test_what_is_missing_outside_of_the_yaml_heals_without_another_save(folder: Path, tmp_path: Path) -> None:
@@ -263,16 +272,15 @@ async def test_what_is_missing_outside_of_the_yaml_heals_without_another_save(fo
 async def test_a_secret_that_changes_is_a_change(folder: Path, tmp_path: Path) -> None:
     secret = folder / "token"
     secret.touch(mode=0o600)
-    secret.write_text("one\n")
+    secret.write_text("first-secret\n")
     (folder / "server.yaml").write_text("ollama: {environment: {TOKEN: {file: token}}}\n")
     async with living(folder, tmp_path) as house:
-        assert house.watch.running.server.ollama.environment == {"TOKEN": "one"}
-        secret.write_text("two\n")
-        await house.until(lambda: house.watch.running.server.ollama.environment == {"TOKEN": "two"})
+        assert house.watch.running.server.ollama.environment == {"TOKEN": "first-secret"}
+        secret.write_text("second-secret\n")
+        await house.until(lambda: house.watch.running.server.ollama.environment == {"TOKEN": "second-secret"})
         assert house.applied[0][2].drains == {"ollama": ("server.ollama.environment",)}
         said = "".join(event.text for event in house.journal.last(500))
-        assert "one" not in said
-        assert "two" not in said
+        assert "-secret" not in said
 
 
 async def test_when_a_change_cannot_be_put_to_work_the_old_configuration_runs_on_and_it_is_said(house: House) -> None:
@@ -284,8 +292,9 @@ async def test_when_a_change_cannot_be_put_to_work_the_old_configuration_runs_on
     with pytest.raises(NotApplied, match="the port is taken"):
         await house.watch.reload_now()
     house.failing = False
-    assert await house.watch.reload_now() == ["server.hold 5 s → 6 s takes effect at once"]
+    await house.watch.reload_now()
     assert not house.watch.stale
+    assert house.watch.running.server.hold == 6
 
 
 async def test_a_warning_is_said_once_when_it_is_new(house: House) -> None:
@@ -334,10 +343,10 @@ async def test_ten_thousand_saves_end_in_the_last_one_and_leak_nothing(house: Ho
     assert after[0] <= threads + 2  # of the pool that reads files
     assert after[1] <= files + 2  # of a reading that is going on
     assert after[2] == tasks
-    assert after[3] - memory <= 32 * 1024  # KiB
+    assert after[3] - memory <= 5 * 2**20
 
 
 def footprint() -> tuple[int, int, int, int]:
-    """Threads, open files, tasks, and the most memory (KiB) so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return threading.active_count(), len(os.listdir("/dev/fd")), len(asyncio.all_tasks()), peak
+    """Threads, open files, tasks, and resident bytes."""
+    process = psutil.Process()
+    return process.num_threads(), process.num_fds(), len(asyncio.all_tasks()), process.memory_info().rss

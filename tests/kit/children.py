@@ -11,14 +11,14 @@ from controller.supervision.spec import ChildSpec
 UNRULY = Path(__file__).parents[1] / "fakes" / "unruly.py"
 
 
-def unruly_spec(name: str, folder: Path, *program: str, grace: float = 5.0, **changes: object) -> ChildSpec:
-    """A child that runs one of `tests/fakes/unruly.py`, logging to `folder/logs`."""
+def unruly_spec(name: str, place: Path, *program: str, grace: float = 5.0, **changes: object) -> ChildSpec:
+    """A child that runs one of `tests/fakes/unruly.py`, logging to `place/logs`."""
     given: dict[str, object] = {
         "argv": (sys.executable, "-I", "-S", str(UNRULY), *program),
         "environment": (("LANG", "C.UTF-8"),),
-        "folder": str(folder),
+        "folder": str(place),
         "stop_grace": grace,
-        "log_file": str(folder / "logs" / f"{name}.log"),
+        "log_file": str(place / "logs" / f"{name}.log"),
         **changes,
     }
     return ChildSpec(name=name, **given)  # type: ignore[arg-type]  # the values are as given above or by the test

@@ -194,6 +194,8 @@ class House:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
                 if mark in " ".join(process.cmdline()) or process.environ().get("SEADRAGON_HOUSE") == mark:
                     found.append(process)
         return found

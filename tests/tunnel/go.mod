@@ -4,11 +4,7 @@ module seadragon.local/tunnel
 
 go 1.26
 
-require (
-	github.com/cloudflare/cloudflared v0.0.0-20260814112252-733bfb939963 // release 2026.8.1
-	github.com/google/uuid v1.6.0
-	golang.org/x/net v0.46.0
-)
+require github.com/cloudflare/cloudflared v0.0.0-20260814112252-733bfb939963 // release 2026.8.1
 
 // cloudflared's own; a dependency's replacements do not count, so they are repeated.
 replace (

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -30,9 +28,13 @@ class Programs:
     cloudflared: Path
     edge: Path
 
-    def missing(self) -> bool:
-        """Whether one of them is not built."""
-        return not (self.cloudflared.exists() and self.edge.exists())
+    refusal: Path  # why they could not be built, if the last attempt failed
+
+    def missing(self) -> str:
+        """Why one of them is not there; empty when both are."""
+        if self.cloudflared.exists() and self.edge.exists():
+            return ""
+        return self.refusal.read_text() if self.refusal.exists() else "not built yet: `python -m tests.tunnel` does it"
 
 
 def programs(environment: Mapping[str, str] = os.environ) -> Programs:
@@ -43,16 +45,26 @@ def programs(environment: Mapping[str, str] = os.environ) -> Programs:
     return Programs(
         cloudflared=cache / f"cloudflared-{RELEASE}" / "bin" / "cloudflared",
         edge=cache / f"edge-{version}" / "bin" / "edge",
+        refusal=cache / f"cloudflared-{RELEASE}.refused",
     )
 
 
 def build(site: Site) -> Programs:
     """Build what is missing. Raises ObtainFailed when Go or cloudflared's source is not to be had."""
     wanted = programs(site.environment)
+    try:
+        _build_both(site, wanted)
+    except ObtainFailed as failure:
+        wanted.refusal.write_text(str(failure))
+        raise
+    wanted.refusal.unlink(missing_ok=True)
+    return wanted
+
+
+def _build_both(site: Site, wanted: Programs) -> None:
     version_flag = f"-X main.Version={RELEASE} -X {MODULE}/cmd/cloudflared/updater.BuiltForPackageManager=seadragon"
     _build(site, wanted.cloudflared, f"{MODULE}/cmd/cloudflared", version_flag)
     _build(site, wanted.edge, "./edge", "")
-    return wanted
 
 
 def _build(site: Site, program: Path, package: str, flags: str) -> None:
@@ -63,19 +75,8 @@ def _build(site: Site, program: Path, package: str, flags: str) -> None:
         with tempfile.TemporaryDirectory(prefix="seadragon-tunnel-") as scratch:
             module = Path(scratch) / "module"
             shutil.copytree(HERE, module, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-            shutil.copyfile(_source(site, go, Path(scratch)) / "go.sum", module / "go.sum")
+            shutil.copyfile(golang.source(site, MODULE, REVISION, Path(scratch)) / "go.sum", module / "go.sum")
             site.say(f"building {program.name}; this takes half a minute, once")
             output = str(folder / "bin" / program.name)
             argv = [go, "build", "-mod=mod", "-ldflags", flags, "-o", output, package]
             site.run(argv, telling=f"building {program.name}", folder=module)
-
-
-def _source(site: Site, go: str, folder: Path) -> Path:
-    """Where Go keeps cloudflared's source."""
-    try:
-        told = site.run([go, "mod", "download", "-json", f"{MODULE}@{REVISION}"], folder=folder)
-    except ObtainFailed as failure:
-        told_why = re.search(r'"Error": "(.*)"', str(failure))
-        reason = re.sub(r"(\\[nt])+", " ", told_why[1]) if told_why else str(failure)
-        raise ObtainFailed(f"cloudflared's source is not to be had here ({reason}).") from failure
-    return Path(json.loads(told)["Dir"])

@@ -10,9 +10,9 @@ import pytest
 
 from controller.errors import ObtainFailed
 from controller.obtain import __main__ as setup
-from controller.obtain import debian, find_ollama, golang
+from controller.obtain import debian, find_program, golang
 from controller.obtain.cache import cache_folder
-from controller.obtain.find import OLLAMA_VERSION, ollama_places, own_ollama
+from controller.obtain.find import OLLAMA_VERSION, own_ollama, places
 from controller.obtain.site import Site
 
 HOME = {"HOME": "/home/mia", "PATH": "/opt/bin:/usr/bin"}
@@ -26,34 +26,38 @@ def test_the_cache_is_where_the_platform_keeps_caches() -> None:
     assert cache_folder(HOME | {"SEADRAGON_CACHE": "/mine"}, "darwin") == Path("/mine")
 
 
-def test_path_comes_before_the_macs_places_and_those_before_our_own() -> None:
+def test_path_comes_before_what_a_mac_has_elsewhere() -> None:
     on_path = [Path("/opt/bin/ollama"), Path("/usr/bin/ollama")]
-    assert list(ollama_places(HOME, "linux")) == [*on_path, OWN]
-    *places, own = ollama_places(HOME, "darwin")
-    assert places[:2] == on_path
-    assert places[2:] == [
+    assert list(places("ollama", HOME, "linux")) == on_path
+    assert list(places("ollama", HOME, "darwin")) == [
+        *on_path,
         Path("/Applications/Ollama.app/Contents/Resources/ollama"),
         Path("/opt/homebrew/bin/ollama"),
         Path("/usr/local/bin/ollama"),
     ]
-    assert own == own_ollama(HOME)
 
 
 def test_the_first_that_runs_is_found() -> None:
-    there = {Path("/usr/bin/ollama"), OWN}
-    assert find_ollama(None, HOME, "linux", there.__contains__) == Path("/usr/bin/ollama")
-    assert find_ollama(None, HOME, "linux", {OWN}.__contains__) == OWN
-    assert find_ollama(None, HOME, "linux", set().__contains__) is None
+    there = {Path("/usr/bin/ollama"), Path("/opt/homebrew/bin/ollama")}
+    assert find_program("ollama", None, HOME, "linux", there.__contains__) == Path("/usr/bin/ollama")
+    assert find_program("ollama", None, HOME, "darwin", {OWN, Path("/usr/local/bin/ollama")}.__contains__) == Path(
+        "/usr/local/bin/ollama"
+    )
+    assert find_program("ollama", None, HOME, "linux", set().__contains__) is None
 
 
 def test_a_configured_one_is_the_only_one_looked_at() -> None:
-    mine = Path("/mine/ollama")
-    assert find_ollama(mine, HOME, "linux", {mine, OWN}.__contains__) == mine
-    assert find_ollama(mine, HOME, "linux", {OWN}.__contains__) is None
+    mine, other = Path("/mine/ollama"), Path("/usr/bin/ollama")
+    assert find_program("ollama", mine, HOME, "linux", {mine, other}.__contains__) == mine
+    assert find_program("ollama", mine, HOME, "linux", {other}.__contains__) is None
+
+
+def test_set_up_puts_its_own_into_the_cache_by_version() -> None:
+    assert own_ollama(HOME) == OWN
 
 
 def test_an_empty_entry_of_path_is_not_the_current_folder() -> None:
-    assert Path("ollama") not in list(ollama_places({"HOME": "/h", "PATH": ":/usr/bin:"}, "linux"))
+    assert list(places("ollama", {"PATH": ":/usr/bin:"}, "linux")) == [Path("/usr/bin/ollama")]
 
 
 @dataclass(frozen=True)

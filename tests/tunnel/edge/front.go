@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	visitorHeader      = "Edge-Visitor" // a test says with it who the visitor is; the tunnel never sees it
+	visitorHeader      = "Lab-Client-IP" // a test says with it who the visitor is; the tunnel never sees it
 	internalPrefix     = "Cf-Cloudflared-"
 	statusNoTunnel     = 530
 	statusTunnelFailed = http.StatusBadGateway

@@ -275,7 +275,8 @@ def test_a_key_may_move_to_another_file() -> None:
     moved = Rename(("server", "ollama", "parallel"), ("models", "parallel"))
     found = loaded("ollama: {parallel: 3}", renames=[moved])
     assert found.config.models.parallel == 3
-    assert one("ollama: {parallel: x}", renames=[moved]).field == "models.parallel"
+    told = one("ollama: {parallel: x}", renames=[moved])
+    assert (told.file.name, told.line, told.column, told.field) == ("server.yaml", 1, 20, "models.parallel")
 
 
 @pytest.mark.parametrize("server", ["", "ollama:", "ollama: 5", "ollama: [1]", "[", "5"])

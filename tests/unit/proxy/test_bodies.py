@@ -67,6 +67,11 @@ async def test_a_body_cut_short_is_400(encoding: bytes, encode: Callable[[bytes]
             assert found.status == 400
 
 
+async def test_a_long_zstd_frame_is_read() -> None:
+    data = random.Random(2).randbytes(12 * 2**20)
+    assert await decoded(zstandard.compress(data), b"zstd", 20 * 2**20) == data
+
+
 async def test_zstd_of_several_frames_is_one_body() -> None:
     frames = zstandard.compress(b"one ") + _zstd_stream(b"two ") + zstandard.compress(b"three")
     assert await decoded(frames, b"zstd", LIMIT) == b"one two three"

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from controller.errors import SpawnFailed, SpawnFault
 from controller.events import Journal
 from controller.supervision import moves
-from controller.supervision.programs import Attach
+from controller.supervision.programs import Attach, Plan
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.supervision.supervisor import Supervisor
 from tests.fakes.children import FakeChild, FakeChildren, FakeProgram
@@ -20,6 +23,7 @@ class Stage:
     def __init__(self, program: FakeProgram, children: FakeChildren) -> None:
         self.clock = WoundClock()
         self.journal = Journal(self.clock)
+        self.adopt_grace = 60.0
         self.program = program
         self.children = children
         self.supervisor = Supervisor(
@@ -27,7 +31,7 @@ class Stage:
             home=Path("/nowhere"),
             clock=self.clock,
             journal=self.journal,
-            adopt_grace=lambda: 60.0,
+            adopt_grace=lambda: self.adopt_grace,
             launch=children.launch,
             adopt=children.adopt,
         )
@@ -119,6 +123,42 @@ async def test_what_was_left_with_another_recipe_is_stopped_before_ours_starts()
         assert (stage.status.state, stage.status.pid != 77) == (ChildState.READY, True)
 
 
+async def test_what_was_left_and_can_neither_be_had_nor_killed_is_told_and_tried_again() -> None:
+    async with running(children=FakeChildren(held=True)) as stage:
+        status = stage.status
+        assert (status.state, "still held" in status.reason) == (ChildState.BACKOFF, True)
+        await stage.clock.wind(1)
+        assert stage.status.state is ChildState.READY
+
+
+async def test_a_child_that_cannot_be_reached_any_more_counts_as_gone() -> None:
+    async with running() as stage:
+        stage.child.get_lost()
+        await stage.clock.wind(0)
+        assert any("out of reach" in text for text in stage.said())
+        stage.children.all.clear()
+        await stage.clock.wind(60)
+        assert stage.status.state is ChildState.READY
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("missing", ChildState.MISCONFIGURED), ("exhausted", ChildState.BACKOFF), ("other", ChildState.BACKOFF)],
+)
+async def test_a_start_that_fails_is_told_by_its_kind(kind: SpawnFault, state: ChildState) -> None:
+    async with running(children=FakeChildren(fails=[SpawnFailed("It did not start.", kind)])) as stage:
+        assert (stage.status.state, stage.status.reason) == (state, "It did not start.")
+        assert stage.children.all == []
+
+
+async def test_the_keeper_hears_how_long_to_hold_the_child_whenever_that_changes() -> None:
+    async with running() as stage:
+        await stage.clock.wind(10)
+        stage.adopt_grace = 5.0
+        await stage.clock.wind(10)
+        assert stage.child.leases == [60.0, 5.0]
+
+
 async def test_a_recipe_that_starts_the_same_process_is_taken_over_live() -> None:
     async with running() as stage:
         impatient = FakeProgram(limits=moves.Limits(probe_misses=1), verdict=moves.Silent("no answer"))
@@ -133,6 +173,34 @@ async def test_another_recipe_restarts_the_child() -> None:
         first = stage.child
         await stage.supervisor.reconfigure(FakeProgram(argument="other"))
         assert (stage.status.state, first.alive, len(stage.children.all)) == (ChildState.READY, False, 2)
+
+
+async def test_a_save_that_changes_nothing_for_a_child_that_fails_leaves_its_breaker_open() -> None:
+    silent = FakeProgram(verdict=moves.Silent("nobody listens"))
+    async with running(silent) as stage:
+        while stage.status.state is not ChildState.DEGRADED:
+            stage.child.die(1)
+            await stage.clock.wind(10)
+        starts = len(stage.children.all)
+        await stage.supervisor.reconfigure(FakeProgram(verdict=moves.Silent("nobody listens")))
+        assert (stage.status.state, len(stage.children.all)) == (ChildState.DEGRADED, starts)
+        await stage.supervisor.reconfigure(FakeProgram(argument="other"))
+        assert (stage.status.state, len(stage.children.all)) == (ChildState.READY, starts + 1)
+
+
+async def test_a_recipe_that_arrives_while_the_old_one_is_looked_at_is_the_one_that_starts() -> None:
+    class Slow(FakeProgram):
+        async def plan(self) -> Plan:
+            await looked.wait()
+            return await super().plan()
+
+    looked = asyncio.Event()
+    async with running(Slow()) as stage:
+        await stage.supervisor.reconfigure(FakeProgram(argument="other"))
+        looked.set()
+        await stage.clock.wind(0)
+        expected = FakeProgram(argument="other").spec({})
+        assert [each.identity for each in stage.children.all] == [expected.identity if expected else ""]
 
 
 async def test_another_recipe_leaves_a_stopped_child_stopped() -> None:

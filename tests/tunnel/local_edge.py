@@ -1,21 +1,17 @@
-"""Running the edge, and real cloudflared between it and an origin."""
+"""Running the stand-in for Cloudflare's edge."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import re
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from tests.kit.real import free_port
 from tests.tunnel.programs import Programs
 
 PATIENCE = 60.0  # seconds for anything to come up, on a machine that is busy with other tests
@@ -99,26 +95,6 @@ class Edge:
             return client.request(method, url).raise_for_status()
 
 
-@dataclass(frozen=True)
-class Line:
-    """A connected tunnel."""
-
-    edge: Edge
-    cloudflared: subprocess.Popen[bytes]
-    metrics: str
-
-    @property
-    def front(self) -> str:
-        """The public address."""
-        return self.edge.front
-
-    def ready(self) -> bool:
-        """What cloudflared says of its connections."""
-        with contextlib.suppress(httpx.TransportError), httpx.Client(trust_env=False) as client:
-            return client.get(f"{self.metrics}/ready").status_code == httpx.codes.OK
-        return False
-
-
 @contextlib.contextmanager
 def edge(programs: Programs, folder: Path, idle: float = 100.0) -> Iterator[Edge]:
     """Run the edge until the block ends."""
@@ -128,49 +104,3 @@ def edge(programs: Programs, folder: Path, idle: float = 100.0) -> Iterator[Edge
         yield this
     finally:
         this.stop()
-
-
-@contextlib.contextmanager
-def line(programs: Programs, at: Edge, origin: str) -> Iterator[Line]:
-    """Run cloudflared from `at` to `origin` (http://host:port or unix:/path) until the block ends."""
-    port = free_port()
-    log = at.folder / "cloudflared.log"
-    argv = [str(programs.cloudflared), *arguments(at, settings(at.folder, origin), port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    this = Line(at, process, f"http://127.0.0.1:{port}")
-    try:
-        eventually(this.ready, lambda: log.read_text(errors="replace"))
-        yield this
-    finally:
-        end(process)
-
-
-def settings(folder: Path, origin: str) -> Path:
-    """Write a named tunnel's settings, and made-up credentials: this edge takes any."""
-    tunnel, secret = str(uuid.uuid4()), base64.b64encode(bytes(32)).decode()
-    credentials = folder / "credentials.json"
-    credentials.write_text(json.dumps({"AccountTag": "tests", "TunnelSecret": secret, "TunnelID": tunnel}))
-    credentials.chmod(0o600)
-    path = folder / "cloudflared.yml"
-    path.write_text(
-        json.dumps({"tunnel": tunnel, "credentials-file": str(credentials), "ingress": [{"service": origin}]})
-    )
-    return path
-
-
-def arguments(at: Edge, settings: Path, metrics_port: int) -> list[str]:
-    """What cloudflared is told. Two addresses of one edge: with a single one it would look names up."""
-    where = at.ports["listen"]
-    return [
-        "tunnel",
-        f"--config={settings}",
-        "--no-autoupdate",
-        f"--metrics=127.0.0.1:{metrics_port}",
-        f"--cacert={at.certificate}",
-        f"--edge=127.0.0.1:{where}",
-        f"--edge=localhost:{where}",
-        "--protocol=http2",
-        "--grace-period=1s",
-        "run",
-    ]

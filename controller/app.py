@@ -1,0 +1,312 @@
+"""The roof: builds each part once, enters it, leaves it in reverse. What decides or acts lives on the floors below."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from importlib.metadata import version
+from typing import Any, Literal
+
+import uvloop
+
+from controller import lock, wanted
+from controller.auth.access import Principal
+from controller.clock import SystemClock
+from controller.config.change import Change
+from controller.config.last_good import load_last_good
+from controller.config.load import load
+from controller.config.problem import ConfigInvalid
+from controller.config.schema import OLLAMA, TUNNEL, Config
+from controller.config.start import Start, how_to_start
+from controller.config.watch import Watch
+from controller.control import server as control
+from controller.errors import SeadragonError, Unreachable
+from controller.events import Journal
+from controller.listeners import Listeners
+from controller.logs import Log, terminal
+from controller.metrics import Metrics
+from controller.ollama import OllamaClient, Runners
+from controller.pages.app import Pages
+from controller.pages.view import Installed, Traffic
+from controller.paths import Paths
+from controller.proxy.app import DataPlane
+from controller.proxy.dialects import Reason
+from controller.proxy.routes import ROUTES
+from controller.proxy.tally import BOUNDS, Tally
+from controller.readiness import Readiness
+from controller.socketpath import private_folder
+from controller.supervision.programs import Program
+from controller.supervision.roster import Roster
+from controller.supervision.spec import ChildState, ChildStatus
+from controller.supervision.supervisor import Supervisor
+
+Outcome = Literal["left", "restart", "failed"]
+
+LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
+
+
+def run(
+    paths: Paths, port: int | None = None, service: bool = False, *, through_tunnel: Principal | None = None
+) -> int:
+    """Serve until told to leave; the exit code.
+
+    `port` replaces the first direct listener's. `service`: a service manager restarts what exits, so a broken YAML is
+    no reason to. `through_tunnel` opens the tunnel as that principal: for tests alone, no setting reaches it.
+    """
+    os.umask(0o077)
+    try:
+        for folder in (paths.data, paths.logs):
+            private_folder(folder)
+        with lock.held(paths.data, time.time()):
+            start = _decide(paths, service)
+            if start.kind == "leave":
+                print(*start.lines, sep="\n", file=sys.stderr)
+                return 2
+            controller = Controller(paths, start, port=port, through_tunnel=through_tunnel)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                outcome = runner.run(controller.live())
+    except (SeadragonError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if outcome == "restart" and not service:
+        os.execv(sys.executable, [sys.executable, "-m", "controller", *sys.argv[1:]])
+    return 1 if outcome == "failed" else 0
+
+
+def _decide(paths: Paths, service: bool) -> Start:
+    try:
+        return how_to_start(load(paths.config, os.environ), None, attended=not service)
+    except ConfigInvalid as invalid:
+        kept = load_last_good(paths.data, paths.config, os.environ) if service else None
+        return how_to_start(invalid.problems, kept, attended=not service)
+
+
+class Controller:
+    """Everything that runs, built once. It is the `Desk` that the control socket and the pages talk to."""
+
+    def __init__(self, paths: Paths, start: Start, *, port: int | None, through_tunnel: Principal | None) -> None:
+        self.version = version("seadragon")
+        self.started_at = time.time()
+        self.data, self.logs = paths.data, paths.logs
+        self.phase = "safe" if start.kind == "safe" else "running"
+        self._paths, self._port = paths, port
+        self._leaving = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._keep_children = False
+        first = start.loaded.config if start.loaded else Config()
+        clock = self._clock = SystemClock()
+        self._log = Log(paths.log, first.server.log, console=terminal())
+        self.journal = Journal(clock, said=self._log.event)
+        self._watch = Watch(
+            paths.config,
+            start,
+            data=paths.data,
+            apply=self._apply,
+            journal=self.journal,
+            clock=clock,
+            environment=os.environ,
+        )
+        self._readiness = Readiness()
+        self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
+        runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
+        tally = Tally()
+        self._plane = DataPlane(
+            readiness=self._readiness,
+            settings=lambda: self.config,
+            pages=self._pages(tally),
+            clock=clock,
+            tally=tally,
+            access_log=self._log.access,
+            suspect=runners.end_idle,
+            through_tunnel=through_tunnel,
+        )
+        self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
+        self._roster: Roster
+
+    def _pages(self, tally: Tally) -> Any:
+        metrics = Metrics(
+            self,
+            tally,
+            routes=[(route.dialect.value, route.path) for route in ROUTES],
+            reasons=list(Reason),
+            bounds=BOUNDS,
+            log_dropped=lambda: self._log.dropped,
+        )
+        traffic = lambda: Traffic(tally.streams, tally.held)  # noqa: E731
+        return Pages(self, traffic=traffic, models=self._installed, metrics=metrics.text).asgi
+
+    # --- what an operator may ask ---
+
+    @property
+    def config(self) -> Config:
+        return self._watch.running
+
+    @property
+    def config_problems(self) -> list[str]:
+        return list(self._watch.problems)
+
+    @property
+    def listeners(self) -> list[dict[str, object]]:
+        return [one.to_json() for one in self._listeners]
+
+    @property
+    def ready(self) -> bool:
+        return self._plane.ready
+
+    def children(self) -> list[ChildStatus]:
+        return list(self._roster)
+
+    async def start_child(self, name: str) -> None:
+        await self._roster.start(name)
+
+    async def stop_child(self, name: str) -> None:
+        await self._roster.stop(name)
+
+    async def restart_child(self, name: str) -> None:
+        await self._roster.restart(name)
+
+    async def reload(self) -> list[str]:
+        return await self._watch.reload_now()
+
+    def leave(self, *, keep_children: bool) -> None:
+        if self._leaving.is_set():
+            self._hurry.set()
+            return
+        self._keep_children = keep_children
+        self._leaving.set()
+
+    # --- the life of the controller ---
+
+    async def live(self) -> Outcome:
+        """From the first listener to the last goodbye. A loop that fails ends it all, loudly: "failed"."""
+        failed = False
+        with self._log:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    await self._serve(tasks)
+            except* (SeadragonError, OSError) as errors:
+                raise errors.exceptions[0] from None
+            except* Exception as errors:
+                told = ", ".join(map(repr, errors.exceptions))
+                self.journal.say("controller", f"A part of Seadragon failed, so it leaves: {told}", level="error")
+                failed = True
+        if failed:
+            return "failed"
+        return "restart" if self._keep_children else "left"
+
+    async def _serve(self, tasks: asyncio.TaskGroup) -> None:
+        self._roster = Roster(tasks, self._supervisor, self._quiet)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(self._signals())
+            stack.push_async_callback(self._plane.close)
+            stack.push_async_callback(self._listeners.close, LAST_BYTES)
+            await self._listen(self.config)
+            await stack.enter_async_context(control.serve(self, self._paths.socket))
+            stack.callback(self._roster.let_go)
+            if self.phase == "safe":
+                self._readiness.set("down", "The configuration is broken; its owner must put it right first.")
+            else:
+                self._roster.become(self._programs(self.config))
+            stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
+            self._greet()
+            gc.collect()
+            gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+            await self._leaving.wait()
+            await self._drain()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, lambda: self.leave(keep_children=False))
+        yield
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    def _greet(self) -> None:
+        where = " and ".join(str(one["url"]) for one in self.listeners)
+        self.journal.say("controller", f"Seadragon {self.version} listens on {where}.", pid=os.getpid())
+        for problem in self.config_problems:
+            self.journal.say("config", problem, level="error")
+
+    async def _drain(self) -> None:
+        """Tunnel, answers in flight, children: in that order, each only as long as it may take; less when hurried."""
+        self.phase = "draining"
+        self.journal.say("controller", "Leaving: answers in flight may finish, nothing new is taken.")
+        last: list[Coroutine[None, None, Any]] = [self._plane.drained(self.config.server.drain)]
+        if not self._keep_children and any(child.name == TUNNEL for child in self.children()):
+            last.append(self._roster.stop(TUNNEL))
+        await _unless(self._hurry, *last)
+        await self._plane.cut()
+        self.phase = "stopping"
+        if not self._keep_children:
+            await self._roster.stop_all()
+
+    # --- a configuration at work ---
+
+    async def _apply(self, old: Config, new: Config, change: Change) -> None:
+        """Put `new` to work. Listeners first: they are what can fail, and then nothing has changed."""
+        await self._listen(new)
+        self._log.apply(new.server.log)
+        if self.phase == "safe":
+            self.phase = "running"
+        self._roster.become(self._programs(new), change.drains)
+
+    async def _listen(self, config: Config) -> None:
+        server = config.server
+        goal = wanted.listeners(config, self._paths.run, self._port)
+        await self._listeners.become(goal, server.limits, server.drain)
+
+    def _programs(self, config: Config) -> list[Program]:
+        return wanted.programs(config, self._paths, os.environ, self._readiness)
+
+    def _supervisor(self, program: Program) -> Supervisor:
+        grace: Callable[[], float] = lambda: self.config.server.adopt_grace  # noqa: E731
+        supervisor = Supervisor(
+            program, home=self._paths.run, clock=self._clock, journal=self.journal, adopt_grace=grace
+        )
+        if program.name == OLLAMA:
+            supervisor.on_change.append(self._ollama_changed)
+        return supervisor
+
+    @contextlib.asynccontextmanager
+    async def _quiet(self, name: str) -> AsyncIterator[None]:
+        """Nothing that uses the child is under way: its answers are finished, and new requests are held."""
+        if name != OLLAMA:
+            yield
+            return
+        with self._readiness.paused("Ollama restarts."):
+            await self._plane.quiet(self.config.server.drain)
+            yield
+
+    # --- Ollama, as the gateway and the pages need it ---
+
+    def _child(self, name: str) -> ChildStatus:
+        return next(child for child in self._roster if child.name == name)
+
+    def _ollama_changed(self, status: ChildStatus) -> None:
+        if status.state is ChildState.READY and status.adopted:
+            self._plane.doubt_all()
+
+    async def _installed(self) -> Sequence[Installed] | None:
+        try:
+            return [Installed(each["name"], each["size"]) for each in await self._ollama.tags()]
+        except Unreachable:
+            return None
+
+
+async def _unless(hurried: asyncio.Event, *work: Coroutine[None, None, Any]) -> None:
+    """Do all of `work`, or as much of it as was done when `hurried` was set."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    done = asyncio.gather(*tasks, return_exceptions=True)
+    hurry = asyncio.ensure_future(hurried.wait())
+    await asyncio.wait((done, hurry), return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, hurry):
+        task.cancel()
+    await asyncio.gather(done, hurry, return_exceptions=True)

@@ -1,0 +1,401 @@
+"""`seadragon`: the command line. Thin: each command asks the running controller, or calls the part that does the work.
+
+What a command needs is imported inside it: `status` answers in the time Python takes to start, and `up` listens soon.
+Exit codes: 0 done; 1 it failed, or the doctor found something broken; 2 a wrong command line or broken YAML; 3 nobody
+runs here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controller.control import client
+from controller.errors import NotRunning, SeadragonError
+from controller.paths import Paths
+
+if TYPE_CHECKING:
+    from controller.doctor.facts import Hands
+
+FAILED, NOBODY, INTERRUPTED = 1, 3, 130
+LEAVING = 300.0  # seconds `down` and `restart` wait: longer than any drain
+LOOK = 0.2  # seconds between two looks at a file or a process, which cannot be waited for
+COLOURS = {
+    "ready": "green",
+    "starting": "yellow",
+    "backoff": "yellow",
+    "offline": "yellow",
+    "stopping": "yellow",
+    "stopped": None,
+}
+WELL = ("ready", "starting", "stopped")
+NEED_IT = ("status", "down", "restart", "start", "stop", "reload", "demo")
+
+
+class Commands(click.Group):
+    """Says an error of ours in its own words, and gives it its exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):
+            context.color = False
+        try:
+            return super().invoke(context)
+        except SeadragonError as error:
+            click.echo(str(error), err=True)
+            context.exit(NOBODY if isinstance(error, NotRunning) else FAILED)
+        except KeyboardInterrupt:  # somebody has seen enough of a log
+            context.exit(INTERRUPTED)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Those that work at any time, then those that speak to a running Seadragon."""
+        names = self.list_commands(context)
+        for title, part in (
+            ("At any time", [name for name in names if name not in NEED_IT]),
+            ("While it runs", [name for name in names if name in NEED_IT]),
+        ):
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in part])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Seadragon: a family's own LLM server."""
+
+
+def places(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command the folders it works on."""
+
+    @click.option("--config", metavar="DIR", help="Folder of the YAML files.  [SEADRAGON_CONFIG]")
+    @click.option("--data", metavar="DIR", help="Folder of what must survive.  [SEADRAGON_DATA]")
+    @click.option("--logs", metavar="DIR", help="Folder of the logs.  [SEADRAGON_LOGS]")
+    @wraps(command)
+    def with_paths(config: str | None, data: str | None, logs: str | None, **options: Any) -> None:
+        command(Paths.chosen(os.environ, config=config, data=data, logs=logs), **options)
+
+    return with_paths
+
+
+@main.command()
+@places
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the first direct listener, instead of the YAML's.")
+@click.option("--service", is_flag=True, help="A service manager runs this: stay up even when the YAML is broken.")
+def up(paths: Paths, port: int | None, service: bool) -> None:
+    """Start, and serve until Ctrl-C."""
+    from controller.app import run
+
+    sys.exit(run(paths, port, service))
+
+
+@main.command()
+@places
+def down(paths: Paths) -> None:
+    """Finish the answers in flight, stop everything, leave."""
+    pid = int(str(client.status(paths.socket)["pid"]))
+    if _follow_out(paths, "down"):
+        click.echo("Its service manager keeps it up; everything it ran is stopped. For good: seadragon uninstall")
+        return
+    _until_gone(pid)
+    click.echo("Seadragon has left.")
+
+
+@main.command()
+@places
+@click.argument("name", required=False)
+def restart(paths: Paths, name: str | None) -> None:
+    """Restart the child NAME; without NAME the controller itself, under which Ollama keeps running."""
+    if name is not None:
+        _tell_child(client.ask(paths.socket, "restart", name=name), wanted=("ready", "starting"))
+        return
+    before = client.status(paths.socket)["started_at"]
+    _follow_out(paths, "restart")
+    after = _next_controller(paths, before)
+    click.echo(f"Seadragon {after['version']} runs again, process {after['pid']}.")
+
+
+@main.command()
+@places
+@click.argument("name")
+def start(paths: Paths, name: str) -> None:
+    """Start the child NAME now, whatever it is waiting for."""
+    _tell_child(client.ask(paths.socket, "start", name=name), wanted=("ready", "starting"))
+
+
+@main.command()
+@places
+@click.argument("name")
+def stop(paths: Paths, name: str) -> None:
+    """Stop the child NAME, until told otherwise."""
+    _tell_child(client.ask(paths.socket, "stop", name=name), wanted=("stopped",))
+
+
+@main.command()
+@places
+def reload(paths: Paths) -> None:
+    """Read the YAML now. (It is read by itself whenever it is saved.)"""
+    changes = client.ask(paths.socket, "reload")
+    for change in changes if isinstance(changes, list) else []:
+        click.echo(change)
+    if not changes:
+        click.echo("Nothing has changed.")
+
+
+@main.command()
+@places
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def status(paths: Paths, as_json: bool) -> None:
+    """How it is doing; says so when it is not running."""
+    seen = client.status(paths.socket)
+    if as_json:
+        click.echo(json.dumps(seen, indent=2))
+    else:
+        for line in _status_lines(seen):
+            click.echo(line)
+
+
+@main.command()
+@places
+@click.argument("name", default="controller")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=40, show_default=True, help="How many to begin with.")
+@click.option("--raw", is_flag=True, help="As it stands in the file.")
+def logs(paths: Paths, name: str, follow: bool, lines: int, raw: bool) -> None:
+    """The log of the controller, or of the child NAME."""
+    from controller.logtail import Tail, in_words
+
+    path = _log_file(paths, name)
+    words: Callable[[str], str] = str if raw else in_words
+    with Tail(path, lines) as tail:
+        while (read := tail.read()) or follow:
+            for line in read:
+                click.echo(words(line))
+            if not read:
+                time.sleep(LOOK)
+
+
+@main.command()
+@places
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--mac", is_flag=True, help="What can only be proved on a Mac, and how.")
+def doctor(paths: Paths, as_json: bool, mac: bool) -> None:
+    """Look for everything that could be wrong, and say what to do."""
+    from controller.doctor.checks import examine
+    from controller.doctor.facts import gather
+    from controller.doctor.mac import PROOFS
+
+    if mac:
+        _tell_proofs(PROOFS, as_json)
+        return
+    findings = examine(gather(paths, os.environ, _hands()))
+    if as_json:
+        click.echo(json.dumps([finding.to_json() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{click.style(f'{finding.verdict:<5}', fg=finding.colour)} {finding.name:<18} {finding.words}")
+            if finding.remedy:
+                click.echo(f"{'':<24} → {finding.remedy}")
+    if any(finding.verdict == "fail" for finding in findings):
+        sys.exit(FAILED)
+
+
+@main.command()
+@places
+def demo(paths: Paths) -> None:
+    """Make a tiny model, here and now, without internet: the first answer comes at once."""
+    seen: dict[str, Any] = client.status(paths.socket)
+    from controller.demo.create import create_demo, invitation
+
+    ollama = seen["children"].get("ollama", {})
+    if ollama.get("state") != "ready":
+        raise SeadragonError(f"Ollama is not ready: {ollama.get('reason', 'it was not started.')}")
+    create_demo(ollama["url"])
+    direct = (listener["url"] for listener in seen["listeners"] if listener.get("kind") == "direct")
+    click.echo(invitation(next(direct, ollama["url"])))
+
+
+@main.group()
+def config() -> None:
+    """The YAML."""
+
+
+@config.command("check")
+@places
+def config_check(paths: Paths) -> None:
+    """Read it and say every mistake at once, each with its place."""
+    from controller.config.check import check
+
+    lines, code = check(paths.config, os.environ)
+    for line in lines:
+        click.echo(line, err=code != 0)
+    sys.exit(code)
+
+
+@main.command()
+@places
+@click.option("--print", "only_print", is_flag=True, help="Only show what would be written.")
+def install(paths: Paths, only_print: bool) -> None:
+    """Start with the machine and keep running, by launchd or systemd."""
+    import asyncio
+
+    from controller import install as service
+    from controller.config.load import load
+    from controller.supervision.child import run_tool
+
+    server = load(paths.config, os.environ).config.server
+    person = service.person(os.environ)
+    place = service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=server)
+    unit = service.unit_for(place)
+    if only_print:
+        click.echo(f"{unit.file}:\n\n{unit.text}")
+        return
+    asyncio.run(service.install(unit, place, run_tool))
+    click.echo(f"Installed as {unit.file}. It runs now, and whenever this machine does. See: seadragon status")
+
+
+@main.command()
+@places
+@click.option("--print", "only_print", is_flag=True, help="Only show what would be removed.")
+def uninstall(paths: Paths, only_print: bool) -> None:
+    """Undo `install`: stop it and remove it from the machine's start. Settings, models and logs stay."""
+    import asyncio
+
+    from controller import install as service
+    from controller.config.schema import Server
+    from controller.supervision.child import run_tool
+
+    person = service.person(os.environ)
+    unit = service.unit_for(
+        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=Server())
+    )
+    if only_print:
+        click.echo(str(unit.file))
+        return
+    asyncio.run(service.uninstall(unit, run_tool))
+    click.echo(f"{unit.file} is gone, and Seadragon with it. Start it by hand with: seadragon up")
+
+
+@main.command()
+def version() -> None:
+    """Which version this is."""
+    from importlib.metadata import version as installed
+
+    click.echo(f"seadragon {installed('seadragon')}")
+
+
+def _follow_out(paths: Paths, verb: str) -> bool:
+    """Give the order to leave and show what happens. True: the controller is still there and says that it stays."""
+    try:
+        for line in client.listen(paths.socket, verb, limit=LEAVING):
+            if isinstance(line, dict) and line.get("stays"):
+                return True
+            if isinstance(line, dict):
+                click.echo(f"{line.get('source')}: {line.get('text')}")
+    except client.Left:
+        pass
+    return False
+
+
+def _until_gone(pid: int) -> None:
+    import psutil
+
+    try:
+        psutil.Process(pid).wait(LEAVING)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.TimeoutExpired:
+        raise SeadragonError(f"Process {pid} is still there. Look at: seadragon logs") from None
+
+
+def _next_controller(paths: Paths, before: object) -> dict[str, object]:
+    """How the one that comes next is doing. Raises NotRunning when none comes."""
+    deadline = time.monotonic() + LEAVING
+    while True:
+        try:
+            seen = client.status(paths.socket)
+            if seen["started_at"] != before:
+                return seen
+        except SeadragonError:
+            if time.monotonic() > deadline:
+                raise NotRunning("It left, and no new one came. Start it with: seadragon up") from None
+        time.sleep(LOOK)
+
+
+def _tell_child(answer: object, wanted: tuple[str, ...]) -> None:
+    assert isinstance(answer, dict)
+    click.echo(f"{answer['name']} is {answer['state']}. {answer['reason']}".rstrip())
+    if answer["state"] not in wanted:
+        sys.exit(FAILED)
+
+
+def _status_lines(seen: dict[str, Any]) -> Iterable[str]:
+    from controller.plain import span_words
+
+    yield f"Seadragon {seen['version']}, {seen['phase']} for {span_words(seen['uptime'])}, process {seen['pid']}"
+    for listener in seen["listeners"]:
+        yield f"  {listener.get('url') or listener.get('address')}  {listener.get('kind', '')}".rstrip()
+    yield ""
+    for child in seen["children"].values():
+        yield from _child_lines(child)
+    if seen["config"]["problems"]:
+        yield "The YAML on disk is not what runs:"
+        yield from (f"  {problem}" for problem in seen["config"]["problems"])
+
+
+def _child_lines(child: dict[str, Any]) -> Iterable[str]:
+    from controller.plain import count_words, printable, size_words, span_words
+
+    state = child["state"]
+    about = (
+        f"for {span_words(max(0.0, time.time() - child['since']))}",
+        f"process {child['pid']}" if child.get("pid") else "",
+        size_words(child["memory"]) if child.get("memory") else "",
+        count_words(child["restarts"], "restart"),
+        child.get("url") or "",
+    )
+    colour = COLOURS.get(state, "red")
+    yield f"  {child['name']:<10} {click.style(f'{state:<13}', fg=colour)} {'  '.join(fact for fact in about if fact)}"
+    if state not in WELL or not child.get("pid"):
+        yield f"  {'':<10} {printable(child['reason'])}"
+
+
+def _log_file(paths: Paths, name: str) -> Path:
+    """The file, in the folder the running controller writes to. Raises SeadragonError when there is none."""
+    folder = paths.logs
+    try:
+        folder = Path(str(client.status(paths.socket)["logs"]))
+    except SeadragonError:
+        pass  # not running, or not ours to ask: the files are still there
+    files = {"controller": folder / "controller.jsonl", **{file.stem: file for file in folder.glob("*.log")}}
+    if name not in files or not files[name].exists():
+        known = ", ".join(sorted(each for each, file in files.items() if file.exists()))
+        raise SeadragonError(f"There is no log of '{name}' in {folder}. There is: {known or 'none yet'}.")
+    return files[name]
+
+
+def _hands() -> Hands:
+    from controller.config.load import load
+    from controller.config.schema import Config
+    from controller.doctor.facts import Hands
+    from controller.obtain import find_ollama
+    from controller.supervision.child import run_tool
+
+    def read(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
+        loaded = load(folder, environment)
+        return loaded.config, loaded.warnings
+
+    return Hands(read, find_ollama, run_tool)
+
+
+def _tell_proofs(proofs: Iterable[Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([proof.to_json() for proof in proofs], indent=2))
+        return
+    for number, proof in enumerate(proofs, 1):
+        click.echo(f"{number}. {proof.what}\n   run:    {proof.command}\n   expect: {proof.expect}\n")

@@ -1,0 +1,319 @@
+"""A verdict for each thing that could be wrong, from facts alone: no check looks at the machine itself. Pure."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from controller.config.schema import OLLAMA, Config
+from controller.plain import count_words, size_words
+
+Verdict = Literal["ok", "warn", "fail"]
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_OLLAMA = (0, 17, 1)  # CVE-2026-7482
+LITTLE_DISK = 10 * 10**9  # bytes; the smallest useful models take 2
+NO_DISK = 10**9
+FEW_FILES = 4096  # each answer in flight takes two
+A_DAY = 86400.0
+_COLOURS: dict[Verdict, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    verdict: Verdict
+    words: str  # one plain sentence
+    remedy: str = ""  # what to do; empty when nothing needs to be done
+
+    @property
+    def colour(self) -> str:
+        """For a terminal."""
+        return _COLOURS[self.verdict]
+
+    def to_json(self) -> dict[str, object]:
+        """As `seadragon doctor --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One of our folders, and the files in it that others could read."""
+
+    name: str
+    path: Path
+    there: bool
+    mode: int = 0o700
+    writable: bool = True
+    free: int = 0  # bytes
+    open_files: tuple[str, ...] = ()  # files in it that others may read or write
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An `ollama serve` that runs on this machine and is not ours."""
+
+    pid: int
+    user: str
+    ports: tuple[int, ...]  # empty when the system does not tell us
+    app: bool = False  # started by the desktop app
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One listener of the configuration."""
+
+    address: str
+    state: Literal["ours", "free", "taken", "refused"]
+    holder: str = ""  # who has it, or why it cannot be had
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the checks go by."""
+
+    now: float  # seconds since the epoch
+    installed_at: float  # the same, of the newest of our own files
+    platform: str  # sys.platform
+    python: tuple[int, ...]
+    config: Config  # what the YAML says, or the defaults when it cannot be read
+    config_problems: tuple[str, ...]
+    config_warnings: tuple[str, ...]
+    folders: tuple[Folder, ...]
+    running: dict[str, object] | None  # what the running controller says of itself
+    ollama: Path | None
+    ollama_version: tuple[int, ...] | None
+    others: tuple[Serving, ...]
+    models_folder: Path
+    models: int | None  # how many are installed; None when the folder cannot be read
+    doors: tuple[Door, ...]
+    exposed: tuple[str, ...]  # addresses beyond loopback where an Ollama answers
+    origins: str  # OLLAMA_ORIGINS as Ollama gets it
+    cloudflared: Path | None
+    files_limit: int
+    sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """Every finding, in the order of the table."""
+    return [check(facts) for check in CHECKS]
+
+
+def controller(facts: Facts) -> Finding:
+    """Whether it runs at all: not running is no fault."""
+    if facts.running is None:
+        return Finding("controller", "ok", "It is not running.", "Start it with: seadragon up")
+    phase, pid = facts.running.get("phase"), facts.running.get("pid")
+    if phase == "safe":
+        return Finding("controller", "fail", f"It runs in safe mode, process {pid}.", "Put the YAML right, see below.")
+    return Finding("controller", "ok", f"It is {phase}, process {pid}.")
+
+
+def python(facts: Facts) -> Finding:
+    """Old enough for everything we use."""
+    found = ".".join(map(str, facts.python[:3]))
+    if facts.python[:2] < OLDEST_PYTHON:
+        return Finding(
+            "python", "fail", f"Python {found} is too old.", "Install Python 3.11 or newer, then: make setup"
+        )
+    return Finding("python", "ok", f"Python {found}.")
+
+
+def configuration(facts: Facts) -> Finding:
+    """Whether the YAML on disk would run."""
+    if facts.config_problems:
+        told = "; ".join(facts.config_problems)
+        return Finding("configuration", "fail", told, "Put it right; the running controller reads it when you save.")
+    if facts.config_warnings:
+        return Finding("configuration", "warn", " ".join(facts.config_warnings), "Put it right when you can.")
+    return Finding("configuration", "ok", "All of it can be read.")
+
+
+def folders(facts: Facts) -> Finding:
+    """Ours alone, and writable: keys and what people ask for are nobody else's business."""
+    private = [folder for folder in facts.folders if folder.name != "config"]
+    missing = [folder for folder in facts.folders if not folder.there]
+    shut = [folder for folder in private if folder.there and not folder.writable]
+    wide = [folder for folder in private if folder.there and folder.mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    files = [name for folder in facts.folders for name in folder.open_files]
+    if shut:
+        names = " ".join(str(folder.path) for folder in shut)
+        return Finding("folders", "fail", f"Not writable: {names}.", f"Run: sudo chown -R $USER {names}")
+    if wide:
+        names = " ".join(str(folder.path) for folder in wide)
+        return Finding("folders", "warn", f"Others on this machine can look into {names}.", f"Run: chmod 700 {names}")
+    if files:
+        names = " ".join(files)
+        return Finding("folders", "warn", f"Others on this machine can read {names}.", f"Run: chmod 600 {names}")
+    if missing:
+        names = ", ".join(folder.name for folder in missing)
+        return Finding("folders", "ok", f"Not there yet: {names}. Made at the first start.")
+    return Finding("folders", "ok", "They are there, writable, and ours alone.")
+
+
+def disk(facts: Facts) -> Finding:
+    """Room for logs and models."""
+    room = [(folder.free, folder.path) for folder in facts.folders if folder.there]
+    if not room:
+        return Finding("disk", "ok", "Not looked at: no folder is there yet.")
+    least, path = min(room)
+    words = f"{size_words(least)} free at {path}."
+    if least < NO_DISK:
+        return Finding("disk", "fail", words, "Make room: logs and answers need some. Unused models: ollama rm NAME")
+    if least < LITTLE_DISK:
+        return Finding("disk", "warn", words, "Enough to run, not enough for another model.")
+    return Finding("disk", "ok", words)
+
+
+def ollama(facts: Facts) -> Finding:
+    """Whether the program is there, and has no known hole."""
+    if facts.config.server.ollama.mode == "external":
+        return Finding("ollama", "ok", f"It runs elsewhere, at {facts.config.server.ollama.url}.")
+    if facts.ollama is None:
+        how = "brew install ollama" if facts.platform == "darwin" else "make setup"
+        configured = facts.config.server.ollama.binary
+        words = f"There is no program {configured}." if configured else "There is no ollama program on this machine."
+        return Finding("ollama", "fail", words, f"Get it with: {how}. It is picked up as soon as it is there.")
+    if facts.ollama_version is None:
+        return Finding("ollama", "warn", f"{facts.ollama} does not say its version.", f"Try: {facts.ollama} --version")
+    found = ".".join(map(str, facts.ollama_version))
+    if facts.ollama_version < OLDEST_OLLAMA:
+        oldest = ".".join(map(str, OLDEST_OLLAMA))
+        words = f"Ollama {found} has a known hole (CVE-2026-7482); {oldest} closed it."
+        return Finding("ollama", "fail", words, "Update it: brew upgrade ollama, or see ollama.com/download")
+    return Finding("ollama", "ok", f"Ollama {found}, {facts.ollama}.")
+
+
+def child(facts: Facts) -> Finding:
+    """How the Ollama we run is doing."""
+    children = facts.running.get("children") if facts.running else None
+    seen = children.get(OLLAMA) if isinstance(children, dict) else None
+    if not isinstance(seen, dict):
+        return Finding("ollama's state", "ok", "Not looked at: nothing runs.")
+    words = f"It is {seen.get('state')}: {seen.get('reason')}"
+    if seen.get("state") in ("ready", "stopped"):
+        return Finding("ollama's state", "ok", words)
+    if seen.get("state") in ("starting", "backoff", "stopping"):
+        return Finding("ollama's state", "warn", words, "Wait a moment. To watch: seadragon logs ollama -f")
+    return Finding("ollama's state", "fail", words, "See what it says: seadragon logs ollama")
+
+
+def others(facts: Facts) -> Finding:
+    """A second `ollama serve` takes memory from ours, and may fight it for a port."""
+    if not facts.others or facts.config.server.ollama.mode == "adopt":
+        return Finding("other ollamas", "ok", "No other Ollama is in the way.")
+    apps = [each for each in facts.others if each.app]
+    told = ", ".join(f"process {each.pid} of {each.user}{_at(each.ports)}" for each in facts.others)
+    if apps:
+        remedy = "Quit Ollama in the menu bar and take it out of the login items; it may end ours."
+    else:
+        remedy = "Stop it (brew services stop ollama, or systemctl stop ollama), or set server.ollama.mode to adopt."
+    return Finding("other ollamas", "warn", f"Another Ollama runs: {told}. Both want the same memory.", remedy)
+
+
+def models(facts: Facts) -> Finding:
+    """Whether there is anything to answer with."""
+    if facts.config.server.ollama.mode == "external":
+        return Finding("models", "ok", "They are kept by the Ollama elsewhere.")
+    get = "Try it with a tiny one: seadragon demo. Or fetch a real one: ollama pull llama3.2"
+    if facts.models is None:
+        return Finding("models", "warn", f"{facts.models_folder} cannot be read.", "Look who owns it: ls -ld on it.")
+    if facts.models == 0:
+        return Finding("models", "warn", f"There is no model in {facts.models_folder}.", get)
+    return Finding("models", "ok", f"{count_words(facts.models, 'model')} in {facts.models_folder}.")
+
+
+def doors(facts: Facts) -> Finding:
+    """Whether our addresses are ours, or can be."""
+    bad = [door for door in facts.doors if door.state in ("taken", "refused")]
+    if bad:
+        told = "; ".join(f"{door.address}: {door.holder}" for door in bad)
+        return Finding("listeners", "fail", told, "Stop what has it, or choose another address in server.yaml.")
+    ours = all(door.state == "ours" for door in facts.doors)
+    names = ", ".join(door.address for door in facts.doors)
+    return Finding("listeners", "ok", f"{names}: {'ours' if ours else 'free'}.")
+
+
+def exposure(facts: Facts) -> Finding:
+    """An Ollama that others reach directly asks nobody for a key."""
+    if facts.exposed:
+        told = ", ".join(facts.exposed)
+        remedy = "Start that Ollama without OLLAMA_HOST=0.0.0.0; let people come in through Seadragon."
+        return Finding("exposure", "fail", f"An Ollama answers other machines at {told}.", remedy)
+    return Finding("exposure", "ok", "Ollama answers this machine only.")
+
+
+def origins(facts: Facts) -> Finding:
+    """With *, any web page may use Ollama from a browser on this machine."""
+    if "*" in (part.strip() for part in facts.origins.split(",")):
+        words = "OLLAMA_ORIGINS is *: any web page could use Ollama."
+        return Finding(
+            "origins", "fail", words, "Remove it; pages that may come in stand under origins in access.yaml."
+        )
+    return Finding("origins", "ok", "No web page may use Ollama past Seadragon.")
+
+
+def tunnel(facts: Facts) -> Finding:
+    """cloudflared, if it is wanted."""
+    if facts.config.server.tunnel.mode == "off":
+        return Finding("tunnel", "ok", "No tunnel is wanted.")
+    if facts.cloudflared is None:
+        how = "brew install cloudflared" if facts.platform == "darwin" else "see Cloudflare's downloads for cloudflared"
+        return Finding("tunnel", "fail", "A tunnel is wanted, and there is no cloudflared.", f"Get it: {how}")
+    return Finding("tunnel", "ok", f"{facts.cloudflared} is there.")
+
+
+def clock(facts: Facts) -> Finding:
+    """Certificates, tunnels and sessions fail in odd ways under a wrong clock."""
+    if facts.now < facts.installed_at - A_DAY:
+        return Finding(
+            "clock", "fail", "The clock stands before the day Seadragon was installed.", "Set date and time."
+        )
+    return Finding("clock", "ok", "The clock makes sense.")
+
+
+def files(facts: Facts) -> Finding:
+    """macOS starts with 256, which a handful of streams uses up."""
+    limit = facts.running.get("files", facts.files_limit) if facts.running else facts.files_limit
+    assert isinstance(limit, int)
+    if limit < FEW_FILES:
+        remedy = f"Run ulimit -n {FEW_FILES} before seadragon up, or install it as a service, which sets its own."
+        return Finding("open files", "warn", f"Only {limit} files may be open at a time.", remedy)
+    return Finding("open files", "ok", f"{limit} files may be open at a time.")
+
+
+def sleep(facts: Facts) -> Finding:
+    """A machine that sleeps answers nobody."""
+    if facts.sleeps:
+        words = f"This Mac may sleep ({', '.join(facts.sleeps)})."
+        return Finding("sleep", "warn", words, "Run: sudo pmset -a sleep 0 disksleep 0 womp 1 autorestart 1")
+    return Finding("sleep", "ok", "Nothing known puts this machine to sleep.")
+
+
+CHECKS: tuple[Callable[[Facts], Finding], ...] = (
+    controller,
+    python,
+    configuration,
+    folders,
+    disk,
+    ollama,
+    child,
+    others,
+    models,
+    doors,
+    exposure,
+    origins,
+    tunnel,
+    clock,
+    files,
+    sleep,
+)
+
+
+def _at(ports: tuple[int, ...]) -> str:
+    return f" at port {', '.join(map(str, ports))}" if ports else ""

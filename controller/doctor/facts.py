@@ -1,0 +1,289 @@
+"""Looking at the machine for the doctor: files, processes, ports. Judges nothing, changes nothing, stays offline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import resource
+import shutil
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from controller.config.schema import OLLAMA, Config
+from controller.control import client
+from controller.doctor.checks import Door, Facts, Folder, Serving
+from controller.errors import SeadragonError
+from controller.paths import CLONE, Paths
+
+USUAL_PORT = 11434
+CONNECTING = 0.5  # seconds a connection on this machine may take
+TOOL = 5.0  # seconds a tool may take
+_VERSION = re.compile(rb"(\d+)\.(\d+)\.(\d+)")
+_SLEEP = re.compile(rb"^\s*(sleep|disksleep)\s+([1-9]\d*)", re.MULTILINE)
+
+
+class Said(Protocol):
+    """How a tool ended."""
+
+    @property
+    def code(self) -> int: ...
+    @property
+    def out(self) -> bytes: ...
+    @property
+    def err(self) -> bytes: ...
+
+
+class RunTool(Protocol):
+    """Runs a tool to its end (`supervision.child.run_tool`)."""
+
+    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Said]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the doctor works with: where other parts know better, it asks them."""
+
+    load: Callable[[Path, Mapping[str, str]], tuple[Config, tuple[str, ...]]]  # raises SeadragonError; and warnings
+    find: Callable[[Path | None, Mapping[str, str]], Path | None]  # the ollama program
+    run: RunTool
+
+
+def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
+    """All facts. Takes a second or two, most of it Ollama saying its version."""
+    config, problems, warnings = _configuration(paths, environment, hands)
+    running = _running(paths)
+    program = hands.find(config.server.ollama.binary, environment)
+    serving = list(_others(set(_pids(running))))
+    models_folder = _models_folder(config, environment)
+    ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
+    addresses = _addresses(config, running)
+    own_ports = {port for address in addresses if (port := _host_port(address)[1])}
+    return Facts(
+        now=time.time(),
+        installed_at=max(file.stat().st_mtime for file in (CLONE / "controller").glob("*.py")),
+        platform=sys.platform,
+        python=sys.version_info[:3],
+        config=config,
+        config_problems=problems,
+        config_warnings=warnings,
+        folders=tuple(_folder(name, getattr(paths, name)) for name in ("config", "data", "logs")),
+        running=running,
+        ollama=program,
+        ollama_version=_version(program, hands.run) if program else None,
+        others=tuple(serving),
+        models_folder=models_folder,
+        models=_models(models_folder),
+        doors=tuple(_door(address, ours=ours) for address, ours in addresses.items()),
+        exposed=tuple(_exposed(ports - own_ports)),
+        origins=config.server.ollama.environment.get("OLLAMA_ORIGINS", environment.get("OLLAMA_ORIGINS", "")),
+        cloudflared=_cloudflared(config, environment),
+        files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
+    )
+
+
+def _configuration(
+    paths: Paths, environment: Mapping[str, str], hands: Hands
+) -> tuple[Config, tuple[str, ...], tuple[str, ...]]:
+    try:
+        config, warnings = hands.load(paths.config, environment)
+    except SeadragonError as error:
+        return Config(), tuple(str(error).splitlines()), ()
+    return config, (), warnings
+
+
+def _running(paths: Paths) -> dict[str, object] | None:
+    try:
+        facts = client.ask(paths.socket, "facts", limit=TOOL)
+    except (SeadragonError, OSError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _children(running: dict[str, object] | None) -> Iterator[dict[str, object]]:
+    children = running.get("children") if running else None
+    yield from children.values() if isinstance(children, dict) else ()
+
+
+def _pids(running: dict[str, object] | None) -> Iterator[int]:
+    """The processes we run ourselves."""
+    for child in _children(running):
+        if isinstance(pid := child.get("pid"), int):
+            yield pid
+            with contextlib.suppress(psutil.Error):
+                yield from (process.pid for process in psutil.Process(pid).children(recursive=True))
+
+
+def _ollama_ports(running: dict[str, object] | None) -> Iterator[int]:
+    for child in _children(running):
+        if child.get("name") == OLLAMA and (found := re.search(r":(\d+)/?$", str(child.get("url")))):
+            yield int(found[1])
+
+
+def _folder(name: str, path: Path) -> Folder:
+    if not path.is_dir():
+        return Folder(name, path, there=False)
+    return Folder(
+        name,
+        path,
+        there=True,
+        mode=stat.S_IMODE(path.stat().st_mode),
+        writable=os.access(path, os.W_OK | os.X_OK),
+        free=shutil.disk_usage(path).free,
+        open_files=tuple(str(file) for file in _private(name, path) if _others_may(file)),
+    )
+
+
+def _private(name: str, path: Path) -> Iterator[Path]:
+    """Files that are nobody else's business. The YAML is not among them: its secrets stand in files of their own."""
+    with contextlib.suppress(OSError):
+        yield from () if name == "config" else (file for file in path.iterdir() if file.name != ".gitkeep")
+
+
+def _others_may(file: Path) -> bool:
+    try:
+        seen = file.lstat()
+    except OSError:  # gone since
+        return False
+    return stat.S_ISREG(seen.st_mode) and bool(seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _version(program: Path, run: RunTool) -> tuple[int, ...] | None:
+    try:
+        said = asyncio.run(_said(run, [str(program), "--version"]))
+    except (SeadragonError, OSError):
+        return None
+    found = _VERSION.findall(said.out + said.err)
+    return tuple(map(int, found[-1])) if found else None  # the last one: an older server is named before it
+
+
+async def _said(run: RunTool, argv: Sequence[str]) -> Said:
+    return await run(argv, limit=TOOL)
+
+
+def _others(ours: set[int]) -> Iterator[Serving]:
+    for process in psutil.process_iter(["pid", "cmdline", "username"]):
+        words = process.info["cmdline"] or []
+        if process.pid in ours or not _serves(words):
+            continue
+        ports: tuple[int, ...] = ()
+        with contextlib.suppress(psutil.Error):  # of other users the system says nothing
+            listening = [each for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+            ports = tuple(sorted({each.laddr.port for each in listening}))
+        yield Serving(process.pid, process.info["username"] or "?", ports, app="Ollama.app" in words[0])
+
+
+def _serves(words: Sequence[str]) -> bool:
+    return len(words) > 1 and Path(words[0]).name == "ollama" and words[1] in ("serve", "start")
+
+
+def _models_folder(config: Config, environment: Mapping[str, str]) -> Path:
+    chosen = config.models.folder or environment.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models"
+    return Path(chosen).expanduser()
+
+
+def _models(folder: Path) -> int | None:
+    """Each name is a file below manifests/."""
+    try:
+        if folder.exists():
+            os.listdir(folder)
+        return sum(1 for file in (folder / "manifests").rglob("*") if file.is_file())
+    except OSError:
+        return None
+
+
+def _addresses(config: Config, running: dict[str, object] | None) -> dict[str, bool]:
+    """Every address that matters, and whether the running controller has it. What it has beats what the YAML says."""
+    listeners = running.get("listeners") if running else None
+    held = [str(each.get("address")) for each in listeners] if isinstance(listeners, list) else []
+    return dict.fromkeys(held, True) or {listener.address: False for listener in config.server.listeners}
+
+
+def _door(address: str, *, ours: bool) -> Door:
+    """If it is not ours, it is tried: nothing shows better that an address can be had."""
+    if ours:
+        return Door(address, "ours")
+    host, port = _host_port(address)
+    if not port:
+        return Door(address, "free")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+            trial.listen(1)
+    except OSError as error:
+        holder = _holder(port)
+        return Door(address, "taken" if holder else "refused", holder or (error.strerror or str(error)))
+    return Door(address, "free")
+
+
+def _host_port(address: str) -> tuple[str, int]:
+    """("", 0) for a UNIX socket."""
+    if address.startswith("unix:"):
+        return "", 0
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _holder(port: int) -> str:
+    """Who listens there, as far as the system tells."""
+    for process in psutil.process_iter(["pid", "name", "username"]):
+        with contextlib.suppress(psutil.Error):
+            for each in process.net_connections("tcp"):
+                if each.status == psutil.CONN_LISTEN and each.laddr.port == port:
+                    return f"{process.info['name']}, process {process.pid} of {process.info['username']}, has it"
+    return "somebody else has it" if _answers("127.0.0.1", port) else ""
+
+
+def _exposed(ports: Iterable[int]) -> Iterator[str]:
+    """This machine's addresses that others use, wherever one of `ports` answers there."""
+    tried = [(host, port) for host in _outer_addresses() for port in sorted(ports)]
+    with ThreadPoolExecutor(16) as pool:
+        for (host, port), answers in zip(tried, pool.map(lambda at: _answers(*at), tried), strict=True):
+            if answers:
+                yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _outer_addresses() -> Iterator[str]:
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            inner = each.address.startswith(("127.", "fe80:")) or each.address == "::1"
+            if each.family in (socket.AF_INET, socket.AF_INET6) and not inner:
+                yield each.address
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), CONNECTING):
+            return True
+    except OSError:
+        return False
+
+
+def _cloudflared(config: Config, environment: Mapping[str, str]) -> Path | None:
+    configured = config.server.tunnel.binary
+    if configured is not None:
+        return configured if os.access(configured, os.X_OK) else None
+    found = shutil.which("cloudflared", path=environment.get("PATH", os.defpath))
+    return Path(found) if found else None
+
+
+def _sleeps(run: RunTool) -> tuple[str, ...]:
+    """pmset's words for the timers that are not 0; to be proved on a Mac."""
+    try:
+        said = asyncio.run(_said(run, ["/usr/bin/pmset", "-g"]))
+    except (SeadragonError, OSError):
+        return ()
+    return tuple(f"{name.decode()} {minutes.decode()}" for name, minutes in _SLEEP.findall(said.out))

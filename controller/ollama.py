@@ -1,0 +1,186 @@
+"""Ollama as the controller itself talks to it: a few questions with limits, and the processes that hold its models.
+
+What clients ask goes another way (`proxy/`). Facts about Ollama's own code are of v0.24.0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import plistlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import httpx
+import psutil
+
+from controller.errors import SpawnFailed, Unreachable
+from controller.supervision.child import run_tool
+
+RUNNER_DIED: Sequence[tuple[int, bytes]] = (
+    (500, b"llama runner process has terminated"),
+    (500, b"llama runner process no longer running"),
+    (500, b"model runner has unexpectedly stopped"),
+    (500, b"an error was encountered while running the model"),
+    (503, b"server busy, please try again"),
+)
+"""Answers that mean: the runner died, or the server is too busy, so ask again (llm/server.go, server/sched.go)."""
+
+QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
+UNLOAD_LIMIT = 30.0
+IDLE_WATCH = 0.3  # seconds a runner is watched …
+IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
+GPU_IDLE = 3  # percent
+IOREG = ("/usr/sbin/ioreg", "-r", "-c", "IOAccelerator", "-d", "1", "-w", "0", "-a")
+
+_FROM = re.compile(r"^FROM\s+(.+)$", re.MULTILINE)
+
+
+class OllamaClient:
+    """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time,
+    answers with an error, or is not there (`url` gives None).
+    """
+
+    def __init__(self, url: Callable[[], str | None]) -> None:
+        self._url = url
+
+    async def version(self) -> str:
+        """Its version, as in `0.24.0`."""
+        return str((await self._ask("GET", "/api/version"))["version"])
+
+    async def tags(self) -> list[dict[str, Any]]:
+        """The models on disk."""
+        return list((await self._ask("GET", "/api/tags"))["models"] or [])
+
+    async def ps(self) -> list[dict[str, Any]]:
+        """The models in memory. One that is loading is not among them."""
+        return list((await self._ask("GET", "/api/ps"))["models"] or [])
+
+    async def show(self, model: str) -> dict[str, Any]:
+        """What Ollama knows of a model."""
+        return await self._ask("POST", "/api/show", {"model": model})
+
+    async def blob(self, model: str) -> str | None:
+        """Path of the weights: two names with the same one share a runner."""
+        found = _FROM.search(str((await self.show(model)).get("modelfile", "")))
+        return found[1].strip() if found else None
+
+    async def unload(self, model: str) -> None:
+        """Let a model go as soon as nobody uses it; its runner ends a little later."""
+        await self._ask("POST", "/api/generate", {"model": model, "keep_alive": 0}, limit=UNLOAD_LIMIT)
+
+    async def _ask(
+        self, method: str, path: str, content: dict[str, Any] | None = None, *, limit: float = QUESTION_LIMIT
+    ) -> dict[str, Any]:
+        url = self._url()
+        if url is None:
+            raise Unreachable("Ollama does not run.")
+        try:
+            async with asyncio.timeout(limit), httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
+                answer = await client.request(method, f"{url}{path}", json=content)
+                answer.raise_for_status()
+                return dict(answer.json())
+        except TimeoutError:
+            raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
+        except httpx.HTTPStatusError as problem:
+            raise Unreachable(f"Ollama answered {path} with {problem.response.status_code}.") from problem
+        except (httpx.HTTPError, OSError, ValueError) as problem:
+            raise Unreachable(f"Ollama did not answer {path}: {problem or type(problem).__name__}.") from problem
+
+
+class Runners:
+    """The processes below our `ollama serve` that hold models; `pid` gives the server's, None while there is none."""
+
+    def __init__(self, client: OllamaClient, pid: Callable[[], int | None]) -> None:
+        self._client = client
+        self._pid = pid
+
+    async def of(self, model: str) -> list[psutil.Process]:
+        """Those that hold this model, under whatever name it was loaded. Raises Unreachable."""
+        server = self._pid()
+        if server is None:
+            return []
+        blob = await self._client.blob(model)
+        return await asyncio.to_thread(_holding, server, {PurePath(blob).name if blob else model, model})
+
+    async def end_idle(self, model: str) -> bool:
+        """Kill this model's runners if they do nothing, and say whether that was so. Ollama loads it anew when asked.
+
+        For a model that brings no byte: one that thinks uses a processor or the GPU, and keeps its runner at work; one
+        whose slot got lost when a client hung up in mid-stream sits idle for ever.
+        """
+        try:
+            runners = await self.of(model)
+        except Unreachable:
+            return False
+        if not runners or not await _idle(runners):
+            return False
+        for runner in runners:
+            _kill(runner)
+        return True
+
+
+def _holding(server: int, wanted: set[str]) -> list[psutil.Process]:
+    try:
+        below = psutil.Process(server).children(recursive=True)
+    except psutil.Error:
+        return []
+    return [each for each in below if _model_of(_argv(each)) in wanted]
+
+
+def _argv(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # gone, or a zombie
+        return []
+
+
+def _model_of(argv: Sequence[str]) -> str | None:
+    """The blob (or MLX model) a runner was started with: `ollama runner … --model X`, or `llama-server --model X`."""
+    named = next((value for flag, value in zip(argv, argv[1:], strict=False) if flag == "--model"), None)
+    if named is None or not ("runner" in argv or PurePath(argv[0]).name == "llama-server"):
+        return None
+    return PurePath(named).name if "/" in named else named
+
+
+async def _idle(runners: Sequence[psutil.Process]) -> bool:
+    before = _processor_seconds(runners)
+    await asyncio.sleep(IDLE_WATCH)
+    if _processor_seconds(runners) - before >= IDLE_SHARE * IDLE_WATCH:
+        return False
+    return sys.platform != "darwin" or not await _gpu_works()
+
+
+async def _gpu_works() -> bool:
+    """Whether a Mac's GPU is at work: a long prompt there leaves the processor idle. In doubt, it is.
+
+    To prove on a Mac: what `ioreg` costs, and that its figure moves within a third of a second.
+    """
+    try:
+        seen = await run_tool(IOREG, limit=QUESTION_LIMIT)
+        devices = plistlib.loads(seen.out)
+        shares = [device["PerformanceStatistics"]["Device Utilization %"] for device in devices]
+    except (SpawnFailed, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
+        return True
+    return any(share >= GPU_IDLE for share in shares)
+
+
+def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
+    total = 0.0
+    for runner in runners:
+        try:
+            times = runner.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def _kill(runner: psutil.Process) -> None:
+    try:
+        runner.kill()  # refuses when the pid belongs to somebody else by now
+    except psutil.Error:
+        pass

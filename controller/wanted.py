@@ -1,0 +1,52 @@
+"""What a configuration asks for: which listeners, which children. Values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.config.schema import TUNNEL, Config, Listener
+from controller.listeners import split
+from controller.paths import Paths
+from controller.readiness import Readiness
+from controller.socketpath import socket_path
+from controller.supervision.program_cloudflared import Cloudflared
+from controller.supervision.program_further import Further
+from controller.supervision.program_ollama import OllamaServe
+from controller.supervision.programs import Place, Program
+
+
+def listeners(config: Config, run: Path, port: int | None) -> list[Listener]:
+    """The listeners of `config`; the tunnel's own is added when there is a tunnel. `port` replaces the first direct
+    one's.
+    """
+    wanted = list(config.server.listeners)
+    first = next((one for one in wanted if one.kind == "direct" and not one.address.startswith("unix:")), None)
+    if port is not None and first is not None:
+        host = first.address.rpartition(":")[0]
+        wanted[wanted.index(first)] = first.model_copy(update={"address": f"{host}:{port}"})
+    if config.server.tunnel.mode != "off" and not any(one.kind == "tunnel" for one in wanted):
+        wanted.append(Listener(address=_edge(run), kind="tunnel"))
+    return wanted
+
+
+def origin(config: Config, run: Path) -> str:
+    """What cloudflared forwards to: the tunnel's own listener, since trust is bound to where a request comes in."""
+    given = next((one.address for one in config.server.listeners if one.kind == "tunnel"), _edge(run))
+    if given.startswith("unix:"):
+        return given
+    host, port = split(given)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _edge(run: Path) -> str:
+    return f"unix:{socket_path(run / TUNNEL / 'edge.sock')}"
+
+
+def programs(config: Config, paths: Paths, environment: Mapping[str, str], readiness: Readiness) -> list[Program]:
+    """Every child that should run, Ollama first."""
+    log = config.server.log
+    place = Place(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
+    tunnel = [] if config.server.tunnel.mode == "off" else [Cloudflared(config, place, origin(config, paths.run))]
+    further = [Further(name, child, place) for name, child in config.server.children.items()]
+    return [OllamaServe(config, place, readiness), *tunnel, *further]

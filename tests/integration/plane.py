@@ -1,0 +1,256 @@
+"""A data plane on a real socket, in front of whatever a test puts behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from controller.auth.access import Principal
+from controller.clock import SystemClock
+from controller.config.schema import Access, Allowed, Config, Limits, Server
+from controller.proxy.app import DataPlane, ListenerKind
+from controller.proxy.asking import Suspect, no_suspicion
+from controller.proxy.exchange import Receive, Scope, Send
+from controller.proxy.tally import AccessRecord, Tally
+from controller.proxy.wire import Wire
+from controller.readiness import Address, Readiness
+
+FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
+CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
+MANAGER = Access(allow=(Allowed(label="this computer", addresses=("127.0.0.1", "::1"), manage=True),))
+
+
+def config(*, access: Access | None = None, limits: Limits | None = None, hold: float = 20.0) -> Config:
+    """A configuration for tests: requests wait `hold` seconds."""
+    return Config(server=Server(hold=hold, limits=limits or Limits()), access=access or Access())
+
+
+@dataclass
+class Plane:
+    """A running data plane, and what it has said."""
+
+    plane: DataPlane
+    readiness: Readiness
+    port: int
+    settings: list[Config]
+    records: list[AccessRecord] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def configure(self, new: Config) -> None:
+        """As a reload does."""
+        self.settings[0] = new
+
+    def note(self, record: AccessRecord) -> None:
+        self.records.append(record)
+        self.news.set()
+
+    async def record(self, number: int = 1) -> AccessRecord:
+        """The access record of the request that ended as the `number`-th."""
+        while len(self.records) < number:
+            self.news.clear()
+            async with asyncio.timeout(20):
+                await self.news.wait()
+        return self.records[number - 1]
+
+    @contextlib.asynccontextmanager
+    async def client(self, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False, **options) as client:
+            yield client
+
+
+async def pages(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands in for the pages: says which path it was asked for."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+    await send({"type": "http.response.body", "body": b"<p>" + scope["raw_path"]})
+
+
+@contextlib.asynccontextmanager
+async def gateway(
+    upstream: Address | None,
+    *,
+    using: Config | None = None,
+    kind: ListenerKind = "direct",
+    suspect: Suspect = no_suspicion,
+    unproven_after: float = 2.0,
+    through_tunnel: Principal | None = None,
+) -> AsyncIterator[Plane]:
+    """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet."""
+    readiness = Readiness()
+    if upstream is not None:
+        readiness.set("ready", "It answers.", upstream)
+    settings = [using or config()]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        made: Plane
+        plane = DataPlane(
+            readiness=readiness,
+            settings=lambda: settings[0],
+            pages=pages,
+            clock=SystemClock(),
+            tally=Tally(),
+            access_log=lambda record: made.note(record),
+            suspect=suspect,
+            unproven_after=unproven_after,
+            through_tunnel=through_tunnel,
+        )
+        made = Plane(plane, readiness, listening.getsockname()[1], settings)
+        options = uvicorn.Config(
+            plane.listener(kind),
+            http=Wire,
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+        )
+        server = uvicorn.Server(options)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield made
+        finally:
+            server.should_exit = True
+            await plane.cut()
+            await plane.close()
+            async with asyncio.timeout(20):
+                await serving
+
+
+@dataclass
+class Fake:
+    """The fake ollama as a process."""
+
+    folder: Path
+    port: int
+    process: asyncio.subprocess.Process | None = None
+    generation: int = 0
+
+    @property
+    def address(self) -> Address:
+        return Address("127.0.0.1", self.port, self.generation)
+
+    def knobs(self, **knobs: Any) -> None:
+        file = self.folder / "knobs.json"
+        file.with_suffix(".new").write_text(json.dumps(knobs))
+        file.with_suffix(".new").replace(file)
+
+    async def start(self) -> None:
+        environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{self.port}"}
+        environment["FAKE_OLLAMA_KNOBS"] = str(self.folder / "knobs.json")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-IS",
+            str(FAKE),
+            "serve",
+            env=environment,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.process.stderr is not None
+        async with asyncio.timeout(20):
+            assert b"Listening" in await self.process.stderr.readline()
+        self.generation += 1
+
+    async def kill(self) -> None:
+        """As a crash: the server and its runners, at once."""
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.communicate()
+
+    async def seen(self) -> list[dict[str, Any]]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"http://127.0.0.1:{self.port}/fake/seen")
+        seen: list[dict[str, Any]] = answer.json()["seen"]
+        return seen
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def fake_ollama(folder: Path, **knobs: Any) -> AsyncIterator[Fake]:
+    """A running fake ollama with `knobs` set."""
+    fake = Fake(folder, free_port())
+    fake.knobs(**knobs)
+    await fake.start()
+    try:
+        yield fake
+    finally:
+        await fake.kill()
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def upstream(serve: Serve) -> AsyncIterator[Address]:
+    """A small server of a test's own, one call of `serve` for each connection."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await serve(reader, writer)
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**20)
+    try:
+        yield Address("127.0.0.1", server.sockets[0].getsockname()[1], 1)
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def head_of(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
+    """The first line and the headers of a request."""
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+    return lines[0], {name.lower(): value for name, value in headers.items()}
+
+
+async def request_of(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """The first line and the body of a request."""
+    line, headers = await head_of(reader)
+    return line, await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+async def until(condition: Callable[[], bool], limit: float = 20.0) -> None:
+    """Return when `condition` holds; it is of a kind that nothing tells."""
+    async with asyncio.timeout(limit):
+        while not condition():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
+async def exchange(port: int, request: bytes, *, until_closed: bool = False) -> bytes:
+    """What the server sends on `request`, raw: its head, or all until it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        async with asyncio.timeout(20):
+            return await reader.read() if until_closed else await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()

@@ -1,0 +1,207 @@
+"""The command line against a controller that is only told about, and against none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controller.cli import main
+from controller.control.server import serve
+from controller.errors import SeadragonError
+from controller.supervision.spec import ChildState
+from tests.fakes.desk import FakeDesk, an_ollama
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[str]:
+    for name in ("config", "data", "logs"):
+        (tmp_path / name).mkdir(mode=0o700)
+    return [word for name in ("config", "data", "logs") for word in (f"--{name}", str(tmp_path / name))]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, places: list[str]) -> AsyncIterator[FakeDesk]:
+    desk = FakeDesk(tmp_path)
+    desk.started_at = time.time() - 7500
+    async with serve(desk, tmp_path / "data" / "control.sock"):
+        yield desk
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, words)
+
+
+async def run(*words: str) -> Result:
+    return await asyncio.to_thread(call, *words)
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["down"], ["restart"], ["start", "ollama"], ["stop", "ollama"], ["reload"], ["demo"]]
+)
+def test_what_needs_a_controller_says_that_none_runs_and_how_to_start_one(places: list[str], words: list[str]) -> None:
+    result = call(*words, *places)
+    assert result.exit_code == 3
+    assert "seadragon up" in result.output
+
+
+async def test_status_is_a_small_table_in_words(desk: FakeDesk, places: list[str]) -> None:
+    result = await run("status", *places)
+    assert result.exit_code == 0
+    first, listener, _, ollama, *_ = result.output.splitlines()
+    assert "1.2.3" in first
+    assert "running for 2 h 5 min" in first
+    assert "http://127.0.0.1:8420" in listener
+    assert ollama.split()[:2] == ["ollama", "ready"]
+    assert "process 4242" in ollama
+    assert "\x1b" not in result.output
+
+
+async def test_status_says_what_a_person_must_do(desk: FakeDesk, places: list[str]) -> None:
+    desk.known["ollama"] = an_ollama(ChildState.MISCONFIGURED, pid=None, reason="Install it with: brew install ollama")
+    desk.config_problems = ["config/server.yaml:3:1 server.hold: found 'soon'"]
+    result = await run("status", *places)
+    assert "brew install ollama" in result.output
+    assert "server.yaml:3:1" in result.output
+
+
+async def test_status_as_json_is_the_whole_document(desk: FakeDesk, places: list[str]) -> None:
+    seen = json.loads((await run("status", "--json", *places)).output)
+    assert {"pid", "version", "phase", "listeners", "children", "config", "uptime"} <= seen.keys()
+    assert seen["children"]["ollama"]["state"] == "ready"
+
+
+@pytest.mark.parametrize(("verb", "state"), [("start", "ready"), ("stop", "stopped"), ("restart", "ready")])
+async def test_a_child_is_ordered_about_by_name(desk: FakeDesk, places: list[str], verb: str, state: str) -> None:
+    result = await run(verb, "ollama", *places)
+    assert (result.exit_code, desk.orders) == (0, [(verb, "ollama")])
+    assert f"ollama is {state}." in result.output
+
+
+async def test_a_restart_that_ends_badly_is_a_failure_with_its_reason(desk: FakeDesk, places: list[str]) -> None:
+    desk.known["ollama"] = an_ollama(ChildState.CONFLICT, reason="Somebody else has its port.")
+    result = await run("restart", "ollama", *places)
+    assert result.exit_code == 1
+    assert "Somebody else has its port." in result.output
+
+
+async def test_a_wrong_name_is_told_with_the_right_ones(desk: FakeDesk, places: list[str]) -> None:
+    result = await run("start", "olama", *places)
+    assert result.exit_code == 1
+    assert "There is: ollama" in result.output
+
+
+async def test_reload_tells_each_change_or_that_there_is_none(desk: FakeDesk, places: list[str]) -> None:
+    assert "Nothing has changed" in (await run("reload", *places)).output
+    desk.reloaded = ["server.hold is 30 s now"]
+    assert "server.hold is 30 s now" in (await run("reload", *places)).output
+
+
+async def test_a_reload_of_broken_yaml_fails_with_its_place(desk: FakeDesk, places: list[str]) -> None:
+    def refuse(order: str) -> None:
+        raise SeadragonError("config/server.yaml:3:1 server.hold: found 'soon'")
+
+    desk.on_order = refuse
+    result = await run("reload", *places)
+    assert (result.exit_code, "server.yaml:3:1" in result.output) == (1, True)
+
+
+async def test_restart_waits_for_the_next_controller_and_names_it(tmp_path: Path, places: list[str]) -> None:
+    socket = tmp_path / "data" / "control.sock"
+    old, new = FakeDesk(tmp_path), FakeDesk(tmp_path)
+    new.version, new.started_at = "1.2.4", old.started_at + 100
+    ordered = asyncio.Event()
+    old.on_order = lambda order: ordered.set()
+    async with serve(old, socket):
+        restart = asyncio.create_task(run("restart", *places))
+        await ordered.wait()
+        old.journal.say("controller", "Waiting for 1 answer.")
+    async with serve(new, socket):
+        result = await restart
+    assert result.exit_code == 0
+    assert "Seadragon 1.2.4 runs again" in result.output
+    assert old.orders == [("leave", True)]
+
+
+async def test_down_that_is_kept_up_by_a_service_manager_says_so(desk: FakeDesk, places: list[str]) -> None:
+    def leave(order: str) -> None:
+        loop.call_later(0.5, setattr, desk, "phase", "running")
+
+    loop = asyncio.get_running_loop()
+    desk.on_order = leave
+    result = await run("down", *places)
+    assert "seadragon uninstall" in result.output
+    assert desk.orders == [("leave", False)]
+
+
+def test_logs_come_from_the_files_when_nobody_runs(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "logs" / "ollama.log").write_text("one\ntwo \x1b[2J\nthree\n")
+    result = call("logs", "ollama", "-n", "2", *places)
+    assert result.output == "two \\x1b[2J\nthree\n"
+
+
+def test_the_controllers_log_is_told_in_words(places: list[str], tmp_path: Path) -> None:
+    said = {"kind": "line", "at": 0, "level": "warning", "source": "ollama", "text": "It is away."}
+    asked = {"kind": "access", "at": 0, "method": "POST", "route": "/api/chat", "model": "llama3.2", "reason": ""}
+    asked |= {"who": "this computer", "status": 200, "total": 1.5}
+    lines = [json.dumps(said), json.dumps(asked), "not json", '{"kind": "access"}']
+    (tmp_path / "logs" / "controller.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    first, second, third, fourth = call("logs", *places).output.splitlines()
+    assert first.endswith("ollama     warning: It is away.")
+    assert second.endswith("request    200 in 1.50 s  POST /api/chat llama3.2 for this computer")
+    assert (third, fourth) == ("not json", '{"kind": "access"}')
+    assert call("logs", "--raw", *places).output.splitlines() == lines
+
+
+def test_a_log_that_is_not_there_is_told_with_those_that_are(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "logs" / "tunnel.log").touch()
+    result = call("logs", "../data/secret", *places)
+    assert result.exit_code == 1
+    assert "There is: tunnel" in result.output
+
+
+async def test_logs_of_a_running_controller_come_from_its_own_folder(desk: FakeDesk, tmp_path: Path) -> None:
+    desk.logs = tmp_path / "elsewhere"
+    desk.logs.mkdir()
+    (desk.logs / "ollama.log").write_text("here\n")
+    result = await run("logs", "ollama", "--data", str(tmp_path / "data"))
+    assert result.output == "here\n"
+
+
+def test_doctor_for_the_mac_lists_each_proof_with_its_command() -> None:
+    proofs = json.loads(call("doctor", "--mac", "--json").output)
+    assert all(proof["command"] in call("doctor", "--mac").output for proof in proofs)
+
+
+def test_a_wrong_command_line_is_exit_code_two() -> None:
+    assert call("fly").exit_code == 2
+    assert call("up", "--port", "0").exit_code == 2
+
+
+def test_help_tells_which_commands_need_a_running_seadragon() -> None:
+    always, running = call("--help").output.split("While it runs:")
+    for command in ("up", "doctor", "logs", "config", "install", "uninstall", "version"):
+        assert f"\n  {command} " in always
+    for command in ("status", "down", "restart", "start", "stop", "reload", "demo"):
+        assert f"\n  {command} " in running
+
+
+def test_status_needs_none_of_the_slow_parts() -> None:
+    code = "import controller.cli, sys; print(*{m.split('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pydantic", "fastapi", "asyncio", "uvicorn", "psutil", "httpx", "jinja2"} & set(loaded)
+
+
+def test_the_module_is_the_command(places: list[str]) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-m", "controller", "status", *places], capture_output=True, text=True, env={**os.environ}
+    )
+    assert (asked.returncode, "seadragon up" in asked.stderr, asked.stdout) == (3, True, "")

@@ -1,0 +1,185 @@
+"""The doctor looks at a real machine: this one, with a few things put in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controller.config.schema import Config, Listener, Models, Server
+from controller.control.server import serve
+from controller.doctor.checks import Door, Facts, examine
+from controller.doctor.facts import Hands, _exposed, _outer_addresses, gather
+from controller.errors import SeadragonError
+from controller.paths import Paths
+from tests.fakes.desk import FakeDesk, an_ollama
+
+PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's link, which looks beside itself for more
+
+
+@dataclass
+class Said:
+    code: int
+    out: bytes
+    err: bytes
+
+
+async def run(argv: Sequence[str], *, limit: float) -> Said:
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    return Said(process.returncode or 0, out, err)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    for name in ("config", "data", "logs"):
+        (tmp_path / name).mkdir(mode=0o700)
+    return Paths(tmp_path / "config", tmp_path / "data", tmp_path / "logs")
+
+
+def look(paths: Paths, config: Config | None = None, *, ollama: Path | None = None, **environment: str) -> Facts:
+    def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
+        return config or Config(), ()
+
+    return gather(paths, environment, Hands(load, lambda configured, environment: ollama, run))
+
+
+def listening_at(*addresses: str) -> Config:
+    return Config(server=Server(listeners=tuple(Listener(address=address) for address in addresses)))
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_fresh_folder_has_facts_for_every_check(paths: Paths) -> None:
+    findings = examine(look(paths, listening_at("127.0.0.1:1")))
+    assert {finding.name: finding.verdict for finding in findings}["folders"] == "ok"
+    assert all(finding.words for finding in findings)
+
+
+def test_broken_yaml_is_a_fact_and_not_a_failure(paths: Paths) -> None:
+    def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
+        raise SeadragonError("config/server.yaml:3:1 one\nconfig/access.yaml:1:1 two")
+
+    facts = gather(paths, {}, Hands(load, lambda configured, environment: None, run))
+    assert facts.config_problems == ("config/server.yaml:3:1 one", "config/access.yaml:1:1 two")
+    assert facts.config == Config()
+
+
+def test_ollamas_own_version_is_told_and_not_the_servers(paths: Paths, tmp_path: Path) -> None:
+    said = "echo ollama version is 0.9.1; echo 'Warning: client version is 0.24.0'"
+    assert look(paths, ollama=program(tmp_path / "ollama", said)).ollama_version == (0, 24, 0)
+
+
+def test_a_program_that_says_nothing_has_no_version(paths: Paths, tmp_path: Path) -> None:
+    assert look(paths, ollama=program(tmp_path / "ollama", "exit 1")).ollama_version is None
+
+
+def test_a_file_that_others_could_read_is_named(paths: Paths) -> None:
+    secret = paths.data / "seadragon.db"
+    secret.touch(0o600)
+    secret.chmod(0o644)
+    (paths.data / "private").touch(0o600)
+    (data,) = [folder for folder in look(paths).folders if folder.name == "data"]
+    assert data.open_files == (str(secret),)
+
+
+def test_a_folder_that_others_could_enter_has_its_mode_told(paths: Paths) -> None:
+    paths.logs.chmod(0o755)
+    (logs,) = [folder for folder in look(paths).folders if folder.name == "logs"]
+    assert stat.filemode(logs.mode | stat.S_IFDIR) == "drwxr-xr-x"
+
+
+def test_a_port_somebody_has_is_told_with_who_has_it(paths: Paths) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        address = f"127.0.0.1:{stranger.getsockname()[1]}"
+        (door,) = look(paths, listening_at(address)).doors
+    assert door.state == "taken"
+    assert "process" in door.holder
+
+
+def test_a_free_port_stays_free_after_the_look(paths: Paths) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    for _ in range(2):
+        assert look(paths, listening_at(address)).doors == (Door(address, "free"),)
+
+
+def test_an_address_that_is_not_this_machines_is_refused_in_the_systems_words(paths: Paths) -> None:
+    (door,) = look(paths, listening_at("192.0.2.1:8420")).doors
+    assert door.state == "refused"
+    assert door.holder
+
+
+async def test_with_the_controller_up_its_own_facts_and_listeners_count(paths: Paths, tmp_path: Path) -> None:
+    desk = FakeDesk(tmp_path)
+    async with serve(desk, paths.socket):
+        facts = await asyncio.to_thread(look, paths, listening_at("127.0.0.1:1"))  # it was started with --port
+    assert facts.running is not None
+    assert facts.running["version"] == "1.2.3"
+    assert facts.doors == (Door("127.0.0.1:8420", "ours"),)
+
+
+async def test_another_ollama_serve_is_seen_with_its_port_and_ours_is_not(paths: Paths, tmp_path: Path) -> None:
+    (tmp_path / "ollama").symlink_to(PYTHON)
+    (tmp_path / "serve").write_text(
+        "import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\ninput()\n"
+    )
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(tmp_path / "ollama", "serve", cwd=tmp_path, stdin=pipe, stdout=pipe)
+    assert child.stdout is not None
+    port = int(await child.stdout.readline())
+    try:
+        facts = await asyncio.to_thread(look, paths)
+        assert {each.pid: each.ports for each in facts.others}[child.pid] == (port,)
+        async with serve(FakeDesk(tmp_path, an_ollama(pid=child.pid)), paths.socket):
+            facts = await asyncio.to_thread(look, paths)
+        assert child.pid not in {each.pid for each in facts.others}
+    finally:
+        await child.communicate(b"\n")
+
+
+def test_installed_models_are_counted_by_their_manifests(paths: Paths, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    assert look(paths, OLLAMA_MODELS=str(folder)).models == 0
+    for name in ("llama3.2/latest", "qwen/7b"):
+        manifest = folder / "manifests" / "registry.ollama.ai" / "library" / name
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+    assert look(paths, OLLAMA_MODELS=str(folder)).models == 2
+    other = Config(models=Models(folder=tmp_path / "elsewhere"))
+    assert look(paths, other, OLLAMA_MODELS=str(folder)).models == 0
+
+
+def test_an_ollama_open_to_other_machines_is_found_by_trying(paths: Paths) -> None:
+    outer = [address for address in _outer_addresses() if "." in address]
+    if not outer:
+        pytest.skip("this machine has loopback only")
+    with socket.socket() as everywhere:
+        everywhere.bind(("0.0.0.0", 0))
+        everywhere.listen()
+        port = everywhere.getsockname()[1]
+        assert f"{outer[0]}:{port}" in list(_exposed({port}))
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        assert list(_exposed({inside.getsockname()[1]})) == []
+
+
+def test_the_doctor_changes_nothing(paths: Paths, tmp_path: Path) -> None:
+    before = sorted((str(path), path.stat().st_mode, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    look(paths)
+    assert sorted((str(path), path.stat().st_mode, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before

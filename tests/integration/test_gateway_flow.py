@@ -1,0 +1,748 @@
+"""How requests and answers flow through the data plane: waiting, dying, leaving, reading slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+
+from controller.config.schema import Limits
+from controller.readiness import Address
+from tests.integration.plane import (
+    CHAT,
+    MANAGER,
+    Plane,
+    config,
+    exchange,
+    fake_ollama,
+    gateway,
+    head_of,
+    request_of,
+    until,
+    upstream,
+)
+
+DIGEST = "sha256:" + "0" * 64
+NOBODY = Address("127.0.0.1", 1, 1)  # nothing listens there
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+SMALL = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"done":true}'
+MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "/api/chat": ("application/x-ndjson", {**CHAT}),
+    "/v1/chat/completions": ("text/event-stream", {**CHAT, "stream": True}),
+    "/v1/messages": ("text/event-stream", {**CHAT, "stream": True, "max_tokens": 9}),
+    "/v1/responses": ("text/event-stream", {"model": "tiny", "input": "hi", "stream": True}),
+}
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def raw_chat(**more: Any) -> bytes:
+    body = json.dumps({**CHAT, **more}).encode()
+    return b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def upload_head(length: int, more: str = "") -> bytes:
+    return f"POST /api/blobs/{DIGEST} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{more}\r\n".encode()
+
+
+def answering(
+    *, before: Callable[[int], bytes | None]
+) -> tuple[list[str], Callable[[Reader, Writer], Awaitable[None]]]:
+    """A server that sends `before(n)` on its n-th request (None: closes), and the first lines it has seen."""
+    seen: list[str] = []
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        while True:
+            line, _ = await request_of(reader)
+            seen.append(line)
+            told = before(len(seen))
+            if told is None:
+                return
+            writer.write(told)
+            await writer.drain()
+
+    return seen, serve
+
+
+# --- verbatim ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_passes_byte_for_byte_and_piece_by_piece() -> None:
+    lines = [
+        b'{"response":"\\u003c \xc2\x85 \xe2\x80\xa8","done":false}\n',
+        b'{"x":1.0e5,  "done":true,"context":[1]}\n',
+    ]
+    go_on = asyncio.Event()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        writer.write(HEAD + chunk(lines[0]))
+        await go_on.wait()
+        writer.write(chunk(lines[1]) + b"0\r\n\r\n")
+        await writer.drain()
+
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        async with client.stream("POST", "/api/chat", json=CHAT) as answer:
+            pieces = answer.aiter_raw()
+            assert await anext(pieces) == lines[0]  # while upstream is still talking
+            go_on.set()
+            assert b"".join([piece async for piece in pieces]) == lines[1]
+        record = await plane.record()
+        assert (record.status, record.reason, record.bytes_out) == (200, "", len(lines[0] + lines[1]))
+
+
+async def test_a_connection_is_used_again(tmp_path: Path) -> None:
+    connections = 0
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            await request_of(reader)
+            writer.write(SMALL)
+            await writer.drain()
+
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        for _ in range(5):
+            assert (await client.post("/api/chat", json=CHAT)).content == b'{"done":true}'
+    assert connections == 1
+
+
+async def test_a_connection_that_upstream_closed_while_idle_is_no_attempt() -> None:
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        writer.write(SMALL)
+        await writer.drain()  # and closes, without having said that it would
+
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        for number in range(1, 6):
+            assert (await client.post("/api/chat", json=CHAT)).status_code == 200
+            assert (await plane.record(number)).attempts == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+async def test_an_error_of_ollamas_own_is_the_answer(status: int) -> None:
+    body = b'{"error":"model \'x\' not found"}'
+    told = b"HTTP/1.1 %d Any\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        status,
+        len(body),
+        body,
+    )
+    seen, serve = answering(before=lambda number: told)
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        answer = await client.post("/api/chat", json=CHAT)
+        assert (answer.status_code, answer.content) == (status, body)
+    assert len(seen) == 1
+
+
+async def test_an_answer_without_length_or_chunks_ends_with_its_connection() -> None:
+    seen, serve = answering(
+        before=lambda number: b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhello" if number == 1 else None
+    )
+
+    async def serve_once(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhello")
+        await writer.drain()
+
+    async with upstream(serve_once) as address, gateway(address) as plane, plane.client() as client:
+        assert (await client.get("/api/tags")).text == "hello"
+
+
+async def test_provisional_answers_are_not_the_answer() -> None:
+    _, serve = answering(before=lambda number: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + SMALL)
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        assert (await client.post("/api/chat", json=CHAT)).content == b'{"done":true}'
+
+
+# --- waiting for Ollama -----------------------------------------------------------------------------------------------
+
+
+async def test_a_request_waits_for_ollama_to_come(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(None) as plane, plane.client() as client:
+        asking = [asyncio.create_task(client.post("/api/chat", json=CHAT)) for _ in range(20)]
+        await until(lambda: plane.plane.tally.held == 20)
+        assert not plane.plane.ready
+        plane.readiness.set("ready", "It answers.", fake.address)
+        assert {(await answer).status_code for answer in asking} == {200}
+        assert plane.plane.tally.held == 0
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/api/tags"])
+async def test_it_waits_no_longer_than_hold(path: str) -> None:
+    async with gateway(None, using=config(hold=0.2)) as plane, plane.client() as client:
+        method = "GET" if path == "/api/tags" else "POST"
+        answer = await client.request(method, path, json=CHAT)
+        assert answer.status_code == 503
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert "Ollama has not been started yet." in answer.text
+        assert (await plane.record()).reason == "held_too_long"
+
+
+async def test_it_does_not_wait_for_what_is_given_up() -> None:
+    async with gateway(None, using=config(hold=600)) as plane, plane.client() as client:
+        asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
+        await until(lambda: plane.plane.tally.held == 1)
+        plane.readiness.set("down", "The program `ollama` is missing.")
+        answer = await asking
+        assert answer.status_code == 503
+        assert "The program `ollama` is missing." in answer.text
+        assert (await client.post("/api/chat", json=CHAT)).status_code == 503
+
+
+async def test_an_ollama_that_refuses_connections_is_waited_for(tmp_path: Path) -> None:
+    """The supervisor may not have noticed yet."""
+    async with fake_ollama(tmp_path) as fake, gateway(NOBODY) as plane, plane.client() as client:
+        asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
+        await until(lambda: plane.plane.tally.held == 1)
+        plane.readiness.set("ready", "It answers.", fake.address)
+        assert (await asking).status_code == 200
+        assert (await plane.record()).attempts == 1
+
+
+async def test_a_client_that_leaves_while_held_is_noticed() -> None:
+    async with gateway(None, using=config(hold=600)) as plane:
+        _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(raw_chat())
+        await until(lambda: plane.plane.tally.held == 1)
+        writer.close()
+        record = await plane.record()
+        assert (record.status, record.reason) == (499, "client_gone")
+        assert plane.readiness.waiting == 0
+
+
+async def test_what_must_not_be_sent_twice_is_held_before_its_body_is_read(tmp_path: Path) -> None:
+    """A client that asks before it sends is told to go on only when Ollama is there."""
+    using = config(access=MANAGER)
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(None, using=using) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(upload_head(4, "Expect: 100-continue\r\n"))
+        await until(lambda: plane.plane.tally.held == 1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await reader.read(1)
+        plane.readiness.set("ready", "It answers.", fake.address)
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"blob")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_an_uploader_that_leaves_while_held_is_noticed() -> None:
+    async with gateway(None, using=config(access=MANAGER, hold=600)) as plane:
+        _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(upload_head(300_000) + b"x" * 200_000)
+        await until(lambda: plane.plane.tally.held == 1)
+        writer.close()
+        assert (await plane.record()).reason == "client_gone"
+
+
+async def test_a_body_that_came_while_it_was_held_is_not_lost(tmp_path: Path) -> None:
+    blob = bytes(range(256)) * 4000
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(None, using=config(access=MANAGER)) as plane:
+        async with plane.client() as client:
+            asking = asyncio.create_task(client.post(f"/api/blobs/{DIGEST}", content=blob))
+            await until(lambda: any(each.early for each in plane.plane._open))
+            plane.readiness.set("ready", "It answers.", fake.address)
+            assert (await asking).json()["size"] == len(blob)
+
+
+# --- dying before the first byte --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", list(MESSAGES))
+async def test_a_request_whose_ollama_dies_before_its_first_byte_is_sent_again(path: str) -> None:
+    seen, serve = answering(before=lambda number: None if number == 1 else SMALL)
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        answer = await client.post(path, json=MESSAGES[path][1])
+        assert (answer.status_code, answer.content) == (200, b'{"done":true}')
+        assert (await plane.record()).attempts == 2
+    assert len(seen) == 2
+
+
+async def test_it_is_never_sent_three_times() -> None:
+    seen, serve = answering(before=lambda number: None)
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        answer = await client.post("/v1/chat/completions", json=CHAT)
+        assert answer.status_code == 502
+        assert answer.headers["x-should-retry"] == "false"
+        assert "twice" in answer.json()["error"]["message"]
+        assert (await plane.record()).reason == "ollama_died"
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "llama runner process has terminated: signal: killed",
+        "model runner has unexpectedly stopped, this may be due to resource limitations",
+        "an error was encountered while running the model: unexpected EOF",
+    ],
+)
+async def test_a_runner_that_died_is_a_reason_to_send_again(tmp_path: Path, error: str) -> None:
+    async with (
+        fake_ollama(tmp_path, fail_next=1, fail_error=error) as fake,
+        gateway(fake.address) as plane,
+        plane.client() as client,
+    ):
+        assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 200
+        assert plane.plane.tally.replays == 1
+        fake.knobs(fail_next=2, fail_error=error)
+        answer = await client.post("/api/chat", json={**CHAT, "stream": False})
+        assert (answer.status_code, answer.json()) == (500, {"error": error})  # the second time it is the answer
+
+
+async def test_a_management_request_is_never_sent_again() -> None:
+    seen, serve = answering(before=lambda number: None)
+    async with (
+        upstream(serve) as address,
+        gateway(address, using=config(access=MANAGER)) as plane,
+        plane.client() as client,
+    ):
+        for method, path in (
+            ("POST", "/api/pull"),
+            ("DELETE", "/api/delete"),
+            ("POST", "/api/create"),
+            ("POST", "/api/copy"),
+        ):
+            assert (await client.request(method, path, json={"model": "m"})).status_code == 502
+    assert len(seen) == 4
+
+
+async def test_held_and_unanswered_requests_survive_a_killed_ollama(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, freeze=True) as fake, gateway(fake.address) as plane, plane.client() as client:
+        asking = [asyncio.create_task(client.post("/api/chat", json=CHAT)) for _ in range(10)]
+        await until(lambda: sum(each.under_way for each in plane.plane._open) == 10)
+        await fake.kill()
+        await until(lambda: plane.plane.tally.held == 10)
+        fake.knobs()
+        await fake.start()
+        plane.readiness.set("ready", "It is back.", fake.address)
+        for answer in asking:
+            assert (await answer).text.endswith('"eval_count": 8}\n')
+        assert {record.attempts for record in plane.records} == {2}
+
+
+# --- dying after it ---------------------------------------------------------------------------------------------------
+
+_FIRST = {
+    "/api/chat": b'{"message":{"content":"a"},"done":false}\n',
+    "/v1/chat/completions": b'data: {"choices":[]}\n\n',
+    "/v1/messages": b'event: message_start\ndata: {"type":"message_start"}\n\n',
+    "/v1/responses": b'event: response.created\ndata: {"type":"response.created","sequence_number":0}\n\n',
+}
+_TOLD = {
+    "/api/chat": b'{"error":"Ollama stopped',
+    "/v1/chat/completions": b'data: {"error":{"message":"Ollama stopped',
+    "/v1/messages": b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"Ollama stopped',
+    "/v1/responses": b'event: error\ndata: {"type":"error","code":"server_error","message":"Ollama stopped',
+}
+
+
+@pytest.mark.parametrize("path", list(MESSAGES))
+@pytest.mark.parametrize("death", [b"", b"0\r\n\r\n", b'7\r\n{"torn"\r\n', b"zz\r\n"])
+async def test_a_stream_that_breaks_ends_with_the_dialects_error(path: str, death: bytes) -> None:
+    kind, body = MESSAGES[path]
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    seen, serve = answering(before=lambda number: head + chunk(_FIRST[path]) + death)
+
+    async def serve_and_close(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        seen.append(path)
+        writer.write(head + chunk(_FIRST[path]) + death)
+        await writer.drain()
+
+    async with upstream(serve_and_close) as address, gateway(address) as plane, plane.client() as client:
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 200
+        assert answer.content.startswith(_FIRST[path] + _TOLD[path])
+        assert b"[DONE]" not in answer.content
+        assert b"torn" not in answer.content
+        assert (await plane.record()).reason == "answer_broken"
+    assert len(seen) == 1
+
+
+async def test_an_ollama_killed_in_mid_stream_is_told_to_the_client(tmp_path: Path) -> None:
+    async with (
+        fake_ollama(tmp_path, pause=0.05, tokens=10_000) as fake,
+        gateway(fake.address) as plane,
+        plane.client() as client,
+    ):
+        async with client.stream("POST", "/api/chat", json=CHAT) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            await fake.kill()
+            last = json.loads([line async for line in lines][-1])
+        assert last["error"].startswith("Ollama stopped")
+
+
+async def test_a_document_that_breaks_is_never_taken_for_a_whole_one() -> None:
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"half":')
+        await writer.drain()
+
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await client.post("/api/chat", json={**CHAT, "stream": False})
+        assert (await plane.record()).reason == "answer_broken"
+
+
+async def test_an_unlengthed_document_that_breaks_is_reset_too() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        writer.write(head + chunk(b'{"half":'))
+        await writer.drain()
+
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await client.post("/api/chat", json={**CHAT, "stream": False})
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+
+async def left_in_mid_stream(plane: Plane) -> None:
+    """Ask, read something, hang up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+    writer.write(raw_chat())
+    await reader.readuntil(b'"done": false')
+    writer.close()
+
+
+async def test_a_client_that_leaves_frees_its_slot_at_once() -> None:
+    closed = asyncio.Event()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        writer.write(HEAD + chunk(b'{"message":{}, "done": false}\n'))
+        assert await reader.read() == b""
+        closed.set()
+
+    async with upstream(serve) as address, gateway(address) as plane:
+        await left_in_mid_stream(plane)
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(20):
+            await closed.wait()
+        assert asyncio.get_running_loop().time() - began < 5
+        assert (await plane.record()).reason == "client_gone"
+
+
+async def test_a_client_that_leaves_before_the_first_byte_does_too() -> None:
+    asked, closed = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        asked.set()
+        assert await reader.read() == b""
+        closed.set()
+
+    async with upstream(serve) as address, gateway(address) as plane:
+        _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(raw_chat(stream=False))
+        await asked.wait()
+        writer.close()
+        async with asyncio.timeout(20):
+            await closed.wait()
+        record = await plane.record()
+        assert (record.status, record.reason) == (499, "client_gone")
+
+
+async def flood(reader: Reader, writer: Writer) -> None:
+    """64 MB as fast as they are taken, as inference never is; then silence."""
+    await request_of(reader)
+    writer.write(HEAD)
+    line = b'{"response":"' + b"x" * 8000 + b'","done":false}\n'
+    for _ in range(8000):
+        writer.write(chunk(line))
+        await writer.drain()
+    assert await reader.read() == b""
+
+
+async def test_a_client_that_does_not_read_is_let_go_and_ollama_is_not_slowed() -> None:
+    using = config(limits=Limits(unread=2**20))
+    async with upstream(flood) as address, gateway(address, using=using) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port, limit=1000)
+        writer.write(raw_chat())
+        record = await plane.record()
+        assert record.reason == "client_too_slow"
+        assert record.bytes_out < 8 * 2**20
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(64 * 2**20)
+        writer.close()
+
+
+async def test_a_listing_waits_for_a_client_that_reads_slowly() -> None:
+    """Nobody's slot hangs on it, so upstream is held back and nothing piles up here."""
+    sent = 0
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        nonlocal sent
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (64 * 2**20))
+        for _ in range(1024):
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            sent += 65536
+
+    using = config(limits=Limits(unread=65536))
+    async with upstream(serve) as address, gateway(address, using=using) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        before = -1
+        while sent != before:  # until it stands still
+            before = sent
+            await asyncio.sleep(0.2)
+        assert sent < 40 * 2**20
+        assert len(await reader.readexactly(64 * 2**20)) == 64 * 2**20
+        writer.close()
+
+
+# --- unproven slots ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_slot_lost_by_a_hang_up_is_freed_and_the_next_request_answered(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, leak_slots=True, pause=0.02, tokens=50) as fake:
+
+        async def suspect(model: str) -> bool:
+            asked.append(model)
+            async with httpx.AsyncClient(trust_env=False) as direct:  # ends the runner, as the roof does by its pid
+                await direct.post(f"http://127.0.0.1:{fake.port}/api/generate", json={"model": model, "keep_alive": 0})
+            return True
+
+        asked: list[str] = []
+        async with gateway(fake.address, suspect=suspect, unproven_after=0.3) as plane, plane.client() as client:
+            await left_in_mid_stream(plane)
+            await plane.record()
+            answer = await client.post("/api/chat", json=CHAT)
+            assert answer.text.endswith('"eval_count": 50}\n')
+            assert asked == ["tiny"]
+            assert (await plane.record(2)).attempts == 2
+            await client.post("/api/chat", json=CHAT)
+            assert asked == ["tiny"]  # proven again
+
+
+async def test_a_busy_runner_is_left_alone(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def suspect(model: str) -> bool:
+        asked.append(model)
+        return False
+
+    async with fake_ollama(tmp_path, prefill=1.0) as fake:
+        async with gateway(fake.address, suspect=suspect, unproven_after=0.2) as plane, plane.client() as client:
+            assert (await client.post("/api/chat", json=CHAT)).status_code == 200
+            assert asked == []  # nobody doubts it
+            plane.plane.doubt_all()
+            assert (await client.post("/api/chat", json=CHAT)).status_code == 200
+            assert len(asked) >= 2
+            assert (await plane.record(2)).attempts == 1
+
+
+# --- draining ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", list(MESSAGES))
+async def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path: Path, path: str) -> None:
+    async with (
+        fake_ollama(tmp_path, pause=0.05, tokens=20) as fake,
+        gateway(fake.address) as plane,
+        plane.client() as client,
+    ):
+        async with client.stream("POST", "/api/chat", json=CHAT) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            draining = asyncio.create_task(plane.plane.drained(20))
+            await until(lambda: plane.plane.draining)
+            refused = await client.post(path, json=MESSAGES[path][1])
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert (await client.get("/readyz")).status_code == 503
+            assert (await client.get("/healthz")).status_code == 200
+            assert json.loads([line async for line in lines][-1])["done"]
+        assert await draining
+
+
+async def test_what_does_not_finish_in_time_is_cut_with_a_reason(tmp_path: Path) -> None:
+    async with (
+        fake_ollama(tmp_path, pause=0.05, tokens=10_000) as fake,
+        gateway(fake.address) as plane,
+        plane.client() as client,
+    ):
+        async with client.stream("POST", "/api/chat", json=CHAT) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            assert not await plane.plane.drained(0.2)
+            await plane.plane.cut()
+            assert "restarting" in json.loads([line async for line in lines][-1])["error"]
+        plane.readiness.set("coming", "It restarts.")
+        plane.plane.draining = False
+        held = asyncio.create_task(client.post("/api/chat", json=CHAT))
+        await until(lambda: plane.plane.tally.held == 1)
+        await plane.plane.cut()
+        assert (await held).status_code == 503
+
+
+async def test_ollama_is_quiet_when_it_works_on_nothing_however_many_wait(tmp_path: Path) -> None:
+    async with (
+        fake_ollama(tmp_path, pause=0.05, tokens=20) as fake,
+        gateway(fake.address) as plane,
+        plane.client() as client,
+    ):
+        running = asyncio.create_task(client.post("/api/chat", json=CHAT))
+        await until(lambda: any(each.under_way for each in plane.plane._open))
+        plane.readiness.set("coming", "It restarts for a new setting.")
+        held = asyncio.create_task(client.post("/api/chat", json=CHAT))
+        await until(lambda: plane.plane.tally.held == 1)
+        assert not await plane.plane.quiet(0)
+        assert await plane.plane.quiet(20)
+        assert (await running).status_code == 200
+        plane.readiness.set("ready", "It is back.", fake.address)
+        assert (await held).status_code == 200
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+async def test_lists_are_kept_and_dropped_when_something_changes() -> None:
+    seen, serve = answering(before=lambda number: SMALL)
+    async with (
+        upstream(serve) as address,
+        gateway(address, using=config(access=MANAGER)) as plane,
+        plane.client() as client,
+    ):
+        for _ in range(3):
+            assert (await client.get("/api/tags")).content == b'{"done":true}'
+            assert (await client.get("/v1/models")).status_code == 200
+            assert (await client.post("/api/show", json={"model": "a"})).status_code == 200
+            assert (await client.post("/api/show", json={"model": "b"})).status_code == 200
+        head = await client.head("/api/tags")
+        assert (head.content, head.headers["content-length"]) == (b"", "13")
+        assert [line.split()[1] for line in seen] == ["/api/tags", "/v1/models", "/api/show", "/api/show"]
+        await client.request("DELETE", "/api/delete", json={"model": "a"})
+        await client.get("/api/tags")
+        assert [line.split()[1] for line in seen[4:]] == ["/api/delete", "/api/tags"]
+
+
+async def test_what_is_loaded_is_asked_again_after_every_answer() -> None:
+    seen, serve = answering(before=lambda number: SMALL)
+    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
+        await client.get("/api/ps")
+        await client.get("/api/ps")
+        assert len(seen) == 1
+        await client.post("/api/chat", json=CHAT)
+        await client.get("/api/ps")
+        assert len(seen) == 3
+
+
+async def test_lists_are_served_stale_while_ollama_is_away() -> None:
+    seen, serve = answering(before=lambda number: SMALL)
+    async with gateway(None, using=config(hold=0.2)) as plane, plane.client() as client:
+        assert (await client.get("/api/version")).json() == {"version": "0.24.0"}
+        assert (await client.get("/api/tags")).status_code == 503
+        async with upstream(serve) as address:
+            plane.readiness.set("ready", "It answers.", address)
+            assert (await client.get("/api/tags")).status_code == 200
+        plane.plane.models_changed()
+        assert (await client.get("/api/tags")).content == b'{"done":true}'  # it refuses connections, nobody has noticed
+        plane.readiness.set("coming", "It restarts.")
+        assert (await client.get("/api/tags")).content == b'{"done":true}'
+        plane.readiness.set("down", "It is broken.")
+        assert (await client.get("/api/tags")).content == b'{"done":true}'
+        assert (await client.get("/api/ps")).status_code == 503
+
+
+async def test_tokens_are_counted_here() -> None:
+    async with gateway(None) as plane, plane.client() as client:
+        body = {"model": "claude", "messages": [{"role": "user", "content": "x" * 400}]}
+        answer = await client.post("/v1/messages/count_tokens", json=body)
+        assert answer.json() == {"input_tokens": 101}
+
+
+# --- odd requests -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_delete_may_carry_a_body(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address, using=config(access=MANAGER)) as plane:
+        async with plane.client() as client:
+            seen = (await client.request("DELETE", "/api/delete", json={"model": "m"})).json()
+            assert (seen["method"], seen["size"]) == ("DELETE", len(json.dumps({"model": "m"}, separators=(",", ":"))))
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+async def test_a_body_beyond_the_limit_is_refused_in_the_dialect(tmp_path: Path, path: str) -> None:
+    using = config(limits=Limits(body=2000, decoded=1024))
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=using) as plane, plane.client() as client:
+
+        async def unlengthed() -> Any:
+            for _ in range(10):
+                yield b"x" * 1000
+
+        for content in (b"x" * 2001, unlengthed()):
+            answer = await client.post(path, content=content)
+            assert answer.status_code == 413
+            assert "server.yaml" in answer.text
+        assert (await client.post(path, json=CHAT)).status_code in (200, 404)
+
+
+async def test_a_compressed_body_goes_on_plain(tmp_path: Path) -> None:
+    import gzip
+
+    import zstandard
+
+    plain = json.dumps({**CHAT, "pad": "x" * 5000}).encode()
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address) as plane, plane.client() as client:
+        for encoding, body in (("gzip", gzip.compress(plain)), ("zstd", zstandard.compress(plain))):
+            seen = (await client.post("/v1/responses", content=body, headers={"Content-Encoding": encoding})).json()
+            assert seen["size"] == len(plain)
+            assert "content-encoding" not in {name.lower() for name, _ in seen["headers"]}
+        broken = await client.post("/v1/responses", content=b"\x00", headers={"Content-Encoding": "gzip"})
+        assert broken.status_code == 400
+        unknown = await client.post("/v1/responses", content=b"\x00", headers={"Content-Encoding": "lzma"})
+        assert unknown.status_code == 415
+
+
+async def test_an_empty_body_is_ollamas_to_refuse(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address) as plane:
+        told = await exchange(
+            plane.port, b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", until_closed=True
+        )
+        assert told.startswith(b"HTTP/1.1 200")
+        assert (await fake.seen())[0]["size"] == 0
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5, 5\r\n\r\nhello",
+        b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
+    ],
+)
+async def test_a_request_that_can_be_read_two_ways_is_refused(tmp_path: Path, smuggled: bytes) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        assert (await exchange(plane.port, smuggled)).startswith(b"HTTP/1.1 400")
+        assert await fake.seen() == []
+
+
+async def test_requests_in_a_row_on_one_connection_are_answered_in_order(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(raw_chat(stream=False) * 3)
+        for _ in range(3):
+            line, headers = await head_of(reader)
+            assert line.startswith("HTTP/1.1 200")
+            assert json.loads(await reader.readexactly(int(headers["content-length"])))["done"]
+        writer.close()

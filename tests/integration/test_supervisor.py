@@ -1,0 +1,339 @@
+"""A supervisor, real keepers, and the fake ollama that misbehaves on request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from controller.config.schema import Config
+from controller.readiness import Readiness
+from controller.supervision.backoff import Pace
+from controller.supervision.program_further import Further
+from controller.supervision.program_ollama import OllamaServe
+from controller.supervision.programs import Place
+from controller.supervision.spec import ChildState
+from tests.fakes import ollama as fake
+from tests.kit.supervised import Supervised, config, counted, crash_the_controller, place, supervised, turn
+from tests.kit.until import until
+
+
+@dataclass
+class Lab:
+    """A place with a fake ollama in it."""
+
+    folder: Path
+    place: Place
+    program: Path
+    knobs: Path
+    readiness: Readiness
+
+    def config(self, **ollama: Any) -> Config:
+        impatient = {"probe_every": 0.1, "probe_limit": 1, "startup": 20, "stop_grace": 3}
+        environment = {"FAKE_OLLAMA_KNOBS": str(self.knobs)}
+        return config(ollama={"binary": str(self.program), "environment": environment, **impatient, **ollama})
+
+    def serve(self, **ollama: Any) -> OllamaServe:
+        return OllamaServe(self.config(**ollama), self.place, self.readiness)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    knobs = tmp_path / "knobs.json"
+    turn(knobs)
+    return Lab(tmp_path, place(tmp_path), fake.program(tmp_path), knobs, Readiness())
+
+
+@pytest.fixture
+def stranger() -> Iterator[socket.socket]:
+    """Somebody else's listener."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+async def ask(one: Supervised, path: str, **content: Any) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=str(one.status.url), trust_env=False) as client:
+        return await (client.post(path, json=content) if content else client.get(path))
+
+
+async def test_it_is_started_on_a_private_port_and_tells_where(lab: Lab) -> None:
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.READY)
+        assert status.facts["version"] == "0.24.0"
+        assert (await ask(one, "/api/tags")).status_code == 200
+        address = lab.readiness.address
+        assert address is not None
+        assert status.url == f"http://127.0.0.1:{address.port}"
+        assert status.pid is not None
+        await until(lambda: one.status.memory)
+    assert not psutil.pid_exists(status.pid)
+    assert lab.readiness.verdict == "down"
+
+
+async def test_it_gets_the_environment_that_the_configuration_names_and_nothing_else(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.READY)
+        environment = psutil.Process(status.pid).environ()
+        assert environment["OLLAMA_NO_CLOUD"] == "1"
+        assert environment["OLLAMA_CONTEXT_LENGTH"] == "8192"
+        assert environment["OLLAMA_MODELS"] == str(lab.folder / ".ollama" / "models")
+        assert environment["OLLAMA_NOPRUNE"] == "1"
+        assert not {name for name in environment if "proxy" in name.lower()}
+
+
+async def test_killed_it_is_back_at_once_and_its_runner_does_not_survive_it(lab: Lab) -> None:
+    turn(lab.knobs, setsid_runner=True)
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.READY)
+        assert (await ask(one, "/api/generate", model="tiny", prompt="hi", stream=False)).status_code == 200
+        assert status.pid is not None
+        [runner] = psutil.Process(status.pid).children()
+        os.kill(status.pid, signal.SIGKILL)
+        await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)
+        with suppress(psutil.NoSuchProcess):
+            assert runner.status() == psutil.STATUS_ZOMBIE  # its new parent has not asked about it yet
+        assert lab.readiness.address is not None
+        assert lab.readiness.address.generation == 2
+
+
+async def test_a_frozen_one_is_seen_killed_and_replaced(lab: Lab) -> None:
+    async with supervised(lab.serve(probe_every=60), lab.place.home) as one:
+        status = await one.reaches(ChildState.READY)
+        assert status.pid is not None
+        os.kill(status.pid, signal.SIGSTOP)
+        await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)
+        assert "SIGSTOP" in one.said()
+
+
+async def test_one_that_stops_answering_is_killed_though_it_ignores_term(lab: Lab) -> None:
+    turn(lab.knobs, ignore_term=True)
+    async with supervised(lab.serve(probe_limit=0.3, probe_misses=2), lab.place.home) as one:
+        await one.reaches(ChildState.READY)
+        turn(lab.knobs, mute=True)
+        await one.reaches(ChildState.UNRESPONSIVE, ChildState.BACKOFF, ChildState.STARTING)
+        turn(lab.knobs)
+        await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)
+        assert "does not answer any more" in one.said()
+
+
+async def test_a_crash_loop_at_start_opens_the_breaker_and_a_person_s_start_closes_it(lab: Lab) -> None:
+    turn(lab.knobs, exit_code=1, exit_words="Error: told to fail")
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.DEGRADED)
+        assert status.restarts == 4  # five starts in all
+        assert status.retry_in is not None
+        assert 30 < status.retry_in < 80
+        assert "told to fail" in status.reason
+        assert lab.readiness.verdict == "down"
+        turn(lab.knobs)
+        await one.supervisor.start()
+        assert one.status.state is ChildState.READY
+
+
+async def test_an_open_breaker_closes_by_itself_when_what_was_wrong_is_put_right(lab: Lab) -> None:
+    turn(lab.knobs, exit_code=1)
+    async with supervised(lab.serve(), lab.place.home, Pace().scaled(0.01)) as one:
+        await one.reaches(ChildState.DEGRADED)
+        turn(lab.knobs)
+        await one.reaches(ChildState.READY)
+
+
+async def test_crashes_after_readiness_back_off_too(lab: Lab) -> None:
+    turn(lab.knobs, crash_after=0.05)
+    async with supervised(lab.serve(), lab.place.home, Pace().scaled(0.01)) as one:
+        status = await one.reaches(ChildState.DEGRADED)
+        assert status.restarts == 9  # ten starts in all
+
+
+async def test_a_taken_port_is_told_with_its_holder_left_alone_and_used_once_it_is_free(
+    lab: Lab, stranger: socket.socket
+) -> None:
+    port = stranger.getsockname()[1]
+    async with supervised(lab.serve(port=port), lab.place.home) as one:
+        status = await one.reaches(ChildState.CONFLICT)
+        assert f"Port {port}" in status.reason
+        assert f"pid {os.getpid()}" in status.reason
+        assert status.restarts == 0
+        stranger.setblocking(False)
+        with suppress(BlockingIOError):  # whoever looked may have connected: not a byte came along
+            while True:
+                visitor, _ = stranger.accept()
+                with visitor:
+                    assert visitor.recv(1) == b""
+        stranger.close()
+        status = await one.reaches(ChildState.READY)
+        assert status.url == f"http://127.0.0.1:{port}"
+
+
+async def test_a_listener_on_all_addresses_takes_the_port_too(lab: Lab) -> None:
+    with socket.socket() as wildcard:
+        wildcard.bind(("0.0.0.0", 0))
+        wildcard.listen()
+        async with supervised(lab.serve(port=wildcard.getsockname()[1]), lab.place.home) as one:
+            await one.reaches(ChildState.CONFLICT)
+            wildcard.close()
+            await one.reaches(ChildState.READY)
+
+
+async def test_a_port_lost_between_look_and_start_is_found_out_and_another_is_taken(lab: Lab) -> None:
+    turn(lab.knobs, port_taken=True)
+    async with supervised(lab.serve(), lab.place.home) as one:
+        await one.reaches(ChildState.CONFLICT)
+        turn(lab.knobs)
+        await one.reaches(ChildState.READY)
+
+
+async def test_a_stranger_that_answers_in_our_child_s_place_gets_no_question(
+    lab: Lab, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a Mac both can listen; here the look is made blind, and the child never gets to its port."""
+
+    async def blind(port: int, setting: str) -> None:
+        return None
+
+    monkeypatch.setattr("controller.supervision.program_ollama.port_problem", blind)
+    lab.program.write_text("#!/bin/sh\nexec sleep 60\n")
+    async with supervised(lab.serve(port=stranger.getsockname()[1]), lab.place.home) as one:
+        status = await one.reaches(ChildState.CONFLICT)
+        assert f"pid {os.getpid()}" in status.reason
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):  # noqa: PT012 - until there is nobody left to accept
+            while True:
+                visitor, _ = stranger.accept()
+                with visitor:
+                    assert visitor.recv(1) == b""
+
+
+async def test_a_missing_program_is_told_not_looped_and_started_when_it_appears(lab: Lab) -> None:
+    hidden = lab.program.rename(lab.folder / "elsewhere")
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.MISCONFIGURED)
+        assert str(lab.program) in status.reason
+        hidden.rename(lab.program)
+        status = await one.reaches(ChildState.READY)
+        assert status.restarts == 0
+
+
+async def test_a_program_that_may_not_be_executed_is_told_and_started_once_it_may(lab: Lab) -> None:
+    lab.program.chmod(0o644)
+    async with supervised(lab.serve(), lab.place.home) as one:
+        assert "chmod +x" in (await one.reaches(ChildState.MISCONFIGURED)).reason
+        lab.program.chmod(0o755)
+        await one.reaches(ChildState.READY)
+
+
+async def test_a_program_for_another_machine_costs_one_attempt_until_it_is_replaced(lab: Lab) -> None:
+    lab.program.write_bytes(b"\x7fELF of some other machine")
+    program, asked = counted(lab.serve())
+    async with supervised(program, lab.place.home) as one:
+        status = await one.reaches(ChildState.MISCONFIGURED)
+        said = one.said()
+        await asked.again("plan")
+        assert (one.said(), one.status.reason) == (said, status.reason)
+        fake.program(lab.folder)
+        await one.reaches(ChildState.READY)
+
+
+async def test_a_term_from_outside_restarts_it_and_a_second_one_names_a_culprit(lab: Lab) -> None:
+    async with supervised(lab.serve(), lab.place.home) as one:
+        for _ in range(2):
+            status = await one.reaches(ChildState.READY)
+            assert status.pid is not None
+            os.kill(status.pid, signal.SIGTERM)
+            await until(lambda pid=status.pid: one.status.pid != pid)  # type: ignore[misc]  # binds the loop's value
+        status = await one.reaches(ChildState.CONFLICT)
+        assert "Ollama.app" in status.reason
+        await one.reaches(ChildState.READY)
+
+
+async def test_a_killed_keeper_costs_one_restart_and_leaves_nobody_behind(lab: Lab) -> None:
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.READY)
+        assert status.pid is not None
+        assert status.keeper_pid is not None
+        os.kill(status.keeper_pid, signal.SIGKILL)
+        await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)
+        assert not psutil.pid_exists(status.pid) or psutil.Process(status.pid).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_the_next_controller_adopts_what_a_crashed_one_left_and_a_changed_recipe_restarts_it(lab: Lab) -> None:
+    async with supervised(lab.serve(), lab.place.home) as first:
+        before = await first.reaches(ChildState.READY)
+        await crash_the_controller(first)
+    async with supervised(lab.serve(stop_grace=4), lab.place.home) as second:
+        after = await second.reaches(ChildState.READY)
+        assert (after.pid, after.url, after.adopted, after.restarts) == (before.pid, before.url, True, 0)
+        await crash_the_controller(second)
+    async with supervised(lab.serve(environment={"OLLAMA_DEBUG": "1"}), lab.place.home) as third:
+        status = await third.reaches(ChildState.READY)
+        assert (status.pid != before.pid, status.restarts) == (True, 1)
+
+
+async def test_a_changed_recipe_restarts_only_its_own_child(lab: Lab) -> None:
+    wish = config(children={"caffeinate": {"command": [sys.executable, "-c", "import signal; signal.pause()"]}})
+    further = Further("caffeinate", wish.server.children["caffeinate"], lab.place)
+    async with (
+        supervised(lab.serve(), lab.place.home) as ollama,
+        supervised(further, lab.place.home) as other,
+    ):
+        before = (await ollama.reaches(ChildState.READY)).pid, (await other.reaches(ChildState.READY)).pid
+        await ollama.supervisor.reconfigure(lab.serve(probe_every=0.2))
+        assert (ollama.status.pid, other.status.pid) == before
+        await ollama.supervisor.reconfigure(lab.serve(environment={"OLLAMA_DEBUG": "1"}))
+        assert (ollama.status.state, ollama.status.restarts) == (ChildState.READY, 1)
+        assert (other.status.pid, other.status.restarts) == (before[1], 0)
+
+
+async def test_an_ollama_that_runs_already_is_used_and_not_stopped(lab: Lab) -> None:
+    async with supervised(lab.serve(), lab.place.home) as theirs:
+        url = (await theirs.reaches(ChildState.READY)).url
+        away = Place(lab.folder / "other", lab.folder / "logs", lab.place.environment)
+        away.data.mkdir()
+        ours = OllamaServe(lab.config(mode="adopt", url=url), away, Readiness())
+        async with supervised(ours, away.home) as one:
+            status = await one.reaches(ChildState.READY)
+            assert (status.pid, status.url) == (None, url)
+        assert theirs.status.state is ChildState.READY
+        async with supervised(ours, away.home) as one:
+            await one.reaches(ChildState.READY)
+            await theirs.supervisor.stop()
+            await until(lambda: one.status.pid)  # none answers any more: one of our own is started
+            assert (await one.reaches(ChildState.READY)).url != url
+
+
+async def test_an_ollama_elsewhere_is_offline_while_it_does_not_answer(lab: Lab, stranger: socket.socket) -> None:
+    url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+    stranger.close()
+    async with supervised(lab.serve(mode="external", url=url), lab.place.home) as one:
+        status = await one.reaches(ChildState.OFFLINE)
+        assert url in status.reason
+        assert lab.readiness.verdict == "down"
+    assert not (lab.place.home / "ollama" / "record.json").exists()
+
+
+async def test_a_child_without_a_probe_is_ready_as_soon_as_it_runs_and_one_with_is_ready_when_it_answers(
+    lab: Lab, stranger: socket.socket
+) -> None:
+    port = stranger.getsockname()[1]
+    stranger.close()
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    wish = config(children={"web": {"command": command, "probe": f"http://127.0.0.1:{port}/"}}).server.children["web"]
+    async with supervised(Further("web", wish, lab.place), lab.place.home) as one:
+        await one.reaches(ChildState.READY)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200

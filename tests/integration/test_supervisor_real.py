@@ -1,0 +1,106 @@
+"""The same supervisor with the programs it is for: real Ollama, and real cloudflared where it could be built."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controller.readiness import Readiness
+from controller.supervision.ports import free_port
+from controller.supervision.program_cloudflared import Cloudflared
+from controller.supervision.program_ollama import OllamaServe
+from controller.supervision.programs import Place, find
+from controller.supervision.spec import ChildState
+from tests.kit.supervised import config, counted, place, supervised
+from tests.kit.until import until
+
+CACHES = {
+    name: os.environ[name] for name in ("HOME", "PATH", "XDG_CACHE_HOME", "SEADRAGON_CACHE") if name in os.environ
+}
+
+
+def real(name: str) -> Path:
+    """A program that `make test` has built."""
+    found = find(name, None, Place(Path("/"), Path("/"), {**CACHES, "PATH": "/nowhere"}))
+    if found is None:
+        pytest.skip(f"real {name} is not built: `make test` does that, and says so where it cannot")
+    return found
+
+
+@pytest.fixture
+def ollama(tmp_path: Path) -> OllamaServe:
+    wish = config(ollama={"binary": str(real("ollama")), "startup": 60, "stop_grace": 5})
+    return OllamaServe(wish, place(tmp_path), Readiness())
+
+
+async def test_real_ollama_starts_answers_is_killed_and_comes_back(ollama: OllamaServe) -> None:
+    async with supervised(ollama, ollama.place.home) as one:
+        status = await one.reaches(ChildState.READY)
+        assert status.facts["version"] == "0.24.0"
+        assert status.pid is not None
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{status.url}/api/tags")).json() == {"models": []}
+        os.kill(status.pid, signal.SIGKILL)
+        await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)
+        assert ollama.readiness.verdict == "ready"
+
+
+async def test_real_ollama_told_to_leave_by_somebody_else_twice_is_a_conflict_that_passes(ollama: OllamaServe) -> None:
+    async with supervised(ollama, ollama.place.home) as one:
+        for _ in range(2):
+            status = await one.reaches(ChildState.READY)
+            assert status.pid is not None
+            os.kill(status.pid, signal.SIGTERM)  # it turns this into exit code 0
+            await until(lambda pid=status.pid: one.status.pid != pid)  # type: ignore[misc]  # binds the loop's value
+        await one.reaches(ChildState.CONFLICT)
+        await one.reaches(ChildState.READY)
+
+
+async def test_two_real_ollamas_on_one_port_are_told_apart(ollama: OllamaServe, tmp_path: Path) -> None:
+    port = free_port()
+    fixed = config(ollama={"binary": str(real("ollama")), "port": port, "stop_grace": 5})
+    (tmp_path / "second").mkdir()
+    second = OllamaServe(fixed, place(tmp_path / "second"), Readiness())
+    ollama.config = fixed
+    async with supervised(ollama, ollama.place.home) as one:
+        holder = await one.reaches(ChildState.READY)
+        async with supervised(second, second.place.home) as other:
+            status = await other.reaches(ChildState.CONFLICT)
+            assert f"ollama, pid {holder.pid}" in status.reason
+            assert one.status.pid == holder.pid
+            await one.supervisor.stop()
+            await other.reaches(ChildState.READY)
+
+
+async def test_real_cloudflared_with_two_dead_edges_stays_offline_and_is_not_restarted(tmp_path: Path) -> None:
+    program = real("cloudflared")
+    tunnel = str(uuid.uuid4())
+    credentials = tmp_path / "credentials.json"
+    secret = base64.b64encode(bytes(32)).decode()
+    credentials.write_text(json.dumps({"AccountTag": "tests", "TunnelSecret": secret, "TunnelID": tunnel}))
+    credentials.chmod(0o600)
+    wish = config(
+        tunnel={
+            "mode": "named",
+            "binary": str(program),
+            "tunnel_id": tunnel,
+            "credentials_file": str(credentials),
+            "hostnames": ["ai.example.org"],
+            "protocol": "http2",
+            "edge": [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"],
+            "grace": 1,
+        }
+    )
+    where = place(tmp_path)
+    cloudflared, asked = counted(Cloudflared(wish, where, "http://127.0.0.1:9"))
+    async with supervised(cloudflared, where.home) as one:
+        status = await one.reaches(ChildState.OFFLINE)
+        await asked.again("probe", 3)
+        assert (one.status.state, one.status.pid, one.status.restarts) == (ChildState.OFFLINE, status.pid, 0)

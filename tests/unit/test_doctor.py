@@ -1,0 +1,160 @@
+"""Every verdict the doctor can give, from facts alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.config.schema import Config, Models, Ollama, Server, Tunnel
+from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, examine
+from controller.doctor.mac import PROOFS
+
+WELL = Facts(
+    now=1_800_000_000.0,
+    installed_at=1_790_000_000.0,
+    platform="linux",
+    python=(3, 12, 1),
+    config=Config(),
+    config_problems=(),
+    config_warnings=(),
+    folders=tuple(
+        Folder(name, Path("/sea") / name, True, 0o700, True, 200 * 10**9) for name in ("config", "data", "logs")
+    ),
+    running=None,
+    ollama=Path("/usr/bin/ollama"),
+    ollama_version=(0, 24, 0),
+    others=(),
+    models_folder=Path("/home/mia/.ollama/models"),
+    models=3,
+    doors=(Door("127.0.0.1:8420", "free"),),
+    exposed=(),
+    origins="",
+    cloudflared=None,
+    files_limit=65536,
+)
+
+
+def server(**changes: object) -> Config:
+    return Config(server=Server(**changes))
+
+
+def running(**changes: object) -> dict[str, object]:
+    child = {"state": "ready", "reason": "It answers.", "pid": 5, "url": "http://127.0.0.1:5"}
+    return {"phase": "running", "pid": 4, "files": 65536, "children": {"ollama": child}, **changes}
+
+
+def a_folder(**changes: object) -> tuple[Folder, ...]:
+    return (replace(Folder("data", Path("/sea/data"), True, 0o700, True, 200 * 10**9), **changes),)  # type: ignore[arg-type]  # as above
+
+
+def test_a_machine_in_order_gets_only_good_news() -> None:
+    assert {finding.verdict for finding in examine(WELL)} == {"ok"}
+
+
+TROUBLE = [
+    ("controller", "fail", {"running": running(phase="safe")}, "safe mode"),
+    ("python", "fail", {"python": (3, 10, 2)}, "3.10.2"),
+    ("configuration", "fail", {"config_problems": ("config/server.yaml:3:1 server.hold",)}, "server.yaml:3:1"),
+    ("configuration", "warn", {"config_warnings": ("hold is called wait now",)}, "called wait"),
+    ("folders", "fail", {"folders": a_folder(writable=False)}, "chown"),
+    ("folders", "warn", {"folders": a_folder(mode=0o755)}, "chmod 700"),
+    (
+        "folders",
+        "warn",
+        {"folders": a_folder(open_files=("/sea/data/seadragon.db",))},
+        "chmod 600 /sea/data/seadragon.db",
+    ),
+    ("disk", "fail", {"folders": a_folder(free=5 * 10**8)}, "500 MB"),
+    ("disk", "warn", {"folders": a_folder(free=5 * 10**9)}, "5.0 GB"),
+    ("ollama", "fail", {"ollama": None}, "make setup"),
+    ("ollama", "fail", {"ollama": None, "platform": "darwin"}, "brew install ollama"),
+    ("ollama", "fail", {"ollama": None, "config": server(ollama=Ollama(binary=Path("/x/ollama")))}, "/x/ollama"),
+    ("ollama", "fail", {"ollama_version": (0, 17, 0)}, "CVE-2026-7482"),
+    ("ollama", "warn", {"ollama_version": None}, "--version"),
+    (
+        "ollama's state",
+        "warn",
+        {"running": running(children={"ollama": {"state": "backoff", "reason": "r"}})},
+        "backoff",
+    ),
+    (
+        "ollama's state",
+        "fail",
+        {"running": running(children={"ollama": {"state": "conflict", "reason": "r"}})},
+        "conflict",
+    ),
+    ("other ollamas", "warn", {"others": (Serving(77, "mia", (11434,)),)}, "process 77 of mia at port 11434"),
+    ("other ollamas", "warn", {"others": (Serving(77, "mia", (), app=True),)}, "menu bar"),
+    ("models", "warn", {"models": 0}, "seadragon demo"),
+    ("models", "warn", {"models": None}, "cannot be read"),
+    ("listeners", "fail", {"doors": (Door("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)}, "nginx"),
+    ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),
+    ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
+    ("origins", "fail", {"origins": "http://a, *"}, "any web page"),
+    ("tunnel", "fail", {"config": server(tunnel=Tunnel(mode="quick"))}, "no cloudflared"),
+    ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
+    ("open files", "warn", {"files_limit": 256}, "256"),
+    ("open files", "warn", {"running": running(files=256)}, "256"),
+    ("sleep", "warn", {"sleeps": ("sleep 10",)}, "pmset"),
+]
+
+
+@pytest.mark.parametrize(("name", "verdict", "changes", "words"), TROUBLE)
+def test_trouble_is_found_and_told_with_what_to_do(
+    name: str, verdict: str, changes: dict[str, object], words: str
+) -> None:
+    facts = replace(WELL, **changes)  # type: ignore[arg-type]  # the table is typed by what the checks make of it
+    (finding,) = [finding for finding in examine(facts) if finding.name == name]
+    assert finding.verdict == verdict
+    assert words in f"{finding.words} {finding.remedy}"
+    assert finding.remedy
+
+
+FINE = [
+    ("controller", {}, "seadragon up"),
+    ("controller", {"running": running()}, "process 4"),
+    ("folders", {"folders": a_folder(there=False)}, "Made at the first start"),
+    ("disk", {"folders": a_folder(there=False)}, "no folder"),
+    (
+        "ollama",
+        {"ollama": None, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))},
+        "http://pc:11434",
+    ),
+    ("models", {"models": 0, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
+    ("models", {"models": 1}, "1 model in"),
+    ("other ollamas", {"others": (Serving(7, "mia", ()),), "config": server(ollama=Ollama(mode="adopt"))}, "No other"),
+    ("ollama's state", {"running": running()}, "ready"),
+    ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
+    (
+        "tunnel",
+        {"config": server(tunnel=Tunnel(mode="quick")), "cloudflared": Path("/usr/bin/cloudflared")},
+        "is there",
+    ),
+    ("configuration", {"config": Config(models=Models(parallel=4))}, "can be read"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "words"), FINE)
+def test_what_is_no_fault_is_not_made_one(name: str, changes: dict[str, object], words: str) -> None:
+    facts = replace(WELL, **changes)  # type: ignore[arg-type]  # as above
+    (finding,) = [finding for finding in examine(facts) if finding.name == name]
+    assert finding.verdict == "ok"
+    assert words in f"{finding.words} {finding.remedy}"
+
+
+def test_the_tables_above_reach_every_check() -> None:
+    names = {finding.name for finding in examine(WELL)}
+    assert len(names) == len(CHECKS)
+    assert {row[0] for row in TROUBLE} == names
+
+
+def test_every_proof_on_a_mac_has_a_command_and_an_expectation() -> None:
+    assert len(PROOFS) >= 10
+    for proof in PROOFS:
+        assert proof.what.endswith(".")
+        assert proof.command
+        assert proof.expect.endswith(".")
+    assert json.dumps([proof.to_json() for proof in PROOFS])
