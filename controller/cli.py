@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from controller import lock
 from controller.control import client
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import Paths
@@ -102,7 +103,7 @@ def down(paths: Paths) -> None:
     if _follow_out(paths, "down"):
         click.echo("Its service manager keeps it up; everything it ran is stopped. For good: seadragon uninstall")
         return
-    _until_gone(pid)
+    _until_gone(paths, pid)
     click.echo("Seadragon has left.")
 
 
@@ -302,15 +303,13 @@ def _follow_out(paths: Paths, verb: str) -> bool:
     return False
 
 
-def _until_gone(pid: int) -> None:
-    import psutil
-
-    try:
-        psutil.Process(pid).wait(LEAVING)
-    except psutil.NoSuchProcess:
-        pass
-    except psutil.TimeoutExpired:
-        raise SeadragonError(f"Process {pid} is still there. Look at: seadragon logs") from None
+def _until_gone(paths: Paths, pid: int) -> None:
+    """Until its lock is free, which is the last thing that happens: the next `up` may come."""
+    end = time.monotonic() + LEAVING
+    while (holder := lock.holder(paths.data)) is not None and holder.pid == pid:
+        if time.monotonic() > end:
+            raise SeadragonError(f"Process {pid} is still there. Look at: seadragon logs")
+        time.sleep(LOOK)
 
 
 def _next_controller(paths: Paths, before: object) -> dict[str, object]:
