@@ -49,7 +49,7 @@ class Cycle(RequestResponseCycle):
         lines = [STATUS_LINE[status]]
         closing = False
         for name, value in (*self.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
+            lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"content-length":
                 self.chunked_encoding, self.expected_content_length = False, int(value)
             elif name == b"connection" and value.lower() == b"close":
@@ -61,8 +61,7 @@ class Cycle(RequestResponseCycle):
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
         head = b"".join(lines)
-        ends = sum(line.endswith(b"\r\n") for line in lines)
-        if head.count(b"\n") != ends or head.count(b"\r") != ends:
+        if not head.count(b"\n") == head.count(b"\r") == len(lines):
             raise RuntimeError("A header holds a line break.")
         return head
 
@@ -116,15 +115,15 @@ class Wire(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._weigh(url)
+        self._weigh(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._weigh(name + value)
+        self._weigh(len(name) + len(value))
         super().on_header(name, value)
 
-    def _weigh(self, piece: bytes) -> None:
+    def _weigh(self, size: int) -> None:
         """uvicorn would collect headers without end. Raising here is how a parser callback ends a connection: 400."""
-        self._header_bytes += len(piece)
+        self._header_bytes += size
         if self._header_bytes > _MOST_HEADERS:
             raise ValueError("The headers are too long.")
