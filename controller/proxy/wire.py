@@ -46,23 +46,21 @@ class Cycle(RequestResponseCycle):
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
     def _begin(self, status: int, headers: Any) -> bytes:
-        lines = [STATUS_LINE[status]]
-        closing = False
-        for name, value in (*self.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
+        closing = not self.keep_alive
+        lines = [b"%b: %b\r\n" % pair for pair in self.default_headers]
+        for name, value in headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"content-length":
                 self.chunked_encoding, self.expected_content_length = False, int(value)
             elif name == b"connection" and value.lower() == b"close":
-                self.keep_alive, closing = False, True
-        if not self.keep_alive and not closing:
+                self.keep_alive, closing = False, False  # it is said already
+        if closing:
             lines.append(b"connection: close\r\n")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        ends = sum(line.endswith(b"\r\n") for line in lines)
-        if head.count(b"\n") != ends or head.count(b"\r") != ends:
+        head = STATUS_LINE[status] + b"".join(lines) + b"\r\n"
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
             raise RuntimeError("A header holds a line break.")
         return head
 
@@ -116,15 +114,18 @@ class Wire(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._weigh(url)
-        super().on_url(url)
+        self._weigh(len(url))
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._weigh(name + value)
-        super().on_header(name, value)
+        self._weigh(len(name) + len(value))
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
-    def _weigh(self, piece: bytes) -> None:
+    def _weigh(self, count: int) -> None:
         """uvicorn would collect headers without end. Raising here is how a parser callback ends a connection: 400."""
-        self._header_bytes += len(piece)
+        self._header_bytes += count
         if self._header_bytes > _MOST_HEADERS:
             raise ValueError("The headers are too long.")
