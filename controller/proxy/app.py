@@ -208,7 +208,7 @@ class DataPlane:
         if exchange.model and not self._is_name(exchange.model):
             exchange.model = "?"  # whatever it is, it must not stand in a log
         record = exchange.record(self._clock.now(), self._clock.wall())
-        self.tally.count(exchange.dialect.value, record)
+        self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)
 
     def _sweep(self) -> None:

@@ -225,7 +225,7 @@ class Exchange:
             self.route,
             self.model,
             self.status or CLIENT_LEFT,
-            self.reason.value,
+            self.reason._value_,  # `.value` costs ten times as much
             self.first_byte,
             now - self.started,
             self.bytes_in,

@@ -46,22 +46,21 @@ class Cycle(RequestResponseCycle):
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
     def _begin(self, status: int, headers: Any) -> bytes:
-        lines = [STATUS_LINE[status]]
-        closing = False
-        for name, value in (*self.default_headers, *headers):
+        closing = not self.keep_alive
+        lines = [b"%b: %b\r\n" % pair for pair in self.default_headers]
+        for name, value in headers:
             lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"content-length":
                 self.chunked_encoding, self.expected_content_length = False, int(value)
             elif name == b"connection" and value.lower() == b"close":
-                self.keep_alive, closing = False, True
-        if not self.keep_alive and not closing:
+                self.keep_alive, closing = False, False  # it is said already
+        if closing:
             lines.append(b"connection: close\r\n")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if not head.count(b"\n") == head.count(b"\r") == len(lines):
+        head = STATUS_LINE[status] + b"".join(lines) + b"\r\n"
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
             raise RuntimeError("A header holds a line break.")
         return head
 
@@ -116,14 +115,17 @@ class Wire(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self._weigh(len(url))
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._weigh(len(name) + len(value))
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
-    def _weigh(self, size: int) -> None:
+    def _weigh(self, count: int) -> None:
         """uvicorn would collect headers without end. Raising here is how a parser callback ends a connection: 400."""
-        self._header_bytes += size
+        self._header_bytes += count
         if self._header_bytes > _MOST_HEADERS:
             raise ValueError("The headers are too long.")
