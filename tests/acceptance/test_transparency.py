@@ -27,6 +27,7 @@ TOOL = {
     },
 }
 PICTURE = base64.b64encode(png((250, 10, 10))).decode()
+COLD = {"num_predict": 4, "temperature": 0}
 FORMAT = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
@@ -74,7 +75,7 @@ ASKS = [
     *both("/api/chat", {"model": "caller", "messages": SAY, "tools": [TOOL]}),
     *both("/api/chat", {"model": "thinker", "messages": SAY, "think": True}),
     *both("/api/chat", {"model": "thinker", "messages": SAY, "think": False}),
-    *both("/api/chat", {"model": "red", "messages": SAY, "format": FORMAT, "options": {"num_predict": 4, "temperature": 0}}),
+    *both("/api/chat", {"model": "red", "messages": SAY, "format": FORMAT, "options": COLD}),
     *both("/api/chat", {"model": "red", "messages": []}),
     Ask("POST", "/api/chat", {"messages": SAY}),
     Ask("POST", "/api/embed", {"model": "embedder", "input": ["one", "two"]}),
