@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from controller import lock
 from controller.control import client
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import Paths
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 FAILED, NOBODY, INTERRUPTED = 1, 3, 130
 LEAVING = 300.0  # seconds `down` and `restart` wait: longer than any drain
 LOOK = 0.2  # seconds between two looks at a file or a process, which cannot be waited for
-COLOURS = {
-    "ready": "green",
-    "starting": "yellow",
-    "backoff": "yellow",
-    "offline": "yellow",
-    "stopping": "yellow",
-    "stopped": None,
-}
-WELL = ("ready", "starting", "stopped")
 NEED_IT = ("status", "down", "restart", "start", "stop", "reload", "demo")
 
 
@@ -102,7 +94,7 @@ def down(paths: Paths) -> None:
     if _follow_out(paths, "down"):
         click.echo("Its service manager keeps it up; everything it ran is stopped. For good: seadragon uninstall")
         return
-    _until_gone(pid)
+    _until_gone(paths, pid)
     click.echo("Seadragon has left.")
 
 
@@ -152,12 +144,12 @@ def reload(paths: Paths) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def status(paths: Paths, as_json: bool) -> None:
     """How it is doing; says so when it is not running."""
+    from controller.status_words import status_lines
+
     seen = client.status(paths.socket)
-    if as_json:
-        click.echo(json.dumps(seen, indent=2))
-    else:
-        for line in _status_lines(seen):
-            click.echo(line)
+    lines = [json.dumps(seen, indent=2)] if as_json else status_lines(seen, time.time(), click.style)
+    for line in lines:
+        click.echo(line)
 
 
 @main.command()
@@ -302,15 +294,13 @@ def _follow_out(paths: Paths, verb: str) -> bool:
     return False
 
 
-def _until_gone(pid: int) -> None:
-    import psutil
-
-    try:
-        psutil.Process(pid).wait(LEAVING)
-    except psutil.NoSuchProcess:
-        pass
-    except psutil.TimeoutExpired:
-        raise SeadragonError(f"Process {pid} is still there. Look at: seadragon logs") from None
+def _until_gone(paths: Paths, pid: int) -> None:
+    """Until its lock is free, which is the last thing that happens: the next `up` may come."""
+    end = time.monotonic() + LEAVING
+    while (holder := lock.holder(paths.data)) is not None and holder.pid == pid:
+        if time.monotonic() > end:
+            raise SeadragonError(f"Process {pid} is still there. Look at: seadragon logs")
+        time.sleep(LOOK)
 
 
 def _next_controller(paths: Paths, before: object) -> dict[str, object]:
@@ -332,37 +322,6 @@ def _tell_child(answer: object, wanted: tuple[str, ...]) -> None:
     click.echo(f"{answer['name']} is {answer['state']}. {answer['reason']}".rstrip())
     if answer["state"] not in wanted:
         sys.exit(FAILED)
-
-
-def _status_lines(seen: dict[str, Any]) -> Iterable[str]:
-    from controller.plain import span_words
-
-    yield f"Seadragon {seen['version']}, {seen['phase']} for {span_words(seen['uptime'])}, process {seen['pid']}"
-    for listener in seen["listeners"]:
-        yield f"  {listener.get('url') or listener.get('address')}  {listener.get('kind', '')}".rstrip()
-    yield ""
-    for child in seen["children"].values():
-        yield from _child_lines(child)
-    if seen["config"]["problems"]:
-        yield "The YAML on disk is not what runs:"
-        yield from (f"  {problem}" for problem in seen["config"]["problems"])
-
-
-def _child_lines(child: dict[str, Any]) -> Iterable[str]:
-    from controller.plain import count_words, printable, size_words, span_words
-
-    state = child["state"]
-    about = (
-        f"for {span_words(max(0.0, time.time() - child['since']))}",
-        f"process {child['pid']}" if child.get("pid") else "",
-        size_words(child["memory"]) if child.get("memory") else "",
-        count_words(child["restarts"], "restart"),
-        child.get("url") or "",
-    )
-    colour = COLOURS.get(state, "red")
-    yield f"  {child['name']:<10} {click.style(f'{state:<13}', fg=colour)} {'  '.join(fact for fact in about if fact)}"
-    if state not in WELL or not child.get("pid"):
-        yield f"  {'':<10} {printable(child['reason'])}"
 
 
 def _log_file(paths: Paths, name: str) -> Path:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, TextIO, runtime_checkable
+from typing import Any, Literal, Self, TextIO, TypeAlias
 
 import msgspec
 
@@ -36,21 +36,44 @@ CHATTY = ("httpx", "httpcore", "watchfiles", "uvicorn")  # a line for every prob
 RETRY = 1.0  # seconds between two tries of a disk that refuses
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something said, by an event or by a library. (Access lines are the gateway's own records.)"""
+
+    at: float
+    level: str
+    source: str
+    text: str
+    facts: dict[str, object]
+
+    def words(self) -> str:
+        """For a terminal: one line, nothing in it that a terminal obeys, no secret."""
+        mark = "" if RANKS[self.level] <= RANKS["info"] else f"{self.level}: "
+        return printable(redact(f"{clock_words(self.at)}  {self.source:<10} {mark}{self.text}"))
+
+
+Item: TypeAlias = Line | tuple[object, ...]
+"""What is written: something said, or the gateway's record of a request."""
+
+
 class Spool:
     """Things on their way out, and the thread that carries them. `put` never waits and never fails."""
 
-    def __init__(self, name: str, carry: Callable[[Sequence[object]], None], *, retry: float = RETRY) -> None:
+    def __init__(self, name: str, carry: Callable[[Sequence[Item]], None], *, retry: float = RETRY) -> None:
         self.dropped = 0
         self.trouble = ""  # why nothing can be written at this moment
         self._carry = carry
         self._retry = retry
-        self._waiting: deque[object] = deque(maxlen=ROOM)
+        self._waiting: deque[Item] = deque(maxlen=ROOM)
         self._stirred = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"seadragon-{name}", daemon=True)
+
+    def open(self) -> None:
+        """Begin to carry; what was put before is not lost."""
         self._thread.start()
 
-    def put(self, item: object) -> None:
+    def put(self, item: Item) -> None:
         """Hand over. With no room left, the oldest gives way."""
         if len(self._waiting) == ROOM:
             self.dropped += 1
@@ -73,7 +96,7 @@ class Spool:
                 if not self._deliver([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]):
                     return
 
-    def _deliver(self, batch: list[object]) -> bool:
+    def _deliver(self, batch: list[Item]) -> bool:
         """Try until it works. False: we are closing and it never did."""
         while True:
             try:
@@ -135,39 +158,26 @@ class LogFile:
         self._open()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Something said, by an event or by a library. (Access lines are the gateway's own records.)"""
-
-    at: float
-    level: str
-    source: str
-    text: str
-    facts: dict[str, object]
-
-    def words(self) -> str:
-        """For a terminal: one line, nothing in it that a terminal obeys, no secret."""
-        mark = "" if RANKS[self.level] <= RANKS["info"] else f"{self.level}: "
-        return printable(redact(f"{clock_words(self.at)}  {self.source:<10} {mark}{self.text}"))
-
-
-@runtime_checkable
-class NamedFields(Protocol):
-    """A named tuple: JSON would make a bare list of it."""
-
-    def _asdict(self) -> dict[str, object]: ...
-
-
-def encode(item: object) -> bytes:
-    """One line of the file, without secrets."""
-    kind = "line" if isinstance(item, Line) else "access"
+def encode(item: Item) -> bytes:
+    """One line of the file, without secrets. Some microseconds for an access record: every request pays them."""
+    kind = b"line" if isinstance(item, Line) else b"access"
     try:
-        line = msgspec.json.encode(item._asdict() if isinstance(item, NamedFields) else item, enc_hook=str)
+        line = _ENCODER.encode(item if isinstance(item, Line) else _fields(item))
     except (UnicodeEncodeError, TypeError, msgspec.MsgspecError):  # half a character, or a fact nobody can spell
-        return json.dumps({"kind": kind, "text": redact(repr(item))}).encode() + b"\n"
-    if may_hold_secret(line):
-        line = msgspec.json.encode(redact_all(msgspec.json.decode(line)))
-    return b'{"kind":"%s",%s\n' % (kind.encode(), line[1:])
+        return json.dumps({"kind": kind.decode(), "text": redact(repr(item))}).encode() + b"\n"
+    texts = line.decode() if isinstance(item, Line) else " ".join([each for each in item if isinstance(each, str)])
+    if may_hold_secret(texts):
+        line = _ENCODER.encode(redact_all(msgspec.json.decode(line)))
+    return b'{"kind":"%s",%s\n' % (kind, line[1:])
+
+
+def _fields(record: Any) -> dict[str, object]:
+    """By name: JSON would make a bare list of it."""
+    named: dict[str, object] = record._asdict()
+    return named
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
 class Log:
@@ -180,6 +190,7 @@ class Log:
         self._spool = Spool("log", self._to_file, retry=retry)
         self._console = console
         self._console_spool = Spool("console", self._to_console) if console is not None else None
+        self._spools = [spool for spool in (self._spool, self._console_spool) if spool is not None]
         self._handler = _Ear(self)
         self.apply(settings)
 
@@ -190,6 +201,8 @@ class Log:
         self._file.size, self._file.files = settings.file_size, settings.files
 
     def __enter__(self) -> Self:
+        for spool in self._spools:
+            spool.open()
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.INFO)
@@ -201,7 +214,7 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger().removeHandler(self._handler)
-        for spool in filter(None, (self._spool, self._console_spool)):
+        for spool in self._spools:
             spool.close()
         self._file.close()
 
@@ -236,15 +249,15 @@ class Log:
         if self._console_spool is not None:
             self._console_spool.put(line)
 
-    def access(self, record: object) -> None:
+    def access(self, record: tuple[object, ...]) -> None:
         """One request and what became of it: the gateway's record, a tuple with named fields. Never to the terminal."""
         if self._access:
             self._spool.put(record)
 
-    def _to_file(self, batch: Sequence[object]) -> None:
+    def _to_file(self, batch: Sequence[Item]) -> None:
         self._file.write(b"".join(map(encode, batch)))
 
-    def _to_console(self, batch: Sequence[object]) -> None:
+    def _to_console(self, batch: Sequence[Item]) -> None:
         assert self._console is not None
         with contextlib.suppress(OSError, ValueError):  # the terminal went away; the file has it all
             self._console.write("".join(f"{line.words()}\n" for line in batch if isinstance(line, Line)))

@@ -9,6 +9,7 @@ import asyncio
 import plistlib
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -31,6 +32,7 @@ RUNNER_DIED: Sequence[tuple[int, bytes]] = (
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
+END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
 GPU_IDLE = 3  # percent
@@ -120,6 +122,7 @@ class Runners:
             return False
         for runner in runners:
             _kill(runner)
+        await _gone(runners)
         return True
 
 
@@ -177,6 +180,20 @@ def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
             continue
         total += times.user + times.system
     return total
+
+
+async def _gone(runners: Sequence[psutil.Process]) -> None:
+    """Return when they have ended, since Ollama would hand a dying runner one more request."""
+    deadline = time.monotonic() + END_LIMIT
+    while any(_runs(each) for each in runners) and time.monotonic() < deadline:  # noqa: ASYNC110 - not our children
+        await asyncio.sleep(0.01)
+
+
+def _runs(runner: psutil.Process) -> bool:
+    try:
+        return runner.is_running() and runner.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _kill(runner: psutil.Process) -> None:

@@ -267,8 +267,6 @@ def warnings(config: Config) -> Iterator[str]:
             )
     if config.server.ollama.mode == "spawn" and config.server.ollama.url is not None:
         yield "server.ollama.url has no effect with mode: spawn; it is for adopt and external."
-    if config.server.tunnel.mode != "off" and all(each.kind != "tunnel" for each in config.server.listeners):
-        yield "server.tunnel is on, but no listener is of kind tunnel: nothing can come in through it."
     yield from _shadowed(config)
     for index, entry in enumerate(config.access.allow):
         if entry.manage and any("/" in address for address in entry.addresses):

@@ -17,6 +17,7 @@ TEXT = (
     "That you can read it means that Seadragon and Ollama work. Now give me a clever colleague: ollama pull llama3.2"
 )
 TEMPLATE = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}\n"
+ONE_THREAD = {"num_thread": 1}  # so small a model only loses by threads that wait for one another
 CREATE_LIMIT = 60.0  # seconds; a model of one megabyte takes a tenth of one
 
 
@@ -51,7 +52,7 @@ def create_demo(url: str) -> None:
     with tempfile.TemporaryDirectory(prefix="seadragon-demo-") as folder:
         path = Path(folder) / f"{NAME}.gguf"
         write_speaker(path, TEXT, name=NAME)
-        create(url, NAME, [path], template=TEMPLATE)
+        create(url, NAME, [path], template=TEMPLATE, parameters=ONE_THREAD)
 
 
 def invitation(url: str) -> str:

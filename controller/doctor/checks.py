@@ -220,7 +220,7 @@ def models(facts: Facts) -> Finding:
     """Whether there is anything to answer with."""
     if facts.config.server.ollama.mode == "external":
         return Finding("models", "ok", "They are kept by the Ollama elsewhere.")
-    get = "Try it with a tiny one: seadragon demo. Or fetch a real one: ollama pull llama3.2"
+    get = f"For a tiny one: seadragon demo. For a real one: {_pull(facts)}"
     if facts.models is None:
         return Finding("models", "warn", f"{facts.models_folder} cannot be read.", "Look who owns it: ls -ld on it.")
     if facts.models == 0:
@@ -313,6 +313,14 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     files,
     sleep,
 )
+
+
+def _pull(facts: Facts) -> str:
+    """How to fetch a model into the Ollama we run: through the gateway that takes a right of its own."""
+    children = facts.running.get("children") if facts.running else None
+    seen = children.get(OLLAMA) if isinstance(children, dict) else None
+    url = seen.get("url") if isinstance(seen, dict) else None
+    return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "start it (seadragon up), then ask the doctor again."
 
 
 def _at(ports: tuple[int, ...]) -> str:

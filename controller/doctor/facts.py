@@ -64,7 +64,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     config, problems, warnings = _configuration(paths, environment, hands)
     running = _running(paths)
     program = hands.find(config.server.ollama.binary, environment)
-    serving = list(_others(set(_pids(running))))
+    serving = list(_others(set(_pids(running)), paths.run))
     models_folder = _models_folder(config, environment)
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
     addresses = _addresses(config, running)
@@ -172,10 +172,10 @@ async def _said(run: RunTool, argv: Sequence[str]) -> Said:
     return await run(argv, limit=TOOL)
 
 
-def _others(ours: set[int]) -> Iterator[Serving]:
+def _others(ours: set[int], run: Path) -> Iterator[Serving]:
     for process in psutil.process_iter(["pid", "cmdline", "username"]):
         words = process.info["cmdline"] or []
-        if process.pid in ours or not _serves(words):
+        if process.pid in ours or not _serves(words) or _kept(process, run):
             continue
         ports: tuple[int, ...] = ()
         with contextlib.suppress(psutil.Error):  # of other users the system says nothing
@@ -186,6 +186,14 @@ def _others(ours: set[int]) -> Iterator[Serving]:
 
 def _serves(words: Sequence[str]) -> bool:
     return len(words) > 1 and Path(words[0]).name == "ollama" and words[1] in ("serve", "start")
+
+
+def _kept(process: psutil.Process, run: Path) -> bool:
+    """Whether a keeper of this data folder holds it: ours, though no controller runs at the moment."""
+    with contextlib.suppress(psutil.Error):
+        parent = process.parent()
+        return parent is not None and any(word.startswith(f"keeper of {run}{os.sep}") for word in parent.cmdline())
+    return False
 
 
 def _models_folder(config: Config, environment: Mapping[str, str]) -> Path:

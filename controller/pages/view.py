@@ -85,6 +85,7 @@ def now_seen(
         streams=traffic.streams,
         held=traffic.held,
         models=None if models is None else tuple(ModelCard(model.name, size_words(model.size)) for model in models),
+        pull=_pull(children),
         events=tuple(_event(event) for event in reversed(events)),
     )
 
@@ -122,6 +123,12 @@ def _ready(ollama: ChildStatus, models: Sequence[Installed] | None) -> tuple[Moo
     if models is not None and not models:
         return "happy", "Almost there", f"{name} is ready. All it needs is a model."
     return "happy", "All is well", f"{name} is ready for you."
+
+
+def _pull(children: Sequence[ChildStatus]) -> str:
+    """To Ollama itself: through the gateway that takes a right of its own, which nobody has at first."""
+    url = next((child.url for child in children if child.name == OLLAMA and child.url), None)
+    return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "ollama pull llama3.2"
 
 
 def _child(child: ChildStatus, now: float) -> ChildCard:

@@ -103,6 +103,25 @@ class Backoff:
         return seconds * (1 + self.pace.jitter * (2 * luck - 1))
 
 
+@dataclass(slots=True)
+class Doubling:
+    """Pauses that grow: `first`, then twice the one before, up to `longest`."""
+
+    first: float
+    longest: float
+    _next: float = field(default=0.0, init=False)
+
+    def next(self) -> float:
+        """The pause to make now."""
+        pause = self._next or self.first
+        self._next = min(self.longest, pause * 2)
+        return pause
+
+    def reset(self) -> None:
+        """Begin again with the first."""
+        self._next = 0.0
+
+
 def _recent(moments: deque[float], since: float) -> int:
     while moments and moments[0] <= since:
         moments.popleft()

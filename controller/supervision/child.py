@@ -241,6 +241,8 @@ async def _order(place: Home, sock: socket.socket, order: Message) -> Child:
         if answer["say"] == "started":
             unless_kept.pop_all()
             return Child(place, link, answer, adopted=False)
+        while await link.hear() is not None:  # until the keeper is gone, and its lock free
+            pass
     raise _spawn_failed(order["spec"]["name"], answer["kind"], answer["text"])
 
 
@@ -257,7 +259,7 @@ def _start_keeper(place: Home, name: str) -> tuple[subprocess.Popen[bytes], sock
             # Not asyncio's: the process we start here leaves as soon as it has forked the keeper, and asyncio would
             # spend a thread on it (one that, with no room for a process, cannot be started either).
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", BOOT, ROOT, str(theirs.fileno()), f"keeper of {name}"],
+                [sys.executable, "-I", "-S", "-c", BOOT, ROOT, str(theirs.fileno()), f"keeper of {place.folder}"],
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,

@@ -28,6 +28,10 @@ from controller.supervision.wire import VERSION, Message, decode, encode
 LOCK_LIMIT = 2.0  # seconds a launch waits for the tree before it to let go of the lock
 TELL_LIMIT = 1.0  # seconds given to a controller to hear why nothing was started
 
+TYPE_CHECKING = False  # `typing` itself would cost the keeper 0.7 MB
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 LINUX = sys.platform == "linux"
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -43,11 +47,6 @@ KINDS = {
     errno.EMFILE: "exhausted",
     errno.ENFILE: "exhausted",
 }
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 
 class Failed(Exception):
@@ -84,7 +83,7 @@ def main() -> None:
         keeping.run()
     finally:
         keeping.kill()
-    os._exit(0)  # nothing is left to tidy, and the lock is free a few milliseconds sooner
+    os._exit(0)  # nothing is left that Python's own farewell would have to tidy
 
 
 def _detach() -> None:
@@ -119,14 +118,15 @@ def _begin(order: Message, controller: socket.socket) -> Keeping:
         # The next controller may have looked before we had the lock, and found nothing to adopt. One that looks from
         # now on waits for us; so whoever launched us must have been alive until here.
         os._exit(0)
-    sweep(home)
-    listener = _listen(home.socket)
-    pump = Pump(order["spec"])
-    keeping = Keeping(order, home, pump, controller)
     try:
+        sweep(home)
+        listener = _listen(home.socket)
+        pump = Pump(order["spec"])
+        keeping = Keeping(order, home, lock, pump, controller)
         _bear(order["spec"], lock, pump.into, keeping.put_on_record)
-    except BaseException:
+    except (OSError, Failed):
         home.forget()
+        os.close(lock)
         raise
     os.close(pump.into)
     keeping.begin(listener)
@@ -181,8 +181,13 @@ def _bear(spec: Message, lock: int, output: int, record: Callable[[ProcessIdenti
         _become(spec, lock, output, go, confession, keeper)
     os.close(go)
     os.close(confession)
-    record(identify(pid) or ProcessIdentity(pid, 0))  # should it fail, `word` ends with us and the child leaves unborn
-    os.write(word, b"g")
+    try:
+        record(identify(pid) or ProcessIdentity(pid, 0))
+        os.write(word, b"g")
+    except OSError:
+        os.close(word)  # without the word before it: the child leaves unborn
+        os.waitpid(pid, 0)
+        raise
     os.close(word)
     said = os.read(fault, 64)  # ends when the program runs: exec closes the other end
     os.close(fault)

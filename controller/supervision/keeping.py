@@ -26,15 +26,16 @@ TICK = 1.0  # seconds between two looks at the log, and at what is worth telling
 SWEEP_PAUSE = 0.02  # seconds between two rounds of killing what is left
 SWEEP_LIMIT = 10.0  # seconds after which what does not die is left to whoever asks for the lock next
 LAST_WORDS = 65536  # bytes of output told with the child's end
-LINUX = sys.platform == "linux"
 GOODBYE = 1.0  # seconds that a keeper which leaves gives its controller to hear why
+LINUX = sys.platform == "linux"
 
 
 class Keeping:
     """One child, from its birth until nothing of it is left."""
 
-    def __init__(self, order: Message, home: Home, pump: Pump, controller: socket.socket) -> None:
+    def __init__(self, order: Message, home: Home, lock: int, pump: Pump, controller: socket.socket) -> None:
         self._home = home
+        self._lock = lock
         self._pump = pump
         self._spec: Message = order["spec"]
         self._note: Message = order["note"]
@@ -49,7 +50,7 @@ class Keeping:
         self._asked = False  # we were asked to stop it
         self._stopping_until: float | None = None
         self._sweeping_until = 0.0
-        self._terminated = False
+        self._terminated = False  # we ourselves were asked to leave, by TERM
         self._ended: Message | None = None  # what is told about the end, once nothing of the tree is left
         self._left = False
         self._told: Message = {}
@@ -222,6 +223,8 @@ class Keeping:
                 return
             if pid == self._child.pid and self._status is None:
                 self._on_end(status)
+            elif self._sweep in self._timers:  # one less: perhaps it was the last
+                self._after(0.0, self._sweep)
 
     def _on_end(self, status: int) -> None:
         """The child itself is gone, whoever may still hold its output: now the rest of its tree goes too.
@@ -272,10 +275,16 @@ class Keeping:
             self._stop(self._spec["stop_grace"])
 
     def _leave(self) -> None:
+        """The lock is free before anybody hears us hang up: who waited for that may start the next one at once."""
+        if self._left:
+            return
         self._left = True
-        self._home.forget()
-        for line in list(self._lines):
-            line.finish(GOODBYE)
+        try:
+            self._home.forget()
+        finally:
+            os.close(self._lock)
+            for line in list(self._lines):
+                line.finish(GOODBYE)
 
     # ------------------------------------------------------------------------------------------- the controller
 

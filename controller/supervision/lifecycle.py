@@ -2,7 +2,7 @@
 
     unwanted ─ start ─→ look ─→ spawn ─→ probe … ─→ ready ─→ exited ─→ pause ─→ look …
 
-Five phases say what is going on with the process (`Phase`); `ChildState` says how it is doing, for people. Whoever
+Six phases say what is going on with the process (`Phase`); `ChildState` says how it is doing, for people. Whoever
 feeds the events carries the effects out and answers each: Adopt by Spawned or NothingToAdopt, Look by Looked, Spawn by
 Spawned or SpawnFailed, Probe by a Probed, End by Exited, AskNetwork by NetworkIs, Wake by Tick.
 """
@@ -16,8 +16,9 @@ from enum import Enum, auto
 from controller.events import Level
 from controller.readiness import Verdict
 from controller.supervision import moves
-from controller.supervision.backoff import Backoff, Pace
+from controller.supervision.backoff import Backoff, Doubling, Pace
 from controller.supervision.moves import Ending, Limits, Problem, Reading
+from controller.supervision.outage import Outage
 from controller.supervision.spec import ChildState
 
 
@@ -50,7 +51,6 @@ _UNSETTLED = {Phase.ADOPTING, Phase.LOOKING, Phase.SPAWNING, Phase.LEAVING}
 class Lifecycle:
     """One child. `on` is the whole interface; the public attributes are for reading."""
 
-    name: str
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(default_factory=Pace)
     luck: Callable[[], float] = lambda: 0.5  # draws from 0…1, for the jitter
@@ -78,15 +78,15 @@ class Lifecycle:
     _probing: bool = False
     _probe_at: float = 0.0
     _outside: float | None = None  # when somebody else last stopped it
-    _outside_pause: float = 0.0
-    _offline_pause: float = 0.0
-    _waiting_since: float | None = None  # alive, not connected
-    _ask_at: float = 0.0
-    _asking: bool = False
-    _outage_restart: float | None = None
+    _outside_pauses: Doubling = field(init=False)
+    _offline_pauses: Doubling = field(init=False)
+    _outage: Outage = field(init=False)
 
     def __post_init__(self) -> None:
         self._backoff = Backoff(self.pace)
+        self._outage = Outage(self.pace)
+        self._outside_pauses = Doubling(self.pace.outside_first, self.pace.outside_longest)
+        self._offline_pauses = Doubling(self.pace.offline_first, self.pace.offline_longest)
 
     @property
     def settled(self) -> bool:
@@ -184,7 +184,7 @@ class Lifecycle:
         self._is(problem.state, problem.words)
         self._refused = None
         if problem.state is ChildState.OFFLINE:
-            return self._retry(now + self._next_offline_pause())
+            return self._retry(now + self._offline_pauses.next())
         config = problem.state is ChildState.MISCONFIGURED
         self._retry(now + (self.pace.look_every if config else self.pace.conflict_every))
 
@@ -192,8 +192,9 @@ class Lifecycle:
         self.phase, self.remote = Phase.RUNNING, event.remote
         self._started = now - min(event.age, self.limits.startup)
         self._misses = self._frozen = 0
-        self._ready_since = self._waiting_since = self.retry_at = None
-        self._probing = self._asking = self.was_ready = False
+        self._ready_since = self.retry_at = None
+        self._probing = self.was_ready = False
+        self._outage.over()
         if not self.wanted:
             return self._leave(Cause.TOLD, ChildState.STOPPING, "It was told to stop.", self.limits.stop_grace)
         if self._stale or event.stale:
@@ -231,46 +232,37 @@ class Lifecycle:
     def _on_answered(self, event: moves.Answered, now: float) -> None:
         if not self._probed(now):
             return
-        self._misses, self._waiting_since = 0, None
+        self._misses = 0
+        self._outage.over()
         if self._ready_since is None or self.state is not ChildState.READY:
             self._ready_since = now
         if self.state is not ChildState.READY and not self._frozen:
             self._is(ChildState.READY, "It answers.")
             self._tell("info", "Ready.")
-        self.was_ready, self.breaker_open, self._offline_pause = True, False, 0.0
+        self.was_ready, self.breaker_open = True, False
+        self._offline_pauses.reset()
         if now - self._ready_since >= self.pace.proven:
             self._backoff.prove()
-            self._outside_pause = 0.0
+            self._outside_pauses.reset()
         self._probe_again(now + self.limits.probe_every)
 
     def _on_waiting(self, event: moves.Waiting, now: float) -> None:
         if not self._probed(now):
             return
         self._misses, self._ready_since = 0, None
-        if self._waiting_since is None:
-            self._waiting_since, self._ask_at = now, now + self.pace.outage
         if self.state is not ChildState.STARTING or now - self._started > self.pace.settle:
             if self.state is not ChildState.OFFLINE:
                 self._tell("warning", event.words)
             self._is(ChildState.OFFLINE, event.words)
-        if now >= self._ask_at and not self._asking and self._may_restart_outage(now):
-            self._asking = True
+        if self._outage.goes_on(now):
             self._do(moves.AskNetwork())
         self._probe_again(
             self._start_cadence(now) if self.state is ChildState.STARTING else now + self.limits.probe_every
         )
 
-    def _may_restart_outage(self, now: float) -> bool:
-        return self._outage_restart is None or now - self._outage_restart >= self.pace.outage_gap
-
     def _on_network(self, event: moves.NetworkIs, now: float) -> None:
-        self._asking = False
-        if self.phase is not Phase.RUNNING or self._waiting_since is None:
+        if not self._outage.network_is(event.up, now) or self.phase is not Phase.RUNNING:
             return
-        if not event.up:
-            self._ask_at = now + self.pace.network_every
-            return
-        self._outage_restart = now
         words = "The network is up, yet it did not connect for a long time: it is started afresh."
         self._tell("warning", words)
         self._leave(Cause.OUTAGE, ChildState.OFFLINE, words, self.limits.stop_grace)
@@ -367,14 +359,13 @@ class Lifecycle:
         if self.state is not ChildState.OFFLINE:
             self._tell("warning", words)
         self._is(ChildState.OFFLINE, words)
-        self._retry(now + self._next_offline_pause())
+        self._retry(now + self._offline_pauses.next())
 
     def _stopped_from_outside(self, reading: Reading, now: float) -> None:
         before, self._outside = self._outside, now
         if before is None or now - before > self.pace.outside_window:
             return self._crashed(reading, now)
-        pause = self._outside_pause or self.pace.outside_first
-        self._outside_pause = min(self.pace.outside_longest, pause * 2)
+        pause = self._outside_pauses.next()
         words = f"It {reading.words}, again. {reading.culprit or 'Some other program on this machine does that.'}"
         self._tell("error", words)
         self._is(ChildState.CONFLICT, words)
@@ -421,8 +412,7 @@ class Lifecycle:
         self._tell("info", f"The machine slept, or stood still, for {event.gap:.0f} s: it is asked afresh.")
         self._started += event.gap
         self._misses = self._frozen = 0
-        if self._waiting_since is not None:
-            self._waiting_since, self._ask_at = now, now + self.pace.outage
+        self._outage.slept(now)
         if self._ready_since is not None:
             self._ready_since = now
         if self.phase is Phase.RUNNING:
@@ -454,8 +444,11 @@ class Lifecycle:
     def _forgive(self) -> None:
         self._backoff.forgive()
         self.breaker_open = False
-        self._refused = self._outside = self._outage_restart = self.retry_at = None
-        self._not_before = self._outside_pause = self._offline_pause = 0.0
+        self._refused = self._outside = self.retry_at = None
+        self._outage.forgive()
+        self._not_before = 0.0
+        self._outside_pauses.reset()
+        self._offline_pauses.reset()
 
     def _look(self) -> None:
         self.phase, self._stale, self.retry_at = Phase.LOOKING, False, None
@@ -494,11 +487,6 @@ class Lifecycle:
     def _kill(self, cause: Cause, words: str) -> None:
         self._tell("error", words)
         self._leave(cause, ChildState.UNRESPONSIVE, words, grace=0.0)
-
-    def _next_offline_pause(self) -> float:
-        pause = self._offline_pause or self.pace.offline_first
-        self._offline_pause = min(self.pace.offline_longest, pause * 2)
-        return pause
 
 
 _ON: dict[type, Callable[..., None]] = {

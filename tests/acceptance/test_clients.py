@@ -54,27 +54,31 @@ def test_ollama_python_speaks_streams_lists_and_embeds(gateway: House) -> None:
 
 
 def test_openai_speaks_streams_calls_tools_and_embeds(gateway: House) -> None:
-    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="not-needed", max_retries=0)
-    said = client.chat.completions.create(model="red", messages=[{"role": "user", "content": "hi"}])
-    assert (said.choices[0].message.content or "").strip() == "I am red."
-    stream = client.chat.completions.create(model="blue", messages=[{"role": "user", "content": "hi"}], stream=True)
-    assert "".join(part.choices[0].delta.content or "" for part in stream if part.choices).strip() == "I am blue."
-    assert client.responses.create(model="red", input="hi").output_text.strip() == "I am red."
-    assert len(client.embeddings.create(model="embedder", input="a").data[0].embedding) > 10
-    assert "red" in {model.id.removesuffix(":latest") for model in client.models.list()}
-    with pytest.raises(openai.NotFoundError):
-        client.chat.completions.create(model="nobody", messages=[{"role": "user", "content": "hi"}])
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="not-needed", max_retries=0) as client:
+        said = client.chat.completions.create(model="red", messages=[{"role": "user", "content": "hi"}])
+        assert (said.choices[0].message.content or "").strip() == "I am red."
+        talk = client.chat.completions.create(model="blue", messages=[{"role": "user", "content": "hi"}], stream=True)
+        with talk as stream:
+            said_so_far = "".join(part.choices[0].delta.content or "" for part in stream if part.choices)
+        assert said_so_far.strip() == "I am blue."
+        assert client.responses.create(model="red", input="hi").output_text.strip() == "I am red."
+        assert len(client.embeddings.create(model="embedder", input="a").data[0].embedding) > 10
+        assert "red" in {model.id.removesuffix(":latest") for model in client.models.list()}
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model="nobody", messages=[{"role": "user", "content": "hi"}])
 
 
 def test_anthropic_speaks_and_streams(gateway: House) -> None:
-    client = anthropic.Anthropic(base_url=gateway.url, api_key="not-needed", max_retries=0)
-    said = client.messages.create(model="red", max_tokens=50, messages=[{"role": "user", "content": "hi"}])
-    assert said.content[0].type == "text"
-    assert said.content[0].text.strip() == "I am red."
-    with client.messages.stream(model="blue", max_tokens=50, messages=[{"role": "user", "content": "hi"}]) as stream:
-        assert "".join(stream.text_stream).strip() == "I am blue."
-    counted = client.messages.count_tokens(model="red", messages=[{"role": "user", "content": "hello there"}])
-    assert counted.input_tokens > 0
+    with anthropic.Anthropic(base_url=gateway.url, api_key="not-needed", max_retries=0) as client:
+        said = client.messages.create(model="red", max_tokens=50, messages=[{"role": "user", "content": "hi"}])
+        assert said.content[0].type == "text"
+        assert said.content[0].text.strip() == "I am red."
+        with client.messages.stream(
+            model="blue", max_tokens=50, messages=[{"role": "user", "content": "hi"}]
+        ) as stream:
+            assert "".join(stream.text_stream).strip() == "I am blue."
+        counted = client.messages.count_tokens(model="red", messages=[{"role": "user", "content": "hello there"}])
+        assert counted.input_tokens > 0
 
 
 def command(house: House, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

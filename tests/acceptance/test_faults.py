@@ -86,20 +86,19 @@ def test_row_12_somebody_who_keeps_stopping_ollama_is_told_of(house: FakeHouse) 
 
 
 @pytest.mark.parametrize("row", ["missing", "not executable", "wrong kind"])
-def test_row_13_a_binary_that_cannot_run_is_told_once_and_starts_when_it_can(make_house: MakeHouse, row: str) -> None:
-    one = make_house()
-    good = one.binary.read_text()
-    one.binary.unlink()
+def test_row_13_a_binary_that_cannot_run_is_told_once_and_starts_when_it_can(house: FakeHouse, row: str) -> None:
+    good = house.binary.read_bytes()
+    house.binary.unlink()
     if row != "missing":
-        one.binary.write_bytes(good.encode() if row == "not executable" else b"\x7fELF\x02\x01\x01" + bytes(57))
-        one.binary.chmod(0o600 if row == "not executable" else 0o755)
-    one.up()
-    seen = one.until_state("misconfigured")
-    assert str(one.binary) in seen["reason"]
-    one.binary.unlink(missing_ok=True)
-    one.binary.write_text(good)
-    one.binary.chmod(0o755)
-    one.until_ready()
+        house.binary.write_bytes(good if row == "not executable" else b"\x7fELF\x02\x01\x01" + bytes(57))
+        house.binary.chmod(0o600 if row == "not executable" else 0o755)
+    os.kill(house.child()["pid"], signal.SIGKILL)
+    seen = house.until_state("misconfigured")
+    assert str(house.binary) in seen["reason"]
+    house.binary.unlink(missing_ok=True)
+    house.binary.write_bytes(good)
+    house.binary.chmod(0o755)
+    house.until_ready()
 
 
 def test_row_14_a_killed_controller_is_followed_by_one_that_adopts(house: FakeHouse) -> None:
@@ -151,15 +150,15 @@ def test_row_16_when_no_controller_comes_back_the_children_are_stopped(make_hous
 
 
 def test_row_17_a_record_whose_pid_belongs_to_a_bystander_hurts_nobody(house: FakeHouse) -> None:
+    bystander = [[os.getpid(), 1]]  # this very test, whose start was another moment than the one recorded
+    path = house.data / "run/ollama/record.json"
+    record, keeper = json.loads(path.read_text()), house.child()["keeper_pid"]
     house.kill()
-    keeper = psutil.Process(json.loads((house.data / "run/ollama/record.json").read_text())["keeper"]["pid"])
-    keeper.kill()
-    record_path = house.data / "run/ollama/record.json"
-    record = json.loads(record_path.read_text())
+    os.kill(keeper, signal.SIGKILL)
     until(lambda: not ollamas(house), why="it died with its keeper")
-    record["child"]["pid"] = os.getpid()  # this very test is the bystander
-    record_path.write_text(json.dumps(record))
+    path.write_text(json.dumps({**record, "keeper": bystander, "child": bystander, "descendants": bystander}))
     house.up().until_ready()
+    assert not house.child()["adopted"]
     assert len(ollamas(house)) == 1
 
 

@@ -41,7 +41,9 @@ def test_row_25_a_broken_file_leaves_what_runs_untouched_and_is_told(
     damage(house.config / "server.yaml")
     until(lambda: house.status()["config"]["stale"], why="it is told")
     assert "seadragon_config_stale 1" in house.metrics()
-    assert "server.yaml" in house.run("config", "check").stdout
+    checked = house.run("config", "check")
+    assert checked.returncode != 0
+    assert "server.yaml" in checked.stdout + checked.stderr
     assert processes(house) == before
     assert httpx.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "x"}).status_code == 200
     house.write("server", good)

@@ -61,8 +61,9 @@ def small(port: int, connections: int, seconds: float) -> Figures:
     Raises BenchFailed when any request was not answered with 200.
     """
     url = f"http://127.0.0.1:{port}{PATH}"
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(_SCRIPT), url]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30)
+    whole = max(1, round(seconds))  # wrk knows no halves
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{whole}s", "-s", str(_SCRIPT), url]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=whole + 30)
     if done.returncode != 0:
         raise BenchFailed(f"wrk left with {done.returncode}: {done.stdout}{done.stderr}")
     told = json.loads(done.stdout.splitlines()[-1])

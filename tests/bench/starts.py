@@ -26,9 +26,11 @@ NOBODY = "no-such-model"  # Ollama itself says 404, without a model: the answer 
 def seadragon(port: int, folder: Path, ollama: dict[str, object]) -> list[str]:
     """The real `seadragon up` on a configuration of its own inside `folder`."""
     config = folder / "config"
-    config.mkdir()
+    models_folder = folder / "models"
+    for one in (config, models_folder):
+        one.mkdir()
     server = {"listeners": [{"address": f"127.0.0.1:{port}"}], "ollama": ollama}
-    models = {"folder": str(folder / "models")}
+    models = {"folder": str(models_folder)}
     for name, content in (("server", server), ("models", models), ("access", {})):
         (config / f"{name}.yaml").write_text(json.dumps(content))  # JSON is YAML
     return _command("up", folder, "--config", str(config), "--logs", str(folder / "logs"))
@@ -99,19 +101,16 @@ def seadragon_with_ollama(binary: str, folder: Path) -> Figures:
     ask = json.dumps({"model": NOBODY, "prompt": "?"}).encode()
     with _up(binary, folder, port) as (figures, process):
         child = _status(folder)["children"]["ollama"]
-        keeper = psutil.Process(child["keeper_pid"])
-        memory = psutil.Process(process.pid).memory_info().rss
+        memory = {
+            "fresh memory": psutil.Process(process.pid).memory_info().rss / 1e6,
+            "keeper memory": psutil.Process(child["keeper_pid"]).memory_info().rss / 1e6,
+        }
         killed = time.monotonic()
         os.kill(child["pid"], signal.SIGKILL)
         wait_for(lambda: not _accepts(_port(child["url"])), process, folder / "seadragon.log")
         if not _says(port, "POST", "/api/generate", 404, ask, limit=60):
             raise BenchFailed("The request that waited for the new Ollama did not get its answer.")
-        again = time.monotonic() - killed
-        return figures | {
-            "answered again": again,
-            "fresh memory": memory / 1e6,
-            "keeper memory": keeper.memory_info().rss / 1e6,
-        }
+        return figures | memory | {"answered again": time.monotonic() - killed}
 
 
 def _port(url: str) -> int:

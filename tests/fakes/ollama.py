@@ -133,6 +133,7 @@ class Runner:
 class Fake:
     knobs: Knobs
     runners: dict[str, Runner] = field(default_factory=dict)
+    loading: asyncio.Lock = field(default_factory=asyncio.Lock)  # as the real one: loads go one after the other
     seen: list[Request] = field(default_factory=list)
     tokens: int = 0
     ready_at: float = 0.0
@@ -221,13 +222,14 @@ class Fake:
 
     async def load(self, name: str) -> Runner:
         blob = self.blob(name)
-        runner = self.runners.get(blob)
-        if runner is None or not runner.alive:
-            await asyncio.sleep(self.knobs.number("load"))
-            argv = [sys.executable, "-IS", __file__, "runner", "--model", blob, "--port", "0"]
-            process = subprocess.Popen(argv, start_new_session=bool(self.knobs["setsid_runner"]))  # noqa: ASYNC220
-            runner = self.runners[blob] = Runner(self.full(name), blob, process)
-        return runner
+        async with self.loading:
+            runner = self.runners.get(blob)
+            if runner is None or not runner.alive:
+                await asyncio.sleep(self.knobs.number("load"))
+                argv = [sys.executable, "-IS", __file__, "runner", "--model", blob, "--port", "0"]
+                process = subprocess.Popen(argv, start_new_session=bool(self.knobs["setsid_runner"]))  # noqa: ASYNC220
+                runner = self.runners[blob] = Runner(self.full(name), blob, process)
+            return runner
 
     def unload(self, name: str) -> None:
         if runner := self.runners.pop(self.blob(name), None):

@@ -91,7 +91,7 @@ class World:
 
 def begun(life: Lifecycle | None = None, **circumstances: object) -> World:
     """A world in which the child has been begun."""
-    world = World(life or Lifecycle("ollama"))
+    world = World(life or Lifecycle())
     for name, value in circumstances.items():
         setattr(world, name, value)
     world.feed(moves.Begin())

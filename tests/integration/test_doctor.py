@@ -63,6 +63,14 @@ def program(path: Path, text: str) -> Path:
     return path
 
 
+def an_ollama_program(folder: Path) -> None:
+    """`./ollama serve` in `folder`: listens, prints its port, and leaves when it is told a line."""
+    (folder / "ollama").symlink_to(PYTHON)
+    (folder / "serve").write_text(
+        "import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\ninput()\n"
+    )
+
+
 def test_a_fresh_folder_has_facts_for_every_check(paths: Paths) -> None:
     findings = examine(look(paths, listening_at("127.0.0.1:1")))
     assert {finding.name: finding.verdict for finding in findings}["folders"] == "ok"
@@ -136,10 +144,7 @@ async def test_with_the_controller_up_its_own_facts_and_listeners_count(paths: P
 
 
 async def test_another_ollama_serve_is_seen_with_its_port_and_ours_is_not(paths: Paths, tmp_path: Path) -> None:
-    (tmp_path / "ollama").symlink_to(PYTHON)
-    (tmp_path / "serve").write_text(
-        "import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\ninput()\n"
-    )
+    an_ollama_program(tmp_path)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(tmp_path / "ollama", "serve", cwd=tmp_path, stdin=pipe, stdout=pipe)
     assert child.stdout is not None
@@ -152,6 +157,22 @@ async def test_another_ollama_serve_is_seen_with_its_port_and_ours_is_not(paths:
         assert child.pid not in {each.pid for each in facts.others}
     finally:
         await child.communicate(b"\n")
+
+
+async def test_what_a_keeper_of_ours_holds_is_ours_though_no_controller_runs(paths: Paths, tmp_path: Path) -> None:
+    an_ollama_program(tmp_path)
+    pipe = asyncio.subprocess.PIPE
+    keeping = "import subprocess; child = subprocess.Popen(['./ollama', 'serve']); child.wait()"
+    words = ("-c", keeping, f"keeper of {paths.run / 'ollama'}")
+    keeper = await asyncio.create_subprocess_exec(PYTHON, *words, cwd=tmp_path, stdin=pipe, stdout=pipe)
+    assert keeper.stdout is not None
+    port = int(await keeper.stdout.readline())
+    try:
+        ours, strangers = await asyncio.to_thread(look, paths), await asyncio.to_thread(look, Paths.chosen({}))
+        assert port not in {port for each in ours.others for port in each.ports}
+        assert port in {port for each in strangers.others for port in each.ports}
+    finally:
+        await keeper.communicate(b"\n")
 
 
 def test_installed_models_are_counted_by_their_manifests(paths: Paths, tmp_path: Path) -> None:

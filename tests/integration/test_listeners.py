@@ -79,7 +79,7 @@ async def test_answers_in_flight_are_cut_when_their_time_is_over() -> None:
         slow = asyncio.create_task(get(address, "/slow"))
         await app.asked.wait()
         await listeners.close(1)
-        assert ["direct"] != await asyncio.gather(slow, return_exceptions=True)
+        assert "direct" not in await asyncio.gather(slow, return_exceptions=True)
 
 
 async def test_a_taken_address_is_told_and_leaves_the_others_open() -> None:
@@ -101,6 +101,6 @@ async def test_more_connections_than_allowed_are_told_to_come_back() -> None:
             app.asked.clear()
             slow.append(asyncio.create_task(get(listener.address, "/slow")))
             await app.asked.wait()
-        assert "Unavailable" in await get(listener.address)
+        assert "too many connections" in await get(listener.address)
         app.go.set()
         assert await asyncio.gather(*slow) == ["direct"] * 7

@@ -96,6 +96,15 @@ def test_what_a_library_logs_comes_too_with_its_trace_and_without_secrets(tmp_pa
     assert "abcdefghijklmnop" not in json.dumps(line)
 
 
+def test_what_was_said_before_the_log_opened_is_in_it(tmp_path: Path) -> None:
+    log = Log(tmp_path / "c.jsonl", Settings())
+    log.say("info", "config", "read")
+    assert not (tmp_path / "c.jsonl").exists()
+    with log:
+        pass
+    assert [line["text"] for line in lines(tmp_path / "c.jsonl")] == ["read"]
+
+
 def test_the_library_log_is_left_as_it_was_found(tmp_path: Path) -> None:
     before = list(logging.getLogger().handlers)
     with Log(tmp_path / "c.jsonl", Settings()):

@@ -186,6 +186,12 @@ async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDes
     assert b"Because &lt;of&gt; this." in bytes(answer.body)
 
 
+async def test_the_pages_are_made_once_however_many_ask_first(desk: FakeDesk, seen: Seen) -> None:
+    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: (b"", ""))
+    first, *others = await asyncio.gather(*(late.warm() for _ in range(5)))
+    assert all(other is first for other in others)
+
+
 async def test_the_scrape_is_handed_through(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/metrics")
     assert (answer.text, answer.headers["content-type"]) == ("up 1\n", "text/plain; version=1")

@@ -43,6 +43,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Plain(yaml.SafeDumper):
+    """Writes everything out: what appears twice is no anchor and alias, which a configuration may not have."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 @dataclass
 class House:
     """One data folder and whatever controller runs on it now."""
@@ -79,7 +86,7 @@ class House:
 
     def write(self, file: str, tree: Mapping[str, Any] | str) -> None:
         """Save one YAML file as editors do: a new file, renamed over the old."""
-        text = tree if isinstance(tree, str) else yaml.safe_dump(dict(tree), sort_keys=False)
+        text = tree if isinstance(tree, str) else yaml.dump(dict(tree), Dumper=Plain, sort_keys=False)
         fresh = self.config / f".{file}.new"
         fresh.write_text(text)
         fresh.rename(self.config / f"{file}.yaml")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.demo.create import create
+from controller.demo.create import ONE_THREAD, create
 from controller.demo.speaker import write_speaker
 from tests.kit import embedder, seer
 
@@ -45,7 +45,7 @@ class TinyModel:
 
     name: str
     write: Callable[[Path], list[Path]]
-    options: Mapping[str, object] = field(default_factory=lambda: {"template": PLAIN})
+    options: Mapping[str, object] = field(default_factory=lambda: {"template": PLAIN, "parameters": ONE_THREAD})
 
     def create(self, url: str, folder: Path) -> None:
         """Make the model in the Ollama at `url`; `folder` takes its files."""
@@ -56,7 +56,7 @@ def speaker(
     name: str, says: str | Mapping[str, str], template: str = PLAIN, *, loop: bool = False, **shape: int
 ) -> TinyModel:
     """A model that recites `says` (see `write_speaker`), over and over when told to `loop`."""
-    return TinyModel(name, _speaker_file(name, says, loop, **shape), {"template": template})
+    return TinyModel(name, _speaker_file(name, says, loop, **shape), {"template": template, "parameters": ONE_THREAD})
 
 
 def _speaker_file(
@@ -72,21 +72,25 @@ def _speaker_file(
 
 def caller(name: str) -> TinyModel:
     """A model that, given tools, calls `get_weather`; and once it has the tool's answer, speaks."""
-    options = {"template": TOOLS, "license": "Do with it as you like.", "parameters": {"temperature": 0.5}}
+    options = {
+        "template": TOOLS,
+        "license": "Do with it as you like.",
+        "parameters": {"temperature": 0.5, **ONE_THREAD},
+    }
     return TinyModel(name, _speaker_file(name, {TAB: TOOL_CALL, ANY_OTHER: f"{TOOL_ANSWER} {KNOWS_ALL}"}), options)
 
 
 def embedding(name: str) -> TinyModel:
     """A model that embeds, and cannot speak."""
-    return TinyModel(name, lambda folder: embedder.write(folder / f"{name}.gguf", name), {})
+    return TinyModel(name, lambda folder: embedder.write(folder / f"{name}.gguf", name), {"parameters": ONE_THREAD})
 
 
-SEER = TinyModel("seer", seer.write, {"template": PLAIN})
+SEER = TinyModel("seer", seer.write)
 SLOW = speaker("slow", KNOWS_ALL, width=1024, feed_forward=8192)  # 100 MB: some tens of tokens a second
 LIBRARY = (
     speaker("red", "I am red."),
     speaker("blue", "I am blue."),
-    speaker("ticker", TICKS, loop=True),
+    speaker("ticker", TICKS, loop=True, feed_forward=2048),  # some 1,000 tokens a second, for a minute at least
     speaker("thinker", {TAB: f"<think>{THOUGHT}</think> {CONCLUSION}", ANY_OTHER: UNTHOUGHT}, template=THINKING),
     embedding("embedder"),
     SEER,

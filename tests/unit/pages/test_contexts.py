@@ -36,6 +36,7 @@ def a_now(**changes: object) -> contexts.Now:
         streams=3,
         held=4,
         models=(contexts.ModelCard(f"model {EVIL}", "2 GB"),),
+        pull=f"ollama pull {EVIL}",
         events=(contexts.EventLine("14:00:00", "2023-11-14T14:00:00", "trouble", f"source {EVIL}", f"text {EVIL}"),),
     )
     return dataclasses.replace(full, **changes)  # type: ignore[arg-type]  # the fields' own types hold where called

@@ -52,6 +52,11 @@ def test_a_ready_ollama_without_a_model_is_only_almost_there() -> None:
     assert seen(OLLAMA, models=[]).headline == "Almost there"
 
 
+def test_the_way_to_get_a_model_leads_to_the_ollama_that_runs() -> None:
+    now = seen(replace(OLLAMA, url="http://127.0.0.1:51234"), models=[])
+    assert now.pull == "OLLAMA_HOST=http://127.0.0.1:51234 ollama pull llama3.2"
+
+
 def test_as_long_as_nobody_could_be_asked_no_model_is_missed() -> None:
     assert seen(OLLAMA, models=None).headline == "All is well"
 

@@ -29,7 +29,7 @@ def test_a_wanted_child_is_looked_for_started_probed_and_ready() -> None:
 
 
 def test_what_a_former_controller_left_is_adopted_and_not_started_again() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     assert life.on(moves.Begin(), 0.0) == [moves.Adopt()]
     effects = life.on(moves.Spawned(adopted=True, age=3600.0), 0.1)
     assert moves.Probe() in effects
@@ -37,7 +37,7 @@ def test_what_a_former_controller_left_is_adopted_and_not_started_again() -> Non
 
 
 def test_what_was_adopted_with_an_old_spec_is_stopped_and_started_anew() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     assert moves.End(10.0) in life.on(moves.Spawned(adopted=True, stale=True), 0.1)
     assert life.on(moves.Exited(CRASH), 0.2) == [moves.Look()]
@@ -45,7 +45,7 @@ def test_what_was_adopted_with_an_old_spec_is_stopped_and_started_anew() -> None
 
 
 def test_an_adopted_child_that_does_not_answer_is_killed_after_its_misses_not_after_a_whole_start() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     life.on(moves.Spawned(adopted=True, age=3600.0), 0.1)
     for n in (1.0, 2.0):
@@ -63,7 +63,7 @@ def test_the_first_restart_after_readiness_is_immediate() -> None:
 
 def test_a_crash_loop_at_start_costs_at_most_twelve_starts_in_ten_minutes_and_is_told() -> None:
     for luck in (0.0, 0.5, 1.0):
-        life = Lifecycle("ollama", luck=lambda luck=luck: luck)  # type: ignore[misc]  # a default binds the loop's value
+        life = Lifecycle(luck=lambda luck=luck: luck)  # type: ignore[misc]  # a default binds the loop's value
         world = begun(life, dies_after=0.0, probe=moves.Silent("nobody listens"))
         world.play(600)
         assert 5 < len(world.spawns) <= 12
@@ -90,7 +90,7 @@ def test_start_by_a_person_does_not_wait_for_an_open_breaker() -> None:
 
 def test_crashes_two_seconds_after_readiness_cost_at_most_twenty_starts_in_ten_minutes() -> None:
     for luck in (0.0, 0.5, 1.0):
-        life = Lifecycle("ollama", luck=lambda luck=luck: luck)  # type: ignore[misc]  # a default binds the loop's value
+        life = Lifecycle(luck=lambda luck=luck: luck)  # type: ignore[misc]  # a default binds the loop's value
         world = begun(life, dies_after=2.0)
         world.play(600)
         assert 10 <= len(world.spawns) <= 20
@@ -126,8 +126,19 @@ def test_an_exit_that_only_a_person_can_cure_costs_one_start_until_something_cha
     assert world.states[-1] is ChildState.READY
 
 
+def test_a_refused_program_that_was_away_for_a_while_gets_another_try_though_it_looks_the_same() -> None:
+    world = begun(dies_after=0.5, reading=FAULT, probe=moves.Silent("nobody listens"))
+    world.play(10)
+    world.problem = MISSING
+    world.play(10)
+    assert world.life.reason == MISSING.words
+    world.problem, world.dies_after, world.probe = None, None, moves.Answered()
+    world.play(2)
+    assert world.life.state is ChildState.READY
+
+
 def test_a_program_of_the_wrong_kind_costs_one_attempt_until_it_is_replaced() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     assert moves.Spawn() in life.on(moves.Looked(None, evidence="arm64"), 0.0)
@@ -140,7 +151,7 @@ def test_a_program_of_the_wrong_kind_costs_one_attempt_until_it_is_replaced() ->
 
 
 def test_a_machine_out_of_processes_is_no_failure_of_the_child_and_is_tried_again_within_five_seconds() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     now = 0.0
@@ -357,7 +368,7 @@ def test_an_ollama_elsewhere_is_only_asked_and_never_stopped() -> None:
 
 
 def test_one_that_is_not_ours_is_let_go_not_ended() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     life.on(moves.Looked(None, remote=True), 0.0)
@@ -393,7 +404,7 @@ def test_a_changed_recipe_restarts_what_runs_without_counting_a_failure() -> Non
 
 
 def test_a_stop_during_a_start_stops_what_has_just_started() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     life.on(moves.Looked(None), 0.0)
@@ -403,8 +414,19 @@ def test_a_stop_during_a_start_stops_what_has_just_started() -> None:
     assert (life.state, life.phase) == (ChildState.STOPPED, Phase.ABSENT)
 
 
+def test_a_start_while_a_hung_one_is_being_killed_does_not_wait_for_a_pause() -> None:
+    life = Lifecycle(Limits(startup=1.0, probe_misses=1))
+    life.on(moves.Begin(), 0.0)
+    life.on(moves.NothingToAdopt(), 0.0)
+    life.on(moves.Looked(None), 0.0)
+    life.on(moves.Spawned(), 0.0)
+    assert moves.End(0.0) in life.on(moves.Silent("no answer"), 2.0)
+    life.on(moves.Start(), 2.1)
+    assert life.on(moves.Exited(CRASH), 2.2) == [moves.Look()]
+
+
 def test_a_restart_during_a_start_ends_with_the_new_recipe_running() -> None:
-    life = Lifecycle("ollama")
+    life = Lifecycle()
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     life.on(moves.Looked(None), 0.0)

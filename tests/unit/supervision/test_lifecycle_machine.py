@@ -62,7 +62,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Lifecycle("ollama", luck=lambda: 1.0)
+        self.life = Lifecycle(luck=lambda: 1.0)
         self.now = 0.0
         self.jobs: set[type[moves.Effect]] = set()  # what was asked for and is not answered yet
         self.wake_at: float | None = None

@@ -1,0 +1,116 @@
+"""The controller's own questions to Ollama, and the processes that hold its models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from controller.errors import Unreachable
+from controller.ollama import OllamaClient, Runners
+from controller.supervision.ports import free_port
+from tests.fakes import ollama as fake
+from tests.kit.until import until
+
+
+@asynccontextmanager
+async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """A fake that answers, and is gone with its runners when the block ends."""
+    file = folder / "knobs.json"
+    file.write_text(json.dumps(knobs))
+    port = free_port()
+    environment = {"OLLAMA_HOST": f"127.0.0.1:{port}", "FAKE_OLLAMA_KNOBS": str(file), "HOME": str(folder)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-IS", fake.__file__, "serve", env=environment, start_new_session=True
+    )
+    client = OllamaClient(lambda: f"http://127.0.0.1:{port}")
+
+    async def answers() -> bool:
+        try:
+            return bool(await client.version())
+        except Unreachable:
+            return False
+
+    try:
+        await until(answers)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def test_it_answers_about_its_models(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, _):
+        client = OllamaClient(lambda: url)
+        assert await client.version() == "0.24.0"
+        assert [each["name"] for each in await client.tags()] == ["tiny:latest", "other:latest"]
+        assert await client.ps() == []
+        blob = await client.blob("tiny")
+        assert blob is not None
+        assert Path(blob).name.startswith("sha256-")
+
+
+async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="does not run"):
+        await OllamaClient(lambda: None).version()
+    with pytest.raises(Unreachable, match="did not answer /api/ps"):
+        await OllamaClient(lambda: f"http://127.0.0.1:{free_port()}").ps()
+    async with fake_ollama(tmp_path) as (url, _):
+        with pytest.raises(Unreachable, match="404"):
+            await OllamaClient(lambda: url).show("nobody")
+
+
+async def test_an_idle_runner_is_found_by_its_blob_under_any_name_and_killed_without_its_neighbours(
+    tmp_path: Path,
+) -> None:
+    async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, process):
+        client = OllamaClient(lambda: url)
+        runners = Runners(client, lambda: process.pid)
+        assert not await runners.end_idle("tiny")  # nothing is loaded
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            for model in ("tiny", "other"):
+                await http.post("/api/generate", json={"model": model, "prompt": ""})
+        [runner] = await runners.of("TINY:latest")
+        await until(lambda: runners.end_idle("tiny"))  # a runner that is just starting is at work
+        assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+        assert len(await runners.of("other")) == 1
+
+
+async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) -> None:
+    asked = {"model": "tiny", "prompt": "hello", "stream": True}
+    async with (
+        fake_ollama(tmp_path, leak_slots=True, pause=0.05) as (url, process),
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
+    ):
+        async with http.stream("POST", "/api/generate", json=asked) as answer:
+            await anext(answer.aiter_raw())  # … and the client leaves
+        with pytest.raises(httpx.ReadTimeout):
+            await http.post("/api/generate", json={**asked, "stream": False}, timeout=1)
+        assert await Runners(OllamaClient(lambda: url), lambda: process.pid).end_idle("tiny")
+        answer = await http.post("/api/generate", json={**asked, "stream": False})
+        assert answer.json()["response"].startswith("the sea")
+
+
+async def test_a_runner_at_work_is_left_alone(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as (url, process):
+        client = OllamaClient(lambda: url)
+        blob = await client.blob("tiny")
+        argv = [sys.executable, "-c", "while True: pass", "runner", "--model", str(blob)]
+        busy = await asyncio.create_subprocess_exec(*argv)
+        try:
+            runners = Runners(client, os.getpid)
+            assert [each.pid for each in await runners.of("tiny")] == [busy.pid]
+            assert not await runners.end_idle("tiny")
+            assert busy.returncode is None
+        finally:
+            busy.kill()
+            await busy.wait()

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.config.schema import Config
+from controller.readiness import Readiness
+from controller.supervision.child import Exit
+from controller.supervision.moves import Ending
+from controller.supervision.program_cloudflared import Cloudflared
+from controller.supervision.program_further import Further
+from controller.supervision.program_ollama import OllamaServe
+from controller.supervision.programs import Ended, Place, crash, last_words, stopped_outside
+
+PLACE = Place(
+    Path("/srv/data"),
+    Path("/srv/logs"),
+    {"HOME": "/home/ann", "PATH": "/bin", "http_proxy": "http://proxy", "OLLAMA_ORIGINS": "*", "LANG": "de_DE.UTF-8"},
+)
+ENDED = Ended(Exit(1, None, asked=False), lived=60.0, was_ready=True, tail=b"")
+
+
+def ollama(models: dict[str, Any] | None = None, inherited: dict[str, str] | None = None, **wish: Any) -> OllamaServe:
+    config = Config.model_validate({"server": {"ollama": {"binary": "/opt/ollama", **wish}}, "models": models or {}})
+    return OllamaServe(config, replace(PLACE, environment={**PLACE.environment, **(inherited or {})}), Readiness())
+
+
+def variables(program: OllamaServe) -> dict[str, str]:
+    spec = program.spec({"port": 4711})
+    assert spec is not None
+    return dict(spec.environment)
+
+
+def tunnel(**wish: Any) -> Cloudflared:
+    config = Config.model_validate({"server": {"tunnel": {"binary": "/opt/cloudflared", **wish}}})
+    return Cloudflared(config, PLACE, "http://127.0.0.1:8421", edges=[], uptime=lambda: 1e6)
+
+
+def arguments(program: Cloudflared) -> list[str]:
+    spec = program.spec({"port": 4712})
+    assert spec is not None
+    return list(spec.argv)
+
+
+# --- ollama -----------------------------------------------------------------------------------------------------------
+
+
+def test_ollama_gets_its_settings_and_only_what_it_needs_of_ours() -> None:
+    assert variables(ollama()) == {
+        "HOME": "/home/ann",
+        "PATH": "/bin",
+        "LANG": "de_DE.UTF-8",
+        "OLLAMA_HOST": "127.0.0.1:4711",
+        "OLLAMA_MODELS": "/home/ann/.ollama/models",
+        "OLLAMA_NOPRUNE": "1",
+        "OLLAMA_CONTEXT_LENGTH": "8192",
+        "OLLAMA_NUM_PARALLEL": "1",
+        "OLLAMA_MAX_LOADED_MODELS": "8",
+        "OLLAMA_MAX_QUEUE": "4096",
+        "OLLAMA_KEEP_ALIVE": "300s",
+        "OLLAMA_LOAD_TIMEOUT": "300s",
+        "OLLAMA_NO_CLOUD": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("models", "name", "value"),
+    [
+        ({"keep_alive": "forever"}, "OLLAMA_KEEP_ALIVE", "-1"),
+        ({"keep_alive": "90s"}, "OLLAMA_KEEP_ALIVE", "90s"),
+        ({"flash_attention": True}, "OLLAMA_FLASH_ATTENTION", "1"),
+        ({"flash_attention": False}, "OLLAMA_FLASH_ATTENTION", "0"),
+        ({"kv_cache_type": "q8_0"}, "OLLAMA_KV_CACHE_TYPE", "q8_0"),
+        ({"parallel": 4}, "OLLAMA_NUM_PARALLEL", "4"),
+        ({"folder": "/mnt/models"}, "OLLAMA_MODELS", "/mnt/models"),
+    ],
+)
+def test_each_setting_of_models_yaml_becomes_ollama_s_own(models: dict[str, Any], name: str, value: str) -> None:
+    assert variables(ollama(models))[name] == value
+
+
+def test_models_a_person_already_has_are_used_and_never_tidied() -> None:
+    shared = variables(ollama(inherited={"OLLAMA_MODELS": "/mnt/theirs"}))
+    assert (shared["OLLAMA_MODELS"], shared["OLLAMA_NOPRUNE"]) == ("/mnt/theirs", "1")
+    assert "OLLAMA_NOPRUNE" not in variables(ollama({"folder": "/srv/data/models"}))
+
+
+def test_further_variables_cannot_undo_what_seadragon_sets() -> None:
+    given = variables(ollama(environment={"OLLAMA_DEBUG": "1", "OLLAMA_HOST": "0.0.0.0"}))
+    assert (given["OLLAMA_DEBUG"], given["OLLAMA_HOST"]) == ("1", "127.0.0.1:4711")
+
+
+def test_one_process_is_the_same_to_a_patient_and_an_impatient_configuration_and_another_on_another_port() -> None:
+    note = {"port": 4711}
+    one, other = ollama().spec(note), ollama(probe_every=9, startup=9, stop_grace=9).spec(note)
+    assert one is not None
+    assert other is not None
+    assert one.identity == other.identity
+    assert ollama(port=5000).spec(note) is None
+    assert ollama(mode="external", url="http://10.0.0.2:11434").spec(note) is None
+
+
+def test_readiness_learns_address_and_generation_only_from_one_that_is_ready() -> None:
+    program = ollama()
+    program.tell("coming", "It runs, and has not answered yet.", {"port": 4711, "generation": 3})
+    assert (program.readiness.verdict, program.readiness.address) == ("coming", None)
+    program.tell("ready", "It answers.", {"port": 4711, "generation": 3})
+    address = program.readiness.address
+    assert address is not None
+    assert (address.host, address.port, address.generation) == ("127.0.0.1", 4711, 3)
+    program.tell("ready", "It answers.", {"url": "http://10.0.0.2:11434", "generation": 4})
+    assert program.readiness.address is not None
+    assert (program.readiness.address.host, program.readiness.address.port) == ("10.0.0.2", 11434)
+
+
+async def test_an_end_of_ollama_is_read_by_what_it_said_and_who_asked_for_it() -> None:
+    taken = replace(ENDED, tail=b"Error: listen tcp 127.0.0.1:4711: bind: address already in use\n")
+    term = replace(ENDED, exit=Exit(0, None, asked=False))  # it turns TERM into exit code 0
+    crashed = replace(ENDED, tail=b"panic: out of luck\n")
+    readings = [(await ollama().read(each)).ending for each in (taken, term, crashed)]
+    assert readings == [Ending.TAKEN, Ending.OUTSIDE, Ending.CRASH]
+
+
+# --- cloudflared ------------------------------------------------------------------------------------------------------
+
+
+def test_flags_of_the_tunnel_stand_before_run_and_the_token_is_a_file() -> None:
+    argv = arguments(tunnel(mode="token", token_file="/etc/token", protocol="http2", edge=["a:1", "b:2"], grace=30))
+    assert argv == [
+        *("/opt/cloudflared", "tunnel", "--config", "/srv/data/run/tunnel/cloudflared.yml", "--no-autoupdate"),
+        *("--metrics", "127.0.0.1:4712", "--output", "json", "--loglevel", "info", "--grace-period", "30s"),
+        *("--protocol", "http2", "--edge", "a:1", "--edge", "b:2", "run", "--token-file", "/etc/token"),
+    ]
+
+
+def test_a_quick_tunnel_names_its_origin_and_runs_no_tunnel_of_anybody_s() -> None:
+    assert arguments(tunnel(mode="quick"))[-2:] == ["--url", "http://127.0.0.1:8421"]
+    assert arguments(replace(tunnel(mode="quick"), origin="unix:/run/f.sock"))[-2:] == ["--unix-socket", "/run/f.sock"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "ending"),
+    [
+        (replace(ENDED, exit=Exit(255, None, asked=False), was_ready=False), Ending.FAULT),
+        (replace(ENDED, exit=Exit(0, None, asked=False), was_ready=False, lived=0.2), Ending.FAULT),
+        (replace(ENDED, exit=Exit(0, None, asked=False), was_ready=False, tail=b"Incorrect Usage: x"), Ending.FAULT),
+        (replace(ENDED, exit=Exit(0, None, asked=False)), Ending.OUTSIDE),
+        (replace(ENDED, exit=Exit(None, 15, asked=False)), Ending.OUTSIDE),
+        (replace(ENDED, tail=b"listen tcp 127.0.0.1:4712: bind: address already in use"), Ending.TAKEN),
+        (ENDED, Ending.NETWORK),  # exit code 1, and no edge takes a connection
+        (replace(ENDED, exit=Exit(2, None, asked=False)), Ending.CRASH),
+        (replace(ENDED, exit=Exit(None, 9, asked=False)), Ending.CRASH),
+    ],
+)
+async def test_an_end_of_cloudflared_is_read_by_its_code(ended: Ended, ending: Ending) -> None:
+    assert (await tunnel(mode="quick").read(ended)).ending is ending
+
+
+async def test_soon_after_the_machine_came_up_a_missing_network_is_nobody_s_fault() -> None:
+    program = replace(tunnel(mode="quick"), uptime=lambda: 30.0)
+    assert (await program.read(ENDED)).ending is Ending.NETWORK
+
+
+# --- any further child ------------------------------------------------------------------------------------------------
+
+
+def test_a_further_child_is_found_on_the_path_and_gets_its_own_variables() -> None:
+    config = Config.model_validate(
+        {"server": {"children": {"web": {"command": ["sh", "-c", "true"], "environment": {"A": "1"}, "files": 128}}}}
+    )
+    spec = Further("web", config.server.children["web"], PLACE).spec({})
+    assert spec is not None
+    assert (spec.argv, spec.files, spec.folder) == (("/bin/sh", "-c", "true"), 128, "/srv/data")
+    assert dict(spec.environment) == {"HOME": "/home/ann", "PATH": "/bin", "LANG": "de_DE.UTF-8", "A": "1"}
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_words_of_a_json_log_are_its_message() -> None:
+    assert last_words(b'{"level":"info","message":"one"}\n{"level":"error","message":"two"}\n\n') == "two"
+    assert last_words(b"first\nError: told to fail\n") == "Error: told to fail"
+    assert last_words(b"\xff\xfe" + base64.b64encode(b"x" * 3000)).startswith("\ufffd")
+    assert len(last_words(b"x" * 3000)) == 300
+
+
+def test_a_crash_tells_its_last_words_and_a_kill_tells_who_may_have_done_it() -> None:
+    assert crash(replace(ENDED, tail=b"panic: no\n")).words == 'left with exit code 1 ("panic: no")'
+    assert "memory" in crash(replace(ENDED, exit=Exit(None, 9, asked=False))).words
+    assert "memory" not in crash(replace(ENDED, exit=Exit(None, 9, asked=True))).words
+
+
+@pytest.mark.parametrize(
+    ("exit", "outside"),
+    [
+        (Exit(0, None, asked=False), True),
+        (Exit(None, 15, asked=False), True),
+        (Exit(None, 2, asked=False), True),
+        (Exit(0, None, asked=True), False),
+        (Exit(None, 9, asked=False), False),
+        (Exit(None, None, asked=False), False),
+    ],
+)
+def test_a_polite_end_that_nobody_here_asked_for_came_from_outside(exit: Exit, outside: bool) -> None:
+    assert stopped_outside(replace(ENDED, exit=exit)) is outside
