@@ -80,6 +80,7 @@ def test_a_crash_of_the_controller_unloads_no_model_that_still_answers(house: Ho
 def test_without_a_model_it_is_ready_and_says_how_to_get_one(tmp_path: Path) -> None:
     with fake_house(tmp_path / "empty") as one:
         one.configure(ollama={"binary": str(real.program())})
+        (tmp_path / "nothing").mkdir()
         one.write("models", {"folder": str(tmp_path / "nothing")})
         one.up().until_ready()
         page = httpx.get(f"{one.url}/", headers={"accept": "text/html"}, trust_env=False).text

@@ -41,14 +41,20 @@ def test_row_25_a_broken_file_leaves_what_runs_untouched_and_is_told(
     damage(house.config / "server.yaml")
     until(lambda: house.status()["config"]["stale"], why="it is told")
     assert "seadragon_config_stale 1" in house.metrics()
-    checked = house.run("config", "check")
-    assert checked.returncode != 0
-    assert "server.yaml" in checked.stdout + checked.stderr
     assert processes(house) == before
     assert httpx.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "x"}).status_code == 200
     house.write("server", good)
     until(lambda: not house.status()["config"]["stale"], why="it is well again")
     assert processes(house) == before
+
+
+def test_config_check_says_what_is_wrong_before_anything_is_started(make_house: MakeHouse) -> None:
+    one = make_house()
+    assert one.run("config", "check").returncode == 0
+    one.write("server", "hold: [")
+    checked = one.run("config", "check")
+    assert checked.returncode != 0
+    assert "server.yaml:1" in checked.stdout + checked.stderr
 
 
 def test_row_27_a_change_of_one_child_restarts_that_child_alone_and_drops_no_request(make_house: MakeHouse) -> None:
