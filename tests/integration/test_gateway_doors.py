@@ -258,7 +258,7 @@ async def test_pages_of_configured_origins_may_call_and_read(tmp_path: Path) -> 
 async def test_a_reload_of_access_counts_from_the_next_request(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
         assert (await client.get("/api/tags")).status_code == 200
-        plane.configure(config(access=Access(allow=(Allowed(label="other", addresses=("10.0.0.0/8",)),))))
+        plane.configure(config(access=Access(allow=(Allowed(label="other", addresses=("10.0.0.0/24",)),))))
         assert (await client.get("/api/tags")).status_code == 403
 
 
