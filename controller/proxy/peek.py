@@ -48,8 +48,8 @@ class Peeked:
 def peek(body: bytes, subject: str = "") -> Peeked | Refused:
     """What `body` asks for. `subject` is the member that holds the question: prompt, messages or input.
 
-    A body that Go would refuse is let through, for Ollama to say so in its own words; one that nests too deep for us,
-    or spells one key in two ways, is refused here.
+    A body that Go would refuse for its shape is let through, for Ollama to say so in its own words; one that is not
+    JSON at all, nests too deep, or spells one key in two ways is refused here.
     """
     try:
         top: Members = _TOP.decode(body)
@@ -172,8 +172,8 @@ def _read_laxly(body: bytes) -> Members | Refused:
         value, _ = _LAX.raw_decode(text, start)
     except RecursionError:
         return Refused(400, Reason.BAD, "The body is nested too deep.")
-    except ValueError:
-        return _NO_VALUE  # Go takes nothing that this reader refuses: Ollama says what is wrong with it
+    except ValueError as problem:
+        return Refused(400, Reason.BAD, f"The body is not valid JSON: {problem}.")
     if not isinstance(value, dict):
         return _NO_VALUE  # Ollama says what it wanted instead
     return {key: json.dumps(member).encode() for key, member in value.items()}
