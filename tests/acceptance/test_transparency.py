@@ -72,7 +72,6 @@ ASKS = [
     Ask("POST", "/api/generate", {"model": "red", "prompt": "default stream"}),
     Ask("POST", "/api/generate", text='{"MODEL": "red", "Prompt": "hello", "stream": false} trailing'),
     Ask("POST", "/api/generate", text=""),
-    Ask("POST", "/api/generate", text="{not json"),
     *both("/api/chat", {"model": "red", "messages": SAY}),
     *both("/api/chat", {"model": "caller", "messages": SAY, "tools": [TOOL]}),
     *both("/api/chat", {"model": "thinker", "messages": SAY, "think": True}),
@@ -155,6 +154,12 @@ def send(url: str, ask: Ask) -> httpx.Response:
 @pytest.mark.parametrize("ask", ASKS, ids=str)
 def test_an_answer_through_the_gateway_is_the_answer(ask: Ask, real_ollama: RealOllama, gateway: House) -> None:
     assert answer_of(send(gateway.url, ask)) == answer_of(send(real_ollama.url, ask))
+
+
+def test_what_is_no_json_is_refused_by_the_gateway_itself(gateway: House) -> None:
+    refused = send(gateway.url, Ask("POST", "/api/generate", text="{not json"))
+    assert refused.status_code == 400
+    assert "JSON" in refused.json()["error"]
 
 
 @pytest.mark.parametrize("prefix", ["/api/code", "/ollama"])
