@@ -18,7 +18,7 @@ from controller.proxy.dialects import Reason, Refused, error_body, refusal_heade
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.routes import dialect_of
 
-_MOST_HEADERS = 32 * 1024  # bytes of one request's headers
+_MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
 _BODYLESS = (204, 304)
 _FULL = Refused(
     503, Reason.FULL, "This server has too many connections open. Please try again in a moment.", retry_after=2
@@ -104,29 +104,26 @@ async def full(scope: Scope, receive: Receive, send: Send) -> None:
 class Wire(HttpToolsProtocol):
     """uvicorn's protocol with our `Cycle`. Give it to `uvicorn.Config(http=Wire)`."""
 
-    _header_bytes = 0
+    _unheard = 0  # bytes that came in since the last whole head or piece of a body
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = Cycle  # uvicorn has no other way to say which class its cycles are of
         super()._start_asgi_task(cycle, cast(ASGI3Application, full) if app is service_unavailable else app)
 
-    def on_message_begin(self) -> None:
-        self._header_bytes = 0
-        super().on_message_begin()
+    def data_received(self, data: bytes) -> None:
+        """Neither uvicorn nor its parser minds a head, a header or a trailer that never ends: both keep it all."""
+        self._unheard += len(data)
+        super().data_received(data)
+        if self._unheard > _MOST_UNHEARD and not self.transport.is_closing():
+            if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+                self.transport.abort()  # a refusal would stand in the middle of an answer
+            else:
+                self.send_400_response("The headers are too long.")
 
-    def on_url(self, url: bytes) -> None:
-        self._weigh(len(url))
-        self.url += url
+    def on_headers_complete(self) -> None:
+        self._unheard = 0
+        super().on_headers_complete()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._weigh(len(name) + len(value))
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-
-    def _weigh(self, count: int) -> None:
-        """uvicorn would collect headers without end. Raising here is how a parser callback ends a connection: 400."""
-        self._header_bytes += count
-        if self._header_bytes > _MOST_HEADERS:
-            raise ValueError("The headers are too long.")
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
