@@ -31,9 +31,8 @@ from controller.events import Journal
 from controller.install import stopping
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
-from controller.metrics import Metrics
 from controller.ollama import OllamaClient, Runners
-from controller.pages.app import Pages
+from controller.pages.late import LatePages
 from controller.pages.view import Installed, Traffic
 from controller.paths import Paths
 from controller.proxy.app import DataPlane
@@ -120,11 +119,14 @@ class Controller:
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
         runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
-        tally = Tally()
+        tally = self._tally = Tally()
+        self._pages = LatePages(
+            self, traffic=lambda: Traffic(tally.streams, tally.held), models=self._installed, metrics=self._metrics
+        )
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
-            pages=self._pages(tally),
+            pages=self._pages,
             clock=clock,
             tally=tally,
             access_log=self._log.access,
@@ -134,17 +136,17 @@ class Controller:
         self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
         self._roster: Roster
 
-    def _pages(self, tally: Tally) -> Any:
-        metrics = Metrics(
+    def _metrics(self) -> Callable[[], tuple[bytes, str]]:
+        from controller.metrics import Metrics  # with the pages, once it listens
+
+        return Metrics(
             self,
-            tally,
+            self._tally,
             routes=[(route.dialect.value, route.path) for route in ROUTES],
             reasons=list(Reason),
             bounds=BOUNDS,
             log_dropped=lambda: self._log.dropped,
-        )
-        traffic = lambda: Traffic(tally.streams, tally.held)  # noqa: E731
-        return Pages(self, traffic=traffic, models=self._installed, metrics=metrics.text).asgi
+        ).text
 
     # --- what an operator may ask ---
 
@@ -220,6 +222,7 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
+            await self._pages.warm()
             gc.collect()
             gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
             while not await self._left():
