@@ -1,4 +1,4 @@
-"""Pages that are made once the controller listens: FastAPI and Jinja take half a second to import, and no request of
+"""Pages that are made once the controller listens: what they import takes a good part of the start, and no request of
 the data plane has to wait for that.
 """
 
@@ -26,8 +26,9 @@ class LatePages:
         *,
         traffic: Callable[[], Traffic],
         models: Callable[[], Awaitable[Sequence[Installed] | None]],
-        metrics: Callable[[], tuple[bytes, str]],
+        metrics: Callable[[], Callable[[], tuple[bytes, str]]],
     ) -> None:
+        """As for `Pages`, but `metrics` makes what gives the text of `/metrics`."""
         self._desk, self._traffic, self._models, self._metrics = desk, traffic, models, metrics
         self._making = asyncio.Lock()
         self._pages: Pages | None = None
@@ -46,4 +47,4 @@ class LatePages:
     def _make(self) -> Pages:
         from controller.pages.app import Pages
 
-        return Pages(self._desk, traffic=self._traffic, models=self._models, metrics=self._metrics)
+        return Pages(self._desk, traffic=self._traffic, models=self._models, metrics=self._metrics())

@@ -52,7 +52,7 @@ async def browser(desk: FakeDesk, seen: Seen) -> AsyncIterator[httpx.AsyncClient
         desk,
         traffic=lambda: seen.traffic,
         models=lambda: seen.ask_models(),
-        metrics=lambda: (b"up 1\n", "text/plain; version=1"),
+        metrics=lambda: lambda: (b"up 1\n", "text/plain; version=1"),
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -179,7 +179,7 @@ async def test_a_page_that_fails_is_noted_and_says_so_without_details(
 @pytest.mark.parametrize("status", [403, 421, 503])
 async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDesk, seen: Seen, status: int) -> None:
     pages = await LatePages(
-        desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: (b"", "")
+        desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", "")
     ).warm()
     answer = pages.refusal(status, "Because <of> this.")
     assert answer.status_code == status
@@ -187,7 +187,7 @@ async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDes
 
 
 async def test_the_pages_are_made_once_however_many_ask_first(desk: FakeDesk, seen: Seen) -> None:
-    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: (b"", ""))
+    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", ""))
     first, *others = await asyncio.gather(*(late.warm() for _ in range(5)))
     assert all(other is first for other in others)
 
