@@ -148,9 +148,9 @@ def find(name: str, configured: Path | None, place: Place) -> Path | None:
 
 def unfit(program: Path, setting: str) -> Problem | None:
     """Why this file cannot be started, if so."""
-    if not program.exists():
+    if not os.path.exists(program):
         words = f"There is no program at {program}: install it there, or correct {setting}."
-    elif program.is_dir():
+    elif os.path.isdir(program):
         words = f"{program} is a folder, not a program: correct {setting}."
     elif not os.access(program, os.X_OK):
         words = f"{program} may not be executed: run `chmod +x {program}`, or correct {setting}."
