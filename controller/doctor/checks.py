@@ -87,6 +87,7 @@ class Facts:
     config_warnings: tuple[str, ...]
     folders: tuple[Folder, ...]
     running: dict[str, object] | None  # what the running controller says of itself
+    unheard: str  # why one that seems to run does not say anything, else empty
     ollama: Path | None
     ollama_version: tuple[int, ...] | None
     others: tuple[Serving, ...]
@@ -107,6 +108,8 @@ def examine(facts: Facts) -> list[Finding]:
 
 def controller(facts: Facts) -> Finding:
     """Whether it runs at all: not running is no fault."""
+    if facts.unheard:
+        return Finding("controller", "fail", facts.unheard)
     if facts.running is None:
         return Finding("controller", "ok", "It is not running.", "Start it with: seadragon up")
     phase, pid = facts.running.get("phase"), facts.running.get("pid")

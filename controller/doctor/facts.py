@@ -24,7 +24,7 @@ import psutil
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
 from controller.doctor.checks import Door, Facts, Folder, Serving
-from controller.errors import SeadragonError
+from controller.errors import NotRunning, SeadragonError
 from controller.paths import CLONE, Paths
 
 USUAL_PORT = 11434
@@ -63,7 +63,7 @@ class Hands:
 def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     """All facts. Takes a second or two, most of it Ollama saying its version."""
     config, problems, warnings = _configuration(paths, environment, hands)
-    running = _running(paths)
+    running, unheard = _running(paths)
     program = hands.find(OLLAMA, config.server.ollama.binary, environment)
     serving = list(_others(set(_pids(running)), paths.run))
     models_folder = _models_folder(config, environment)
@@ -80,6 +80,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         config_warnings=warnings,
         folders=tuple(_folder(name, getattr(paths, name)) for name in ("config", "data", "logs")),
         running=running,
+        unheard=unheard,
         ollama=program,
         ollama_version=_version(program, hands.run) if program else None,
         others=tuple(serving),
@@ -104,12 +105,15 @@ def _configuration(
     return config, (), warnings
 
 
-def _running(paths: Paths) -> dict[str, object] | None:
+def _running(paths: Paths) -> tuple[dict[str, object] | None, str]:
+    """What it says of itself, and why it says nothing."""
     try:
         facts = client.ask(paths.socket, "facts", limit=TOOL)
-    except (SeadragonError, OSError):
-        return None
-    return facts if isinstance(facts, dict) else None
+    except (NotRunning, OSError):
+        return None, ""
+    except SeadragonError as refused:
+        return None, str(refused)
+    return (facts, "") if isinstance(facts, dict) else (None, "")
 
 
 def _children(running: dict[str, object] | None) -> Iterator[dict[str, object]]:
