@@ -30,9 +30,8 @@ from controller.errors import SeadragonError, Unreachable
 from controller.events import Journal
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
-from controller.metrics import Metrics
 from controller.ollama import OllamaClient, Runners
-from controller.pages.app import Pages
+from controller.pages.late import LatePages, Scrape
 from controller.pages.view import Installed, Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
@@ -128,10 +127,11 @@ class Controller:
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
         runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
         tally = Tally()
+        self._pages = self._late_pages(tally)
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
-            pages=self._pages(tally),
+            pages=self._pages,
             clock=clock,
             tally=tally,
             access_log=self._log.access,
@@ -141,17 +141,21 @@ class Controller:
         self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
         self._roster: Roster
 
-    def _pages(self, tally: Tally) -> Any:
-        metrics = Metrics(
-            self,
-            tally,
-            routes=[(route.dialect.value, route.path) for route in ROUTES],
-            reasons=list(Reason),
-            bounds=BOUNDS,
-            log_dropped=lambda: self._log.dropped,
-        )
+    def _late_pages(self, tally: Tally) -> LatePages:
+        def metrics() -> Scrape:
+            from controller.metrics import Metrics
+
+            return Metrics(
+                self,
+                tally,
+                routes=[(route.dialect.value, route.path) for route in ROUTES],
+                reasons=list(Reason),
+                bounds=BOUNDS,
+                log_dropped=lambda: self._log.dropped,
+            ).text
+
         traffic = lambda: Traffic(tally.streams, tally.held)  # noqa: E731
-        return Pages(self, traffic=traffic, models=self._installed, metrics=metrics.text).asgi
+        return LatePages(self, traffic=traffic, models=self._installed, metrics=metrics)
 
     # --- what an operator may ask ---
 
@@ -229,8 +233,7 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
-            gc.collect()
-            gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+            stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             await self._leaving.wait()
             await self._drain()
 
@@ -242,6 +245,12 @@ class Controller:
         yield
         for number in numbers:
             loop.remove_signal_handler(number)
+
+    async def _settle(self) -> None:
+        """What can wait until clients are heard."""
+        await self._pages.warm()
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)

@@ -109,7 +109,7 @@ def examine(facts: Facts) -> list[Finding]:
 def controller(facts: Facts) -> Finding:
     """Whether it runs at all: not running is no fault."""
     if facts.unheard:
-        return Finding("controller", "fail", facts.unheard)
+        return Finding("controller", "fail", facts.unheard, "Ask as the right user, or look at: seadragon logs")
     if facts.running is None:
         return Finding("controller", "ok", "It is not running.", "Start it with: seadragon up")
     phase, pid = facts.running.get("phase"), facts.running.get("pid")

@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import httpx
+from typing import TYPE_CHECKING
 
 from controller.errors import Unreachable
+
+if TYPE_CHECKING:
+    import httpx
 
 LONGEST_ANSWER = 256 * 1024  # bytes of an answer that are looked at
 
@@ -35,6 +37,8 @@ async def ask(url: str, limit: float) -> Reply:
 
     A connection of its own, since one kept from before would answer for a process that may be gone.
     """
+    import httpx  # here: it takes a tenth of a second, and nobody waits for the first probe as they do for the listener
+
     try:
         async with (
             asyncio.timeout(limit),
