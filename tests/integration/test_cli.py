@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -232,3 +233,20 @@ def test_a_folder_that_cannot_be_written_to_is_told_with_the_option_for_another(
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{tmp_path / 'file'} is not a folder. Choose a folder of your own with {option}.\n"
+
+
+def test_ctrl_c_in_the_first_moments_ends_without_a_word() -> None:
+    code = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+from controller.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
