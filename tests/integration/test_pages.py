@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from jinja2 import TemplateSyntaxError
 
 from controller.pages.hardened import POLICY
-from controller.pages.late import LatePages
+from controller.pages.late import LatePages, Scrape
 from controller.pages.live import VIEWERS
 from controller.pages.view import Installed, Traffic
 from controller.paths import CLONE
@@ -181,6 +182,7 @@ async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDes
     pages = await LatePages(
         desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", "")
     ).warm()
+    assert pages is not None
     answer = pages.refusal(status, "Because <of> this.")
     assert answer.status_code == status
     assert b"Because &lt;of&gt; this." in bytes(answer.body)
@@ -190,6 +192,22 @@ async def test_the_pages_are_made_once_however_many_ask_first(desk: FakeDesk, se
     late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", ""))
     first, *others = await asyncio.gather(*(late.warm() for _ in range(5)))
     assert all(other is first for other in others)
+
+
+async def test_pages_that_cannot_be_made_are_told_once_and_keep_nobody_else_from_work(
+    desk: FakeDesk, seen: Seen
+) -> None:
+    def broken() -> Scrape:
+        raise TemplateSyntaxError("unexpected '}'", 3, "home.html")
+
+    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=broken)
+    transport = httpx.ASGITransport(late)
+    async with httpx.AsyncClient(transport=transport, base_url="http://sea") as browser:
+        for _ in range(2):
+            answer = await browser.get("/")
+            assert (answer.status_code, "seadragon logs" in answer.text) == (500, True)
+    (told,) = [event.text for event in desk.journal.last(5)]
+    assert "unexpected '}'" in told
 
 
 async def test_the_scrape_is_handed_through(browser: httpx.AsyncClient) -> None:
