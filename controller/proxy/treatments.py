@@ -168,6 +168,8 @@ class Treatments:
             return Refused(400, Reason.BAD, "The digest must be sha256: and 64 hexadecimal digits.")
         if exchange.found.get(b"content-encoding", b"identity") != b"identity":
             return Refused(415, Reason.ENCODING, "A blob is sent as it is, without a Content-Encoding.")
+        if (refused := bodies.coded(exchange)) is not None:
+            return refused
         if exchange.method == "HEAD":
             exchange.read = True
             answer = await self._asking.ask(exchange, match, b"", rules.hold, 0)
