@@ -26,12 +26,13 @@ from controller.config.schema import OLLAMA, TUNNEL, Config
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
-from controller.errors import SeadragonError, Unreachable
+from controller.errors import SeadragonError, SpawnFailed, Unreachable
 from controller.events import Journal
+from controller.install import stopping
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
 from controller.ollama import OllamaClient, Runners
-from controller.pages.late import LatePages, Scrape
+from controller.pages.late import LatePages
 from controller.pages.view import Installed, Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
@@ -41,6 +42,7 @@ from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
 from controller.socketpath import private_folder
+from controller.supervision.child import run_tool
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
@@ -48,6 +50,7 @@ from controller.supervision.supervisor import Supervisor
 
 Outcome = Literal["left", "restart", "failed"]
 
+MANAGER = 10.0  # seconds a service manager gets to take an order
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
 
@@ -67,7 +70,7 @@ def run(
             if start.kind == "leave":
                 print(*start.lines, sep="\n", file=sys.stderr)
                 return 2
-            controller = Controller(paths, start, port=port, through_tunnel=through_tunnel)
+            controller = Controller(paths, start, port=port, service=service, through_tunnel=through_tunnel)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(controller.live())
     except SeadragonError as error:
@@ -101,12 +104,14 @@ def _decide(paths: Paths, service: bool) -> Start:
 class Controller:
     """Everything that runs, built once. It is the `Desk` that the control socket and the pages talk to."""
 
-    def __init__(self, paths: Paths, start: Start, *, port: int | None, through_tunnel: Principal | None) -> None:
+    def __init__(
+        self, paths: Paths, start: Start, *, port: int | None, service: bool, through_tunnel: Principal | None
+    ) -> None:
         self.version = version("seadragon")
         self.started_at = time.time()
         self.data, self.logs = paths.data, paths.logs
         self.phase = "safe" if start.kind == "safe" else "running"
-        self._paths, self._port = paths, port
+        self._paths, self._port, self._service = paths, port, service
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         self._keep_children = False
@@ -126,8 +131,10 @@ class Controller:
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
         runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
-        tally = Tally()
-        self._pages = self._late_pages(tally)
+        tally = self._tally = Tally()
+        self._pages = LatePages(
+            self, traffic=lambda: Traffic(tally.streams, tally.held), models=self._installed, metrics=self._metrics
+        )
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
@@ -141,21 +148,17 @@ class Controller:
         self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
         self._roster: Roster
 
-    def _late_pages(self, tally: Tally) -> LatePages:
-        def metrics() -> Scrape:
-            from controller.metrics import Metrics
+    def _metrics(self) -> Callable[[], tuple[bytes, str]]:
+        from controller.metrics import Metrics  # with the pages, once it listens
 
-            return Metrics(
-                self,
-                tally,
-                routes=[(route.dialect.value, route.path) for route in ROUTES],
-                reasons=list(Reason),
-                bounds=BOUNDS,
-                log_dropped=lambda: self._log.dropped,
-            ).text
-
-        traffic = lambda: Traffic(tally.streams, tally.held)  # noqa: E731
-        return LatePages(self, traffic=traffic, models=self._installed, metrics=metrics)
+        return Metrics(
+            self,
+            self._tally,
+            routes=[(route.dialect.value, route.path) for route in ROUTES],
+            reasons=list(Reason),
+            bounds=BOUNDS,
+            log_dropped=lambda: self._log.dropped,
+        ).text
 
     # --- what an operator may ask ---
 
@@ -233,24 +236,49 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
-            stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
-            await self._leaving.wait()
-            await self._drain()
+            await self._pages.warm()
+            gc.collect()
+            gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+            while not await self._left():
+                self._stay()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         for number in numbers:
-            loop.add_signal_handler(number, lambda: self.leave(keep_children=False))
+            loop.add_signal_handler(number, self._told_by_signal)
         yield
         for number in numbers:
             loop.remove_signal_handler(number)
 
-    async def _settle(self) -> None:
-        """What can wait until clients are heard."""
-        await self._pages.warm()
-        gc.collect()
-        gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+    def _told_by_signal(self) -> None:
+        self._service = False  # whoever sends it knows how to keep us down
+        self.leave(keep_children=False)
+
+    async def _left(self) -> bool:
+        """Wait for the order to leave, and carry it out. False when a service manager would only start us again."""
+        await self._leaving.wait()
+        await self._drain()
+        if self._keep_children or not self._service:
+            return True
+        if os.getppid() != 1:  # some other supervisor runs us: the unit, if there is one, is not this process
+            return False
+        try:
+            return (await run_tool(stopping(), limit=MANAGER)).code == 0
+        except SpawnFailed:
+            return False
+
+    def _stay(self) -> None:
+        self._leaving.clear()
+        self._hurry.clear()
+        self._plane.draining = False
+        self.phase = "running"
+        self.journal.say(
+            "controller",
+            "Everything is stopped. Seadragon itself stays, since its service manager would start it again: "
+            f"`seadragon start {OLLAMA}` brings Ollama back, `sudo {' '.join(stopping())}` ends it all.",
+            level="warning",
+        )
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)

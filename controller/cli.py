@@ -118,8 +118,7 @@ def down(paths: Paths) -> None:
     """Finish the answers in flight, stop everything, leave."""
     pid = int(str(client.status(paths.socket)["pid"]))
     if _follow_out(paths, "down"):
-        click.echo("Its service manager keeps it up; everything it ran is stopped. For good: seadragon uninstall")
-        return
+        return  # it has said so, and what to do
     _until_gone(paths, pid)
     click.echo("Seadragon has left.")
 

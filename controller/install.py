@@ -196,6 +196,13 @@ def _quoted(value: str) -> str:
     return '"' + _plain(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def stopping(platform: str = sys.platform) -> tuple[str, ...]:
+    """The command by which the controller asks its service manager to let it go for now; it returns at once."""
+    if platform == "darwin":  # to be proved on a Mac: that a daemon without root is refused, not killed
+        return ("launchctl", "bootout", f"system/{LABEL}")
+    return ("systemctl", "stop", "--no-block", "--no-ask-password", UNIT)
+
+
 async def install(unit: Unit, place: Place, run: Run) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
     _as_root("install")

@@ -181,6 +181,7 @@ class Listeners:
         for address, listener in goal.items():
             if address not in self._open:
                 await self._serve(listener, fresh.get(address) or bind(address), limits)
+        self._open = {address: self._open[address] for address in goal}  # shown in the order they are written
 
     async def close(self, seconds: float) -> None:
         """Close all, giving answers in flight at most `seconds`; returns when the last has ended."""

@@ -146,11 +146,13 @@ class Exchange:
             headers.append((b"connection", b"close"))  # nobody knows whether the body will follow
         await self.reply(refused.status, headers, data, now)
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Drop the client's connection, so that what it has cannot pass for a whole answer."""
         transport = self._transport()
         if transport is not None:
             transport.abort()
+            while (await self.receive())["type"] != "http.disconnect":
+                pass
 
     def _transport(self) -> asyncio.Transport | None:
         """ASGI has no word for a connection; uvicorn's `send` belongs to the cycle that holds it."""
@@ -167,7 +169,6 @@ class Exchange:
     def overflow(self) -> None:
         """The client leaves too much unread: let it go, so that upstream's slot is free."""
         self.stop(Reason.UNREAD)
-        self.reset()
 
     def look_out(self) -> None:
         """See whether the client has left, and where that is possible notice it at once from now on.

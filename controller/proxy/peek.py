@@ -48,7 +48,7 @@ class Peeked:
 def peek(body: bytes, subject: str = "") -> Peeked | Refused:
     """What `body` asks for. `subject` is the member that holds the question: prompt, messages or input.
 
-    A body that Go would refuse for its shape is let through for Ollama to say so in its own words; one that is not
+    A body that Go would refuse for its shape is let through, for Ollama to say so in its own words; one that is not
     JSON at all, nests too deep, or spells one key in two ways is refused here.
     """
     try:
@@ -159,7 +159,7 @@ def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON.")
 
 
-_LAX = json.JSONDecoder(parse_constant=_reject_constant)
+_LAX = json.JSONDecoder(parse_constant=_reject_constant, parse_int=float)  # no limit to the digits
 
 
 def _read_laxly(body: bytes) -> Members | Refused:

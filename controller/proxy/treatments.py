@@ -186,8 +186,6 @@ class Treatments:
             data = b"ok"
         elif match.target == "/readyz":
             status, data = (200, b"ready") if self._ready() else (503, b"not ready")
-        elif exchange.method == "HEAD":
-            data = b""
         await exchange.reply(status, own.headers(own.TEXT, data), data, self._clock.now())
 
     async def _benign(self, exchange: Exchange, match: Match, rules: Rules) -> None:

@@ -41,7 +41,8 @@ class Cycle(RequestResponseCycle):
                 raise RuntimeError("The answer has begun already.")
             self.response_started, self.waiting_for_100_continue = True, False
             self._head = self._begin(message["status"], message.get("headers", ()))
-            asyncio.get_running_loop().call_soon(self._flush)
+            if not self.expected_content_length:  # a stream: its first piece may be long in coming
+                asyncio.get_running_loop().call_soon(self._flush)
         elif message["type"] == "http.response.body":
             self._write(message.get("body", b""), more=message.get("more_body", False))
 

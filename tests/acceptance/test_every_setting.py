@@ -85,6 +85,7 @@ def another(one: FakeHouse, name: str) -> Any:
         "server.tunnel.credentials_file": str(second / "credentials.json"),
         "server.tunnel.edge_ca": str(second / "ca.pem"),
         "server.tunnel.environment": {"SEADRAGON_HOUSE": str(one.folder), "OTHER": "1"},
+        "server.children.*.probe": f"http://127.0.0.1:{one.port}/healthz",
         "models.folder": str(second),
     }
     return own.get(name, OTHER[name])

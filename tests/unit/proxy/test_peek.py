@@ -67,11 +67,17 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
     found = peek(body)
     assert isinstance(found, Refused)
     assert found.status == 400
+    assert "JSON" in found.text
 
 
 @pytest.mark.parametrize("body", [b"", b"  \n", b"[]", b"null", b"3", b'"text"'])
 def test_what_ollama_can_explain_better_is_let_through(body: bytes) -> None:
     assert ask(body) == Peeked()
+
+
+def test_a_number_of_any_length_hides_nothing() -> None:
+    body = b'{"a":' + b"1" * 10_000 + b',"keep_alive":0,"model":"m"} trailing'
+    assert ask(body).unloads
 
 
 @pytest.mark.parametrize("depth", [2_000, 200_000])
