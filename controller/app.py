@@ -32,7 +32,7 @@ from controller.install import stopping
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
 from controller.ollama import OllamaClient, Runners
-from controller.pages.late import LatePages, Scrape
+from controller.pages.late import LatePages
 from controller.pages.view import Installed, Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
@@ -131,8 +131,10 @@ class Controller:
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
         runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
-        tally = Tally()
-        self._pages = self._late_pages(tally)
+        tally = self._tally = Tally()
+        self._pages = LatePages(
+            self, traffic=lambda: Traffic(tally.streams, tally.held), models=self._installed, metrics=self._metrics
+        )
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
@@ -146,21 +148,17 @@ class Controller:
         self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
         self._roster: Roster
 
-    def _late_pages(self, tally: Tally) -> LatePages:
-        def metrics() -> Scrape:
-            from controller.metrics import Metrics
+    def _metrics(self) -> Callable[[], tuple[bytes, str]]:
+        from controller.metrics import Metrics  # with the pages, once it listens
 
-            return Metrics(
-                self,
-                tally,
-                routes=[(route.dialect.value, route.path) for route in ROUTES],
-                reasons=list(Reason),
-                bounds=BOUNDS,
-                log_dropped=lambda: self._log.dropped,
-            ).text
-
-        traffic = lambda: Traffic(tally.streams, tally.held)  # noqa: E731
-        return LatePages(self, traffic=traffic, models=self._installed, metrics=metrics)
+        return Metrics(
+            self,
+            self._tally,
+            routes=[(route.dialect.value, route.path) for route in ROUTES],
+            reasons=list(Reason),
+            bounds=BOUNDS,
+            log_dropped=lambda: self._log.dropped,
+        ).text
 
     # --- what an operator may ask ---
 

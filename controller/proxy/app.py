@@ -137,7 +137,7 @@ class DataPlane:
         try:
             refused = await self._answer(exchange)
             if refused is not None:
-                await exchange.refuse(refused, self._clock.now())
+                await self._refuse(exchange, refused)
         except ClientGone:
             exchange.reason = Reason.GONE
         except asyncio.CancelledError:
@@ -170,6 +170,18 @@ class DataPlane:
             return None
         assert isinstance(place, Refused)
         return place
+
+    async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
+        """Say no in the caller's dialect; to a person with a browser, as a page."""
+        if not (
+            exchange.route == "pages"
+            and exchange.method == "GET"
+            and b"text/html" in exchange.found.get(b"accept", b"")
+        ):
+            return await exchange.refuse(refused, self._clock.now())
+        exchange.reason = refused.reason
+        exchange.scope["seadragon.refused"] = refused.status, refused.text
+        await self._hand_over(exchange)
 
     async def _hand_over(self, exchange: Exchange) -> None:
         """The pages answer; what they say is noted on its way."""

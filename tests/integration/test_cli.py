@@ -134,8 +134,11 @@ async def test_restart_waits_for_the_next_controller_and_names_it(tmp_path: Path
 
 async def test_down_that_is_kept_up_by_a_service_manager_says_so(desk: FakeDesk, places: list[str]) -> None:
     def leave(order: str) -> None:
-        desk.journal.say("controller", "Seadragon itself stays.")
-        loop.call_later(0.5, setattr, desk, "phase", "running")
+        loop.call_later(0.5, stay)
+
+    def stay() -> None:
+        desk.phase = "running"
+        desk.journal.say("controller", "Everything is stopped. Seadragon itself stays.")
 
     loop = asyncio.get_running_loop()
     desk.on_order = leave
