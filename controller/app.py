@@ -35,6 +35,7 @@ from controller.ollama import OllamaClient, Runners
 from controller.pages.late import LatePages
 from controller.pages.view import Installed, Traffic
 from controller.paths import Paths
+from controller.plain import fault_words
 from controller.proxy.app import DataPlane
 from controller.proxy.dialects import Reason
 from controller.proxy.routes import ROUTES
@@ -63,8 +64,7 @@ def run(
     """
     os.umask(0o077)
     try:
-        for folder in (paths.data, paths.logs):
-            private_folder(folder)
+        _make_ours(paths)
         with lock.held(paths.data, time.time()):
             start = _decide(paths, service)
             if start.kind == "leave":
@@ -73,12 +73,24 @@ def run(
             controller = Controller(paths, start, port=port, service=service, through_tunnel=through_tunnel)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(controller.live())
-    except (SeadragonError, OSError) as error:
+    except SeadragonError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Seadragon cannot run: {fault_words(error)}.", file=sys.stderr)
         return 1
     if outcome == "restart" and not service:
         os.execv(sys.executable, [sys.executable, "-m", "controller", *sys.argv[1:]])
     return 1 if outcome == "failed" else 0
+
+
+def _make_ours(paths: Paths) -> None:
+    """The folders that are written to. Raises SeadragonError, naming the one that cannot be had."""
+    for option, folder in (("--data", paths.data), ("--logs", paths.logs)):
+        try:
+            private_folder(folder)
+        except OSError as error:
+            raise SeadragonError(f"{fault_words(error)}. Choose a folder of your own with {option}.") from error
 
 
 def _decide(paths: Paths, service: bool) -> Start:
@@ -192,17 +204,19 @@ class Controller:
 
     async def live(self) -> Outcome:
         """From the first listener to the last goodbye. A loop that fails ends it all, loudly: "failed"."""
-        failed = False
+        failed, refused = False, None
         with self._log:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     await self._serve(tasks)
             except* (SeadragonError, OSError) as errors:
-                raise errors.exceptions[0] from None
+                refused = _innermost(errors)  # raised below: up to Python 3.11.3, `except*` wraps what it raises
             except* Exception as errors:
                 told = ", ".join(map(repr, errors.exceptions))
                 self.journal.say("controller", f"A part of Seadragon failed, so it leaves: {told}", level="error")
                 failed = True
+        if refused is not None:
+            raise refused
         if failed:
             return "failed"
         return "restart" if self._keep_children else "left"
@@ -222,9 +236,7 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
-            await self._pages.warm()
-            gc.collect()
-            gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+            stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
                 self._stay()
 
@@ -265,6 +277,12 @@ class Controller:
             f"`seadragon start {OLLAMA}` brings Ollama back, `sudo {' '.join(stopping())}` ends it all.",
             level="warning",
         )
+
+    async def _settle(self) -> None:
+        """What can wait until clients are heard."""
+        await self._pages.warm()
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
@@ -336,6 +354,12 @@ class Controller:
             return [Installed(each["name"], each["size"]) for each in await self._ollama.tags()]
         except Unreachable:
             return None
+
+
+def _innermost(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _unless(hurried: asyncio.Event, *work: Coroutine[None, None, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 
@@ -12,6 +13,14 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 def printable(text: str) -> str:
     """One line that no terminal obeys: escapes, line ends, direction marks and halves of characters are spelled out."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def fault_words(error: OSError) -> str:
+    """What the system refused, without its number: `/srv/data: permission denied`."""
+    if error.strerror is None:
+        return str(error)
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
 def size_words(count: float) -> str:

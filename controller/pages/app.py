@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.desk import Desk
 from controller.pages.contexts import ErrorPage, HomePage, Mood
-from controller.pages.hardened import Hardened
+from controller.pages.hardened import Hardened, policy
 from controller.pages.live import VIEWERS, Live
 from controller.pages.statics import Statics
 from controller.pages.view import Installed, Traffic, addresses
@@ -78,12 +78,25 @@ class Pages:
         self._templates = environment(self._statics, CLONE / "templates")
         self._live = Live(desk, self._templates, traffic=traffic, models=models, edition=self._statics.edition)
         self._error = self._templates.get_template("error.html")
-        self.asgi: ASGIApp = Hardened(self._application())
+        self._starlette = self._application()
+        self.asgi: ASGIApp = Hardened(self._let_in)
 
-    def refusal(self, status: int, story: str = "") -> HTMLResponse:
-        """A page that says no, also for whoever turns people away before they get here; `story` says why."""
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The gate may have turned this person away: `seadragon.refused` of the scope says with which status, and why.
+
+        Then the page comes with its style inside: nothing else would be given to this browser.
+        """
+        refused: tuple[int, str] | None = scope.get("seadragon.refused")
+        if refused is None:
+            return await self._starlette(scope, receive, send)
+        answer = self.refusal(*refused, alone=True)
+        answer.headers["Content-Security-Policy"] = policy(self._statics.text("site.css").removesuffix("\n"))
+        await answer(scope, receive, send)
+
+    def refusal(self, status: int, story: str = "", *, alone: bool = False) -> HTMLResponse:
+        """A page that says no, and why (`story`)."""
         mood, headline, usual = _ERRORS.get(status, _ERRORS[500])
-        page = ErrorPage(status, mood, headline, story or usual)
+        page = ErrorPage(status, mood, headline, story or usual, alone)
         return HTMLResponse(self._error.render(page=page), status)
 
     def _application(self) -> Starlette:

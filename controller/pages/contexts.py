@@ -91,3 +91,4 @@ class ErrorPage:
     mood: Mood = said("The seadragon's face.")
     headline: str = said("What is the matter, in a few words.")
     story: str = said("Why, and what to do.")
+    alone: bool = said("This browser would be refused every further file, so the style sheet comes inside.")

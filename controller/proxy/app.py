@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 from controller.auth.access import Principal
@@ -22,7 +21,7 @@ from controller.proxy.exchange import App, ClientGone, Exchange, Message, Receiv
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
 from controller.proxy.relay import FAILED, LEAVING, break_off
-from controller.proxy.routes import Match, is_name
+from controller.proxy.routes import Match
 from controller.proxy.rules import rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
@@ -72,7 +71,6 @@ class DataPlane:
         self._open: set[Exchange] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
-        self._is_name = lru_cache(256)(is_name)
         self.tally = tally
         self.draining = False
 
@@ -139,7 +137,7 @@ class DataPlane:
         try:
             refused = await self._answer(exchange)
             if refused is not None:
-                await exchange.refuse(refused, self._clock.now())
+                await self._refuse(exchange, refused)
         except ClientGone:
             exchange.reason = Reason.GONE
         except asyncio.CancelledError:
@@ -172,6 +170,18 @@ class DataPlane:
             return None
         assert isinstance(place, Refused)
         return place
+
+    async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
+        """Say no in the caller's dialect; to a person with a browser, as a page."""
+        if not (
+            exchange.route == "pages"
+            and exchange.method == "GET"
+            and b"text/html" in exchange.found.get(b"accept", b"")
+        ):
+            return await exchange.refuse(refused, self._clock.now())
+        exchange.reason = refused.reason
+        exchange.scope["seadragon.refused"] = refused.status, refused.text
+        await self._hand_over(exchange)
 
     async def _hand_over(self, exchange: Exchange) -> None:
         """The pages answer; what they say is noted on its way."""
@@ -211,8 +221,6 @@ class DataPlane:
         if exchange.reason in _LEFT and exchange.attempts and exchange.model:
             self._asking.unproven.doubt(exchange.model)
         exchange.forget()
-        if exchange.model and not self._is_name(exchange.model):
-            exchange.model = "?"  # whatever it is, it must not stand in a log
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)

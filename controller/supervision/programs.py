@@ -110,7 +110,9 @@ class Program(Protocol):
         ...
 
     async def plan(self) -> Plan:
-        """What to start now, or why not. Cheap: asked every second while something stands in the way."""
+        """What to start now, or why not. Cheap: asked every second while something stands in the way. Raises OSError
+        when the system does not let us look.
+        """
         ...
 
     def spec(self, note: Note) -> ChildSpec | None:
@@ -118,15 +120,15 @@ class Program(Protocol):
         ...
 
     async def probe(self, runs: Runs) -> Answer:
-        """How it is. Never raises for what the child does."""
+        """How it is. Raises nothing for what the child does; OSError when we could not ask."""
         ...
 
     async def read(self, ended: Ended) -> Reading:
-        """What its end means."""
+        """What its end means. Raises OSError when the system does not let us look."""
         ...
 
     async def network(self) -> bool:
-        """Whether the network is demonstrably up."""
+        """Whether the network is demonstrably up. Raises OSError when we could not ask."""
         ...
 
     def url(self, note: Note) -> str | None:
@@ -148,9 +150,9 @@ def find(name: str, configured: Path | None, place: Place) -> Path | None:
 
 def unfit(program: Path, setting: str) -> Problem | None:
     """Why this file cannot be started, if so."""
-    if not program.exists():
+    if not os.path.exists(program):
         words = f"There is no program at {program}: install it there, or correct {setting}."
-    elif program.is_dir():
+    elif os.path.isdir(program):
         words = f"{program} is a folder, not a program: correct {setting}."
     elif not os.access(program, os.X_OK):
         words = f"{program} may not be executed: run `chmod +x {program}`, or correct {setting}."
