@@ -151,9 +151,7 @@ def main() -> int:
         return 1
     print(report.text(results))
     if busy > QUIET:
-        print(
-            f"\nThe machine was busy before this began (load {busy:.1f}): only a quiet one says whether a goal is missed."
-        )
+        print(f"\nThe machine was busy before (load {busy:.1f}): only a quiet one says whether a goal is missed.")
     told = {"rounds": asked.rounds, "seconds": asked.seconds, "load before": busy}
     print(f"\nkept in {report.keep(results, told, asked.json)}")
     return 0
