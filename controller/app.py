@@ -236,9 +236,7 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
-            await self._pages.warm()
-            gc.collect()
-            gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+            stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
                 self._stay()
 
@@ -279,6 +277,12 @@ class Controller:
             f"`seadragon start {OLLAMA}` brings Ollama back, `sudo {' '.join(stopping())}` ends it all.",
             level="warning",
         )
+
+    async def _settle(self) -> None:
+        """What can wait until clients are heard."""
+        await self._pages.warm()
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)

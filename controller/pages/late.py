@@ -33,7 +33,6 @@ class LatePages:
         models: Callable[[], Awaitable[Sequence[Installed] | None]],
         metrics: Callable[[], Scrape],
     ) -> None:
-        """As for `Pages`, but `metrics` makes what gives the text of `/metrics`."""
         self._desk, self._traffic, self._models, self._metrics = desk, traffic, models, metrics
         self._making = asyncio.Lock()
         self._pages: Pages | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 from controller.auth.access import Principal
@@ -22,7 +21,7 @@ from controller.proxy.exchange import App, ClientGone, Exchange, Message, Receiv
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
 from controller.proxy.relay import FAILED, LEAVING, break_off
-from controller.proxy.routes import Match, is_name
+from controller.proxy.routes import Match
 from controller.proxy.rules import rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
@@ -72,7 +71,6 @@ class DataPlane:
         self._open: set[Exchange] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
-        self._is_name = lru_cache(256)(is_name)
         self.tally = tally
         self.draining = False
 
@@ -223,8 +221,6 @@ class DataPlane:
         if exchange.reason in _LEFT and exchange.attempts and exchange.model:
             self._asking.unproven.doubt(exchange.model)
         exchange.forget()
-        if exchange.model and not self._is_name(exchange.model):
-            exchange.model = "?"  # whatever it is, it must not stand in a log
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)

@@ -156,8 +156,13 @@ class Child:
                 await asyncio.to_thread(_outlive, self._home, self._keeper, self._child)
             self._ended.set_result(told or Exit(None, None, self._asked))
         except Unreachable as error:
-            self._ended.set_exception(error)
-            self._ended.exception()  # it is seen by whoever waits; that nobody does is no fault
+            self._lose(error)
+        except OSError as error:  # the next launch finds whatever is left of it, and the lock held
+            self._lose(Unreachable(f"what became of {self.name} cannot be seen: {error}"))
+
+    def _lose(self, error: Unreachable) -> None:
+        self._ended.set_exception(error)
+        self._ended.exception()  # it is seen by whoever waits; that nobody does is no fault
 
     def _let_go(self, _: asyncio.Task[None]) -> None:
         """However following ended, also when it was cancelled before it had begun."""

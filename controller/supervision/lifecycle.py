@@ -4,7 +4,8 @@
 
 Six phases say what is going on with the process (`Phase`); `ChildState` says how it is doing, for people. Whoever
 feeds the events carries the effects out and answers each: Adopt by Spawned or NothingToAdopt, Look by Looked, Spawn by
-Spawned or SpawnFailed, Probe by a Probed, End by Exited, AskNetwork by NetworkIs, Wake by Tick.
+Spawned (each of these also by Failed), Probe by a Probed or NotAsked, End by Exited, AskNetwork by NetworkIs, Wake by
+Tick.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Lifecycle:
     _effects: list[moves.Effect] = field(default_factory=list)
     _backoff: Backoff = field(init=False)
     _cause: Cause = Cause.TOLD
+    _left_over: bool = True  # something of a former run may be there: nothing starts before that has been adopted
     _stale: bool = False  # what is being looked at or started is of an old configuration
     _evidence: Hashable = None  # what the last look saw
     _refused: Hashable = None  # evidence of a start that failed by its configuration
@@ -111,9 +113,8 @@ class Lifecycle:
 
     def _on_begin(self, event: moves.Begin, now: float) -> None:
         self.wanted = True
-        self.phase = Phase.ADOPTING
         self._is(ChildState.STARTING, "Looking for one that a former controller left running.")
-        self._do(moves.Adopt())
+        self._look()
 
     def _on_start(self, event: moves.Start, now: float) -> None:
         self.wanted = True
@@ -154,7 +155,7 @@ class Lifecycle:
     # --- from nothing to a process ---
 
     def _on_adopted_nothing(self, event: moves.NothingToAdopt, now: float) -> None:
-        self._stale = False
+        self._stale = self._left_over = False
         if self.wanted:
             self._look()
         else:
@@ -190,7 +191,7 @@ class Lifecycle:
         self._retry(now + (self.pace.look_every if config else self.pace.conflict_every))
 
     def _on_spawned(self, event: moves.Spawned, now: float) -> None:
-        self.phase, self.remote = Phase.RUNNING, event.remote
+        self.phase, self.remote, self._left_over = Phase.RUNNING, event.remote, False
         self._started = now - min(event.age, self.limits.startup)
         self._misses = self._frozen = 0
         self._ready_since = self.retry_at = None
@@ -208,9 +209,10 @@ class Lifecycle:
             self._is(ChildState.STARTING, "It runs, and has not answered yet.")
         self._probe()
 
-    def _on_spawn_failed(self, event: moves.SpawnFailed, now: float) -> None:
+    def _on_failed(self, event: moves.Failed, now: float) -> None:
         self.phase = Phase.ABSENT
         self.was_ready = False
+        self._left_over = self._left_over or event.kind == "held"
         if not self.wanted:
             return self._rest()
         if self._stale:
@@ -288,12 +290,17 @@ class Lifecycle:
     def _remote_silent(self, words: str, missed_enough: bool, now: float) -> None:
         if self.was_ready and not missed_enough:
             return self._probe_again(now + self.limits.probe_every)
+        words = f"It is out of reach: {words}."
         if self.state is not ChildState.OFFLINE:
             self._tell("warning", words)
         self.phase, self.remote = Phase.ABSENT, False
         self._is(ChildState.OFFLINE, words)
         self._do(moves.LetGo())
         self._retry(now + self.limits.probe_every)
+
+    def _on_not_asked(self, event: moves.NotAsked, now: float) -> None:
+        if self._probed(now):
+            self._probe_again(now + self.limits.probe_every)
 
     def _on_stranger(self, event: moves.Stranger, now: float) -> None:
         if self._probed(now):
@@ -453,10 +460,11 @@ class Lifecycle:
         self._offline_pauses.reset()
 
     def _look(self) -> None:
-        self.phase, self._stale, self.retry_at = Phase.LOOKING, False, None
+        self._stale, self.retry_at = False, None
         if self.state in (ChildState.STOPPED, ChildState.STOPPING):
             self._is(ChildState.STARTING, "It is being started.")
-        self._do(moves.Look())
+        self.phase = Phase.ADOPTING if self._left_over else Phase.LOOKING
+        self._do(moves.Adopt() if self._left_over else moves.Look())
 
     def _probe(self) -> None:
         self._probing = True
@@ -501,11 +509,12 @@ _ON: dict[type, Callable[..., None]] = {
     moves.NothingToAdopt: Lifecycle._on_adopted_nothing,
     moves.Looked: Lifecycle._on_looked,
     moves.Spawned: Lifecycle._on_spawned,
-    moves.SpawnFailed: Lifecycle._on_spawn_failed,
+    moves.Failed: Lifecycle._on_failed,
     moves.Answered: Lifecycle._on_answered,
     moves.Waiting: Lifecycle._on_waiting,
     moves.Silent: Lifecycle._on_silent,
     moves.Stranger: Lifecycle._on_stranger,
+    moves.NotAsked: Lifecycle._on_not_asked,
     moves.Glanced: Lifecycle._on_glanced,
     moves.Exited: Lifecycle._on_exited,
     moves.NetworkIs: Lifecycle._on_network,

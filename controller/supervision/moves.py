@@ -115,13 +115,13 @@ class NothingToAdopt:
 
 
 @dataclass(frozen=True, slots=True)
-class SpawnFailed:
-    """It could not be started. fault: it will fail again until something is put right; exhausted: the machine has no
-    process, file or memory left for it just now.
+class Failed:
+    """It could not be looked after or started. fault: it will fail again until something is put right; exhausted: the
+    machine has no process, file or memory left for it just now; held: what ran before it is not gone.
     """
 
     words: str
-    kind: Literal["fault", "exhausted", "other"]
+    kind: Literal["fault", "exhausted", "held", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """The probe brought no proper answer."""
+    """The probe brought no proper answer. `words` is a clause that says so."""
 
     words: str
 
@@ -151,6 +151,11 @@ class Stranger:
 
 
 Probed = Answered | Waiting | Silent | Stranger
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """The probe could not be made, for want of a descriptor or the like: that says nothing of the child."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +192,8 @@ class Tick:
 
 
 Event = (
-    Begin | Start | Stop | Restart | Changed | Tuned | Looked | Spawned | NothingToAdopt | SpawnFailed | Answered
-    | Waiting | Silent | Stranger | Glanced | Exited | NetworkIs | Resumed | Tick
+    Begin | Start | Stop | Restart | Changed | Tuned | Looked | Spawned | NothingToAdopt | Failed | Answered
+    | Waiting | Silent | Stranger | NotAsked | Glanced | Exited | NetworkIs | Resumed | Tick
 )  # fmt: skip
 
 # --- what is done about it --------------------------------------------------------------------------------------------

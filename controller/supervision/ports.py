@@ -72,13 +72,13 @@ def _can_bind(port: int) -> bool:
 
 
 async def accepts(port: int) -> bool:
-    """Whether somebody takes connections there. Nothing is sent."""
+    """Whether somebody takes connections there. Nothing is sent. Raises OSError when we have no socket to ask with."""
     try:
         async with asyncio.timeout(CONNECT_LIMIT):
             _, writer = await asyncio.open_connection(HERE, port)
     except TimeoutError:
         return True
-    except OSError:
+    except ConnectionError:
         return False
     writer.close()
     with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from controller.errors import Unreachable
 if TYPE_CHECKING:
     import httpx
 
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LONGEST_ANSWER = 256 * 1024  # bytes of an answer that are looked at
 
 
@@ -33,7 +35,8 @@ class Reply:
 
 
 async def ask(url: str, limit: float) -> Reply:
-    """GET `url`, whatever proxies the environment names. Raises Unreachable, after `limit` seconds at most.
+    """GET `url`, whatever proxies the environment names. Raises Unreachable, after `limit` seconds at most; and OSError
+    when it is we who have no socket to ask with.
 
     A connection of its own, since one kept from before would answer for a process that may be gone.
     """
@@ -48,10 +51,20 @@ async def ask(url: str, limit: float) -> Reply:
             return Reply(answer.status_code, await _beginning(answer))
     except TimeoutError:
         raise Unreachable(f"no answer from {url} within {limit:g} s") from None
-    except httpx.ConnectError:
+    except httpx.ConnectError as problem:
+        _raise_shortage(problem)
         raise Unreachable(f"nothing listens at {url}") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+        _raise_shortage(problem)
         raise Unreachable(f"no answer from {url}: {problem or type(problem).__name__}") from problem
+
+
+def _raise_shortage(problem: BaseException | None) -> None:
+    """The OSError at the bottom of this, if it says that we ourselves are short of something."""
+    while problem is not None:
+        if isinstance(problem, OSError) and problem.errno in SHORTAGES:
+            raise problem
+        problem = problem.__cause__ or problem.__context__
 
 
 async def _beginning(answer: httpx.Response) -> bytes:

@@ -219,7 +219,7 @@ class Cloudflared:
         """Its own word on its connections. That it gives one, whatever it is, shows that it lives."""
         port = port_of(runs.note)
         if runs.pid is None or port is None:
-            return Answer(Silent("It does not run."))
+            return Answer(Silent("it does not run"))
         if self._verified != (runs.pid, port):
             if (verdict := await not_ours(port, runs.pid)) is not None:
                 return Answer(verdict)
@@ -228,7 +228,7 @@ class Cloudflared:
             reply = await ask(f"http://{ports.HERE}:{port}/ready", self.limits.probe_limit)
             facts = {"connections": reply.facts().get("readyConnections", 0), **await self._public_name(port)}
         except Unreachable as problem:
-            return Answer(Silent(f"{problem}."))
+            return Answer(Silent(str(problem)))
         return Answer(Answered() if reply.status == 200 else Waiting(NOT_CONNECTED), facts)
 
     async def _public_name(self, port: int) -> dict[str, object]:

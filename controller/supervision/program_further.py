@@ -79,8 +79,8 @@ class Further:
         try:
             reply = await ask(self.wish.probe, self.limits.probe_limit)
         except Unreachable as problem:
-            return Answer(Silent(f"{problem}."))
-        return Answer(Answered() if reply.status == 200 else Silent(f"{self.wish.probe} says {reply.status}."))
+            return Answer(Silent(str(problem)))
+        return Answer(Answered() if reply.status == 200 else Silent(f"{self.wish.probe} says {reply.status}"))
 
     async def read(self, ended: Ended) -> Reading:
         if stopped_outside(ended) and ended.exit.signal is not None:

@@ -140,9 +140,9 @@ class OllamaServe:
         try:
             reply = await ask(f"{self.url(runs.note)}/api/version", self.limits.probe_limit)
         except Unreachable as problem:
-            return Answer(Silent(f"{problem}."))
+            return Answer(Silent(str(problem)))
         if reply.status != 200 or "version" not in reply.facts():
-            return Answer(Silent(f"What answers at {self.url(runs.note)} is no Ollama (status {reply.status})."))
+            return Answer(Silent(f"what answers at {self.url(runs.note)} is no Ollama: status {reply.status}"))
         return Answer(Answered(), {"version": reply.facts()["version"]})
 
     async def _answers(self, url: str) -> bool:

@@ -110,7 +110,9 @@ class Program(Protocol):
         ...
 
     async def plan(self) -> Plan:
-        """What to start now, or why not. Cheap: asked every second while something stands in the way."""
+        """What to start now, or why not. Cheap: asked every second while something stands in the way. Raises OSError
+        when the system does not let us look.
+        """
         ...
 
     def spec(self, note: Note) -> ChildSpec | None:
@@ -118,15 +120,15 @@ class Program(Protocol):
         ...
 
     async def probe(self, runs: Runs) -> Answer:
-        """How it is. Never raises for what the child does."""
+        """How it is. Raises nothing for what the child does; OSError when we could not ask."""
         ...
 
     async def read(self, ended: Ended) -> Reading:
-        """What its end means."""
+        """What its end means. Raises OSError when the system does not let us look."""
         ...
 
     async def network(self) -> bool:
-        """Whether the network is demonstrably up."""
+        """Whether the network is demonstrably up. Raises OSError when we could not ask."""
         ...
 
     def url(self, note: Note) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from controller.clock import Clock
-from controller.errors import SpawnFailed, Unreachable
+from controller.errors import SpawnFailed, SpawnFault, Unreachable
 from controller.events import Journal
 from controller.supervision import child as hands
 from controller.supervision import moves, tree
@@ -52,7 +52,14 @@ class Starts(Protocol):
 
 Adopts = Callable[[str, Path], Awaitable[Kept | None]]
 
-_FAULTS = {"missing", "not_executable", "wrong_kind"}
+_FAILURES: Mapping[SpawnFault, Literal["fault", "exhausted", "held", "other"]] = {
+    "missing": "fault",
+    "not_executable": "fault",
+    "wrong_kind": "fault",
+    "exhausted": "exhausted",
+    "held": "held",
+    "other": "other",
+}
 
 
 class Supervisor:
@@ -168,12 +175,18 @@ class Supervisor:
             case Launch(spec, note):
                 return _would_start(program, note, spec.identity)
             case Attach(note):
-                plan = await program.plan()
-                return isinstance(plan, Attach) and plan.note == note
+                return await self._attaches(program, note)
             case None:
                 return True  # nothing has been looked at yet: the first look will be `program`'s
             case _:
                 return False
+
+    async def _attaches(self, program: Program, note: Note) -> bool:
+        try:
+            plan = await program.plan()
+        except OSError:
+            return False  # the look that follows a change will tell
+        return isinstance(plan, Attach) and plan.note == note
 
     async def _order(self, event: moves.Event) -> None:
         done = asyncio.get_running_loop().create_future()
@@ -215,11 +228,11 @@ class Supervisor:
             case moves.Wake(at):
                 self._job("wake", self._wake(at))
             case moves.Adopt():
-                self._job("start", self._take_over())
+                self._job("start", self._or_failed(self._take_over()))
             case moves.Look():
-                self._job("start", self._look())
+                self._job("start", self._or_failed(self._look()))
             case moves.Spawn():
-                self._job("start", self._spawn())
+                self._job("start", self._or_failed(self._spawn()))
             case moves.Probe():
                 self._job("probe", self._ask())
             case moves.End(grace):
@@ -245,11 +258,17 @@ class Supervisor:
         await self._clock.sleep(max(0.0, at - self._clock.now()))
         self._post(moves.Tick())
 
-    async def _take_over(self) -> None:
+    async def _or_failed(self, work: Coroutine[None, None, None]) -> None:
+        """Any step to a running child. What the system refuses meanwhile is told and tried again; it ends no loop."""
         try:
-            child = await self._adopt(self._program.name, self._home)
+            await work
         except SpawnFailed as problem:
-            return self._post(moves.SpawnFailed(str(problem), "other"))
+            self._post(moves.Failed(str(problem), _FAILURES[problem.kind]))
+        except OSError as problem:
+            self._post(moves.Failed(f"It cannot be started just now: {problem}. It is tried again.", "exhausted"))
+
+    async def _take_over(self) -> None:
+        child = await self._adopt(self._program.name, self._home)
         if child is None:
             return self._post(moves.NothingToAdopt())
         self._note = child.note
@@ -279,10 +298,7 @@ class Supervisor:
             return self._post(moves.Spawned(remote=True))
         assert isinstance(plan, Launch), "a start follows a look that found nothing in its way"
         note = {**plan.note, "generation": self._generation + 1, "restarts": self._restarts + 1}
-        try:
-            child = await self._launch(plan.spec, self._home, note=note, adopt_grace=self._adopt_grace())
-        except SpawnFailed as problem:
-            return self._post(moves.SpawnFailed(str(problem), _fault(problem)))
+        child = await self._launch(plan.spec, self._home, note=note, adopt_grace=self._adopt_grace())
         self._note = note
         self._generation, self._restarts = self._generation + 1, self._restarts + 1
         self._hold(child)
@@ -303,7 +319,13 @@ class Supervisor:
         self._facts["last_exit"] = exit.words
         lived = self._clock.wall() - child.started_at
         ended = Ended(exit, lived, self._life.was_ready, await child.tail())
-        self._post(moves.Exited(crash(ended) if exit.asked else await self._program.read(ended)))
+        self._post(moves.Exited(crash(ended) if exit.asked else await self._read(ended)))
+
+    async def _read(self, ended: Ended) -> moves.Reading:
+        try:
+            return await self._program.read(ended)
+        except OSError:  # nothing can be looked at to make sense of it
+            return crash(ended)
 
     async def _end(self, grace: float) -> None:
         if self._child is not None:
@@ -311,12 +333,19 @@ class Supervisor:
                 await self._child.stop(grace)
 
     async def _ask(self) -> None:
-        answer = await self._program.probe(Runs(self._note, self._child.pid if self._child else None))
+        try:
+            answer = await self._program.probe(Runs(self._note, self._child.pid if self._child else None))
+        except OSError:
+            return self._post(moves.NotAsked())
         self._facts |= answer.facts
         self._post(answer.verdict)
 
     async def _ask_network(self) -> None:
-        self._post(moves.NetworkIs(await self._program.network()))
+        try:
+            up = await self._program.network()
+        except OSError:
+            up = False  # not demonstrably
+        self._post(moves.NetworkIs(up))
 
     # --- beside the machine ---
 
@@ -361,9 +390,3 @@ def _would_start(program: Program, note: Note, identity: str) -> bool:
 def _count(note: Note, name: str) -> int:
     value = note.get(name)
     return value if isinstance(value, int) else 0
-
-
-def _fault(problem: SpawnFailed) -> Literal["fault", "exhausted", "other"]:
-    if problem.kind in _FAULTS:
-        return "fault"
-    return "exhausted" if problem.kind == "exhausted" else "other"

@@ -9,7 +9,7 @@ def frozen(pid: int) -> bool:
     """Whether a signal has stopped it (SIGSTOP). One small read: fit for the loop."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    except psutil.Error:  # gone: its end will be told
+    except (psutil.Error, OSError):  # gone: its end will be told; or we have no descriptor left to look with
         return False
 
 
@@ -22,8 +22,11 @@ def members(pid: int) -> set[int]:
 
 
 def memory(pid: int) -> int | None:
-    """Resident bytes of the whole tree, None when it is gone. On a Mac this misses what the GPU has wired."""
-    sizes = [size for each in members(pid) if (size := _resident(each)) is not None]
+    """Resident bytes of the whole tree, None when it cannot be seen. On a Mac this misses what the GPU has wired."""
+    try:
+        sizes = [size for each in members(pid) if (size := _resident(each)) is not None]
+    except OSError:
+        return None
     return sum(sizes) if sizes else None
 
 

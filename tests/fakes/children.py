@@ -70,6 +70,7 @@ class FakeChildren:
     left: FakeChild | None = None  # by a former controller
     held: bool = False  # what a former controller left neither answers nor dies
     fails: list[Exception] = field(default_factory=list)  # what the next launches raise
+    refused: OSError | None = None  # what looking for a child that is left raises
     all: list[FakeChild] = field(default_factory=list)
 
     async def launch(
@@ -83,6 +84,8 @@ class FakeChildren:
         return child
 
     async def adopt(self, name: str, home: Path) -> FakeChild | None:
+        if self.refused is not None:
+            raise self.refused
         if self.held:
             raise SpawnFailed("The lock is still held by what ran before.", "held")
         if self.left is not None:
@@ -102,20 +105,28 @@ class FakeProgram:
     verdict: moves.Probed = field(default_factory=moves.Answered)
     reading: moves.Reading | None = None
     readiness: Readiness = field(default_factory=Readiness)
+    refused: OSError | None = None  # what looking at anything raises
+
+    def _look(self) -> None:
+        if self.refused is not None:
+            raise self.refused
 
     def _spec(self) -> ChildSpec:
         return ChildSpec(self.name, ("/bin/fake", self.argument), (), "/", 1.0)
 
     async def plan(self) -> Plan:
+        self._look()
         return self.planned or Launch(self._spec(), {"port": 4242})
 
     def spec(self, note: Note) -> ChildSpec | None:
         return self._spec()
 
     async def probe(self, runs: Runs) -> Answer:
+        self._look()
         return Answer(self.verdict, {"version": "0.24.0"})
 
     async def read(self, ended: Ended) -> moves.Reading:
+        self._look()
         return self.reading or moves.Reading(moves.Ending.CRASH, ended.exit.words)
 
     async def network(self) -> bool:

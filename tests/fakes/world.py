@@ -23,7 +23,7 @@ class World:
     problem: moves.Problem | None = None
     evidence: Hashable = "as it was"
     remote: bool = False
-    probe: moves.Probed = field(default_factory=moves.Answered)
+    probe: moves.Probed | moves.NotAsked = field(default_factory=moves.Answered)
     dies_after: float | None = None  # seconds after its start
     reading: Reading = CRASH
     network: bool = True

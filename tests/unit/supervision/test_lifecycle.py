@@ -142,12 +142,23 @@ def test_a_program_of_the_wrong_kind_costs_one_attempt_until_it_is_replaced() ->
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     assert moves.Spawn() in life.on(moves.Looked(None, evidence="arm64"), 0.0)
-    life.on(moves.SpawnFailed("It is not a program for this machine.", "fault"), 0.0)
+    life.on(moves.Failed("It is not a program for this machine.", "fault"), 0.0)
     for n in range(1, 50):
         life.on(moves.Tick(), float(n))
         assert moves.Spawn() not in life.on(moves.Looked(None, evidence="arm64"), float(n))
     life.on(moves.Tick(), 50.0)
     assert moves.Spawn() in life.on(moves.Looked(None, evidence="x86_64"), 50.0)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_probe_that_could_not_be_made_is_no_missed_one(count: int) -> None:
+    world = begun(probe=moves.Answered())
+    world.probe = moves.NotAsked()
+    world.play(count * world.life.limits.probe_every)
+    assert (world.life.state, len(world.spawns)) == (ChildState.READY, 1)
+    world.probe = moves.Silent("timed out")
+    world.play(10)
+    assert len(world.spawns) == 2  # it goes on being asked
 
 
 def test_a_machine_out_of_processes_is_no_failure_of_the_child_and_is_tried_again_within_five_seconds() -> None:
@@ -157,7 +168,7 @@ def test_a_machine_out_of_processes_is_no_failure_of_the_child_and_is_tried_agai
     now = 0.0
     for _ in range(100):
         life.on(moves.Looked(None), now)
-        effects = life.on(moves.SpawnFailed("No process is left.", "exhausted"), now)
+        effects = life.on(moves.Failed("No process is left.", "exhausted"), now)
         assert life.state is ChildState.BACKOFF
         wake = next(each for each in effects if isinstance(each, moves.Wake))
         assert wake.at - now <= 5

@@ -31,14 +31,15 @@ PROBLEMS = st.sampled_from(
 )
 LOOKS = st.builds(moves.Looked, st.none() | PROBLEMS, st.just(False), st.sampled_from(["this", "that"]))
 REMOTE_LOOKS = st.just(moves.Looked(None, remote=True))
-FAILED_SPAWNS = st.builds(moves.SpawnFailed, st.just("It failed."), st.sampled_from(["fault", "exhausted", "other"]))
-PROBES: st.SearchStrategy[moves.Probed] = st.sampled_from(
+FAILURES = st.builds(moves.Failed, st.just("It failed."), st.sampled_from(["fault", "exhausted", "held", "other"]))
+PROBES: st.SearchStrategy[moves.Event] = st.sampled_from(
     [
         moves.Answered(),
         moves.Answered(),
         moves.Waiting("Not connected."),
         moves.Silent("No answer."),
         moves.Stranger("X."),
+        moves.NotAsked(),
     ]
 )
 READINGS = st.builds(Reading, st.sampled_from(list(Ending)), st.just("left with exit code 1"))
@@ -125,6 +126,18 @@ class Life(RuleBasedStateMachine):
         self.process = found
         self.feed(moves.Spawned(adopted=True, stale=stale, age=age) if found else moves.NothingToAdopt())
 
+    @precondition(lambda self: moves.Adopt in self.jobs)
+    @rule(failed=FAILURES)
+    def fail_to_adopt(self, failed: moves.Failed) -> None:
+        self.done(moves.Adopt)
+        self.feed(failed)
+
+    @precondition(lambda self: moves.Look in self.jobs)
+    @rule(failed=FAILURES)
+    def fail_to_look(self, failed: moves.Failed) -> None:
+        self.done(moves.Look)
+        self.feed(failed)
+
     @precondition(lambda self: moves.Look in self.jobs)
     @rule(look=LOOKS | REMOTE_LOOKS)
     def look(self, look: moves.Looked) -> None:
@@ -133,8 +146,8 @@ class Life(RuleBasedStateMachine):
         self.feed(look)
 
     @precondition(lambda self: moves.Spawn in self.jobs)
-    @rule(failed=st.none() | FAILED_SPAWNS)
-    def spawn(self, failed: moves.SpawnFailed | None) -> None:
+    @rule(failed=st.none() | FAILURES)
+    def spawn(self, failed: moves.Failed | None) -> None:
         self.done(moves.Spawn)
         if failed is not None and not self.remote:
             return self.feed(failed)
@@ -143,7 +156,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: moves.Probe in self.jobs)
     @rule(probed=PROBES)
-    def probe(self, probed: moves.Probed) -> None:
+    def probe(self, probed: moves.Event) -> None:
         self.done(moves.Probe)
         self.feed(probed)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -128,6 +129,7 @@ async def test_what_was_left_and_can_neither_be_had_nor_killed_is_told_and_tried
     async with running(children=FakeChildren(held=True)) as stage:
         status = stage.status
         assert (status.state, "still held" in status.reason) == (ChildState.BACKOFF, True)
+        stage.children.held = False
         await stage.clock.wind(1)
         assert stage.status.state is ChildState.READY
 
@@ -237,6 +239,52 @@ async def test_a_step_of_the_wall_clock_changes_nothing() -> None:
             stage.clock.step_wall(step)
             await stage.clock.wind(120)
         assert (stage.status.state, stage.status.restarts, stage.said()) == (ChildState.READY, 0, before)
+
+
+async def test_a_machine_short_of_descriptors_costs_neither_the_supervisor_nor_a_child_that_answers() -> None:  # row 39
+    program = FakeProgram()
+    async with running(program) as stage:
+        program.refused = OSError(errno.EMFILE, "Too many open files")
+        await stage.clock.wind(60)
+        assert (stage.status.state, stage.status.restarts) == (ChildState.READY, 0)
+        stage.child.die(1)
+        await stage.clock.wind(10)
+        assert (stage.status.state, "Too many open files" in stage.status.reason) == (ChildState.BACKOFF, True)
+        assert sum("Too many open files" in text for text in stage.said()) == 1  # told once, tried again quietly
+        program.refused = None
+        await stage.clock.wind(5)
+        assert (stage.status.state, stage.status.restarts) == (ChildState.READY, 1)
+
+
+async def test_what_could_not_be_looked_for_in_time_is_adopted_later_and_nothing_is_started_beside_it() -> None:
+    spec = FakeProgram().spec({})
+    assert spec is not None
+    children = FakeChildren(FakeChild(77, spec.identity, {"port": 4243}))
+    children.refused = OSError(errno.EMFILE, "Too many open files")
+    async with running(children=children) as stage:
+        await stage.clock.wind(10)
+        assert (stage.status.state, children.all) == (ChildState.BACKOFF, [])
+        children.refused = None
+        await stage.clock.wind(5)
+        assert (stage.status.state, stage.status.pid, stage.status.adopted) == (ChildState.READY, 77, True)
+
+
+async def test_what_still_runs_when_a_start_finds_the_lock_held_is_adopted() -> None:
+    spec = FakeProgram().spec({})
+    assert spec is not None
+    children = FakeChildren(fails=[SpawnFailed("The lock is held.", "held")])
+    async with running(children=children) as stage:
+        children.left = FakeChild(77, spec.identity, {"port": 4243})
+        await stage.clock.wind(1)
+        assert (stage.status.state, stage.status.pid) == (ChildState.READY, 77)
+
+
+async def test_a_change_that_cannot_be_looked_into_ends_nothing() -> None:
+    program = FakeProgram(planned=Attach({"port": 11434}))
+    async with running(program) as stage:
+        program.refused = OSError(errno.EMFILE, "Too many open files")
+        await asyncio.wait_for(stage.supervisor.reconfigure(program), 5)
+        assert stage.status.state is ChildState.BACKOFF
 
 
 async def test_somebody_elses_ollama_is_used_and_never_stopped() -> None:

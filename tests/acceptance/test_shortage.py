@@ -1,0 +1,55 @@
+"""The machine has nothing left to give: what runs goes on, and what is missing is tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.conftest import MakeHouse
+from tests.kit.house import FakeHouse, until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process that already runs")
+
+
+@contextlib.contextmanager
+def no_descriptors(house: FakeHouse) -> Iterator[None]:
+    """The controller can open nothing more for as long as the block lasts."""
+    controller = psutil.Process(house.pid)
+    before = controller.rlimit(psutil.RLIMIT_NOFILE)
+    controller.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        controller.rlimit(psutil.RLIMIT_NOFILE, before)
+
+
+def test_a_controller_without_descriptors_neither_falls_nor_ends_an_ollama_that_answers(make_house: MakeHouse) -> None:
+    house = make_house(ollama={"probe_every": "100ms"})
+    house.up().until_ready()
+    before = house.child()
+    with no_descriptors(house):
+        time.sleep(2)  # twenty probes that cannot be made. That nothing happens is nothing that could be waited for
+    house.until_ready()
+    after = house.child()
+    assert house.process is not None
+    assert house.process.poll() is None
+    assert (after["pid"], after["restarts"]) == (before["pid"], before["restarts"])
+
+
+def test_an_ollama_that_dies_meanwhile_comes_back_when_there_is_room_again(house: FakeHouse) -> None:  # row 39
+    pid = house.child()["pid"]
+    with no_descriptors(house):
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: any("just now" in str(line.get("text")) for line in house.events()), why="it is told")
+    began = time.monotonic()
+    house.until_ready()
+    assert time.monotonic() - began < 15  # 5 s by itself; this box may be busy
+    assert httpx.get(f"{house.url}/api/version").status_code == 200
