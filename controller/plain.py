@@ -51,6 +51,15 @@ def clock_words(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
+def moment_words(at: float, now: float) -> str:
+    """The time of day, with the day before it once that is over: `14:02:11`, `Tue 14:02`, `3 Feb 14:02`."""
+    then, today = time.localtime(at), time.localtime(now)
+    if then[:3] == today[:3]:
+        return clock_words(at)
+    day = f"{then.tm_mday} {time.strftime('%b', then)}" if abs(now - at) > 6 * 86400 else time.strftime("%a", then)
+    return f"{day} {time.strftime('%H:%M', then)}"
+
+
 def count_words(count: int, one: str, many: str = "") -> str:
     """`1 answer`, `2 answers`, `no answers`."""
     return f"{count or 'no'} {one if count == 1 else many or one + 's'}"

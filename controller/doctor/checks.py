@@ -329,7 +329,9 @@ def _pull(facts: Facts) -> str:
     children = facts.running.get("children") if facts.running else None
     seen = children.get(OLLAMA) if isinstance(children, dict) else None
     url = seen.get("url") if isinstance(seen, dict) else None
-    return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "start it (seadragon up), then ask the doctor again."
+    if not url:
+        return "start it (seadragon up), then ask the doctor again."
+    return f"OLLAMA_HOST={url} {_quoted([facts.ollama or OLLAMA])} pull llama3.2"
 
 
 def _at(ports: tuple[int, ...]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +23,7 @@ from controller.pages.statics import Statics
 from controller.pages.view import Installed, Traffic, addresses
 from controller.paths import CLONE
 
+_TYPED = re.compile(r"`([^`]+)`")
 _ERRORS: dict[int, tuple[Mood, str, str]] = {
     403: (
         "oops",
@@ -44,6 +47,11 @@ _ERRORS: dict[int, tuple[Mood, str, str]] = {
 }
 
 
+def told(text: str) -> Markup:
+    """What is to be typed stands `like this` in our sentences: as code on a page."""
+    return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(text))))
+
+
 def environment(statics: Statics, templates: Path) -> Environment:
     """Jinja as the pages use it: everything escaped, and a name that does not exist is an error."""
     made = Environment(
@@ -54,6 +62,7 @@ def environment(statics: Statics, templates: Path) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.filters["told"] = told
     made.globals.update(asset=statics.url, edition=statics.edition)
     return made
 

@@ -91,7 +91,7 @@ TROUBLE = [
     ("other ollamas", "warn", {"others": (Serving(77, "mia", (11434,)),)}, "process 77 of mia at port 11434"),
     ("other ollamas", "warn", {"others": (Serving(77, "mia", (), app=True),)}, "menu bar"),
     ("models", "warn", {"models": 0}, "seadragon demo"),
-    ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 ollama pull"),
+    ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 /usr/bin/ollama pull"),
     ("models", "warn", {"models": None}, "cannot be read"),
     ("listeners", "fail", {"doors": (Door("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)}, "nginx"),
     ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),

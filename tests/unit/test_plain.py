@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.plain import count_words, fault_words, printable, size_words, span_words
+from controller.plain import count_words, fault_words, moment_words, printable, size_words, span_words
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,10 @@ def test_counts_agree_with_their_noun(count: int, words: str) -> None:
 )
 def test_what_the_system_refuses_is_told_without_its_number(error: OSError, words: str) -> None:
     assert fault_words(error) == words
+
+
+def test_a_moment_tells_its_day_once_that_is_over() -> None:
+    now = time.mktime((2026, 2, 12, 12, 0, 0, 0, 0, -1))
+    assert moment_words(now - 60, now) == "11:59:00"
+    assert moment_words(now - 86400, now) == "Wed 12:00"
+    assert moment_words(now - 9 * 86400, now) == "3 Feb 12:00"

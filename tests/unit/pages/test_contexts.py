@@ -10,7 +10,7 @@ import pytest
 from jinja2 import Environment
 
 from controller.pages import contexts
-from controller.pages.app import environment
+from controller.pages.app import environment, told
 from controller.pages.live import PARTS
 from controller.pages.statics import Statics
 from controller.pages.view import addresses
@@ -89,6 +89,11 @@ def test_the_first_page_shows_all_of_its_context(templates: Environment) -> None
     ):
         assert shown in html
     assert html.count("&lt;script&gt;alert") >= 12
+
+
+def test_what_is_to_be_typed_is_shown_as_code_and_still_escaped() -> None:
+    assert told("Run `seadragon up` <now>.") == "Run <code>seadragon up</code> &lt;now&gt;."
+    assert told("`<b>`") == "<code>&lt;b&gt;</code>"
 
 
 def test_the_error_page_says_what_and_why(templates: Environment) -> None:
