@@ -77,6 +77,7 @@ class Unit:
     text: str
     begin: tuple[Step, ...]  # after the file is written
     end: tuple[Step, ...]  # before it is removed
+    halt: Step  # stops it until the machine's next start
     after: tuple[Step, ...] = ()  # once it is removed
 
 
@@ -143,7 +144,7 @@ def launchd(place: Place) -> Unit:
         Step(("launchctl", "enable", f"system/{LABEL}")),
         Step(("launchctl", "bootstrap", "system", str(file))),
     )
-    return Unit(file, render_plist(place), begin, (leave,))
+    return Unit(file, render_plist(place), begin, (leave,), leave)
 
 
 def systemd(place: Place) -> Unit:
@@ -151,7 +152,8 @@ def systemd(place: Place) -> Unit:
     reload = Step(("systemctl", "daemon-reload"))
     begin = (reload, Step(("systemctl", "enable", UNIT)), Step(("systemctl", "restart", UNIT)))
     end = (Step(("systemctl", "disable", "--now", UNIT), needed=False),)
-    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), begin, end, (reload,))
+    halt = Step(("systemctl", "stop", UNIT), needed=False)
+    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), begin, end, halt, (reload,))
 
 
 def render_plist(place: Place) -> str:
@@ -214,6 +216,13 @@ async def uninstall(unit: Unit, run: Run) -> None:
     await _walk(unit.end, run)
     unit.file.unlink(missing_ok=True)
     await _walk(unit.after, run)
+
+
+async def halt(unit: Unit, run: Run) -> bool:
+    """Have the service manager stop it, if it is installed and we have the right; whether that was done."""
+    if os.geteuid() != 0 or not unit.file.exists():
+        return False
+    return (await run(unit.halt.argv, limit=STEP_LIMIT)).code == 0
 
 
 def _as_root(verb: str) -> None:

@@ -138,7 +138,7 @@ async def test_down_that_is_kept_up_by_a_service_manager_says_so(desk: FakeDesk,
     loop = asyncio.get_running_loop()
     desk.on_order = leave
     result = await run("down", *places)
-    assert "seadragon uninstall" in result.output
+    assert "sudo seadragon down" in result.output
     assert desk.orders == [("leave", False)]
 
 
