@@ -72,7 +72,7 @@ class DataPlane:
         self._pool = Pool()
         self._asking = Asking(readiness, self._pool, clock, tally, suspect=suspect, unproven_after=unproven_after)
         self._lists = Lists()
-        self._treatments = Treatments(self._asking, self._lists, clock, tally, lambda: self.ready).by_kind
+        self._treatments = Treatments(self._asking, self._lists, clock, tally, lambda: self.ready)
         self._ids = RequestIds(secrets.token_hex(4).encode())
         self._rules = rules_of(settings())
         self._open: set[Exchange] = set()
@@ -168,7 +168,7 @@ class DataPlane:
         if isinstance(place, Match):
             if self.draining and not place.route.own:
                 return _LEAVING
-            return await self._treatments[place.route.kind](exchange, place, rules)
+            return await self._treatments.by_kind[place.route.kind](exchange, place, rules)
         if place is OPTIONS:
             await exchange.reply(204, preflight(exchange), b"", self._clock.now())
             return None
@@ -228,6 +228,7 @@ class DataPlane:
         if exchange.reason in _LEFT and exchange.attempts and exchange.model:
             self._asking.unproven.doubt(exchange.model)
         exchange.forget()
+        self._treatments.leave_room(exchange)
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)

@@ -12,20 +12,28 @@ import zstandard
 
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
+from controller.proxy.room import SMALL, Room
 
 _ZSTD_WINDOW = 2**27  # bytes; a frame that tells its length has a window of that length
 _ZSTD_BITE = 256  # bytes, of which four may unfold to 128 KiB
 _GZIP_BITE = 4096  # bytes; zlib makes a thousand of one
+_CROWDED = Refused(
+    503, Reason.FULL, "Too many large requests are under way. Please try again in a moment.", retry_after=5
+)
 _MOST_FRAMES = 4096  # nobody honest sends more
 
 
-async def read(exchange: Exchange, limit: int) -> bytes | Refused:
-    """The whole body, or 413 when it is longer than `limit` bytes. Raises ClientGone."""
+async def read(exchange: Exchange, limit: int, room: Room, hold: float) -> bytes | Refused:
+    """The whole body, or 413 when it is longer than `limit` bytes, or 503 when there is no `room` for it.
+
+    One of a declared length waits `hold` seconds for room before a byte of it is read. What it takes stands in
+    `exchange.room` and is given back by whoever ends the exchange. Raises ClientGone.
+    """
     declared = exchange.found.get(b"content-length")
     if declared is None and (refused := coded(exchange)) is not None:
         return refused
-    if declared is not None and int(declared) > limit:
-        return too_long(limit)
+    if declared is not None and (refused := await _reserved(exchange, int(declared), limit, room, hold)) is not None:
+        return refused
     body, more = await exchange.piece()
     if more:
         pieces = [body]
@@ -34,8 +42,30 @@ async def read(exchange: Exchange, limit: int) -> bytes | Refused:
             pieces.append(piece)
             if exchange.bytes_in > limit:
                 return too_long(limit)
+            if declared is None and not _grown(exchange, room):
+                return _CROWDED
         body = b"".join(pieces)
     return body if len(body) <= limit else too_long(limit)
+
+
+async def _reserved(exchange: Exchange, length: int, limit: int, room: Room, hold: float) -> Refused | None:
+    if length > limit:
+        return too_long(limit)
+    if length > SMALL:
+        if not await room.wait(length, hold):
+            return _CROWDED
+        exchange.room = length
+    return None
+
+
+def _grown(exchange: Exchange, room: Room) -> bool:
+    """Whether there is room for what came so far of a body whose length nobody knows."""
+    more = exchange.bytes_in - exchange.room
+    if more > SMALL:
+        if not room.take(more):
+            return False
+        exchange.room += more
+    return True
 
 
 def coded(exchange: Exchange) -> Refused | None:

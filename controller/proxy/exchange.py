@@ -58,6 +58,7 @@ class Exchange:
         "reason",
         "receive",
         "receiving",
+        "room",
         "route",
         "scope",
         "send",
@@ -98,6 +99,7 @@ class Exchange:
         self.listening = False  # … and waits for the client's next piece
         self.patience: tuple[Patience, Patience] | None = None
         self.early: deque[Message] = deque()  # pieces of the body that came while the request was held
+        self.room = 0  # bytes that its body takes of the room for all
         self.watch: asyncio.Task[None] | None = None
         self.stopped = Reason.NONE
 

@@ -13,6 +13,7 @@ from controller.proxy.exchange import Exchange
 from controller.proxy.lists import LARGEST, Kept, Key, Lists
 from controller.proxy.peek import Peeked, peek, texts
 from controller.proxy.relay import relay
+from controller.proxy.room import Room
 from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
 from controller.proxy.rules import Rules
 from controller.proxy.tally import Tally
@@ -31,6 +32,7 @@ class Treatments:
         self._clock = clock
         self._tally = tally
         self._ready = ready
+        self._room = Room()
         self.by_kind: Mapping[Kind, Treatment] = {
             Kind.OPEN: self._open,
             Kind.METADATA: self._metadata,
@@ -39,6 +41,12 @@ class Treatments:
             Kind.OFF: self._open,
             Kind.BENIGN: self._benign,
         }
+
+    def leave_room(self, exchange: Exchange) -> None:
+        """The body of `exchange` is not needed any more."""
+        if exchange.room:
+            self._room.give(exchange.room)
+            exchange.room = 0
 
     # --- inference ---
 
@@ -57,6 +65,8 @@ class Treatments:
         answer = await self._asking.ask(exchange, match, body, rules.hold, rules.unread)
         if isinstance(answer, Refused):
             return answer
+        del body  # nobody needs it again, and the answer may take minutes
+        self.leave_room(exchange)
         self._tally.streams += 1
         try:
             await relay(exchange, answer, match.route.ending, self._clock.now())
@@ -196,7 +206,7 @@ class Treatments:
 
     async def _body(self, exchange: Exchange, match: Match, rules: Rules) -> bytes | Refused:
         encoding = exchange.found.get(b"content-encoding")
-        body = await bodies.read(exchange, rules.body)
+        body = await bodies.read(exchange, rules.body, self._room, rules.hold)
         if encoding is None or isinstance(body, Refused):
             return body
         if match.route.body is not Body.JSON:

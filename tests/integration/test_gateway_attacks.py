@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.integration.plane import (
     gateway,
     head_of,
     request_of,
+    until,
     upstream,
 )
 
@@ -289,3 +291,38 @@ async def test_being_ready_does_not_flicker_while_a_connection_is_made(tmp_path:
         async with plane.client() as client:
             assert (await client.post("/api/chat", json=CHAT)).status_code == 200
         assert seen == {0}
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_large_bodies_share_a_room_and_small_ones_need_none(chunked: bool) -> None:
+    answering = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            _, body = await request_of(reader)
+            if b"wait" in body:
+                await answering.wait()
+            writer.write(OK % (2, b"{}"))
+
+    large = json.dumps({**CHAT, "note": "wait" * 50_000}).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield large[:100_000]
+        yield large[100_000:]
+
+    using = config(hold=0.5)
+    async with upstream(slow) as address, gateway(address, using=using) as plane, plane.client() as client:
+        room = plane.plane._treatments._room
+        room.size = 300_000
+        first = asyncio.create_task(client.post("/api/chat", content=large))
+        await until(lambda: room.taken > 0)
+        second = await client.post("/api/chat", content=pieces() if chunked else large)
+        assert (second.status_code, second.headers["retry-after"]) == (503, "5")
+        assert (await client.post("/api/chat", content=BODY)).status_code == 200
+        answering.set()
+        assert (await first).status_code == 200
+        assert (await client.post("/api/chat", content=pieces() if chunked else large)).status_code == 200
+        await until(lambda: room.taken == 0)
