@@ -1,6 +1,18 @@
 """`python -m controller` is `seadragon`."""
 
-from controller.cli import main
+import signal
+
+
+def main() -> None:
+    """The command line. Ctrl-C while Python is still importing it ends without a word, as any program does."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from controller.cli import main
+
+    signal.signal(signal.SIGINT, before)
+    main()
+
 
 if __name__ == "__main__":
     main()

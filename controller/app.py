@@ -31,11 +31,11 @@ from controller.errors import SeadragonError, Unreachable
 from controller.events import Journal
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
-from controller.metrics import Metrics
 from controller.ollama import OllamaClient, Runners
-from controller.pages.app import Pages
+from controller.pages.late import LatePages
 from controller.pages.view import Installed, Traffic
 from controller.paths import Paths
+from controller.plain import fault_words
 from controller.proxy.app import DataPlane
 from controller.proxy.dialects import Reason
 from controller.proxy.routes import ROUTES
@@ -64,8 +64,7 @@ def run(
     """
     os.umask(0o077)
     try:
-        for folder in (paths.data, paths.logs):
-            private_folder(folder)
+        _make_ours(paths)
         with lock.held(paths.data, time.time()):
             start = _decide(paths, service)
             if start.kind == "leave":
@@ -74,12 +73,24 @@ def run(
             controller = Controller(paths, start, port=port, service=service, through_tunnel=through_tunnel)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(controller.live())
-    except (SeadragonError, OSError) as error:
+    except SeadragonError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Seadragon cannot run: {fault_words(error)}.", file=sys.stderr)
         return 1
     if outcome == "restart" and not service:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # as it was started: script or -m, any folder
     return 1 if outcome == "failed" else 0
+
+
+def _make_ours(paths: Paths) -> None:
+    """The folders that are written to. Raises SeadragonError, naming the one that cannot be had."""
+    for option, folder in (("--data", paths.data), ("--logs", paths.logs)):
+        try:
+            private_folder(folder)
+        except OSError as error:
+            raise SeadragonError(f"{fault_words(error)}. Choose a folder of your own with {option}.") from error
 
 
 def _decide(paths: Paths, service: bool) -> Start:
@@ -122,11 +133,14 @@ class Controller:
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
         runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
-        tally = Tally()
+        tally = self._tally = Tally()
+        self._pages = LatePages(
+            self, traffic=lambda: Traffic(tally.streams, tally.held), models=self._installed, metrics=self._metrics
+        )
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
-            pages=self._pages(tally),
+            pages=self._pages,
             clock=clock,
             tally=tally,
             access_log=self._log.access,
@@ -136,17 +150,17 @@ class Controller:
         self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
         self._roster: Roster
 
-    def _pages(self, tally: Tally) -> Any:
-        metrics = Metrics(
+    def _metrics(self) -> Callable[[], tuple[bytes, str]]:
+        from controller.metrics import Metrics  # with the pages, once it listens
+
+        return Metrics(
             self,
-            tally,
+            self._tally,
             routes=[(route.dialect.value, route.path) for route in ROUTES],
             reasons=list(Reason),
             bounds=BOUNDS,
             log_dropped=lambda: self._log.dropped,
-        )
-        traffic = lambda: Traffic(tally.streams, tally.held)  # noqa: E731
-        return Pages(self, traffic=traffic, models=self._installed, metrics=metrics.text).asgi
+        ).text
 
     # --- what an operator may ask ---
 
@@ -228,8 +242,7 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
-            gc.collect()
-            gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+            stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
                 self._rest()
 
@@ -243,6 +256,12 @@ class Controller:
         yield
         for number in numbers:
             loop.remove_signal_handler(number)
+
+    async def _settle(self) -> None:
+        """What can wait until clients are heard."""
+        await self._pages.warm()
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)

@@ -7,6 +7,7 @@ runs here.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from controller import lock
 from controller.control import client
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import Paths
+from controller.plain import fault_words
 
 if TYPE_CHECKING:
     from controller.doctor.facts import Hands
@@ -44,6 +46,11 @@ class Commands(click.Group):
         except SeadragonError as error:
             click.echo(str(error), err=True)
             context.exit(NOBODY if isinstance(error, NotRunning) else FAILED)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read along, `head` say, has left: click ends quietly
+                raise
+            click.echo(f"{fault_words(error)}. {_remedy(error)}".rstrip(), err=True)
+            context.exit(FAILED)
         except KeyboardInterrupt:  # somebody has seen enough of a log
             context.exit(INTERRUPTED)
 
@@ -55,10 +62,29 @@ class Commands(click.Group):
             ("While it runs", [name for name in names if name in NEED_IT]),
         ):
             with formatter.section(title):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in part])
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(110)) for name in part])
+
+
+def _remedy(error: OSError) -> str:
+    return "Run this as the user Seadragon runs as." if isinstance(error, PermissionError) else ""
+
+
+def _tell_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        context.invoke(version)
+        context.exit()
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_version,
+    help="Tell it, and leave.",
+)
 def main() -> None:
     """Seadragon: a family's own LLM server."""
 
@@ -125,7 +151,7 @@ def start(paths: Paths, name: str) -> None:
 @places
 @click.argument("name")
 def stop(paths: Paths, name: str) -> None:
-    """Stop the child NAME, until told otherwise."""
+    """Stop the child NAME, until `start NAME` or the next `up`."""
     _tell_child(client.ask(paths.socket, "stop", name=name), wanted=("stopped",))
 
 
@@ -137,7 +163,7 @@ def reload(paths: Paths) -> None:
     for change in changes if isinstance(changes, list) else []:
         click.echo(change)
     if not changes:
-        click.echo("Nothing has changed.")
+        click.echo("The YAML is what runs already.")
 
 
 @main.command()
@@ -308,7 +334,7 @@ def _unit_halted(paths: Paths) -> bool:
     from controller import install as service
     from controller.supervision.child import run_tool
 
-    return asyncio.run(service.halt(_unit(paths), run_tool))
+    return asyncio.run(service.halt(_unit(paths), paths.data, run_tool))
 
 
 def _until_gone(paths: Paths, pid: int) -> None:
@@ -359,14 +385,14 @@ def _hands() -> Hands:
     from controller.config.load import load
     from controller.config.schema import Config
     from controller.doctor.facts import Hands
-    from controller.obtain import find_ollama
+    from controller.obtain import find_program
     from controller.supervision.child import run_tool
 
     def read(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
         loaded = load(folder, environment)
         return loaded.config, loaded.warnings
 
-    return Hands(read, find_ollama, run_tool)
+    return Hands(read, find_program, run_tool)
 
 
 def _tell_proofs(proofs: Iterable[Any], as_json: bool) -> None:

@@ -218,9 +218,9 @@ async def uninstall(unit: Unit, run: Run) -> None:
     await _walk(unit.after, run)
 
 
-async def halt(unit: Unit, run: Run) -> bool:
-    """Have the service manager stop it, if it is installed and we have the right; whether that was done."""
-    if os.geteuid() != 0 or not unit.file.exists():
+async def halt(unit: Unit, data: Path, run: Run) -> bool:
+    """Have the service manager stop it, if we have the right and the unit runs on `data`; whether that was done."""
+    if os.geteuid() != 0 or not unit.file.exists() or str(data) not in unit.file.read_text():
         return False
     return (await run(unit.halt.argv, limit=STEP_LIMIT)).code == 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
@@ -27,6 +28,13 @@ KEEP_ALIVE = (
     125  # seconds; longer than the 90 s for which cloudflared keeps an idle connection, so it never meets ours closing
 )
 BACKLOG = 2048
+
+
+_REFUSALS = {
+    errno.EADDRINUSE: ("another program uses it", "Stop that one (`seadragon doctor` names it), or do this: "),
+    errno.EACCES: ("this user may not", "Ports below 1024 are for root. "),
+    errno.EADDRNOTAVAIL: ("this machine does not have that address now", ""),
+}
 
 
 class ListenFailed(SeadragonError):
@@ -53,9 +61,9 @@ def bind(address: str) -> socket.socket:
     try:
         return _bind_unix(Path(address[5:])) if address.startswith("unix:") else _bind_tcp(*split(address))
     except OSError as error:
+        why, remedy = _REFUSALS.get(error.errno or 0, (error.strerror or str(error), ""))
         raise ListenFailed(
-            f"Cannot listen on {address}: {error.strerror or error}. "
-            "Stop the program that uses it, or choose another address in server.yaml (listeners)."
+            f"Cannot listen on {address}: {why}. {remedy}Choose another address: `listeners` in server.yaml, or --port."
         ) from error
 
 
@@ -173,6 +181,7 @@ class Listeners:
         for address, listener in goal.items():
             if address not in self._open:
                 await self._serve(listener, fresh.get(address) or bind(address), limits)
+        self._open = {address: self._open[address] for address in goal}  # shown in the order they are written
 
     async def close(self, seconds: float) -> None:
         """Close all, giving answers in flight at most `seconds`; returns when the last has ended."""

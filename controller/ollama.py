@@ -15,7 +15,6 @@ from pathlib import PurePath
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-import httpx
 import psutil
 
 from controller.errors import SpawnFailed, Unreachable
@@ -80,6 +79,8 @@ class OllamaClient:
         url = self._url()
         if url is None:
             raise Unreachable("Ollama does not run.")
+        import httpx  # here, as in `supervision/probe.py`: a start does not wait for it
+
         try:
             async with asyncio.timeout(limit), httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
                 answer = await client.request(method, f"{url}{path}", json=content)

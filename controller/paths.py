@@ -37,7 +37,7 @@ class Paths:
 
         def folder(name: str, said: str | None) -> Path:
             text = said or environment.get(f"SEADRAGON_{name.upper()}")
-            return Path(os.path.realpath(Path(text).expanduser())) if text else CLONE / name
+            return Path(os.path.realpath(Path(text).expanduser() if text else CLONE / name))
 
         return cls(folder("config", config), folder("data", data), folder("logs", logs))
 

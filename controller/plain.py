@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 
@@ -12,6 +13,14 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 def printable(text: str) -> str:
     """One line that no terminal obeys: escapes, line ends, direction marks and halves of characters are spelled out."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def fault_words(error: OSError) -> str:
+    """What the system refused, without its number: `/srv/data: permission denied`."""
+    if error.strerror is None:
+        return str(error)
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
 def size_words(count: float) -> str:
@@ -40,6 +49,15 @@ def span_words(seconds: float) -> str:
 def clock_words(at: float) -> str:
     """The time of day where this machine stands, `14:02:11`."""
     return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def moment_words(at: float, now: float) -> str:
+    """The time of day, with the day before it once that is over: `14:02:11`, `Tue 14:02`, `3 Feb 14:02`."""
+    then, today = time.localtime(at), time.localtime(now)
+    if then[:3] == today[:3]:
+        return clock_words(at)
+    day = f"{then.tm_mday} {time.strftime('%b', then)}" if abs(now - at) > 6 * 86400 else time.strftime("%a", then)
+    return f"{day} {time.strftime('%H:%M', then)}"
 
 
 def count_words(count: int, one: str, many: str = "") -> str:

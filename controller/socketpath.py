@@ -5,6 +5,7 @@ macOS takes 104 bytes and Linux 108, the closing zero included.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -25,11 +26,14 @@ def private_folder(folder: Path) -> None:
     """Make `folder` (0700), or make sure that it is a real folder of ours and nobody else's.
 
     Raises PermissionError when it is a link, not a folder, or belongs to somebody else: in /tmp anyone may have been
-    there before us.
+    there before us. Raises OSError when it cannot be made.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(f"{folder} is not a folder of our own; remove it, or use a shorter data folder")
+    if not stat.S_ISDIR(found.st_mode):
+        raise PermissionError(f"{folder} is not a folder")
+    if found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} is not a folder of our own: it belongs to another user")
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)

@@ -6,6 +6,7 @@ const contact = document.querySelector(".contact");
 
 function inContact(yes) {
   contact.hidden = yes;
+  document.body.classList.toggle("lost", !yes);
 }
 
 function put(fragment) {

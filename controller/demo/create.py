@@ -14,7 +14,8 @@ from controller.errors import SeadragonError, Unreachable
 NAME = "demo"
 TEXT = (
     "Hello! I am the demo model: tiny, made on your own machine a moment ago, and able to say just this. "
-    "That you can read it means that Seadragon and Ollama work. Now give me a clever colleague: ollama pull llama3.2"
+    "That you can read it means that Seadragon and Ollama work. Now give me a clever colleague: "
+    "Seadragon's first page says how."
 )
 TEMPLATE = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}\n"
 ONE_THREAD = {"num_thread": 1}  # so small a model only loses by threads that wait for one another

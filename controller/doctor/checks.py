@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -86,6 +87,7 @@ class Facts:
     config_warnings: tuple[str, ...]
     folders: tuple[Folder, ...]
     running: dict[str, object] | None  # what the running controller says of itself
+    unheard: str  # why one that seems to run does not say anything, else empty
     ollama: Path | None
     ollama_version: tuple[int, ...] | None
     others: tuple[Serving, ...]
@@ -106,6 +108,8 @@ def examine(facts: Facts) -> list[Finding]:
 
 def controller(facts: Facts) -> Finding:
     """Whether it runs at all: not running is no fault."""
+    if facts.unheard:
+        return Finding("controller", "fail", facts.unheard, "Ask as the right user, or look at: seadragon logs")
     if facts.running is None:
         return Finding("controller", "ok", "It is not running.", "Start it with: seadragon up")
     phase, pid = facts.running.get("phase"), facts.running.get("pid")
@@ -142,18 +146,23 @@ def folders(facts: Facts) -> Finding:
     wide = [folder for folder in private if folder.there and folder.mode & (stat.S_IRWXG | stat.S_IRWXO)]
     files = [name for folder in facts.folders for name in folder.open_files]
     if shut:
-        names = " ".join(str(folder.path) for folder in shut)
+        names = _quoted(folder.path for folder in shut)
         return Finding("folders", "fail", f"Not writable: {names}.", f"Run: sudo chown -R $USER {names}")
     if wide:
-        names = " ".join(str(folder.path) for folder in wide)
+        names = _quoted(folder.path for folder in wide)
         return Finding("folders", "warn", f"Others on this machine can look into {names}.", f"Run: chmod 700 {names}")
     if files:
-        names = " ".join(files)
+        names = _quoted(files)
         return Finding("folders", "warn", f"Others on this machine can read {names}.", f"Run: chmod 600 {names}")
     if missing:
         names = ", ".join(folder.name for folder in missing)
-        return Finding("folders", "ok", f"Not there yet: {names}. Made at the first start.")
+        return Finding("folders", "ok", f"Not there yet: {names}. `make setup` makes config, the first start the rest.")
     return Finding("folders", "ok", "They are there, writable, and ours alone.")
+
+
+def _quoted(paths: Iterable[object]) -> str:
+    """As a shell takes them: a folder may have a space in its name."""
+    return " ".join(shlex.quote(str(path)) for path in paths)
 
 
 def disk(facts: Facts) -> Finding:
@@ -195,7 +204,7 @@ def child(facts: Facts) -> Finding:
     seen = children.get(OLLAMA) if isinstance(children, dict) else None
     if not isinstance(seen, dict):
         return Finding("ollama's state", "ok", "Not looked at: nothing runs.")
-    words = f"It is {seen.get('state')}: {seen.get('reason')}"
+    words = f"{str(seen.get('state')).capitalize()}. {seen.get('reason')}"
     if seen.get("state") in ("ready", "stopped"):
         return Finding("ollama's state", "ok", words)
     if seen.get("state") in ("starting", "backoff", "stopping"):
@@ -233,7 +242,7 @@ def doors(facts: Facts) -> Finding:
     bad = [door for door in facts.doors if door.state in ("taken", "refused")]
     if bad:
         told = "; ".join(f"{door.address}: {door.holder}" for door in bad)
-        return Finding("listeners", "fail", told, "Stop what has it, or choose another address in server.yaml.")
+        return Finding("listeners", "fail", f"{told}.", "Stop what has it, or choose another address in server.yaml.")
     ours = all(door.state == "ours" for door in facts.doors)
     names = ", ".join(door.address for door in facts.doors)
     return Finding("listeners", "ok", f"{names}: {'ours' if ours else 'free'}.")
@@ -320,7 +329,9 @@ def _pull(facts: Facts) -> str:
     children = facts.running.get("children") if facts.running else None
     seen = children.get(OLLAMA) if isinstance(children, dict) else None
     url = seen.get("url") if isinstance(seen, dict) else None
-    return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "start it (seadragon up), then ask the doctor again."
+    if not url:
+        return "start it (seadragon up), then ask the doctor again."
+    return f"OLLAMA_HOST={url} {_quoted([facts.ollama or OLLAMA])} pull llama3.2"
 
 
 def _at(ports: tuple[int, ...]) -> str:

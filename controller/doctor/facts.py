@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import resource
@@ -23,7 +24,7 @@ import psutil
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
 from controller.doctor.checks import Door, Facts, Folder, Serving
-from controller.errors import SeadragonError
+from controller.errors import NotRunning, SeadragonError
 from controller.paths import CLONE, Paths
 
 USUAL_PORT = 11434
@@ -55,15 +56,15 @@ class Hands:
     """What the doctor works with: where other parts know better, it asks them."""
 
     load: Callable[[Path, Mapping[str, str]], tuple[Config, tuple[str, ...]]]  # raises SeadragonError; and warnings
-    find: Callable[[Path | None, Mapping[str, str]], Path | None]  # the ollama program
+    find: Callable[[str, Path | None, Mapping[str, str]], Path | None]  # a program by its name, or where it should be
     run: RunTool
 
 
 def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     """All facts. Takes a second or two, most of it Ollama saying its version."""
     config, problems, warnings = _configuration(paths, environment, hands)
-    running = _running(paths)
-    program = hands.find(config.server.ollama.binary, environment)
+    running, unheard = _running(paths)
+    program = hands.find(OLLAMA, config.server.ollama.binary, environment)
     serving = list(_others(set(_pids(running)), paths.run))
     models_folder = _models_folder(config, environment)
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
@@ -79,6 +80,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         config_warnings=warnings,
         folders=tuple(_folder(name, getattr(paths, name)) for name in ("config", "data", "logs")),
         running=running,
+        unheard=unheard,
         ollama=program,
         ollama_version=_version(program, hands.run) if program else None,
         others=tuple(serving),
@@ -87,7 +89,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         doors=tuple(_door(address, ours=ours) for address, ours in addresses.items()),
         exposed=tuple(_exposed(ports - own_ports)),
         origins=config.server.ollama.environment.get("OLLAMA_ORIGINS", environment.get("OLLAMA_ORIGINS", "")),
-        cloudflared=_cloudflared(config, environment),
+        cloudflared=hands.find("cloudflared", config.server.tunnel.binary, environment),
         files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
     )
@@ -103,12 +105,15 @@ def _configuration(
     return config, (), warnings
 
 
-def _running(paths: Paths) -> dict[str, object] | None:
+def _running(paths: Paths) -> tuple[dict[str, object] | None, str]:
+    """What it says of itself, and why it says nothing."""
     try:
         facts = client.ask(paths.socket, "facts", limit=TOOL)
-    except (SeadragonError, OSError):
-        return None
-    return facts if isinstance(facts, dict) else None
+    except (NotRunning, OSError):
+        return None, ""
+    except SeadragonError as refused:
+        return None, str(refused)
+    return (facts, "") if isinstance(facts, dict) else (None, "")
 
 
 def _children(running: dict[str, object] | None) -> Iterator[dict[str, object]]:
@@ -132,7 +137,7 @@ def _ollama_ports(running: dict[str, object] | None) -> Iterator[int]:
 
 
 def _folder(name: str, path: Path) -> Folder:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return Folder(name, path, there=False)
     return Folder(
         name,
@@ -232,7 +237,7 @@ def _door(address: str, *, ours: bool) -> Door:
             trial.bind((host, port))
             trial.listen(1)
     except OSError as error:
-        holder = _holder(port)
+        holder = _holder(port) if error.errno == errno.EADDRINUSE else ""
         return Door(address, "taken" if holder else "refused", holder or (error.strerror or str(error)))
     return Door(address, "free")
 
@@ -252,7 +257,7 @@ def _holder(port: int) -> str:
             for each in process.net_connections("tcp"):
                 if each.status == psutil.CONN_LISTEN and each.laddr.port == port:
                     return f"{process.info['name']}, process {process.pid} of {process.info['username']}, has it"
-    return "somebody else has it" if _answers("127.0.0.1", port) else ""
+    return "another program has it"
 
 
 def _exposed(ports: Iterable[int]) -> Iterator[str]:
@@ -278,14 +283,6 @@ def _answers(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _cloudflared(config: Config, environment: Mapping[str, str]) -> Path | None:
-    configured = config.server.tunnel.binary
-    if configured is not None:
-        return configured if os.access(configured, os.X_OK) else None
-    found = shutil.which("cloudflared", path=environment.get("PATH", os.defpath))
-    return Path(found) if found else None
 
 
 def _sleeps(run: RunTool) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """Finding the programs Seadragon needs, or getting them. Standard library only: set-up runs it."""
 
-from controller.obtain.find import find_ollama, find_program
+from controller.obtain.find import find_program
 
-__all__ = ["find_ollama", "find_program"]
+__all__ = ["find_program"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -29,13 +30,15 @@ def places(name: str, environment: Mapping[str, str], platform: str = sys.platfo
 
 def built(name: str, environment: Mapping[str, str]) -> list[Path]:
     """What set-up has put into the cache, newest version first."""
-    found = cache_folder(environment).glob(f"{name}-*/bin/{name}")
+    found: list[Path] = []
+    with contextlib.suppress(PermissionError):  # somebody else's cache
+        found = list(cache_folder(environment).glob(f"{name}-*/bin/{name}"))
     return sorted(found, key=lambda path: _version(path.parent.parent.name), reverse=True)
 
 
 def runnable(path: Path) -> bool:
-    """Whether this is a file that may be executed."""
-    return path.is_file() and os.access(path, os.X_OK)
+    """Whether this is a file that may be executed. (`Path.is_file` raises for a folder we may not look into.)"""
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def find_program(

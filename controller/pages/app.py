@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.desk import Desk
 from controller.pages.contexts import ErrorPage, HomePage, Mood
-from controller.pages.hardened import Hardened
+from controller.pages.hardened import Hardened, policy
 from controller.pages.live import VIEWERS, Live
 from controller.pages.statics import Statics
 from controller.pages.view import Installed, Traffic, addresses
 from controller.paths import CLONE
 
+_TYPED = re.compile(r"`([^`]+)`")
 _ERRORS: dict[int, tuple[Mood, str, str]] = {
     403: (
         "oops",
@@ -44,6 +47,11 @@ _ERRORS: dict[int, tuple[Mood, str, str]] = {
 }
 
 
+def told(text: str) -> Markup:
+    """What is to be typed stands `like this` in our sentences: as code on a page."""
+    return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(text))))
+
+
 def environment(statics: Statics, templates: Path) -> Environment:
     """Jinja as the pages use it: everything escaped, and a name that does not exist is an error."""
     made = Environment(
@@ -54,6 +62,7 @@ def environment(statics: Statics, templates: Path) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.filters["told"] = told
     made.globals.update(asset=statics.url, edition=statics.edition)
     return made
 
@@ -78,12 +87,25 @@ class Pages:
         self._templates = environment(self._statics, CLONE / "templates")
         self._live = Live(desk, self._templates, traffic=traffic, models=models, edition=self._statics.edition)
         self._error = self._templates.get_template("error.html")
-        self.asgi: ASGIApp = Hardened(self._application())
+        self._starlette = self._application()
+        self.asgi: ASGIApp = Hardened(self._let_in)
 
-    def refusal(self, status: int, story: str = "") -> HTMLResponse:
-        """A page that says no, also for whoever turns people away before they get here; `story` says why."""
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The gate may have turned this person away: `seadragon.refused` of the scope says with which status, and why.
+
+        Then the page comes with its style inside: nothing else would be given to this browser.
+        """
+        refused: tuple[int, str] | None = scope.get("seadragon.refused")
+        if refused is None:
+            return await self._starlette(scope, receive, send)
+        answer = self.refusal(*refused, alone=True)
+        answer.headers["Content-Security-Policy"] = policy(self._statics.text("site.css").removesuffix("\n"))
+        await answer(scope, receive, send)
+
+    def refusal(self, status: int, story: str = "", *, alone: bool = False) -> HTMLResponse:
+        """A page that says no, and why (`story`)."""
         mood, headline, usual = _ERRORS.get(status, _ERRORS[500])
-        page = ErrorPage(status, mood, headline, story or usual)
+        page = ErrorPage(status, mood, headline, story or usual, alone)
         return HTMLResponse(self._error.render(page=page), status)
 
     def _application(self) -> Starlette:

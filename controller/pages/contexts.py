@@ -59,7 +59,7 @@ class Now:
     streams: int = said("Answers being written at this moment.")
     held: int = said("Requests that wait for Ollama to come back.")
     models: tuple[ModelCard, ...] | None = said("What is installed; None while Ollama cannot be asked.")
-    pull: str = said("The command, on this computer, that fetches a real model.")
+    pull: str = said("The command, on this computer, that fetches a real model; empty when there is one.")
     events: tuple[EventLine, ...] = said("What happened last, newest first.")
 
 
@@ -91,3 +91,4 @@ class ErrorPage:
     mood: Mood = said("The seadragon's face.")
     headline: str = said("What is the matter, in a few words.")
     story: str = said("Why, and what to do.")
+    alone: bool = said("This browser would be refused every further file, so the style sheet comes inside.")

@@ -44,6 +44,10 @@ class Statics:
         """Where a page finds it. Raises KeyError for a file that is not there."""
         return f"/static/{name}?v={self._assets[name].digest}"
 
+    def text(self, name: str) -> str:
+        """What it says. Raises KeyError for a file that is not there."""
+        return self._assets[name].body.decode()
+
     def answer(self, request: Request, name: str) -> Response | None:
         """The file, "not modified" for who has it already, or None."""
         asset = self._assets.get(name)

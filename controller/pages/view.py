@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.config.schema import OLLAMA
+from controller.config.schema import OLLAMA, TUNNEL
 from controller.events import Event
 from controller.pages.contexts import Address, ChildCard, EventLine, ModelCard, Mood, Now, Tone
-from controller.plain import clock_words, count_words, size_words, span_words
+from controller.plain import count_words, moment_words, size_words, span_words
 from controller.supervision.spec import ChildState, ChildStatus
 
+DEMO = "demo"  # the model that can say one thing only (`controller.demo`)
 JUST_NOW = 60.0  # seconds for which no span is shown: a page that counts seconds never comes to rest
 
 
@@ -44,7 +45,7 @@ WORDS: dict[ChildState, tuple[Tone, str]] = {
     ChildState.STOPPING: ("wait", "stopping"),
 }
 
-TITLES = {OLLAMA: "Ollama", "tunnel": "Tunnel", "ngrok": "ngrok"}
+TITLES = {OLLAMA: "Ollama", TUNNEL: "Tunnel", "controller": "Seadragon", "config": "Settings"}
 
 _COMING = "Requests that arrive now wait for it."
 _HEADLINES: dict[ChildState, tuple[Mood, str, str]] = {
@@ -81,12 +82,12 @@ def now_seen(
         story=story,
         safe=phase == "safe",
         problems=tuple(problems),
-        children=tuple(_child(child, now) for child in children),
+        children=tuple(_child(child, now, story) for child in children),
         streams=traffic.streams,
         held=traffic.held,
         models=None if models is None else tuple(ModelCard(model.name, size_words(model.size)) for model in models),
-        pull=_pull(children),
-        events=tuple(_event(event) for event in reversed(events)),
+        pull=_pull(children, models),
+        events=tuple(_event(event, now) for event in reversed(events)),
     )
 
 
@@ -113,25 +114,32 @@ def _headline(phase: str, children: Sequence[ChildStatus], models: Sequence[Inst
         return "waiting", "Seadragon is waking up", "Nothing has been started yet."
     mood, headline, story = _HEADLINES[ollama.state]
     if ollama.state is ChildState.READY:
-        return _ready(ollama, models)
+        return _ready(ollama, models, [child for child in children if WORDS[child.state][0] == "trouble"])
     return mood, headline, story or ollama.reason
 
 
-def _ready(ollama: ChildStatus, models: Sequence[Installed] | None) -> tuple[Mood, str, str]:
+def _ready(
+    ollama: ChildStatus, models: Sequence[Installed] | None, in_trouble: Sequence[ChildStatus]
+) -> tuple[Mood, str, str]:
     version = ollama.facts.get("version")
     name = f"Ollama {version}" if version else "Ollama"
     if models is not None and not models:
         return "happy", "Almost there", f"{name} is ready. All it needs is a model."
+    if in_trouble:
+        told = " and ".join(TITLES.get(child.name, child.name) for child in in_trouble)
+        return "happy", "Almost all is well", f"{name} is ready for you. See below what is the matter with {told}."
     return "happy", "All is well", f"{name} is ready for you."
 
 
-def _pull(children: Sequence[ChildStatus]) -> str:
+def _pull(children: Sequence[ChildStatus], models: Sequence[Installed] | None) -> str:
     """To Ollama itself: through the gateway that takes a right of its own, which nobody has at first."""
+    if any(model.name.partition(":")[0] != DEMO for model in models or ()):
+        return ""
     url = next((child.url for child in children if child.name == OLLAMA and child.url), None)
     return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "ollama pull llama3.2"
 
 
-def _child(child: ChildStatus, now: float) -> ChildCard:
+def _child(child: ChildStatus, now: float, story: str) -> ChildCard:
     tone, word = WORDS[child.state]
     age = now - child.since
     version = child.facts.get("version")
@@ -139,7 +147,7 @@ def _child(child: ChildStatus, now: float) -> ChildCard:
         f"version {version}" if version else "",
         f"process {child.pid}" if child.pid else "",
         count_words(child.restarts, "restart"),
-        size_words(child.memory) if child.memory else "",
+        f"{size_words(child.memory)} of memory" if child.memory else "",
         f"next try in {span_words(child.retry_in)}" if child.retry_in else "",
         "taken over from an earlier run" if child.adopted else "",
     )
@@ -149,14 +157,14 @@ def _child(child: ChildStatus, now: float) -> ChildCard:
         tone=tone,
         word=word,
         span=span_words(age) if age >= JUST_NOW else "",
-        reason=child.reason,
+        reason="" if child.state is ChildState.READY or child.reason == story else child.reason,
         facts=tuple(fact for fact in facts if fact),
     )
 
 
-def _event(event: Event) -> EventLine:
+def _event(event: Event, now: float) -> EventLine:
     return EventLine(
-        at=clock_words(event.at),
+        at=moment_words(event.at, now),
         moment=datetime.fromtimestamp(event.at, UTC).isoformat(timespec="seconds"),
         tone=_LEVEL_TONES[event.level],
         source=TITLES.get(event.source, event.source),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 from controller.auth.access import Principal
@@ -21,8 +20,8 @@ from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Message, Receive, Scope, Send
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
-from controller.proxy.relay import LEAVING, break_off
-from controller.proxy.routes import Match, is_name
+from controller.proxy.relay import FAILED, LEAVING, break_off
+from controller.proxy.routes import Match
 from controller.proxy.rules import rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
@@ -34,6 +33,14 @@ ListenerKind = Literal["direct", "tunnel"]
 SWEEP = 0.5  # seconds between two looks at what is open: one timer for all requests, instead of one for each
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _LEFT = (Reason.GONE, Reason.UNREAD)
+_CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
+_STALLED = Refused(
+    408,
+    Reason.STALLED,
+    "The rest of the request did not come. Please send it again.",
+    headers=((b"connection", b"close"),),
+)
+_TOLD = {each.reason: each for each in (_CUT, _STALLED)}
 _LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
 
 
@@ -71,7 +78,6 @@ class DataPlane:
         self._open: set[Exchange] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
-        self._is_name = lru_cache(256)(is_name)
         self.tally = tally
         self.draining = False
 
@@ -138,15 +144,15 @@ class DataPlane:
         try:
             refused = await self._answer(exchange)
             if refused is not None:
-                await exchange.refuse(refused, self._clock.now())
+                await self._refuse(exchange, refused)
         except ClientGone:
             exchange.reason = Reason.GONE
         except asyncio.CancelledError:
             if not exchange.stopped:
                 raise
             await self._stopped(exchange)
-        except BaseException:
-            exchange.reason = Reason.FAILED
+        except Exception:  # ours: the client is told in its dialect, the log gets the traceback from uvicorn
+            await self._tell(exchange, Refused(500, Reason.FAILED, FAILED))
             raise
         finally:
             self._end(exchange)
@@ -172,6 +178,18 @@ class DataPlane:
         assert isinstance(place, Refused)
         return place
 
+    async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
+        """Say no in the caller's dialect; to a person with a browser, as a page."""
+        if not (
+            exchange.route == "pages"
+            and exchange.method == "GET"
+            and b"text/html" in exchange.found.get(b"accept", b"")
+        ):
+            return await exchange.refuse(refused, self._clock.now())
+        exchange.reason = refused.reason
+        exchange.scope["seadragon.refused"] = refused.status, refused.text
+        await self._hand_over(exchange)
+
     async def _hand_over(self, exchange: Exchange) -> None:
         """The pages answer; what they say is noted on its way."""
 
@@ -191,13 +209,18 @@ class DataPlane:
         """The request was given up from outside its task."""
         exchange.task.uncancel()
         exchange.reason = exchange.stopped
-        if exchange.stopped is not Reason.CUT:
-            return
+        if exchange.stopped is Reason.UNREAD:
+            await exchange.reset()
+        elif exchange.stopped in _TOLD:
+            await self._tell(exchange, _TOLD[exchange.stopped])
+
+    async def _tell(self, exchange: Exchange, refused: Refused) -> None:
+        """Say no, also in the middle of an answer."""
         if exchange.status:
-            await break_off(exchange, LEAVING)
-            exchange.reason = Reason.CUT
+            await break_off(exchange, refused.text)
+            exchange.reason = refused.reason
         else:
-            await exchange.refuse(_LEAVING, self._clock.now())
+            await exchange.refuse(refused, self._clock.now())
 
     def _end(self, exchange: Exchange) -> None:
         self._open.discard(exchange)
@@ -205,8 +228,6 @@ class DataPlane:
         if exchange.reason in _LEFT and exchange.attempts and exchange.model:
             self._asking.unproven.doubt(exchange.model)
         exchange.forget()
-        if exchange.model and not self._is_name(exchange.model):
-            exchange.model = "?"  # whatever it is, it must not stand in a log
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)
@@ -219,8 +240,15 @@ class DataPlane:
         self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
         settled = self._clock.now() - SWEEP / 2
         for exchange in self._open:
-            if exchange.watch is None and exchange.started < settled:
-                exchange.look_out()
+            if exchange.started < settled:
+                self._look_after(exchange)
+
+    def _look_after(self, exchange: Exchange) -> None:
+        stalled = exchange.stalled(SWEEP)
+        if stalled:
+            exchange.stop(stalled)
+        elif exchange.watch is None:
+            exchange.look_out()
 
     async def _until(self, done: Callable[[], bool], limit: float) -> bool:
         deadline = asyncio.get_running_loop().time() + limit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from typing import Protocol
 
 import brotli
 import zstandard
@@ -13,12 +14,16 @@ from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
 
 _ZSTD_WINDOW = 2**27  # bytes; a frame that tells its length has a window of that length
-_ZSTD_BITE = 256  # bytes
+_ZSTD_BITE = 256  # bytes, of which four may unfold to 128 KiB
+_GZIP_BITE = 4096  # bytes; zlib makes a thousand of one
+_MOST_FRAMES = 4096  # nobody honest sends more
 
 
 async def read(exchange: Exchange, limit: int) -> bytes | Refused:
     """The whole body, or 413 when it is longer than `limit` bytes. Raises ClientGone."""
     declared = exchange.found.get(b"content-length")
+    if declared is None and (refused := coded(exchange)) is not None:
+        return refused
     if declared is not None and int(declared) > limit:
         return too_long(limit)
     body, more = await exchange.piece()
@@ -31,6 +36,13 @@ async def read(exchange: Exchange, limit: int) -> bytes | Refused:
                 return too_long(limit)
         body = b"".join(pieces)
     return body if len(body) <= limit else too_long(limit)
+
+
+def coded(exchange: Exchange) -> Refused | None:
+    """501 for a body whose transfer coding is more than chunks: they are taken apart, and nothing else is."""
+    if exchange.found.get(b"transfer-encoding", b"chunked").lower() == b"chunked":
+        return None
+    return Refused(501, Reason.ENCODING, "Of Transfer-Encodings only `chunked` is known here. Use Content-Encoding.")
 
 
 def too_long(limit: int) -> Refused:
@@ -60,7 +72,7 @@ async def decoded(body: bytes, encoding: bytes, limit: int) -> bytes | Refused:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    return _inflate(body, limit, 16 + zlib.MAX_WBITS)
+    return _unframed(lambda: zlib.decompressobj(16 + zlib.MAX_WBITS), _GZIP_BITE, body, limit)
 
 
 def _deflated(body: bytes, limit: int) -> bytes:
@@ -82,28 +94,44 @@ def _inflate(body: bytes, limit: int, format_bits: int) -> bytes:
 def _unbrotli(body: bytes, limit: int) -> bytes:
     stream = brotli.Decompressor()
     piece: bytes = stream.process(body, output_buffer_limit=65536)
-    plain = piece
+    plain = bytearray(piece)
     while piece and len(plain) <= limit and not stream.is_finished():
         piece = stream.process(b"", output_buffer_limit=65536)
         plain += piece
     if not stream.is_finished() and len(plain) <= limit:
         raise EOFError
-    return plain
+    return bytes(plain)
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    """One frame or several. In small bites, since four bytes of zstd may unfold to 128 KiB."""
+    return _unframed(
+        lambda: zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj(), _ZSTD_BITE, body, limit
+    )
+
+
+class _Frame(Protocol):
+    """What gzip calls a member and zstd a frame, while it unfolds."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: memoryview, /) -> bytes: ...
+
+
+def _unframed(begin: Callable[[], _Frame], bite: int, body: bytes, limit: int) -> bytes:
+    """One frame or several, in bites so small that none unfolds to much more than `limit`."""
     pieces: list[bytes] = []
-    size = 0
-    frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+    size, frames = 0, 1
+    frame = begin()
     rest = memoryview(body)
-    while len(rest) and size <= limit:
+    while len(rest) and size <= limit and frames <= _MOST_FRAMES:
         if frame.eof:
-            frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-        pieces.append(frame.decompress(rest[:_ZSTD_BITE]))
+            frame, frames = begin(), frames + 1
+        pieces.append(frame.decompress(rest[:bite]))
         size += len(pieces[-1])
-        rest = rest[min(_ZSTD_BITE, len(rest)) - len(frame.unused_data) :]
-    if not frame.eof and size <= limit:
+        rest = rest[min(bite, len(rest)) - len(frame.unused_data) :]
+    if not (frame.eof and frames <= _MOST_FRAMES) and size <= limit:
         raise EOFError
     return b"".join(pieces)
 

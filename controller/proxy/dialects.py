@@ -40,6 +40,7 @@ class Reason(StrEnum):
     DOWN = "ollama_down"
     HELD_OUT = "held_too_long"
     DIED = "ollama_died"
+    STALLED = "body_stalled"
     GONE = "client_gone"
     UNREAD = "client_too_slow"
     CUT = "cut_short"
@@ -131,10 +132,9 @@ def _failed_response(text: str, last: bytes) -> bytes:
     """SDKs raise on `error`; Codex waits for `response.failed`."""
     found = _NUMBER.search(last)
     number = int(found[1]) + 1 if found else 0
-    error = {"code": "server_error", "message": text, "type": "api_error", "param": None}
-    told = {"type": "error", **error, "sequence_number": number, "error": error}
-    told["type"] = "error"
-    response = {"object": "response", "status": "failed", "error": {"code": "server_error", "message": text}}
+    error = {"code": "server_error", "message": text}
+    told = {"type": "error", **error, "param": None, "sequence_number": number, "error": {"type": "api_error", **error}}
+    response = {"object": "response", "status": "failed", "error": error}
     failed = {"type": "response.failed", "sequence_number": number + 1, "response": response}
     first = b"event: error\ndata: " + compact(told) + b"\n\n"
     return first + b"event: response.failed\ndata: " + compact(failed) + b"\n\n"

@@ -128,8 +128,8 @@ def _stranger(peer: str, proxied: bytes | None) -> Refused:
             "Use the server's local address."
         )
         return Refused(403, Reason.PROXIED, text)
-    text = f"The address {peer or 'of this connection'} is not allowed here. Its owner can add it under `allow:` in "
-    return Refused(403, Reason.STRANGER, text + "access.yaml.")
+    text = f"The address {peer or 'of this connection'} is not allowed here. Whoever runs this server can add it "
+    return Refused(403, Reason.STRANGER, text + "under `allow:` in access.yaml.")
 
 
 def _may_not(who: Principal, needs: Right) -> Refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import count
+from urllib.parse import unquote_to_bytes
 
 FORWARDED = frozenset((b"accept", b"content-type", b"user-agent"))
 """What of a request goes upstream. (A user agent of Copilot's changes what /api/show says.)"""
@@ -26,7 +27,12 @@ READ = FORWARDED | {
 }
 """What is read at all. Credentials are not among them: there are none of ours yet."""
 
-_PROXIES = (b"cf-", b"x-forwarded", b"forwarded", b"x-real-ip", b"true-client-ip", b"cdn-loop")
+_PROXIES = (
+    *(b"cf-", b"cdn-loop", b"true-client-ip"),
+    *(b"forwarded", b"x-forwarded", b"x-original-", b"x-real-ip", b"via"),
+    *(b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-", b"fastly-client-ip", b"fly-client-ip"),
+)
+"""How the headers begin that a proxy or tunnel adds, and no client."""
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes | None]:
@@ -82,4 +88,5 @@ _SECRETS = frozenset((b"key", b"token", b"api_key", b"apikey", b"api-key", b"acc
 
 def holds_secret(query: bytes) -> bool:
     """Whether a query carries a credential. Those stand in logs and histories, so they are refused, not read."""
-    return any(part.partition(b"=")[0].lower() in _SECRETS for part in query.split(b"&"))
+    parts = query.replace(b";", b"&").split(b"&")
+    return any(unquote_to_bytes(part.partition(b"=")[0]).strip().lower() in _SECRETS for part in parts)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 
+import msgspec
+
 from controller.proxy.dialects import Headers, Reason, Refused, compact
+from controller.proxy.peek import members
 
 PLAUSIBLE_VERSION = "0.24.0"
 """Told while Ollama is away and has never been seen: some clients refuse to work with a server before 0.6.4."""
@@ -13,6 +16,10 @@ PLAUSIBLE_VERSION = "0.24.0"
 JSON = b"application/json; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 RUNNING = b"Ollama is running"
+
+_PICTURE = 4 * 1024  # bytes of text that make as many tokens as a picture
+_PICTURE_DATA = re.compile(rb'"[A-Za-z0-9+/=]{4096,}"')
+_UNFOLDED = 256 * 1024  # bytes
 
 _CLOUD_OFF = "ollama cloud is disabled: {} is unavailable"
 _BENIGN: Mapping[str, tuple[int, object]] = {
@@ -45,14 +52,24 @@ def count_tokens(body: bytes) -> bytes | Refused:
 
     Ollama has no such route; its own messages route estimates in the same way before it counts.
     """
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        return Refused(400, Reason.BAD, "The body is not valid JSON.")
-    if not isinstance(asked, dict):
+    top = members(body)
+    if isinstance(top, Refused):
+        return top
+    if not top:
         return Refused(400, Reason.BAD, "The body must be an object with `model` and `messages`.")
-    weight = sum(_weight(asked.get(part)) for part in ("system", "messages", "tools"))
+    weight = sum(_estimate(bytes(top[part])) for part in ("system", "messages", "tools") if part in top)
     return compact({"input_tokens": max(1, weight // 4)})
+
+
+def _estimate(value: bytes) -> int:
+    """Bytes of the texts in a JSON value. A long one counts as it stands: nobody waits while it unfolds."""
+    if len(value) <= _UNFOLDED:
+        try:
+            return _weight(msgspec.json.decode(value))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+    pictures = [len(found[0]) for found in _PICTURE_DATA.finditer(value)]
+    return len(value) - sum(pictures) + len(pictures) * _PICTURE
 
 
 def _weight(value: object) -> int:
@@ -63,7 +80,7 @@ def _weight(value: object) -> int:
             case str() as text:
                 total += len(text.encode("utf-8", "replace"))
             case {"type": "base64", **_other}:
-                total += 4 * 1024
+                total += _PICTURE
             case dict() as members:
                 rest.extend(members.values())
             case list() as items:

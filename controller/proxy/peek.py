@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor, inf
+from math import inf
 
 import msgspec
 
@@ -19,12 +19,14 @@ from controller.proxy.dialects import Reason, Refused
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
-_DURATION = re.compile(r"([+-]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d*)\.?(\d*)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(r"([+-]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_LONGEST_DURATION = 100  # bytes of JSON; nobody writes one that long
 _FLAGS = {b"true": True, b"false": False}
 _BLANK = re.compile(rb'null|""|\[\s*\]')
 _NOTHING = (b"null", b'""')
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _NO_VALUE: dict[str, bytes] = {}
 
 Members = Mapping[str, "msgspec.Raw | bytes"]
@@ -48,16 +50,12 @@ class Peeked:
 def peek(body: bytes, subject: str = "") -> Peeked | Refused:
     """What `body` asks for. `subject` is the member that holds the question: prompt, messages or input.
 
-    A body that Go would refuse for its shape is let through for Ollama to say so in its own words; one that is not
+    A body that Go would refuse for its shape is let through, for Ollama to say so in its own words; one that is not
     JSON at all, nests too deep, or spells one key in two ways is refused here.
     """
-    try:
-        top: Members = _TOP.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        read = _read_laxly(body)
-        if isinstance(read, Refused):
-            return read
-        top = read
+    top = members(body)
+    if isinstance(top, Refused):
+        return top
     names = "".join(top)
     if not (names.islower() and names.isascii()):
         refused = _two_spellings(top)
@@ -97,6 +95,8 @@ def seconds(value: bytes) -> float | None:
 
     None when it is unset, or nothing that Ollama would take.
     """
+    if len(value) > _LONGEST_DURATION:
+        return 0.0  # whatever it is, it is made to be misread: the most that it could mean is nought
     try:
         read = json.loads(value)
     except ValueError:
@@ -104,25 +104,28 @@ def seconds(value: bytes) -> float | None:
     if isinstance(read, bool) or read is None:
         return None
     if isinstance(read, int | float):
-        return inf if read < 0 else _whole_nanoseconds(float(read))
+        return inf if read < 0 else _seconds(read * 1e9)
     match = _DURATION.fullmatch(read) if isinstance(read, str) else None
     if match is None:
         return None
-    total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(match[2]))
-    return inf if match[1] == "-" and _whole_nanoseconds(total) > 0 else _whole_nanoseconds(total)
+    total = sum(_nanoseconds(whole, part, _UNITS[unit]) for whole, part, unit in _PART.findall(match[2]))
+    return inf if match[1] == "-" and total > 0 else _seconds(total)
 
 
-def _whole_nanoseconds(value: float) -> float:
-    return floor(value * 1e9 + 1e-6) / 1e9 if value < 1 else value
+def _nanoseconds(whole: str, part: str, unit: int) -> int:
+    """One piece of a duration, computed as Go's `time.ParseDuration` does: what is less than a nanosecond is lost."""
+    return int(whole or "0") * unit + (int(int(part) * (unit / 10.0 ** len(part))) if part else 0)
+
+
+def _seconds(nanoseconds: float) -> float:
+    return int(nanoseconds) / 1e9 if nanoseconds < 2**63 else inf
 
 
 def texts(body: bytes, names: tuple[str, ...]) -> dict[str, str]:
     """The named members of a body that `peek` let through, as texts; one that is no text is left out."""
-    try:
-        top: Members = _TOP.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        read = _read_laxly(body)
-        top = _NO_VALUE if isinstance(read, Refused) else read
+    top = members(body)
+    if isinstance(top, Refused):
+        return {}
     folded = {fold(key): value for key, value in top.items()}
     return {name: _text(folded[name]) for name in names if name in folded}
 
@@ -132,13 +135,14 @@ def _text(value: msgspec.Raw | bytes | None) -> str:
         return ""
     try:
         return _TEXT.decode(value)
+    except msgspec.ValidationError:  # no text at all
+        return ""
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     try:
-        text = json.loads(bytes(value).decode("utf-8", "replace"))
+        return str(json.loads(bytes(value).decode("utf-8", "replace")))
     except ValueError:
         return ""
-    return text if isinstance(text, str) else ""
 
 
 def _two_spellings(top: Members) -> Refused | None:
@@ -155,25 +159,31 @@ def _shown(key: str) -> str:
     return json.dumps(key if len(key) <= 40 else key[:40] + "…")
 
 
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON.")
+def members(body: bytes) -> Members | Refused:
+    """The members of the object that `body` is; none, when it is empty or another value: Ollama says what it wanted.
 
-
-_LAX = json.JSONDecoder(parse_constant=_reject_constant)
-
-
-def _read_laxly(body: bytes) -> Members | Refused:
-    """The verdict of a second reader on what msgspec refuses: trailing data, lone surrogates and bad UTF-8 are fine."""
-    text = body.decode("utf-8", "replace")
-    start = len(text) - len(text.lstrip(" \t\r\n"))
-    if start == len(text):
-        return _NO_VALUE  # an empty body: Ollama says "missing request body"
-    try:
-        value, _ = _LAX.raw_decode(text, start)
-    except RecursionError:
-        return Refused(400, Reason.BAD, "The body is nested too deep.")
-    except ValueError as problem:
-        return Refused(400, Reason.BAD, f"The body is not valid JSON: {problem}.")
-    if not isinstance(value, dict):
-        return _NO_VALUE  # Ollama says what it wanted instead
-    return {key: json.dumps(member).encode() for key, member in value.items()}
+    Go takes three things that msgspec does not: something after the first value, half a surrogate pair, and bytes that
+    are no UTF-8. Each is mended in a copy that only we read, in time and memory that do not depend on what it holds.
+    """
+    for _ in range(4):
+        try:
+            found: Members = _TOP.decode(body)
+            return found
+        except RecursionError:
+            return Refused(400, Reason.BAD, "The body is nested too deep.")
+        except UnicodeDecodeError:
+            body = body.decode("utf-8", "replace").encode()
+        except msgspec.ValidationError:
+            return _NO_VALUE
+        except msgspec.DecodeError as problem:
+            why = str(problem)
+            trailing = _TRAILING.search(why)
+            if trailing:
+                body = body[: int(trailing[1]) - 1]
+            elif b"\\ud" in body or b"\\uD" in body:
+                body = body.replace(b"\\ud", b"\\uf").replace(b"\\uD", b"\\uF")
+            else:
+                break
+    if not body.strip(b" \t\r\n"):
+        return _NO_VALUE
+    return Refused(400, Reason.BAD, f"The body is not valid JSON: {why}.")

@@ -12,6 +12,7 @@ from controller.proxy.upstream import Answer, Connection
 _STREAMS = (b"application/x-ndjson", b"text/event-stream")
 
 CUT_SHORT = "Ollama stopped before the answer was complete. Please ask again."
+FAILED = "Something went wrong inside Seadragon, and its log says what. Please ask again."
 LEAVING = "The server is restarting and had to end this answer early. Please ask again in a moment."
 
 
@@ -47,7 +48,7 @@ async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool) -
         await exchange.body(data + rest, more=False)
     elif broken:
         exchange.reason = Reason.BROKEN
-        exchange.reset()
+        await exchange.reset()
     else:
         await exchange.body(data, more=False)
 
@@ -58,7 +59,7 @@ async def break_off(exchange: Exchange, words: str) -> None:
         async with asyncio.timeout(1.0):
             await finish(exchange, b"", words, broken=True)
     except TimeoutError:
-        exchange.reset()
+        await exchange.reset()
 
 
 async def upload(exchange: Exchange, connection: Connection, answer: Answer, head: bytes) -> bool:

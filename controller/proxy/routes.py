@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from controller.proxy.dialects import Dialect, Ending
 from controller.proxy.paths import spellings
@@ -194,6 +195,7 @@ def dialect_of(path: str, *, anthropic: bool) -> Dialect:
 
 _DIGEST = re.compile(r"sha256[:-][0-9a-f]{64}")
 _PART = r"(?!\.*(?:/|\Z))[A-Za-z0-9_.:@-]+"  # neither empty nor dots only
+_LONGEST_NAME = 519  # bytes, with its scheme
 _NAME = re.compile(rf"(?:https?://)?(?=[A-Za-z0-9_].{{0,511}}\Z){_PART}(?:/{_PART})*")
 
 
@@ -205,3 +207,11 @@ def is_digest(text: str) -> bool:
 def is_name(text: str) -> bool:
     """Whether `text` can be the name of a model: no empty or dotted segment, none of the characters of a shell."""
     return _NAME.fullmatch(text) is not None
+
+
+def label(text: str) -> str:
+    """The name of a model as it may stand in a log and be remembered: "?" for a text that is none."""
+    return text if len(text) <= _LONGEST_NAME and (not text or _known(text)) else "?"
+
+
+_known = lru_cache(256)(is_name)

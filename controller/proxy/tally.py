@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from typing import NamedTuple
+
+import msgspec
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the histograms, seconds; one more bucket takes the rest."""
 
 
-class AccessRecord(NamedTuple):
+class AccessRecord(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="access"):
     """One request, for the access log: never a body, a query or a credential."""
 
     at: float  # seconds since the epoch, when it ended

@@ -13,7 +13,7 @@ from controller.proxy.exchange import Exchange
 from controller.proxy.lists import LARGEST, Kept, Key, Lists
 from controller.proxy.peek import Peeked, peek, texts
 from controller.proxy.relay import relay
-from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name
+from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
 from controller.proxy.rules import Rules
 from controller.proxy.tally import Tally
 
@@ -50,7 +50,7 @@ class Treatments:
             asked = peek(body, match.route.subject)
             if isinstance(asked, Refused):
                 return asked
-            exchange.model = asked.model
+            exchange.model = label(asked.model)
             if asked.empty and asked.unloads and not (exchange.who and exchange.who.manage):
                 return None if exchange.who is None else may_not_manage(exchange.who)
         self._lists.moved()
@@ -78,7 +78,7 @@ class Treatments:
             asked = peek(body)
             if isinstance(asked, Refused):
                 return asked
-            exchange.model = asked.model
+            exchange.model = label(asked.model)
         return await self._listed(exchange, match, rules, match.route.listed, body)
 
     async def _listed(
@@ -146,7 +146,7 @@ class Treatments:
 
     def _named(self, exchange: Exchange, match: Match, asked: Peeked, body: bytes) -> Refused | None:
         names = texts(body, match.route.names)
-        exchange.model = asked.model or names.get("source", "")
+        exchange.model = label(asked.model or names.get("source", ""))
         for member, name in names.items():
             if name and not is_name(name):
                 return Refused(400, Reason.BAD, f"`{member}` is not the name of a model.")
@@ -168,6 +168,8 @@ class Treatments:
             return Refused(400, Reason.BAD, "The digest must be sha256: and 64 hexadecimal digits.")
         if exchange.found.get(b"content-encoding", b"identity") != b"identity":
             return Refused(415, Reason.ENCODING, "A blob is sent as it is, without a Content-Encoding.")
+        if (refused := bodies.coded(exchange)) is not None:
+            return refused
         if exchange.method == "HEAD":
             exchange.read = True
             answer = await self._asking.ask(exchange, match, b"", rules.hold, 0)
@@ -186,8 +188,6 @@ class Treatments:
             data = b"ok"
         elif match.target == "/readyz":
             status, data = (200, b"ready") if self._ready() else (503, b"not ready")
-        elif exchange.method == "HEAD":
-            data = b""
         await exchange.reply(status, own.headers(own.TEXT, data), data, self._clock.now())
 
     async def _benign(self, exchange: Exchange, match: Match, rules: Rules) -> None:

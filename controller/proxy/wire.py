@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import httptools
 from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from controller.proxy.dialects import Reason, Refused, error_body, refusal_headers
 from controller.proxy.exchange import Receive, Scope, Send
+from controller.proxy.patience import TAKING
 from controller.proxy.routes import dialect_of
 
-_MOST_HEADERS = 32 * 1024  # bytes of one request's headers
+_MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
+HEAD_LIMIT = 10.0  # seconds for a head to be whole, and for the rest of a body that is not wanted any more
 _BODYLESS = (204, 304)
+_OFFER = (b"upgrade", b"connection", b"http2-settings")  # headers of an offer to speak something else
 _FULL = Refused(
     503, Reason.FULL, "This server has too many connections open. Please try again in a moment.", retry_after=2
 )
@@ -29,6 +33,7 @@ class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
     _head = b""
+    _until_close = False  # HTTP/1.0 knows no chunks: the end of the connection is the end of the answer
 
     async def send(self, message: ASGISendEvent) -> None:
         """ASGI's `send`. Raises RuntimeError for an answer that contradicts its own headers."""
@@ -41,7 +46,8 @@ class Cycle(RequestResponseCycle):
                 raise RuntimeError("The answer has begun already.")
             self.response_started, self.waiting_for_100_continue = True, False
             self._head = self._begin(message["status"], message.get("headers", ()))
-            asyncio.get_running_loop().call_soon(self._flush)
+            if not self.expected_content_length:  # a stream: its first piece may be long in coming
+                asyncio.get_running_loop().call_soon(self._flush)
         elif message["type"] == "http.response.body":
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
@@ -57,8 +63,10 @@ class Cycle(RequestResponseCycle):
         if closing:
             lines.append(b"connection: close\r\n")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
-            self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
+            self._until_close = self.scope["http_version"] == "1.0"
+            self.chunked_encoding = not self._until_close
+            if self.chunked_encoding:
+                lines.append(b"transfer-encoding: chunked\r\n")
         head = STATUS_LINE[status] + b"".join(lines) + b"\r\n"
         if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
             raise RuntimeError("A header holds a line break.")
@@ -74,7 +82,7 @@ class Cycle(RequestResponseCycle):
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if not more:
                 data += b"0\r\n\r\n"
-        else:
+        elif not self._until_close:
             self.expected_content_length -= len(data)
         if self.expected_content_length < 0 or (self.expected_content_length and not more):
             raise RuntimeError("The answer is not as long as its Content-Length.")
@@ -103,29 +111,120 @@ async def full(scope: Scope, receive: Receive, send: Send) -> None:
 class Wire(HttpToolsProtocol):
     """uvicorn's protocol with our `Cycle`. Give it to `uvicorn.Config(http=Wire)`."""
 
-    _header_bytes = 0
+    url = b""
+    _unheard = 0  # bytes that came in since the last whole head or piece of a body
+    _heading = True  # a head is due, or on its way
+    _deadline: asyncio.TimerHandle | None = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = Cycle  # uvicorn has no other way to say which class its cycles are of
         super()._start_asgi_task(cycle, cast(ASGI3Application, full) if app is service_unavailable else app)
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._hurry()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._calm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Neither uvicorn nor its parser minds a head, a header or a trailer that never ends: both keep it all."""
+        self._unset_keepalive_if_required()
+        self._unheard += len(data)
+        try:
+            while data:
+                data = self._read(data)
+        except httptools.HttpParserError:
+            return self.send_400_response("This is not a request that this server understands (HTTP/1.1).")
+        if self._unheard > _MOST_UNHEARD and not self.transport.is_closing():
+            self.send_400_response("The headers are too long.")
+        elif self._heading and self._deadline is None:
+            self._hurry()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request. While an answer is on its way there is no room for a second one."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            return self.transport.abort()
+        refused = Refused(400, Reason.BAD, msg)
+        body = error_body(dialect_of(self.url.decode("latin-1"), anthropic=False), refused.status, refused.text, "")
+        headers = [*refusal_headers(refused, len(body)), (b"connection", b"close")]
+        self.transport.write(STATUS_LINE[400] + b"".join(b"%b: %b\r\n" % pair for pair in headers) + b"\r\n" + body)
+        self.transport.close()
+
+    # --- what the parser found ---
+
     def on_message_begin(self) -> None:
-        self._header_bytes = 0
+        self._heading = True
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._weigh(len(url))
-        self.url += url
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("This server is no proxy.")
+            return  # `_read` hears of it next
+        self._unheard, self._heading = 0, False
+        if self._deadline is not None:
+            self._calm()
+        super().on_headers_complete()
+        self.headers = []  # what follows are trailers: no part of what is judged
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._weigh(len(name) + len(value))
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
 
-    def _weigh(self, count: int) -> None:
-        """uvicorn would collect headers without end. Raising here is how a parser callback ends a connection: 400."""
-        self._header_bytes += count
-        if self._header_bytes > _MOST_HEADERS:
-            raise ValueError("The headers are too long.")
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        if self._deadline is not None:
+            self._calm()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            if self.transport.get_write_buffer_size():
+                self._hurry(TAKING)  # closing waits for a client that reads
+        elif self.cycle.more_body:
+            self._hurry()
+
+    def _read(self, data: bytes) -> bytes:
+        """Feed the parser; what is still to be fed."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            return self._declined() + data[offer.args[0] :]
+        return b""
+
+    def _declined(self) -> bytes:
+        """The head that was just read, without its offer to speak another protocol, for a new parser: the old one takes
+        every offer for accepted, and what follows for that protocol. Not to answer an offer is to decline it (RFC 9110,
+        7.8). Java's client makes one with its first request, and sends the body along.
+        """
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in _OFFER]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            lines.append(b"connection: close")
+        self.parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    # --- how long we wait ---
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._give_up()
+
+    def _hurry(self, seconds: float | None = None) -> None:
+        self._calm()
+        self._deadline = self.loop.call_later(HEAD_LIMIT if seconds is None else seconds, self._give_up)
+
+    def _calm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()

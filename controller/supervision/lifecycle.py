@@ -55,6 +55,7 @@ class Lifecycle:
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(default_factory=Pace)
     luck: Callable[[], float] = lambda: 0.5  # draws from 0…1, for the jitter
+    name: str = "NAME"  # as the command line takes it
 
     state: ChildState = ChildState.STOPPED
     reason: str = "It has not been started yet."
@@ -328,6 +329,7 @@ class Lifecycle:
         cause = self._cause if self.phase is Phase.LEAVING else None
         self.phase, self._probing, self._frozen = Phase.ABSENT, False, 0
         if not self.wanted:
+            self._tell("info", "Stopped.")
             return self._rest()
         if cause is not None:
             return self._left(cause, now)
@@ -446,7 +448,7 @@ class Lifecycle:
     def _rest(self) -> None:
         self.phase, self.retry_at = Phase.ABSENT, None
         self._stale = False
-        self._is(ChildState.STOPPED, "It was told to stop.")
+        self._is(ChildState.STOPPED, f"It was told to stop. `seadragon start {self.name}` starts it again.")
 
     def _forgive(self) -> None:
         self._backoff.forgive()

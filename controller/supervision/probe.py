@@ -7,10 +7,12 @@ import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import httpx
+from typing import TYPE_CHECKING
 
 from controller.errors import Unreachable
+
+if TYPE_CHECKING:
+    import httpx
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LONGEST_ANSWER = 256 * 1024  # bytes of an answer that are looked at
@@ -38,6 +40,8 @@ async def ask(url: str, limit: float) -> Reply:
 
     A connection of its own, since one kept from before would answer for a process that may be gone.
     """
+    import httpx  # here: it takes a tenth of a second, and nobody waits for the first probe as they do for the listener
+
     try:
         async with (
             asyncio.timeout(limit),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import time
@@ -131,7 +132,9 @@ class Cloudflared:
 
     @property
     def _file(self) -> Path:
-        return self.place.home / TUNNEL / "cloudflared.yml"
+        """Named by its content: cloudflared reads it once, so another content must be another process."""
+        digest = hashlib.sha256(self._configuration().encode()).hexdigest()[:12]
+        return self.place.home / TUNNEL / f"cloudflared-{digest}.yml"
 
     def _configuration(self) -> str:
         """Always given to cloudflared, also when there is little to say: else it would read a stray one."""
@@ -149,16 +152,17 @@ class Cloudflared:
 
     def _write_configuration(self) -> None:
         """Raises OSError."""
-        text = self._configuration()
+        text, path = self._configuration(), self._file
         with contextlib.suppress(OSError):
-            if self._file.read_text() == text:
+            if path.read_text() == text:
                 return
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._file.with_suffix(".new")
-        draft.unlink(missing_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for former in path.parent.glob("cloudflared-*"):
+            former.unlink()
+        draft = path.with_suffix(".new")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
-        draft.replace(self._file)
+        draft.replace(path)
 
     async def _invalid(self, program: Path, evidence: Hashable) -> Problem | None:
         """What cloudflared itself has against the configuration. It must say OK: unknown keys only make it warn."""

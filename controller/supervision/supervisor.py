@@ -89,7 +89,7 @@ class Supervisor:
         self._pace = pace or Pace()
         self._launch = launch
         self._adopt = adopt
-        self._life = Lifecycle(program.limits, self._pace, luck=random.random)
+        self._life = Lifecycle(program.limits, self._pace, luck=random.random, name=program.name)
         self._inbox: asyncio.Queue[tuple[moves.Event, asyncio.Future[None] | None]] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._jobs: dict[str, asyncio.Task[None]] = {}  # at most one of each kind is under way

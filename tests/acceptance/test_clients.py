@@ -39,18 +39,18 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def test_ollama_python_speaks_streams_lists_and_embeds(gateway: House) -> None:
-    client = ollama.Client(host=gateway.url)
-    said = client.chat("red", messages=[{"role": "user", "content": "hi"}])
-    assert said.message.content is not None
-    assert said.message.content.strip() == "I am red."
-    parts = [part.response or "" for part in client.generate("blue", "hi", stream=True)]
-    assert "".join(parts).strip() == "I am blue."
-    assert len(parts) > 2
-    assert "red:latest" in {model.model for model in client.list().models}
-    assert client.show("red").details is not None
-    assert len(client.embed("embedder", ["a", "b"]).embeddings) == 2
-    with pytest.raises(ollama.ResponseError, match="not found"):
-        client.chat("nobody", messages=[{"role": "user", "content": "hi"}])
+    with ollama.Client(host=gateway.url) as client:
+        said = client.chat("red", messages=[{"role": "user", "content": "hi"}])
+        assert said.message.content is not None
+        assert said.message.content.strip() == "I am red."
+        parts = [part.response or "" for part in client.generate("blue", "hi", stream=True)]
+        assert "".join(parts).strip() == "I am blue."
+        assert len(parts) > 2
+        assert "red:latest" in {model.model for model in client.list().models}
+        assert client.show("red").details is not None
+        assert len(client.embed("embedder", ["a", "b"]).embeddings) == 2
+        with pytest.raises(ollama.ResponseError, match="not found"):
+            client.chat("nobody", messages=[{"role": "user", "content": "hi"}])
 
 
 def test_openai_speaks_streams_calls_tools_and_embeds(gateway: House) -> None:
@@ -129,15 +129,15 @@ def test_the_ollama_command_manages_where_it_may(managed: House, tmp_path: Path)
 
 
 def test_a_tool_is_called_and_its_answer_heard(gateway: House) -> None:
-    client = ollama.Client(host=gateway.url)
-    weather = {
-        "type": "function",
-        "function": {"name": "get_weather", "description": "-", "parameters": {"type": "object", "properties": {}}},
-    }
-    talk: list[dict[str, object]] = [{"role": "user", "content": "weather in Paris?"}]
-    first = client.chat("caller", messages=talk, tools=[weather])
-    assert first.message.tool_calls
-    assert first.message.tool_calls[0].function.name == "get_weather"
-    talk += [first.message.model_dump(), {"role": "tool", "content": "sunny", "tool_name": "get_weather"}]
-    second = client.chat("caller", messages=talk, tools=[weather])
-    assert TOOL_ANSWER.split()[0] in (second.message.content or "")
+    with ollama.Client(host=gateway.url) as client:
+        weather = {
+            "type": "function",
+            "function": {"name": "get_weather", "description": "-", "parameters": {"type": "object", "properties": {}}},
+        }
+        talk: list[dict[str, object]] = [{"role": "user", "content": "weather in Paris?"}]
+        first = client.chat("caller", messages=talk, tools=[weather])
+        assert first.message.tool_calls
+        assert first.message.tool_calls[0].function.name == "get_weather"
+        talk += [first.message.model_dump(), {"role": "tool", "content": "sunny", "tool_name": "get_weather"}]
+        second = client.chat("caller", messages=talk, tools=[weather])
+        assert TOOL_ANSWER.split()[0] in (second.message.content or "")

@@ -75,7 +75,11 @@ class Plane:
 
 
 async def pages(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands in for the pages: says which path it was asked for."""
+    """Stands in for the pages: says which path it was asked for, or why the gate turned it away."""
+    if refused := scope.get("seadragon.refused"):
+        status, why = refused
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/html")]})
+        return await send({"type": "http.response.body", "body": b"<p>" + why.encode()})
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
     await send({"type": "http.response.body", "body": b"<p>" + scope["raw_path"]})
 

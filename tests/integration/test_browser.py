@@ -30,7 +30,7 @@ async def page(desk: FakeDesk) -> AsyncIterator[str]:
     async def models() -> Sequence[Installed]:
         return [Installed("llama3.2", 2_000_000_000)]
 
-    pages = LatePages(desk, traffic=lambda: Traffic(0, 0), models=models, metrics=lambda: (b"", ""))
+    pages = LatePages(desk, traffic=lambda: Traffic(0, 0), models=models, metrics=lambda: lambda: (b"", ""))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(pages, log_config=None, lifespan="off", ws="none"))

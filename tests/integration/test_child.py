@@ -84,7 +84,9 @@ async def test_a_shell_inherits_no_ignored_signal(tmp_path: Path) -> None:
     script = "while read key value; do test $key = SigIgn: && echo $key $value; done < /proc/self/status"
     child = await start(tmp_path, argv=("/bin/sh", "-c", script))
     assert (await child.wait()).code is not None
-    assert logged(tmp_path) == b"SigIgn: 0000000000000000\n"
+    ignored = int(logged(tmp_path).split()[1], 16)
+    ours = sum(1 << (number - 1) for number in signal.valid_signals())  # the C library keeps two to itself
+    assert not ignored & ours
 
 
 async def test_the_record_is_on_disk_before_the_program_runs(tmp_path: Path) -> None:

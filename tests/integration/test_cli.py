@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -100,7 +101,7 @@ async def test_a_wrong_name_is_told_with_the_right_ones(desk: FakeDesk, places: 
 
 
 async def test_reload_tells_each_change_or_that_there_is_none(desk: FakeDesk, places: list[str]) -> None:
-    assert "Nothing has changed" in (await run("reload", *places)).output
+    assert "is what runs already" in (await run("reload", *places)).output
     desk.reloaded = ["server.hold is 30 s now"]
     assert "server.hold is 30 s now" in (await run("reload", *places)).output
 
@@ -133,7 +134,11 @@ async def test_restart_waits_for_the_next_controller_and_names_it(tmp_path: Path
 
 async def test_down_that_is_kept_up_by_a_service_manager_says_so(desk: FakeDesk, places: list[str]) -> None:
     def leave(order: str) -> None:
-        loop.call_later(0.5, setattr, desk, "phase", "running")
+        loop.call_later(0.5, stay)
+
+    def stay() -> None:
+        desk.phase = "running"
+        desk.journal.say("controller", "Everything is stopped. Seadragon itself stays.")
 
     loop = asyncio.get_running_loop()
     desk.on_order = leave
@@ -205,3 +210,47 @@ def test_the_module_is_the_command(places: list[str]) -> None:
         [sys.executable, "-m", "controller", "status", *places], capture_output=True, text=True, env={**os.environ}
     )
     assert (asked.returncode, "seadragon up" in asked.stderr, asked.stdout) == (3, True, "")
+
+
+def test_the_version_is_told_by_either_name() -> None:
+    assert call("--version").output == call("-V").output == call("version").output
+
+
+@pytest.mark.parametrize("words", [["status"], ["down"], ["logs"]])
+def test_a_data_folder_that_is_none_is_told_in_words(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    result = call(*words, "--data", str(tmp_path / "data"), "--logs", str(tmp_path))
+    assert result.exit_code in (1, 3)
+    assert "Errno" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("option", ["--data", "--logs"])
+def test_a_folder_that_cannot_be_written_to_is_told_with_the_option_for_another(
+    option: str, places: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "controller", "up", *places, option, str(tmp_path / "file")],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path / 'file'} is not a folder. Choose a folder of your own with {option}.\n"
+
+
+def test_ctrl_c_in_the_first_moments_ends_without_a_word() -> None:
+    code = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+from controller.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

@@ -50,7 +50,10 @@ def look(paths: Paths, config: Config | None = None, *, ollama: Path | None = No
     def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
         return config or Config(), ()
 
-    return gather(paths, environment, Hands(load, lambda configured, environment: ollama, run))
+    def find(name: str, configured: Path | None, environment: Mapping[str, str]) -> Path | None:
+        return ollama if name == "ollama" else None
+
+    return gather(paths, environment, Hands(load, find, run))
 
 
 def listening_at(*addresses: str) -> Config:
@@ -81,7 +84,7 @@ def test_broken_yaml_is_a_fact_and_not_a_failure(paths: Paths) -> None:
     def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
         raise SeadragonError("config/server.yaml:3:1 one\nconfig/access.yaml:1:1 two")
 
-    facts = gather(paths, {}, Hands(load, lambda configured, environment: None, run))
+    facts = gather(paths, {}, Hands(load, lambda name, configured, environment: None, run))
     assert facts.config_problems == ("config/server.yaml:3:1 one", "config/access.yaml:1:1 two")
     assert facts.config == Config()
 

@@ -130,6 +130,23 @@ async def test_strangers_get_nothing_but_the_word_of_life() -> None:
         assert (await client.get("/readyz")).status_code == 503
 
 
+@pytest.mark.parametrize(
+    ("header", "status", "why"),
+    [(("Host", "evil.example"), 421, "by that name"), (("X-Forwarded-For", "192.0.2.1"), 403, "proxy")],
+)
+async def test_a_person_who_is_turned_away_is_shown_a_page_and_a_program_a_document(
+    header: tuple[str, str], status: int, why: str
+) -> None:
+    async with gateway(None) as plane, plane.client() as client:
+        page = await client.get("/", headers=[header, ("Accept", "text/html")])
+        document = await client.get("/", headers=[header])
+        posted = await client.post("/nothing", headers=[header, ("Accept", "text/html")])
+    assert (page.status_code, document.status_code, posted.status_code) == (status, status, status)
+    assert (page.headers["content-type"], why in page.text) == ("text/html", True)
+    assert why in document.json()["error"]
+    assert why in posted.json()["error"]
+
+
 async def test_whoever_comes_through_a_proxy_loses_the_rights_of_its_address(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
         for name in ("CF-Connecting-IP", "X-Forwarded-For", "Forwarded"):
@@ -258,7 +275,7 @@ async def test_pages_of_configured_origins_may_call_and_read(tmp_path: Path) -> 
 async def test_a_reload_of_access_counts_from_the_next_request(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
         assert (await client.get("/api/tags")).status_code == 200
-        plane.configure(config(access=Access(allow=(Allowed(label="other", addresses=("10.0.0.0/8",)),))))
+        plane.configure(config(access=Access(allow=(Allowed(label="other", addresses=("10.0.0.0/24",)),))))
         assert (await client.get("/api/tags")).status_code == 403
 
 

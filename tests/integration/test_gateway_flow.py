@@ -746,3 +746,21 @@ async def test_requests_in_a_row_on_one_connection_are_answered_in_order(tmp_pat
             assert line.startswith("HTTP/1.1 200")
             assert json.loads(await reader.readexactly(int(headers["content-length"])))["done"]
         writer.close()
+
+
+async def test_a_mistake_of_ours_is_told_in_the_dialect_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    async def suspect(model: str) -> bool:
+        raise ZeroDivisionError
+
+    async def silent(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        assert await reader.read() == b""
+
+    async with upstream(silent) as address, gateway(address, suspect=suspect, unproven_after=0.05) as plane:
+        plane.plane.doubt_all()
+        async with plane.client() as client:
+            answer = await client.post("/v1/messages", json=CHAT)
+        assert answer.status_code == 500
+        assert answer.json()["error"]["type"] == "api_error"
+        assert (await plane.record()).reason == "seadragon_failed"
+        assert "ZeroDivisionError" in capsys.readouterr().err

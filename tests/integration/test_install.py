@@ -97,9 +97,11 @@ async def test_what_is_installed_is_stopped_through_its_service_manager(
         seen.append(tuple(argv))
         return Done(code)
 
-    unit = replace(install.systemd(place_in(tmp_path)), file=tmp_path / install.UNIT)
-    assert not await install.halt(unit, run)
-    assert seen == []  # nothing is installed: nothing to stop
+    place = place_in(tmp_path)
+    unit = replace(install.systemd(place), file=tmp_path / install.UNIT)
+    assert not await install.halt(unit, place.data, run)
     unit.file.write_text(unit.text)
-    assert await install.halt(unit, run) is halted
+    assert not await install.halt(unit, tmp_path / "another", run)
+    assert seen == []  # nothing is installed, or it is another one's: nothing to stop
+    assert await install.halt(unit, place.data, run) is halted
     assert seen == [("systemctl", "stop", install.UNIT)]

@@ -245,7 +245,7 @@ async def kill_while_launching(place: Path, delay: float) -> str:
         assert recorded(record(place), "child") == [who(child.pid)]
         await child.stop()
     await until(lambda: is_free(home(place)))
-    assert not remnants(place)
+    await until(lambda: not remnants(place))  # a keeper that was only just born finds nobody, and leaves
     return "none" if child is None else "adopted"
 
 

@@ -11,7 +11,7 @@ import pytest
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from controller.config.schema import Limits, Listener
-from controller.listeners import Listeners, ListenFailed, url_of
+from controller.listeners import Listeners, ListenFailed, bind, url_of
 from tests.kit.house import free_port
 
 LIMITS = Limits()
@@ -87,10 +87,15 @@ async def test_a_taken_address_is_told_and_leaves_the_others_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bad = Listener(address=f"127.0.0.1:{taken.getsockname()[1]}")
         async with opened(App(), good) as listeners:
-            with pytest.raises(ListenFailed, match=bad.address):
+            with pytest.raises(ListenFailed, match=f"{bad.address}: another program uses it"):
                 await listeners.become([good, bad], LIMITS, 1)
             assert [one.listener for one in listeners] == [good]
             assert await get(good.address) == "direct"
+
+
+def test_an_address_of_another_machine_is_not_said_to_be_taken() -> None:
+    with pytest.raises(ListenFailed, match="does not have that address"):
+        bind("192.0.2.1:8420")
 
 
 async def test_more_connections_than_allowed_are_told_to_come_back() -> None:
@@ -101,6 +106,6 @@ async def test_more_connections_than_allowed_are_told_to_come_back() -> None:
             app.asked.clear()
             slow.append(asyncio.create_task(get(listener.address, "/slow")))
             await app.asked.wait()
-        assert "Unavailable" in await get(listener.address)
+        assert "too many connections" in await get(listener.address)
         app.go.set()
         assert await asyncio.gather(*slow) == ["direct"] * 7

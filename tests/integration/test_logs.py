@@ -12,8 +12,8 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from controller.config.schema import Log as Settings
@@ -22,7 +22,7 @@ from controller.logs import ROOM, Log, LogFile
 from tests.fakes.clock import WoundClock
 
 
-class Access(NamedTuple):
+class Access(msgspec.Struct, frozen=True, tag_field="kind", tag="access"):
     """As the gateway's record is: plain values with names."""
 
     path: str

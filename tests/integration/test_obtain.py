@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -175,6 +177,29 @@ def test_of_what_set_up_built_the_newest_that_runs_is_found(tmp_path: Path) -> N
         program.touch(mode)
     assert find_program("ollama", None, environment, "linux") == tmp_path / "ollama-0.24.0/bin/ollama"
     assert find_program("cloudflared", None, environment, "linux") is None
+
+
+def test_folders_we_may_not_look_into_are_passed_over(tmp_path: Path) -> None:
+    shut = tmp_path / "shut"
+    program = shut / "ollama-0.24.0" / "bin" / "ollama"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    shut.chmod(0)
+    with without_roots_rights():
+        assert find_program("ollama", None, {"SEADRAGON_CACHE": str(shut), "PATH": str(shut / "bin")}, "linux") is None
+    shut.chmod(0o700)
+
+
+@contextlib.contextmanager
+def without_roots_rights() -> Iterator[None]:
+    """As somebody whom permissions bind."""
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
 
 
 def test_a_step_that_fails_is_told_with_its_last_words() -> None:

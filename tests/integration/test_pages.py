@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from jinja2 import TemplateSyntaxError
 
-from controller.pages.hardened import POLICY
-from controller.pages.late import LatePages
+from controller.pages.hardened import policy
+from controller.pages.late import LatePages, Scrape
 from controller.pages.live import VIEWERS
 from controller.pages.view import Installed, Traffic
 from controller.paths import CLONE
@@ -52,7 +56,7 @@ async def browser(desk: FakeDesk, seen: Seen) -> AsyncIterator[httpx.AsyncClient
         desk,
         traffic=lambda: seen.traffic,
         models=lambda: seen.ask_models(),
-        metrics=lambda: (b"up 1\n", "text/plain; version=1"),
+        metrics=lambda: lambda: (b"up 1\n", "text/plain; version=1"),
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -121,7 +125,7 @@ async def test_the_address_to_use_is_the_one_the_page_was_asked_by(browser: http
 async def test_every_answer_carries_the_whole_armour(browser: httpx.AsyncClient, path: str) -> None:
     async with browser.stream("GET", path) as answer:
         headers = answer.headers
-    assert headers["content-security-policy"] == POLICY
+    assert headers["content-security-policy"] == policy()
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
     assert headers["cross-origin-opener-policy"] == "same-origin"
@@ -179,17 +183,51 @@ async def test_a_page_that_fails_is_noted_and_says_so_without_details(
 @pytest.mark.parametrize("status", [403, 421, 503])
 async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDesk, seen: Seen, status: int) -> None:
     pages = await LatePages(
-        desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: (b"", "")
+        desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", "")
     ).warm()
+    assert pages is not None
     answer = pages.refusal(status, "Because <of> this.")
     assert answer.status_code == status
     assert b"Because &lt;of&gt; this." in bytes(answer.body)
 
 
 async def test_the_pages_are_made_once_however_many_ask_first(desk: FakeDesk, seen: Seen) -> None:
-    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: (b"", ""))
+    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", ""))
     first, *others = await asyncio.gather(*(late.warm() for _ in range(5)))
     assert all(other is first for other in others)
+
+
+async def test_a_person_whom_the_gate_turns_away_gets_a_page_that_needs_no_further_file(
+    desk: FakeDesk, seen: Seen
+) -> None:
+    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", ""))
+
+    async def turned_away(scope: Any, receive: Any, send: Any) -> None:
+        await late({**scope, "seadragon.refused": (421, "Not by <that> name.")}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(turned_away), base_url="http://sea") as browser:
+        answer = await browser.get("/")
+    assert (answer.status_code, "Not by &lt;that&gt; name." in answer.text) == (421, True)
+    assert "/static/" not in answer.text
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in answer.headers["content-security-policy"]
+
+
+async def test_pages_that_cannot_be_made_are_told_once_and_keep_nobody_else_from_work(
+    desk: FakeDesk, seen: Seen
+) -> None:
+    def broken() -> Scrape:
+        raise TemplateSyntaxError("unexpected '}'", 3, "home.html")
+
+    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=broken)
+    transport = httpx.ASGITransport(late)
+    async with httpx.AsyncClient(transport=transport, base_url="http://sea") as browser:
+        for _ in range(2):
+            answer = await browser.get("/")
+            assert (answer.status_code, "seadragon logs" in answer.text) == (500, True)
+    (told,) = [event.text for event in desk.journal.last(5)]
+    assert "unexpected '}'" in told
 
 
 async def test_the_scrape_is_handed_through(browser: httpx.AsyncClient) -> None:

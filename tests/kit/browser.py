@@ -33,6 +33,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 WHEN = """new Promise(done => {
   const look = () => (%s) && (watch.disconnect(), done(true));
   const watch = new MutationObserver(look);
+  document.addEventListener("readystatechange", look);
   watch.observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
   look();
 })"""

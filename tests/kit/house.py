@@ -57,6 +57,7 @@ class House:
     folder: Path
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
+    module: str = "controller"  # what `up` runs; the other commands are always the real ones
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class House:
 
     def command(self, *arguments: str) -> list[str]:
         folders = [f"--config={self.config}", f"--data={self.data}", f"--logs={self.logs}"]
-        return [sys.executable, "-m", "controller", *arguments, *folders]
+        return [sys.executable, "-m", self.module if arguments[0] == "up" else "controller", *arguments, *folders]
 
     def run(self, *arguments: str, limit: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """One `seadragon` command on this house, to its end."""
@@ -233,9 +234,8 @@ class FakeHouse(House):
         self.knobs()
         self.configure()
 
-    def configure(self, **server: Any) -> None:
-        """Write server.yaml: this house's port, the fake Ollama, and what the test adds."""
-        self.server = {**self.server, **server}
+    def server_tree(self) -> dict[str, Any]:
+        """server.yaml as it is written: this house's port, the fake Ollama, and what the test adds."""
         ollama = {
             "binary": str(self.binary),
             "stop_grace": "2s",
@@ -243,9 +243,12 @@ class FakeHouse(House):
             **self.server.get("ollama", {}),
         }
         listeners = self.server.get("listeners", [{"address": f"127.0.0.1:{self.port}"}])
-        self.write(
-            "server", {"drain": "5s", "adopt_grace": "5s", **self.server, "listeners": listeners, "ollama": ollama}
-        )
+        return {"drain": "5s", "adopt_grace": "5s", **self.server, "listeners": listeners, "ollama": ollama}
+
+    def configure(self, **server: Any) -> None:
+        """Write server.yaml, with these further settings from now on."""
+        self.server = {**self.server, **server}
+        self.write("server", self.server_tree())
 
     def knobs(self, **values: Any) -> None:
         """Set exactly these knobs."""

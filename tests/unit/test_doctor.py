@@ -24,6 +24,7 @@ WELL = Facts(
         Folder(name, Path("/sea") / name, True, 0o700, True, 200 * 10**9) for name in ("config", "data", "logs")
     ),
     running=None,
+    unheard="",
     ollama=Path("/usr/bin/ollama"),
     ollama_version=(0, 24, 0),
     others=(),
@@ -56,6 +57,7 @@ def test_a_machine_in_order_gets_only_good_news() -> None:
 
 TROUBLE = [
     ("controller", "fail", {"running": running(phase="safe")}, "safe mode"),
+    ("controller", "fail", {"unheard": "It belongs to another user."}, "another user"),
     ("python", "fail", {"python": (3, 10, 2)}, "3.10.2"),
     ("configuration", "fail", {"config_problems": ("config/server.yaml:3:1 server.hold",)}, "server.yaml:3:1"),
     ("configuration", "warn", {"config_warnings": ("hold is called wait now",)}, "called wait"),
@@ -78,18 +80,18 @@ TROUBLE = [
         "ollama's state",
         "warn",
         {"running": running(children={"ollama": {"state": "backoff", "reason": "r"}})},
-        "backoff",
+        "Backoff",
     ),
     (
         "ollama's state",
         "fail",
         {"running": running(children={"ollama": {"state": "conflict", "reason": "r"}})},
-        "conflict",
+        "Conflict",
     ),
     ("other ollamas", "warn", {"others": (Serving(77, "mia", (11434,)),)}, "process 77 of mia at port 11434"),
     ("other ollamas", "warn", {"others": (Serving(77, "mia", (), app=True),)}, "menu bar"),
     ("models", "warn", {"models": 0}, "seadragon demo"),
-    ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 ollama pull"),
+    ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 /usr/bin/ollama pull"),
     ("models", "warn", {"models": None}, "cannot be read"),
     ("listeners", "fail", {"doors": (Door("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)}, "nginx"),
     ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),
@@ -117,7 +119,7 @@ def test_trouble_is_found_and_told_with_what_to_do(
 FINE = [
     ("controller", {}, "seadragon up"),
     ("controller", {"running": running()}, "process 4"),
-    ("folders", {"folders": a_folder(there=False)}, "Made at the first start"),
+    ("folders", {"folders": a_folder(there=False)}, "the first start"),
     ("disk", {"folders": a_folder(there=False)}, "no folder"),
     (
         "ollama",
@@ -127,7 +129,7 @@ FINE = [
     ("models", {"models": 0, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
     ("models", {"models": 1}, "1 model in"),
     ("other ollamas", {"others": (Serving(7, "mia", ()),), "config": server(ollama=Ollama(mode="adopt"))}, "No other"),
-    ("ollama's state", {"running": running()}, "ready"),
+    ("ollama's state", {"running": running()}, "Ready"),
     ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
     (
         "tunnel",

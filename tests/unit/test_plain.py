@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.plain import count_words, printable, size_words, span_words
+from controller.plain import count_words, fault_words, moment_words, printable, size_words, span_words
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,23 @@ def test_an_escape_sequence_is_spelled_out() -> None:
 @pytest.mark.parametrize(("count", "words"), [(0, "no answers"), (1, "1 answer"), (3, "3 answers")])
 def test_counts_agree_with_their_noun(count: int, words: str) -> None:
     assert count_words(count, "answer") == words
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "/srv/data"), "/srv/data: permission denied"),
+        (FileNotFoundError(2, "No such file or directory", b"/srv/data"), "/srv/data: no such file or directory"),
+        (OSError(24, "Too many open files"), "too many open files"),
+        (PermissionError("/srv/data belongs to another user"), "/srv/data belongs to another user"),
+    ],
+)
+def test_what_the_system_refuses_is_told_without_its_number(error: OSError, words: str) -> None:
+    assert fault_words(error) == words
+
+
+def test_a_moment_tells_its_day_once_that_is_over() -> None:
+    now = time.mktime((2026, 2, 12, 12, 0, 0, 0, 0, -1))
+    assert moment_words(now - 60, now) == "11:59:00"
+    assert moment_words(now - 86400, now) == "Wed 12:00"
+    assert moment_words(now - 9 * 86400, now) == "3 Feb 12:00"

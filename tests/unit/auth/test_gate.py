@@ -93,6 +93,11 @@ def test_a_foreign_page_is_told_from_a_program(site: str | None, origin: str | N
     )
 
 
+@given(st.binary(max_size=40) | st.sampled_from([b"http://[", b"http://[::1", b"//", b"http://localhost:8420:1"]))
+def test_no_origin_makes_it_fail_or_passes_for_ours(origin: bytes) -> None:
+    assert GATE.foreign(safe=False, site=None, origin=origin, host=b"localhost:8420")
+
+
 def test_a_star_stands_for_one_host_only() -> None:
     gate = Gate((), ("http://localhost:*", "app://*"))
     assert gate.knows_origin(b"http://localhost:3000")

@@ -57,6 +57,12 @@ def test_the_way_to_get_a_model_leads_to_the_ollama_that_runs() -> None:
     assert now.pull == "OLLAMA_HOST=http://127.0.0.1:51234 ollama pull llama3.2"
 
 
+def test_the_demo_alone_is_no_real_model_and_a_real_one_needs_no_advice() -> None:
+    demo, real = Installed("demo:latest", 1_000_000), Installed("llama3.2", 2_000_000_000)
+    assert "pull" in seen(OLLAMA, models=[demo]).pull
+    assert seen(OLLAMA, models=[demo, real]).pull == ""
+
+
 def test_as_long_as_nobody_could_be_asked_no_model_is_missed() -> None:
     assert seen(OLLAMA, models=None).headline == "All is well"
 
@@ -84,7 +90,17 @@ def test_when_a_person_must_act_the_page_says_what_to_do() -> None:
 
 def test_trouble_with_the_tunnel_does_not_spoil_what_works_at_home() -> None:
     tunnel = ChildStatus("tunnel", ChildState.DEGRADED, "It keeps failing.", NOW)
-    assert seen(OLLAMA, tunnel).mood == "happy"
+    now = seen(OLLAMA, tunnel)
+    assert (now.mood, now.headline) == ("happy", "Almost all is well")
+    assert "Tunnel" in now.story
+
+
+def test_what_the_headline_says_is_not_said_again_below() -> None:
+    failing = replace(OLLAMA, state=ChildState.DEGRADED, reason="It left with exit code 1.")
+    tunnel = ChildStatus("tunnel", ChildState.OFFLINE, "Is the internet there?", NOW)
+    now = seen(failing, tunnel)
+    assert (now.story, [child.reason for child in now.children]) == (failing.reason, ["", tunnel.reason])
+    assert [child.reason for child in seen(OLLAMA).children] == [""]
 
 
 def test_safe_mode_beats_everything_else() -> None:

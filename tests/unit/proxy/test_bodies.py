@@ -77,6 +77,18 @@ async def test_zstd_of_several_frames_is_one_body() -> None:
     assert await decoded(frames, b"zstd", LIMIT) == b"one two three"
 
 
+async def test_gzip_of_several_members_is_one_body() -> None:
+    members = gzip.compress(b"one ") + gzip.compress(b"") + gzip.compress(b"two" * 10_000)
+    assert await decoded(members, b"gzip", LIMIT) == b"one " + b"two" * 10_000
+
+
+@pytest.mark.parametrize(("encoding", "frame"), [(b"gzip", gzip.compress(b"")), (b"zstd", zstandard.compress(b""))])
+async def test_a_body_of_a_million_empty_frames_is_refused_at_once(encoding: bytes, frame: bytes) -> None:
+    found = await decoded(frame * 1_000_000, encoding, LIMIT)
+    assert isinstance(found, Refused)
+    assert found.status == 400
+
+
 @pytest.mark.parametrize("encoding", [b"compress", b"gzip, zstd", b"x"])
 async def test_an_unknown_encoding_is_415_and_says_which_are_known(encoding: bytes) -> None:
     found = await decoded(b"", encoding, LIMIT)

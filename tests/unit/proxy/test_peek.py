@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from math import inf
 from typing import Any
 
@@ -67,11 +68,17 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
     found = peek(body)
     assert isinstance(found, Refused)
     assert found.status == 400
+    assert "JSON" in found.text
 
 
 @pytest.mark.parametrize("body", [b"", b"  \n", b"[]", b"null", b"3", b'"text"'])
 def test_what_ollama_can_explain_better_is_let_through(body: bytes) -> None:
     assert ask(body) == Peeked()
+
+
+def test_a_number_of_any_length_hides_nothing() -> None:
+    body = b'{"a":' + b"1" * 10_000 + b',"keep_alive":0,"model":"m"} trailing'
+    assert ask(body).unloads
 
 
 @pytest.mark.parametrize("depth", [2_000, 200_000])
@@ -93,6 +100,13 @@ def test_deep_nesting_is_refused_and_does_no_harm(depth: int) -> None:
         (b'"-0m"', 0),
         (b'"0h0m"', 0),
         (b'"0.1ns"', 0),
+        (b"0.9999999999e-9", 0),
+        (b'"0.9999999ns"', 0),
+        (b'"0.5ns0.5ns"', 0),
+        (b'"1ns"', 1e-9),
+        (b'".5m"', 30),
+        (b'"' + b"0" * 200 + b's"', 0),
+        (b"[" * 500 + b"]" * 500, 0),
         (b'"\\u0030"', 0),
         (b'"5m"', 300),
         (b'"1h30m"', 5400),
@@ -125,6 +139,19 @@ def test_keep_alive_is_read_as_ollama_reads_it(value: bytes, read: float | None)
 )
 def test_an_unload_is_recognised(body: bytes, subject: str, unloads: bool) -> None:
     assert ask(body, subject).unloads is unloads
+
+
+@pytest.mark.parametrize("end", [b"}", b"} x", b',"\\ud800":0}', b',"\xff":0}', b',"x":"\\ud800","\xff":0} trailing'])
+def test_what_go_takes_is_read_without_being_unfolded(end: bytes) -> None:
+    crowd = b"[],[" + b"[]," * 300_000 + b"0]"
+    tracemalloc.start()
+    try:
+        found = ask(b'{"model":"m","messages":[' + crowd + b'],"Keep_Alive":[' + crowd + b"]" + end)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.model, found.empty) == ("m", False)
+    assert most < 20 * 2**20  # some copies of the body; its million lists would take ten times as much
 
 
 def test_a_picture_of_20_megabytes_is_not_decoded() -> None:

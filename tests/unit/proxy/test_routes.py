@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.proxy.dialects import Dialect
-from controller.proxy.routes import ROUTES, Body, Kind, Match, WrongMethod, dialect_of, find, is_digest, is_name
+from controller.proxy.routes import ROUTES, Body, Kind, Match, WrongMethod, dialect_of, find, is_digest, is_name, label
 
 _OLLAMA = """
 GET / HEAD / GET /api/version HEAD /api/version GET /api/status GET /api/tags HEAD /api/tags GET /api/ps POST
@@ -88,3 +88,10 @@ def test_names_of_models_are_names(name: str) -> None:
 )
 def test_other_texts_are_not(name: str) -> None:
     assert not is_name(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("tiny", "tiny"), ("", ""), ("a b", "?"), ("x\n", "?"), ("\ud800", "?"), ("a" * 10**6, "?")]
+)
+def test_what_is_no_name_is_neither_logged_nor_remembered(text: str, shown: str) -> None:
+    assert label(text) == shown

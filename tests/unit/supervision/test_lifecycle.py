@@ -395,8 +395,15 @@ def test_a_child_that_was_stopped_stays_stopped() -> None:
     world = begun()
     world.feed(moves.Stop())
     assert (world.life.state, world.running, world.life.verdict) == (ChildState.STOPPED, False, "down")
+    assert said(world, "info")[-1] == "Stopped."
     world.play(3600)
     assert len(world.spawns) == 1
+
+
+def test_who_meets_a_stopped_child_is_told_how_to_start_it() -> None:
+    world = begun(Lifecycle(name="ollama"))
+    world.feed(moves.Stop())
+    assert world.life.reason == "It was told to stop. `seadragon start ollama` starts it again."
 
 
 def test_a_changed_recipe_starts_nothing_that_was_stopped() -> None:

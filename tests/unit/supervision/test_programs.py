@@ -130,11 +130,28 @@ async def test_an_end_of_ollama_is_read_by_what_it_said_and_who_asked_for_it() -
 
 def test_flags_of_the_tunnel_stand_before_run_and_the_token_is_a_file() -> None:
     argv = arguments(tunnel(mode="token", token_file="/etc/token", protocol="http2", edge=["a:1", "b:2"], grace=30))
-    assert argv == [
-        *("/opt/cloudflared", "tunnel", "--config", "/srv/data/run/tunnel/cloudflared.yml", "--no-autoupdate"),
-        *("--metrics", "127.0.0.1:4712", "--output", "json", "--loglevel", "info", "--grace-period", "30s"),
+    assert argv[:3] == ["/opt/cloudflared", "tunnel", "--config"]
+    assert argv[3].startswith("/srv/data/run/tunnel/cloudflared-")
+    assert argv[4:] == [
+        *(
+            "--no-autoupdate",
+            "--metrics",
+            "127.0.0.1:4712",
+            "--output",
+            "json",
+            "--loglevel",
+            "info",
+            "--grace-period",
+            "30s",
+        ),
         *("--protocol", "http2", "--edge", "a:1", "--edge", "b:2", "run", "--token-file", "/etc/token"),
     ]
+
+
+def test_another_content_of_the_configuration_file_is_another_process() -> None:
+    wish = {"mode": "named", "tunnel_id": "t", "credentials_file": "/c.json", "hostnames": ["a.example"]}
+    assert arguments(tunnel(**wish)) == arguments(tunnel(**wish))
+    assert arguments(tunnel(**wish)) != arguments(tunnel(**{**wish, "hostnames": ["b.example"]}))
 
 
 def test_a_quick_tunnel_names_its_origin_and_runs_no_tunnel_of_anybody_s() -> None:
