@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Literal
@@ -26,9 +27,8 @@ from controller.config.schema import OLLAMA, TUNNEL, Config
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
-from controller.errors import SeadragonError, SpawnFailed, Unreachable
+from controller.errors import SeadragonError, Unreachable
 from controller.events import Journal
-from controller.install import stopping
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
 from controller.ollama import OllamaClient, Runners
@@ -42,15 +42,15 @@ from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
 from controller.socketpath import private_folder
-from controller.supervision.child import run_tool
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.supervision.supervisor import Supervisor
 
 Outcome = Literal["left", "restart", "failed"]
+Leave = Literal["left", "restart", "rest"]
+"""What leaving comes to. rest: stay up with everything stopped, since a service manager restarts whatever exits."""
 
-MANAGER = 10.0  # seconds a service manager gets to take an order
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
 
@@ -80,7 +80,7 @@ def run(
         print(f"Seadragon cannot run: {fault_words(error)}.", file=sys.stderr)
         return 1
     if outcome == "restart" and not service:
-        os.execv(sys.executable, [sys.executable, "-m", "controller", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # as it was started: script or -m, any folder
     return 1 if outcome == "failed" else 0
 
 
@@ -111,10 +111,11 @@ class Controller:
         self.started_at = time.time()
         self.data, self.logs = paths.data, paths.logs
         self.phase = "safe" if start.kind == "safe" else "running"
-        self._paths, self._port, self._service = paths, port, service
+        self._paths, self._start, self._port, self._service = paths, start, port, service
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._keep_children = False
+        self._leave: Leave = "left"
+        self._listened = False
         first = start.loaded.config if start.loaded else Config()
         clock = self._clock = SystemClock()
         self._log = Log(paths.log, first.server.log, console=terminal())
@@ -194,32 +195,36 @@ class Controller:
         return await self._watch.reload_now()
 
     def leave(self, *, keep_children: bool) -> None:
-        if self._leaving.is_set():
+        self._begin_to("restart" if keep_children else "rest" if self._service else "left")
+
+    def _begin_to(self, leave: Leave) -> None:
+        """Asked again, it hurries; but whoever only rests may still be told to leave."""
+        if self._leaving.is_set() and (self._leave != "rest" or leave == "rest"):
             self._hurry.set()
             return
-        self._keep_children = keep_children
+        self._leave, self.phase = leave, "draining"
         self._leaving.set()
 
     # --- the life of the controller ---
 
     async def live(self) -> Outcome:
-        """From the first listener to the last goodbye. A loop that fails ends it all, loudly: "failed"."""
-        failed, refused = False, None
+        """From the first listener to the last goodbye. A loop that fails ends it all, loudly: "failed".
+
+        Raises SeadragonError or OSError for what kept it from listening.
+        """
         with self._log:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     await self._serve(tasks)
-            except* (SeadragonError, OSError) as errors:
-                refused = _innermost(errors)  # raised below: up to Python 3.11.3, `except*` wraps what it raises
-            except* Exception as errors:
-                told = ", ".join(map(repr, errors.exceptions))
-                self.journal.say("controller", f"A part of Seadragon failed, so it leaves: {told}", level="error")
-                failed = True
-        if refused is not None:
-            raise refused
-        if failed:
-            return "failed"
-        return "restart" if self._keep_children else "left"
+            except ExceptionGroup as group:
+                first, *_ = causes = list(_causes(group))
+                if not self._listened and isinstance(first, SeadragonError | OSError):
+                    raise first from None
+                told, trace = ", ".join(map(repr, causes)), "".join(traceback.format_exception(group))
+                words = f"A part of Seadragon failed, so it leaves: {told}"
+                self.journal.say("controller", words, level="error", trace=trace)
+                return "failed"
+        return "restart" if self._leave == "restart" else "left"
 
     async def _serve(self, tasks: asyncio.TaskGroup) -> None:
         self._roster = Roster(tasks, self._supervisor, self._quiet)
@@ -238,45 +243,18 @@ class Controller:
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
-                self._stay()
+                self._rest()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        loop, numbers = asyncio.get_running_loop(), [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which is what `nohup` asks for
+            numbers.append(signal.SIGHUP)
         for number in numbers:
-            loop.add_signal_handler(number, self._told_by_signal)
+            loop.add_signal_handler(number, self._begin_to, "left")
         yield
         for number in numbers:
             loop.remove_signal_handler(number)
-
-    def _told_by_signal(self) -> None:
-        self._service = False  # whoever sends it knows how to keep us down
-        self.leave(keep_children=False)
-
-    async def _left(self) -> bool:
-        """Wait for the order to leave, and carry it out. False when a service manager would only start us again."""
-        await self._leaving.wait()
-        await self._drain()
-        if self._keep_children or not self._service:
-            return True
-        if os.getppid() != 1:  # some other supervisor runs us: the unit, if there is one, is not this process
-            return False
-        try:
-            return (await run_tool(stopping(), limit=MANAGER)).code == 0
-        except SpawnFailed:
-            return False
-
-    def _stay(self) -> None:
-        self._leaving.clear()
-        self._hurry.clear()
-        self._plane.draining = False
-        self.phase = "running"
-        self.journal.say(
-            "controller",
-            "Everything is stopped. Seadragon itself stays, since its service manager would start it again: "
-            f"`seadragon start {OLLAMA}` brings Ollama back, `sudo {' '.join(stopping())}` ends it all.",
-            level="warning",
-        )
 
     async def _settle(self) -> None:
         """What can wait until clients are heard."""
@@ -286,21 +264,35 @@ class Controller:
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
+        self._listened = True
         self.journal.say("controller", f"Seadragon {self.version} listens on {where}.", pid=os.getpid())
-        for problem in self.config_problems:
-            self.journal.say("config", problem, level="error")
+        for line in self._start.lines:
+            self.journal.say("config", line, level="warning" if self._start.kind == "run" else "error")
+
+    async def _left(self) -> bool:
+        """Wait until it is told to leave, and do so; False when it only rests."""
+        await self._leaving.wait()
+        await self._drain()
+        return self._leave != "rest"
+
+    def _rest(self) -> None:
+        self._leaving.clear()
+        self._hurry.clear()
+        self._plane.draining = False
+        self.phase = "running"
+        words = "Everything is stopped. Seadragon itself stays up: its service manager would only start it again."
+        self.journal.say("controller", words)
 
     async def _drain(self) -> None:
         """Tunnel, answers in flight, children: in that order, each only as long as it may take; less when hurried."""
-        self.phase = "draining"
         self.journal.say("controller", "Leaving: answers in flight may finish, nothing new is taken.")
         last: list[Coroutine[None, None, Any]] = [self._plane.drained(self.config.server.drain)]
-        if not self._keep_children and any(child.name == TUNNEL for child in self.children()):
+        if self._leave != "restart" and any(child.name == TUNNEL for child in self.children()):
             last.append(self._roster.stop(TUNNEL))
         await _unless(self._hurry, *last)
         await self._plane.cut()
         self.phase = "stopping"
-        if not self._keep_children:
+        if self._leave != "restart":
             await self._roster.stop_all()
 
     # --- a configuration at work ---
@@ -356,10 +348,13 @@ class Controller:
             return None
 
 
-def _innermost(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _causes(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    """What really happened, out of groups within groups."""
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _causes(error)
+        else:
+            yield error
 
 
 async def _unless(hurried: asyncio.Event, *work: Coroutine[None, None, Any]) -> None:

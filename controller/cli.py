@@ -27,6 +27,7 @@ from controller.plain import fault_words
 
 if TYPE_CHECKING:
     from controller.doctor.facts import Hands
+    from controller.install import Unit
 
 FAILED, NOBODY, INTERRUPTED = 1, 3, 130
 LEAVING = 300.0  # seconds `down` and `restart` wait: longer than any drain
@@ -117,8 +118,9 @@ def up(paths: Paths, port: int | None, service: bool) -> None:
 def down(paths: Paths) -> None:
     """Finish the answers in flight, stop everything, leave."""
     pid = int(str(client.status(paths.socket)["pid"]))
-    if _follow_out(paths, "down"):
-        return  # it has said so, and what to do
+    if _follow_out(paths, "down") and not _unit_halted(paths):
+        click.echo("To stop Seadragon too: sudo seadragon down. To start what it ran again: seadragon restart")
+        return
     _until_gone(paths, pid)
     click.echo("Seadragon has left.")
 
@@ -284,13 +286,9 @@ def uninstall(paths: Paths, only_print: bool) -> None:
     import asyncio
 
     from controller import install as service
-    from controller.config.schema import Server
     from controller.supervision.child import run_tool
 
-    person = service.person(os.environ)
-    unit = service.unit_for(
-        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=Server())
-    )
+    unit = _unit(paths)
     if only_print:
         click.echo(str(unit.file))
         return
@@ -317,6 +315,26 @@ def _follow_out(paths: Paths, verb: str) -> bool:
     except client.Left:
         pass
     return False
+
+
+def _unit(paths: Paths) -> Unit:
+    """What is installed for these folders; its text is of no interest."""
+    from controller import install as service
+    from controller.config.schema import Server
+
+    person = service.person(os.environ)
+    return service.unit_for(
+        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=Server())
+    )
+
+
+def _unit_halted(paths: Paths) -> bool:
+    import asyncio
+
+    from controller import install as service
+    from controller.supervision.child import run_tool
+
+    return asyncio.run(service.halt(_unit(paths), paths.data, run_tool))
 
 
 def _until_gone(paths: Paths, pid: int) -> None:

@@ -77,6 +77,7 @@ class Unit:
     text: str
     begin: tuple[Step, ...]  # after the file is written
     end: tuple[Step, ...]  # before it is removed
+    halt: Step  # stops it until the machine's next start
     after: tuple[Step, ...] = ()  # once it is removed
 
 
@@ -143,7 +144,7 @@ def launchd(place: Place) -> Unit:
         Step(("launchctl", "enable", f"system/{LABEL}")),
         Step(("launchctl", "bootstrap", "system", str(file))),
     )
-    return Unit(file, render_plist(place), begin, (leave,))
+    return Unit(file, render_plist(place), begin, (leave,), leave)
 
 
 def systemd(place: Place) -> Unit:
@@ -151,7 +152,8 @@ def systemd(place: Place) -> Unit:
     reload = Step(("systemctl", "daemon-reload"))
     begin = (reload, Step(("systemctl", "enable", UNIT)), Step(("systemctl", "restart", UNIT)))
     end = (Step(("systemctl", "disable", "--now", UNIT), needed=False),)
-    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), begin, end, (reload,))
+    halt = Step(("systemctl", "stop", UNIT), needed=False)
+    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), begin, end, halt, (reload,))
 
 
 def render_plist(place: Place) -> str:
@@ -196,13 +198,6 @@ def _quoted(value: str) -> str:
     return '"' + _plain(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def stopping(platform: str = sys.platform) -> tuple[str, ...]:
-    """The command by which the controller asks its service manager to let it go for now; it returns at once."""
-    if platform == "darwin":  # to be proved on a Mac: that a daemon without root is refused, not killed
-        return ("launchctl", "bootout", f"system/{LABEL}")
-    return ("systemctl", "stop", "--no-block", "--no-ask-password", UNIT)
-
-
 async def install(unit: Unit, place: Place, run: Run) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
     _as_root("install")
@@ -221,6 +216,13 @@ async def uninstall(unit: Unit, run: Run) -> None:
     await _walk(unit.end, run)
     unit.file.unlink(missing_ok=True)
     await _walk(unit.after, run)
+
+
+async def halt(unit: Unit, data: Path, run: Run) -> bool:
+    """Have the service manager stop it, if we have the right and the unit runs on `data`; whether that was done."""
+    if os.geteuid() != 0 or not unit.file.exists() or str(data) not in unit.file.read_text():
+        return False
+    return (await run(unit.halt.argv, limit=STEP_LIMIT)).code == 0
 
 
 def _as_root(verb: str) -> None:

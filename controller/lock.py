@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from controller.errors import AlreadyRunning
 
 NAME = "controller.lock"
+ASKING = 0.2  # seconds that those who only ask for the holder may be in the way: they hold a shared lock for a moment
+LOOK = 0.01  # seconds between two tries, since a lock cannot be awaited with a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +49,30 @@ def held(data: Path, started_at: float) -> Iterator[None]:
     """
     descriptor = os.open(data / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(descriptor):
             who = _read(descriptor)
             told = f"process {who.pid}" if who else "another process"
             raise AlreadyRunning(
                 f"Seadragon already runs on {data} ({told}). "
                 "`seadragon status` shows it, `seadragon down` stops it; `--data` names another folder."
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "started_at": started_at}).encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    deadline = time.monotonic() + ASKING
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+        time.sleep(LOOK)
 
 
 def _read(descriptor: int) -> Holder | None:

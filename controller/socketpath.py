@@ -1,7 +1,6 @@
 """Where a UNIX socket really lies: a path that is too long for the kernel moves to a private folder under /tmp.
 
-macOS takes 104 bytes and Linux 108, the closing zero included; 96 leaves room for both. Standard library only: keepers
-import this too.
+macOS takes 104 bytes and Linux 108, the closing zero included.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import os
 import stat
 from pathlib import Path
 
-LONGEST = 96  # bytes
+from controller.config.addresses import LONGEST_SOCKET_PATH
 
 
 def socket_path(wanted: Path, *, uid: int | None = None) -> Path:
     """`wanted` if it is short enough, else `/tmp/sd-<uid>-<hash of its folder>/<name>`. Touches nothing."""
-    if len(os.fsencode(wanted)) <= LONGEST:
+    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
         return wanted
     folder = hashlib.sha256(os.fsencode(wanted.parent)).hexdigest()[:16]
     return Path(f"/tmp/sd-{os.getuid() if uid is None else uid}-{folder}") / wanted.name

@@ -39,6 +39,8 @@ def _conversation(path: Path, request: dict[str, object], limit: float | None) -
         connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as reply:
             for text in reply:
+                if not text.endswith(b"\n"):
+                    break  # cut off in the middle
                 message = json.loads(text)
                 if "problem" in message:
                     raise Refused(str(message["problem"]))

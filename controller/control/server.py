@@ -95,9 +95,7 @@ async def _leave(desk: Desk, tell: Tell, *, keep_children: bool) -> object:
     """
     with desk.journal.listen() as events:
         desk.leave(keep_children=keep_children)
-        begun = False
-        while not begun or desk.phase in ("draining", "stopping"):
-            begun = begun or desk.phase in ("draining", "stopping")
+        while desk.phase in ("draining", "stopping"):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     event = await events.get()

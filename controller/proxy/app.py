@@ -34,6 +34,13 @@ SWEEP = 0.5  # seconds between two looks at what is open: one timer for all requ
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _LEFT = (Reason.GONE, Reason.UNREAD)
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
+_STALLED = Refused(
+    408,
+    Reason.STALLED,
+    "The rest of the request did not come. Please send it again.",
+    headers=((b"connection", b"close"),),
+)
+_TOLD = {each.reason: each for each in (_CUT, _STALLED)}
 _LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
 
 
@@ -204,8 +211,8 @@ class DataPlane:
         exchange.reason = exchange.stopped
         if exchange.stopped is Reason.UNREAD:
             await exchange.reset()
-        elif exchange.stopped is Reason.CUT:
-            await self._tell(exchange, _CUT)
+        elif exchange.stopped in _TOLD:
+            await self._tell(exchange, _TOLD[exchange.stopped])
 
     async def _tell(self, exchange: Exchange, refused: Refused) -> None:
         """Say no, also in the middle of an answer."""
@@ -233,8 +240,15 @@ class DataPlane:
         self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
         settled = self._clock.now() - SWEEP / 2
         for exchange in self._open:
-            if exchange.watch is None and exchange.started < settled:
-                exchange.look_out()
+            if exchange.started < settled:
+                self._look_after(exchange)
+
+    def _look_after(self, exchange: Exchange) -> None:
+        stalled = exchange.stalled(SWEEP)
+        if stalled:
+            exchange.stop(stalled)
+        elif exchange.watch is None:
+            exchange.look_out()
 
     async def _until(self, done: Callable[[], bool], limit: float) -> bool:
         deadline = asyncio.get_running_loop().time() + limit

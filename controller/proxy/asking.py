@@ -134,26 +134,32 @@ class Asking:
 
     async def _connect(self, hold: float) -> Connection | Refused:
         """A new connection, as soon as Ollama takes one. The supervisor may not have noticed yet that it died."""
+        connection = await self._knock()
+        return connection if connection is not None else await self._held(hold)
+
+    async def _held(self, hold: float) -> Connection | Refused:
         deadline = self._clock.now() + hold
-        first = True
         self._tally.held += 1
         try:
-            while first or self._clock.now() < deadline:
-                if not first:
-                    await self._clock.sleep(_KNOCK)
-                first = False
-                verdict = await self._readiness.wait(max(0.0, deadline - self._clock.now()))
-                address = self._readiness.address
-                if verdict == "down":
+            while (left := deadline - self._clock.now()) > 0:
+                if await self._readiness.wait(left) == "down":
                     return _down(self._readiness.reason)
-                if verdict == "ready" and address is not None:
-                    try:
-                        return await self._pool.connect(address)
-                    except OSError:  # TimeoutError is one
-                        continue
+                connection = await self._knock()
+                if connection is not None:
+                    return connection
+                await self._clock.sleep(_KNOCK)
         finally:
             self._tally.held -= 1
         return _held_out(hold, self._readiness.reason)
+
+    async def _knock(self) -> Connection | None:
+        address = self._readiness.address
+        if self._readiness.verdict != "ready" or address is None:
+            return None
+        try:
+            return await self._pool.connect(address)
+        except OSError:  # TimeoutError is one
+            return None
 
     def _head(self, exchange: Exchange, method: str, target: str, length: bytes) -> bytes:
         address = self._readiness.address

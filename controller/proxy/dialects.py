@@ -40,6 +40,7 @@ class Reason(StrEnum):
     DOWN = "ollama_down"
     HELD_OUT = "held_too_long"
     DIED = "ollama_died"
+    STALLED = "body_stalled"
     GONE = "client_gone"
     UNREAD = "client_too_slow"
     CUT = "cut_short"

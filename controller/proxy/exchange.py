@@ -11,6 +11,7 @@ from typing import Any
 from controller.auth.access import Principal
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
 from controller.proxy.framing import Framing
+from controller.proxy.patience import SENDING, TAKING, Patience
 from controller.proxy.tally import AccessRecord
 from controller.proxy.upstream import Answer
 
@@ -47,8 +48,10 @@ class Exchange:
         "framing",
         "id",
         "listener",
+        "listening",
         "method",
         "model",
+        "patience",
         "peer",
         "query",
         "read",
@@ -92,6 +95,8 @@ class Exchange:
         self.bytes_out = 0
         self.read = False  # the body is in: from now on only a hang-up can come
         self.receiving = False  # the task itself is taking the body in
+        self.listening = False  # … and waits for the client's next piece
+        self.patience: tuple[Patience, Patience] | None = None
         self.early: deque[Message] = deque()  # pieces of the body that came while the request was held
         self.watch: asyncio.Task[None] | None = None
         self.stopped = Reason.NONE
@@ -110,7 +115,14 @@ class Exchange:
             if self.watch is not None:
                 self.watch.cancel()
                 self.watch = None
-        message = self.early.popleft() if self.early else await self.receive()
+        if self.early:
+            message = self.early.popleft()
+        else:
+            self.listening = True
+            try:
+                message = await self.receive()
+            finally:
+                self.listening = False
         if message["type"] == "http.disconnect":
             raise ClientGone
         data: bytes = message.get("body", b"")
@@ -169,6 +181,17 @@ class Exchange:
     def overflow(self) -> None:
         """The client leaves too much unread: let it go, so that upstream's slot is free."""
         self.stop(Reason.UNREAD)
+
+    def stalled(self, waited: float) -> Reason:
+        """Whether the client has stopped, and how, if it let us wait for the last `waited` seconds."""
+        if self.patience is None:
+            self.patience = Patience(SENDING), Patience(TAKING)
+        sending, taking = self.patience
+        if sending.lost(waited if self.listening else 0.0, self.bytes_in):
+            return Reason.STALLED
+        transport = self._transport()
+        untaken = transport.get_write_buffer_size() if transport is not None and not transport.is_closing() else 0
+        return Reason.UNREAD if taking.lost(waited if untaken else 0.0, self.bytes_out - untaken) else Reason.NONE
 
     def look_out(self) -> None:
         """See whether the client has left, and where that is possible notice it at once from now on.

@@ -21,6 +21,7 @@ from controller.readiness import Address
 _PACE = 256 * 1024  # unread bytes at which upstream is paused, where it may be
 _BITE = 256 * 1024  # bytes that are handed on at once, at most
 _IDLE = 64  # connections kept
+_LONGEST_HEAD = 256 * 1024  # bytes, with all that may come before it
 CONNECT_LIMIT = 5.0  # seconds; on loopback an answer comes at once or never
 
 
@@ -137,6 +138,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_answer",
         "_drained",
+        "_heading",
         "_headless",
         "_parser",
         "_paused",
@@ -156,6 +158,7 @@ class Connection(asyncio.Protocol):
         self.lost = False
         self.sent = True  # the whole request has been written
         self._answer: Answer | None = None
+        self._heading = 0  # bytes that came before the head was whole
         self._headless = False
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -171,7 +174,7 @@ class Connection(asyncio.Protocol):
 
     def begin(self, answer: Answer, *, method: str) -> None:
         """`answer` is filled from now on; the caller writes the request itself."""
-        self._answer = answer
+        self._answer, self._heading = answer, 0
         answer.connection = self
         self._headless = method == "HEAD"
 
@@ -219,6 +222,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort()
+        if not answer.status:
+            self._heading += len(data)
+            if self._heading > _LONGEST_HEAD:
+                self.abort()
         answer.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -240,6 +247,10 @@ class Connection(asyncio.Protocol):
 
     # --- httptools' side ---
 
+    def on_message_begin(self) -> None:
+        if self._answer is None:  # more than was asked for: it could be taken for the answer to the next question
+            self.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer
         if answer is None or answer.status:
@@ -259,6 +270,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:
             answer.headers.clear()
+            answer.length, answer.until_close = None, True
             return
         answer.status = status
         if self._headless:

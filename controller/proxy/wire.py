@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from controller.proxy.dialects import Reason, Refused, error_body, refusal_headers
 from controller.proxy.exchange import Receive, Scope, Send
+from controller.proxy.patience import TAKING
 from controller.proxy.routes import dialect_of
 
 _MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
@@ -181,7 +182,10 @@ class Wire(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.cycle.more_body and not self.transport.is_closing():
+        if self.transport.is_closing():
+            if self.transport.get_write_buffer_size():
+                self._hurry(TAKING)  # closing waits for a client that reads
+        elif self.cycle.more_body:
             self._hurry()
 
     def _read(self, data: bytes) -> bytes:
@@ -206,9 +210,12 @@ class Wire(HttpToolsProtocol):
 
     # --- how long we wait ---
 
-    def _hurry(self) -> None:
+    def timeout_keep_alive_handler(self) -> None:
+        self._give_up()
+
+    def _hurry(self, seconds: float | None = None) -> None:
         self._calm()
-        self._deadline = self.loop.call_later(HEAD_LIMIT, self._give_up)
+        self._deadline = self.loop.call_later(HEAD_LIMIT if seconds is None else seconds, self._give_up)
 
     def _calm(self) -> None:
         if self._deadline is not None:
@@ -217,4 +224,7 @@ class Wire(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._deadline = None
-        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()

@@ -7,7 +7,6 @@ one that we launched and one that we found are held by the same thing, a socket.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import socket
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import IO, cast, get_args
 
 from controller.errors import SpawnFailed, SpawnFault, Unreachable
-from controller.supervision.home import LONGEST_SOCKET, Home, clear, end_all, private_folder, recorded
+from controller.socketpath import socket_path
+from controller.supervision.home import Home, clear, end_all, private_folder, recorded
 from controller.supervision.identity import ProcessIdentity, alive, send
 from controller.supervision.keeper import KINDS
 from controller.supervision.link import Link
@@ -308,13 +308,9 @@ def _spawn_failed(name: str, kind: str, text: str) -> SpawnFailed:
 
 
 def _place(name: str, home: Path) -> Home:
-    """The folder of one child, and where its socket lies: macOS allows a socket's path 104 bytes, Linux 108."""
-    folder = os.path.join(os.path.realpath(home), name)
-    path = os.path.join(folder, "keeper.sock")
-    if len(os.fsencode(path)) > LONGEST_SOCKET:
-        digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-        path = f"/tmp/sd-{os.getuid()}-{digest}/keeper.sock"
-    return Home(folder, path)
+    """The folder of one child, and where its socket lies."""
+    folder = Path(os.path.realpath(home), name)
+    return Home(str(folder), str(socket_path(folder / "keeper.sock")))
 
 
 # ------------------------------------------------------------------------------------------------------- adopting

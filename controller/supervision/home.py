@@ -21,7 +21,6 @@ from signal import SIGKILL
 from controller.supervision.identity import ProcessIdentity, alive, boot_id, holders, send, survivors, table
 from controller.supervision.wire import Message
 
-LONGEST_SOCKET = 96  # bytes; macOS allows 104 with the final NUL
 CLEAR_PAUSE = 0.02  # seconds between two looks at a lock that is being given up
 
 
@@ -38,13 +37,13 @@ class Home:
         return os.path.isdir(self.folder)
 
     def read(self) -> Message | None:
-        """The record, or None when there is none or it belongs to an earlier run of the machine."""
+        """The record, or None when there is none, it is none of ours, or of an earlier run of the machine."""
         try:
             with open(self.record) as file:
                 record = json.load(file)
         except (FileNotFoundError, ValueError):  # nothing here can be half-written: a file that is no JSON is not ours
             return None
-        return record if isinstance(record, dict) and record.get("boot") == boot_id() else None
+        return record if _is_ours(record) and record["boot"] == boot_id() else None
 
     def write(self, record: Message) -> None:
         """Replace the record durably. Raises OSError."""
@@ -84,6 +83,17 @@ class Home:
                 os.rmdir(os.path.dirname(self.socket))
             except OSError:  # there is none, or it is not ours; then it will be refused when it is needed
                 pass
+
+
+def _is_ours(record: object) -> bool:
+    """Whether it says what a keeper writes, so that nothing strange in it is taken for a process."""
+    if not isinstance(record, dict) or "boot" not in record:
+        return False
+    try:
+        keepers, children, _ = (recorded(record, name) for name in ("keeper", "child", "descendants"))
+    except TypeError:
+        return False
+    return len(keepers) == len(children) == 1
 
 
 def recorded(record: Message, *names: str) -> list[ProcessIdentity]:

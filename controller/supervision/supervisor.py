@@ -15,6 +15,7 @@ from controller.events import Journal
 from controller.supervision import child as hands
 from controller.supervision import moves, tree
 from controller.supervision.backoff import Pace
+from controller.supervision.identity import ProcessIdentity
 from controller.supervision.lifecycle import Lifecycle
 from controller.supervision.programs import Attach, Ended, Launch, Note, Plan, Program, Runs, crash
 from controller.supervision.spec import ChildSpec, ChildState, ChildStatus
@@ -36,6 +37,8 @@ class Kept(Protocol):
     async def stop(self, grace: float | None = None) -> hands.Exit: ...
 
     async def tail(self, size: int = 65536) -> bytes: ...
+
+    def descendants(self) -> list[ProcessIdentity]: ...
 
     async def lease(self, adopt_grace: float) -> None: ...
 
@@ -328,9 +331,13 @@ class Supervisor:
             return crash(ended)
 
     async def _end(self, grace: float) -> None:
-        if self._child is not None:
-            with contextlib.suppress(Unreachable):  # whoever watches the child hears of it too
-                await self._child.stop(grace)
+        while (child := self._child) is not None:
+            try:
+                with contextlib.suppress(Unreachable):  # whoever watches the child hears of it too
+                    await child.stop(grace)
+                return
+            except OSError:  # we are short of something; a child that must go still must
+                await self._clock.sleep(self._pace.look_every)
 
     async def _ask(self) -> None:
         try:
@@ -357,9 +364,9 @@ class Supervisor:
     async def _weigh(self) -> None:
         while True:
             await self._clock.sleep(self._pace.memory_every)
-            if self._child is not None:
-                await self._renew(self._child)
-                self._memory = await asyncio.to_thread(tree.memory, self._child.pid)
+            if (child := self._child) is not None:
+                self._memory = tree.memory([child.pid, *(each.pid for each in child.descendants())])
+                await self._renew(child)
 
     async def _renew(self, child: Kept) -> None:
         """Tell the keeper how long to hold the child when we are gone: the configuration may have changed that."""

@@ -11,6 +11,7 @@ from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Readiness, Verdict
 from controller.supervision import moves
 from controller.supervision.child import Exit
+from controller.supervision.identity import ProcessIdentity
 from controller.supervision.programs import Answer, Ended, Launch, Note, Plan, Runs
 from controller.supervision.spec import ChildSpec
 
@@ -31,6 +32,7 @@ class FakeChild:
     released: bool = False
     stops: list[float | None] = field(default_factory=list)
     leases: list[float] = field(default_factory=list)
+    refused: OSError | None = None  # what stopping it raises, once
     _end: asyncio.Future[Exit] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     async def wait(self) -> Exit:
@@ -46,11 +48,17 @@ class FakeChild:
 
     async def stop(self, grace: float | None = None) -> Exit:
         self.stops.append(grace)
+        if self.refused is not None:
+            refused, self.refused = self.refused, None
+            raise refused
         self.die(0, asked=True)
         return await self.wait()
 
     async def tail(self, size: int = 65536) -> bytes:
         return b"its last words\n"
+
+    def descendants(self) -> list[ProcessIdentity]:
+        return []
 
     async def lease(self, adopt_grace: float) -> None:
         self.leases.append(adopt_grace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import resource
@@ -18,7 +19,7 @@ from controller.errors import SpawnFailed
 from controller.supervision import child as child_module
 from controller.supervision.child import Child, Exit, adopt, launch, run_tool
 from controller.supervision.home import Home
-from controller.supervision.identity import alive, table
+from controller.supervision.identity import alive, boot_id, table
 from tests.kit.children import unruly_spec, who
 from tests.kit.until import until
 
@@ -133,6 +134,22 @@ async def test_two_launches_at_once_start_one_child(tmp_path: Path) -> None:
     [child] = [one for one in done if isinstance(one, Child)]
     [failure] = [one for one in done if isinstance(one, SpawnFailed)]
     assert failure.kind == "held"
+    await child.stop()
+
+
+@pytest.mark.parametrize(
+    "strange",
+    ["[]", '{"keeper": ', '{"boot": 1}', {}, {"keeper": [[1]], "child": "x"}, {"keeper": 3, "child": [[1, 2]]}],
+)
+async def test_a_record_that_no_keeper_wrote_is_nothing_to_adopt(
+    tmp_path: Path, strange: str | dict[str, object]
+) -> None:
+    place = child_module._place("c", tmp_path / "run")
+    os.makedirs(place.folder, mode=0o700)
+    text = strange if isinstance(strange, str) else json.dumps({"v": 1, "boot": boot_id(), **strange})
+    (tmp_path / "run" / "c" / "record.json").write_text(text)
+    assert await adopt("c", tmp_path / "run") is None
+    child = await start(tmp_path, "quiet")
     await child.stop()
 
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
+from controller.proxy import exchange as exchanges
 from controller.proxy import wire
-from tests.integration.plane import CHAT, exchange, fake_ollama, gateway, head_of
+from controller.proxy.upstream import Connection
+from controller.readiness import Address
+from tests.integration.plane import (
+    CHAT,
+    MANAGER,
+    config,
+    exchange,
+    fake_ollama,
+    gateway,
+    head_of,
+    request_of,
+    upstream,
+)
 
 BODY = json.dumps({**CHAT, "stream": False}).encode()
 HOST = b"Host: localhost\r\n"
@@ -96,11 +111,9 @@ async def test_no_refusal_ever_stands_in_the_middle_of_an_answer(tmp_path: Path)
         await head_of(reader)
         writer.write(b"this is no request\r\n\r\n")
         told = b""
-        try:
+        with contextlib.suppress(ConnectionResetError):
             while piece := await reader.read(65536):
                 told += piece
-        except ConnectionResetError:
-            pass
         writer.close()
         assert b"HTTP/1.1 400" not in told
         assert (await plane.record()).reason == "client_gone"
@@ -128,10 +141,8 @@ async def test_a_connection_that_says_nothing_whole_is_closed(monkeypatch: pytes
 
         dribbling = asyncio.create_task(dribble())
         async with asyncio.timeout(20):
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 await reader.read()
-            except ConnectionResetError:
-                pass
         dribbling.cancel()
         writer.close()
 
@@ -146,3 +157,135 @@ async def test_a_connection_may_rest_between_two_requests(monkeypatch: pytest.Mo
             assert await reader.readexactly(2) == b"ok"
             await asyncio.sleep(0.3)  # this rest is the point
         writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"model":'])
+@pytest.mark.parametrize("path", [b"/api/chat", b"/api/blobs/sha256:" + b"a" * 64])
+async def test_a_body_that_does_not_come_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: bytes, sent: bytes
+) -> None:
+    monkeypatch.setattr(exchanges, "SENDING", 1.0)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=config(access=MANAGER)) as plane:
+        request = b"POST %b HTTP/1.1\r\n" % path + HOST + b"Content-Length: 100000\r\n\r\n" + sent
+        assert (await exchange(plane.port, request, until_closed=True)).startswith(b"HTTP/1.1 408 ")
+        assert (await plane.record()).reason == "body_stalled"
+
+
+async def test_a_body_may_come_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "SENDING", 1.0)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        body = BODY + b" " * 30_000
+        writer.write(POST + b"Content-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 3000):
+            writer.write(body[start : start + 3000])
+            await asyncio.sleep(0.2)  # slowness is the point
+        assert (await head_of(reader))[0] == "HTTP/1.1 200 OK"
+        writer.close()
+
+
+async def test_an_answer_that_nobody_takes_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "TAKING", 1.0)
+
+    async def long(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12000000\r\n\r\n")
+        writer.write(b" " * 12_000_000)
+        await writer.drain()
+
+    async with upstream(long) as address, gateway(address) as plane:
+        with socket.create_connection(("127.0.0.1", plane.port)) as client:
+            client.sendall(POST + LENGTH + b"\r\n" + BODY)
+            assert (await plane.record()).reason == "client_too_slow"
+
+
+# --- what upstream may do wrong ---------------------------------------------------------------------------------------
+
+VERSION = b"GET /api/version HTTP/1.1\r\n" + HOST + b"\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nev",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"H",
+        b"garbage",
+    ],
+)
+async def test_what_comes_after_an_answer_is_never_part_of_the_next(more: bytes) -> None:
+    connections = 0
+
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            await request_of(reader)
+            writer.write(OK % (4, b"good") + more)
+
+    async with upstream(talkative) as address, gateway(address) as plane, plane.client() as client:
+        for number in range(3):
+            answer = await client.post("/api/show", json={"model": f"m{number}"})
+            assert (answer.status_code, answer.content) == (200, b"good")
+        assert connections == 3
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\ngoods",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 500_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 100_000,
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 100_000,
+        b"no HTTP at all\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_is_none_is_asked_for_twice_and_then_told(head: bytes) -> None:
+    asked = 0
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await request_of(reader)
+        asked += 1
+        writer.write(head)
+        await reader.read()
+
+    async with upstream(odd) as address, gateway(address) as plane, plane.client() as client:
+        assert (await client.post("/api/chat", json=CHAT)).status_code == 502
+        assert asked == 2
+        assert (await plane.record()).attempts == 2
+
+
+async def test_words_before_the_answer_and_after_it_stay_here() -> None:
+    async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 99\r\nCache-Control: early\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Retry-After\r\n\r\n")
+        writer.write(b"4\r\ngood\r\n0\r\nRetry-After: 7\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\ngood")
+
+    async with upstream(chatty) as address, gateway(address) as plane, plane.client() as client:
+        answer = await client.post("/api/show", json={"model": "m"})
+        assert answer.content == b"good"
+        assert not {"retry-after", "cache-control", "trailer", "content-length"} & set(answer.headers)
+        assert (await client.get("/api/tags")).content == b"good"
+
+
+async def test_being_ready_does_not_flicker_while_a_connection_is_made(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        seen: set[int] = set()
+        pool, connect = plane.plane._pool, plane.plane._pool.connect
+
+        async def watched(address: Address) -> Connection:
+            seen.add(plane.plane.tally.held)
+            return await connect(address)
+
+        pool.connect = watched  # type: ignore[method-assign]  # nothing else shows that moment
+        async with plane.client() as client:
+            assert (await client.post("/api/chat", json=CHAT)).status_code == 200
+        assert seen == {0}

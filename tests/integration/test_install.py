@@ -83,3 +83,25 @@ async def test_install_writes_the_file_before_the_first_order_and_uninstall_remo
     seen.clear()
     await install.uninstall(unit, run)
     assert seen == [("disable", True), ("daemon-reload", False)]
+
+
+@as_root
+@pytest.mark.parametrize(("code", "halted"), [(0, True), (5, False)])
+async def test_what_is_installed_is_stopped_through_its_service_manager(
+    tmp_path: Path, code: int, halted: bool
+) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    async def run(argv: Sequence[str], *, limit: float) -> Done:
+        await asyncio.sleep(0)
+        seen.append(tuple(argv))
+        return Done(code)
+
+    place = place_in(tmp_path)
+    unit = replace(install.systemd(place), file=tmp_path / install.UNIT)
+    assert not await install.halt(unit, place.data, run)
+    unit.file.write_text(unit.text)
+    assert not await install.halt(unit, tmp_path / "another", run)
+    assert seen == []  # nothing is installed, or it is another one's: nothing to stop
+    assert await install.halt(unit, place.data, run) is halted
+    assert seen == [("systemctl", "stop", install.UNIT)]

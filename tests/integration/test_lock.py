@@ -38,3 +38,16 @@ def test_the_lock_is_private_and_stays_when_left(tmp_path: Path) -> None:
     with lock.held(tmp_path, 1):
         pass
     assert (tmp_path / lock.NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_who_only_asks_for_the_holder_is_in_nobodys_way(tmp_path: Path) -> None:
+    program = (
+        "import fcntl, os, sys, time\n"
+        f"asking = os.open({str(tmp_path / lock.NAME)!r}, os.O_RDONLY | os.O_CREAT)\n"
+        "fcntl.flock(asking, fcntl.LOCK_SH); print(1, flush=True); time.sleep(0.05)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as asking:
+        assert asking.stdout is not None
+        asking.stdout.readline()
+        with lock.held(tmp_path, 1):
+            pass

@@ -1,0 +1,125 @@
+"""Every module stands on one floor and leans on its own or lower ones only; and few may start a process."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CLONE = Path(__file__).parents[2]
+PACKAGE = CLONE / "controller"
+ORDER = ["words", "policy", "hands", "loops", "edges", "roof"]
+
+STARTERS = {
+    "supervision/child": "keepers, and tools that end by themselves",
+    "supervision/keeper": "forks itself into a process of its own, and its child",
+    "supervision/identity": "`ps`, where there is no /proc: for keepers, which have neither a loop nor `subprocess`",
+    "obtain/site": "the compilers and installers of the set-up, before there is anything to supervise",
+    "app": "replaces its own process at a restart; that starts none",
+}
+STARTS = re.compile(
+    r"subprocess|os\.(fork|forkpty|posix_spawn|exec|spawn|system|popen)|.*create_subprocess|pty|multiproc"
+)
+OUTSIDE = {"asyncio", "logging", "os", "socket", "subprocess", "sys", "threading", "time"}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    path = PACKAGE / f"{module}.py"
+    return ast.parse((path if path.exists() else PACKAGE / module / "__init__.py").read_text())
+
+
+def modules() -> list[str]:
+    """As paths without a suffix. A package counts by itself when its `__init__` holds more than words about it."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).with_suffix("").as_posix()
+        if path.name != "__init__.py":
+            found.append(name)
+        elif path.parent != PACKAGE and any(
+            not isinstance(each, ast.Expr) for each in ast.parse(path.read_text()).body
+        ):
+            found.append(path.parent.relative_to(PACKAGE).as_posix())
+    return found
+
+
+def floors() -> dict[str, str]:
+    """What ARCHITECTURE.md says: the floor of each module."""
+    text = (CLONE / "ARCHITECTURE.md").read_text()
+    rows = dict(re.findall(r"^\| (\w+) \| (.+) \|$", text[text.index("## Floors") :], re.MULTILINE))
+    assert [floor for floor in rows if floor != "floor"] == ORDER
+    named = [(module, floor) for floor in ORDER for module in _expanded(rows[floor])]
+    twice = {module for module, _ in named if [each for each, _ in named].count(module) > 1}
+    assert not twice, f"on more than one floor: {twice}"
+    table = {module: floor for module, floor in named if not module.endswith("/*")}
+    rest = {module.removesuffix("/*"): floor for module, floor in named if module.endswith("/*")}
+    for module in modules():
+        if module not in table and (floor := rest.get(module.partition("/")[0])):
+            table[module] = floor
+    return table
+
+
+def _expanded(cell: str) -> Iterator[str]:
+    """`config/{a, b}, c` is config/a, config/b and c."""
+    for package, many, one in re.findall(r"(\w+/)\{([^}]*)\}|([\w/*]+)", cell.replace("`", "")):
+        yield from (package + each.strip() for each in many.split(",")) if many else (one,)
+
+
+def imported(module: str) -> set[str]:
+    """The modules of ours that it imports, wherever in it, also for types alone."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "controller":
+            assert node.module
+            found |= {_module_of(node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            ours = [alias.name for alias in node.names if alias.name.split(".")[0] == "controller"]
+            assert not ours, f"{module}: write `from … import …`"
+    return found - {""}
+
+
+def _module_of(where: str, name: str) -> str:
+    parent = "/".join(where.split(".")[1:])
+    child = f"{parent}/{name}".lstrip("/")
+    return child if (PACKAGE / f"{child}.py").exists() else parent
+
+
+def starts_processes(module: str) -> bool:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import) and any(STARTS.match(alias.name) for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and STARTS.match(node.module or ""):
+            return True
+        if isinstance(node, ast.ImportFrom) and any(STARTS.match(f"{node.module}.{each.name}") for each in node.names):
+            return True
+        if isinstance(node, ast.Attribute) and STARTS.match(ast.unparse(node)):
+            return True
+    return False
+
+
+def test_every_module_stands_on_one_floor() -> None:
+    assert sorted(floors()) == modules()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_leans_on_its_own_floor_or_lower_ones(module: str) -> None:
+    floor = floors()
+    too_high = {each for each in imported(module) if ORDER.index(floor[each]) > ORDER.index(floor[module])}
+    assert not too_high, f"{module} ({floor[module]}) imports {', '.join(f'{one} ({floor[one]})' for one in too_high)}"
+
+
+@pytest.mark.parametrize("module", [module for module, floor in floors().items() if floor == "policy"])
+def test_policy_neither_awaits_nor_looks_outside(module: str) -> None:
+    for node in ast.walk(tree(module)):
+        assert not isinstance(node, ast.Await | ast.AsyncFunctionDef), f"{module} awaits"
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not OUTSIDE & {name.split(".")[0] for name in names}, f"{module} imports {names}"
+
+
+def test_only_those_who_must_start_processes() -> None:
+    assert {module for module in modules() if starts_processes(module)} == set(STARTERS)
