@@ -38,6 +38,7 @@ test: real check ## everything that must hold, against the real programs (which 
 
 proof: real ## the long and the timed tests
 	@$(PYTEST) -q tests -m proof $(ARGS)
+	@$(IN) SEADRAGON_THOROUGH=1 .venv/bin/python -m pytest -q tests/unit -m 'hypothesis and not proof' $(ARGS)
 
 bench: real ## how fast, against nginx and against no gateway at all
 	@$(OBTAIN) packages nginx wrk

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.kit import real
+from tests.kit.examples import load_profile
 from tests.tunnel.local_edge import Edge, edge
 from tests.tunnel.outside import Outside, RealOutside, StandIn
 from tests.tunnel.programs import Programs, programs
+
+load_profile()
 
 
 @pytest.fixture(scope="session")

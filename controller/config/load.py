@@ -52,7 +52,8 @@ def read_texts(folder: Path) -> dict[str, bytes]:
     Raises ConfigInvalid when the folder or one of the files cannot be read.
     """
     if not os.path.isdir(folder):
-        raise ConfigInvalid((Problem(folder, 1, 1, "config", "no such folder", "a folder with server.yaml"),))
+        wanted = "a folder with server.yaml (`make setup` makes one)"
+        raise ConfigInvalid((Problem(folder, 1, 1, "config", "no such folder", wanted),))
     problems: list[Problem] = []
     texts: dict[str, bytes] = {}
     for root in ROOTS:
@@ -62,7 +63,8 @@ def read_texts(folder: Path) -> dict[str, bytes]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            found = "something that is not a file" if error.errno in _NO_FILE else f"a file we may not read ({error})"
+            refused = f"a file we may not read ({error.strerror})"
+            found = "something that is not a file" if error.errno in _NO_FILE else refused
             problems.append(Problem(file, 1, 1, root, found, "a file that we may read", outside=True))
     if problems:
         raise ConfigInvalid(tuple(problems))

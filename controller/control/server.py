@@ -22,6 +22,7 @@ from controller.control import LONGEST
 from controller.desk import Desk
 from controller.errors import SeadragonError
 from controller.logtail import Tail
+from controller.plain import fault_words
 from controller.socketpath import private_folder
 
 Request: TypeAlias = dict[str, object]
@@ -180,7 +181,7 @@ async def carry_out(desk: Desk, request: Request, tell: Tell) -> dict[str, objec
     except SeadragonError as error:
         return {"problem": str(error), "kind": type(error).__name__}
     except OSError as error:
-        return {"problem": f"It failed: {error}.", "kind": "failed"}
+        return {"problem": f"It failed: {fault_words(error)}.", "kind": "failed"}
     except Exception as error:  # an order that fails for a reason nobody foresaw must not end the controller
         desk.journal.say("controller", f"The order {name} failed: {error!r}", level="error")
         return {"problem": f"It failed: {error!r}. The log has more: seadragon logs", "kind": "failed"}

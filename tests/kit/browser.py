@@ -23,6 +23,7 @@ OPTIONS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+LEAVING = 10.0  # seconds it gets to go by itself
 ON_THREE_AND_FOUR = """
 import fcntl, os, sys
 reading, writing = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
@@ -68,6 +69,13 @@ class Tab:
         async with asyncio.timeout(60):
             while (await self.value(WHEN % holds)) is not True:  # a navigation took the promise away
                 pass
+
+    async def leave(self) -> None:
+        """Ask the browser to go: killed, it leaves its folders in /tmp behind."""
+        self._session = None
+        with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+            async with asyncio.timeout(LEAVING):
+                await self.call("Browser.close")
 
     async def value(self, expression: str) -> Any:
         """What the expression comes to, promises awaited."""
@@ -119,9 +127,14 @@ async def browsing(profile: Path) -> AsyncIterator[Tab]:
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours_in, "rb", 0)
     )
+    tab = Tab(reader, ours_out)
     try:
-        yield Tab(reader, ours_out)
+        yield tab
     finally:
+        await tab.leave()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING):
+                await process.wait()
         transport.close()
         os.close(ours_out)
         with suppress(ProcessLookupError):

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import brotli
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy.bodies import decoded
 from controller.proxy.dialects import Refused
+from tests.kit.examples import examples
 
 LIMIT = 100_000
 
@@ -97,7 +98,7 @@ async def test_an_unknown_encoding_is_415_and_says_which_are_known(encoding: byt
     assert "br, deflate, gzip, identity, zstd" in found.text or "br, deflate, gzip, zstd" in found.text
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.sampled_from([b"gzip", b"deflate", b"br", b"zstd"]), st.binary(max_size=300))
 async def test_no_bytes_make_it_fail(encoding: bytes, body: bytes) -> None:
     found = await decoded(body, encoding, LIMIT)

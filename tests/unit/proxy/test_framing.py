@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy.dialects import Ending
 from controller.proxy.framing import LONGEST_RECORD, Framing, is_last
+from tests.kit.examples import examples
 
 WORDS = "It broke."
 
@@ -64,7 +65,7 @@ def read(ending: Ending, data: bytes) -> tuple[int, bool, bool]:
 _endings = st.sampled_from(list(Ending))
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(_endings, st.integers(0, 5), st.lists(st.integers(0, 10_000), max_size=12))
 def test_a_whole_stream_passes_byte_for_byte(ending: Ending, count: int, cuts: list[int]) -> None:
     data = whole(ending, count)
@@ -75,7 +76,7 @@ def test_a_whole_stream_passes_byte_for_byte(ending: Ending, count: int, cuts: l
     assert not framing.cut
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(_endings, st.integers(0, 5), st.lists(st.integers(0, 10_000), max_size=8), st.integers(0, 10_000), st.booleans())
 def test_a_stream_that_dies_anywhere_ends_with_an_error_record(
     ending: Ending, count: int, cuts: list[int], death: int, clean: bool

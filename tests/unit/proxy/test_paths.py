@@ -6,11 +6,12 @@ import posixpath
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy.paths import Unclean, resolve, spellings
 from controller.proxy.routes import ROUTES, Match, find, quick
+from tests.kit.examples import examples
 
 PREFIXES = ("/api/code", "/ollama", "/a/b")
 
@@ -119,7 +120,7 @@ _pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=2000)
+@examples(2000)
 @given(st.lists(_pieces, max_size=9).map(lambda pieces: "/" + "".join(pieces)))
 def test_the_authorised_route_is_the_forwarded_one(sent: str) -> None:
     path = resolve(sent.encode("utf-8"), PREFIXES)

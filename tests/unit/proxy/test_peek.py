@@ -8,11 +8,12 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy.dialects import Refused
 from controller.proxy.peek import Peeked, fold, peek, seconds, texts
+from tests.kit.examples import examples
 
 
 def ask(body: bytes, subject: str = "messages") -> Peeked:
@@ -182,7 +183,7 @@ _values = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.lists(st.tuples(_keys, _values), max_size=6), st.sampled_from(["", " ", "\n", "}", " {}", "garbage"]))
 def test_it_agrees_with_go_or_refuses(pairs: list[tuple[str, Any]], after: str) -> None:
     body = "{" + ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in pairs) + "}" + after
@@ -200,7 +201,7 @@ def test_it_agrees_with_go_or_refuses(pairs: list[tuple[str, Any]], after: str) 
     assert found.empty == (seen.get("messages") in (None, "", []))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_it_fail(body: bytes) -> None:
     assert isinstance(peek(body, "prompt"), Peeked | Refused)
