@@ -115,6 +115,7 @@ class Controller:
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         self._leave: Leave = "left"
+        self._before = self.phase  # it began to leave
         self._listened = False
         first = start.loaded.config if start.loaded else Config()
         clock = self._clock = SystemClock()
@@ -202,7 +203,7 @@ class Controller:
         if self._leaving.is_set() and (self._leave != "rest" or leave == "rest"):
             self._hurry.set()
             return
-        self._leave, self.phase = leave, "draining"
+        self._leave, self._before, self.phase = leave, self.phase, "draining"
         self._leaving.set()
 
     # --- the life of the controller ---
@@ -279,7 +280,7 @@ class Controller:
         self._leaving.clear()
         self._hurry.clear()
         self._plane.draining = False
-        self.phase = "running"
+        self.phase = self._before
         words = "Everything is stopped. Seadragon itself stays up: its service manager would only start it again."
         self.journal.say("controller", words)
 

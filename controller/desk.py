@@ -67,7 +67,7 @@ class Desk(Protocol):
     def leave(self, *, keep_children: bool) -> None:
         """Begin to drain and leave: with the children (`down`), or without (`restart`: the next one adopts them).
 
-        `phase` is "draining" at once. It becomes "running" again when a service manager would undo a `down`: then
+        `phase` is "draining" at once. It becomes what it was again when a service manager would undo a `down`: then
         only the children are stopped.
         """
         ...

@@ -42,11 +42,6 @@ class Paths:
         return cls(folder("config", config), folder("data", data), folder("logs", logs))
 
     @property
-    def lock(self) -> Path:
-        """Held by the one controller of this data folder."""
-        return self.data / "controller.lock"
-
-    @property
     def socket(self) -> Path:
         """Where the running controller takes orders."""
         return socket_path(self.data / "control.sock")
@@ -60,7 +55,3 @@ class Paths:
     def log(self) -> Path:
         """The controller's own log, one JSON object a line."""
         return self.logs / "controller.jsonl"
-
-    def child_log(self, name: str) -> Path:
-        """What the child `name` prints."""
-        return self.logs / f"{name}.log"

@@ -31,10 +31,13 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 # Paths the server answers itself. A prefix may neither be one of them nor lie below one; below /api only names that
 # Ollama's own API and ours do not use are free (`/api/code` is one that clients really ask for).
-_TAKEN = frozenset({"v1", "v1beta", "app", "admin", "static", "healthz", "readyz", "metrics", "account", "login"})
+_TAKEN = frozenset(
+    "v1 v1beta chat completions models embeddings responses messages healthz readyz metrics live static favicon.ico "
+    "app admin account login".split()
+)
 _TAKEN_IN_API = frozenset(
-    "v1 generate chat embed embeddings tags show ps version pull push create copy delete blobs me signin signout "
-    "experimental web_search web_fetch user".split()
+    "api v1 generate chat embed embeddings tags show ps version pull push create copy delete blobs me status signin "
+    "signout experimental web_search web_fetch user".split()
 )
 
 Network = IPv4Network | IPv6Network

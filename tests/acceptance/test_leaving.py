@@ -56,6 +56,14 @@ def test_down_under_a_service_manager_stops_what_runs_and_stays_since_it_would_o
     assert not house.processes()
 
 
+def test_down_in_safe_mode_leaves_it_as_safe_as_it_was(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.write("server", "listeners: 5\n")
+    house.up("--service", "--port", str(house.port))
+    assert house.run("down", limit=60).returncode == 0
+    assert house.status()["phase"] == "safe"
+
+
 def test_a_restart_is_started_as_it_was_wherever_that_was(make_house: MakeHouse, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "controller").mkdir(parents=True)

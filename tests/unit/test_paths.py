@@ -31,4 +31,4 @@ def test_a_relative_folder_is_meant_from_here() -> None:
 def test_a_deep_data_folder_moves_the_socket_and_nothing_else() -> None:
     paths = Paths.chosen({}, data="/" + "deep/" * 30)
     assert paths.socket.parts[1] == "tmp"
-    assert paths.lock.is_relative_to(paths.data)
+    assert paths.run.is_relative_to(paths.data)

@@ -16,7 +16,7 @@ _EXPECTED = {
 }
 
 
-def test_every_served_route_has_a_row_and_every_row_a_route() -> None:
+def test_promise_7_every_served_route_has_a_row_and_every_row_a_route() -> None:
     assert set(POLICY) == {route.path for route in ROUTES} | {"pages"}
 
 

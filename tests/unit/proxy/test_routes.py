@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from controller.config.addresses import path_prefix
+from controller.config.schema import Server
 from controller.proxy.dialects import Dialect
+from controller.proxy.paths import resolve, spellings
 from controller.proxy.routes import ROUTES, Body, Kind, Match, WrongMethod, dialect_of, find, is_digest, is_name, label
 
 _OLLAMA = """
@@ -95,3 +98,23 @@ def test_other_texts_are_not(name: str) -> None:
 )
 def test_what_is_no_name_is_neither_logged_nor_remembered(text: str, shown: str) -> None:
     assert label(text) == shown
+
+
+def taken() -> set[str]:
+    """Every path that means something without a prefix, as far as its first parameter, and all that it lies below."""
+    spelt = {form for route in ROUTES for form in spellings(route.path.partition("/{")[0], ())}
+    parts = [path.split("/") for path in spelt if path != "/"]
+    return {"/".join(each[: depth + 1]) for each in parts for depth in range(1, len(each))}
+
+
+def test_no_prefix_may_hide_a_route() -> None:
+    for path in taken():
+        with pytest.raises(ValueError, match="hide"):
+            path_prefix(path)
+
+
+def test_the_prefixes_that_clients_ask_for_hide_nothing() -> None:
+    for prefix in Server().prefixes:
+        assert path_prefix(prefix) == prefix
+        for route in ROUTES:
+            assert resolve(route.path.encode(), (prefix,)) == resolve(route.path.encode(), ())
