@@ -122,7 +122,8 @@ class House:
         return self
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), **self.environment}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("SEADRAGON_")}
+        return {**ours, "XDG_CACHE_HOME": str(self.folder / "cache"), **self.environment}
 
     def _listens(self) -> bool:
         assert self.process is not None
