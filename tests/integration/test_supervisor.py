@@ -154,8 +154,8 @@ async def test_an_open_breaker_closes_by_itself_when_what_was_wrong_is_put_right
 
 
 async def test_crashes_after_readiness_back_off_too(lab: Lab) -> None:
-    turn(lab.knobs, crash_after=0.05)
-    async with supervised(lab.serve(), lab.place.home, Pace().scaled(0.01)) as one:
+    turn(lab.knobs, crash_after=0.4)  # long enough to be seen ready also where the machine is busy
+    async with supervised(lab.serve(), lab.place.home, Pace().scaled(0.02)) as one:
         status = await one.reaches(ChildState.DEGRADED)
         assert status.restarts == 9  # ten starts in all
 
