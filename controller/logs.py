@@ -31,7 +31,7 @@ from controller.redact import may_hold_secret, redact, redact_all
 RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 ROOM = 8192  # lines that wait to be written, at most; older ones give way and are counted
 BATCH = 512
-GATHER = 0.2  # seconds in which lines collect, so that a busy minute costs a few writes a second
+GATHER = 0.05  # seconds in which lines collect, so that a busy minute costs twenty writes a second and no more
 CHATTY = ("httpx", "httpcore", "watchfiles", "uvicorn")  # a line for every probe and every listener: not worth keeping
 RETRY = 1.0  # seconds between two tries of a disk that refuses
 
