@@ -56,21 +56,6 @@ def test_down_from_another_terminal_stops_it(house: FakeHouse) -> None:
     assert not house.processes()
 
 
-def test_down_under_a_service_manager_that_may_not_be_told_stops_the_children_and_says_so(
-    make_house: MakeHouse,
-) -> None:
-    one = make_house()
-    one.up("--service").until_ready()
-    done = one.run("down", limit=60)
-    assert done.returncode == 0, done.stderr
-    assert "stays up" in done.stdout
-    assert one.child()["state"] == "stopped"
-    assert httpx.post(f"{one.url}/api/generate", json={"model": "tiny", "prompt": "x"}).status_code == 503
-    assert one.run("start", "ollama", limit=60).returncode == 0
-    one.until_ready()
-    assert one.down() == 0
-
-
 def test_a_broken_yaml_in_a_terminal_tells_every_error_and_leaves(make_house: MakeHouse) -> None:
     one = make_house()
     one.write("server", "hold: soon\nlisteners:\n  - address: nowhere\nprefixis: []\n")
