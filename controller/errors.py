@@ -7,6 +7,7 @@ SeadragonError
 ├── NotRunning           the command needs a running controller and found none
 ├── SpawnFailed          a process could not be started at all
 ├── ObtainFailed         a program could not be found, downloaded or built
+├── OrderRefused         an operator's order about models cannot be carried out
 └── Unreachable          upstream could not be reached, or went away before it answered
 
 What a *client* of the gateway is told is not an exception but a value: see `proxy/dialects.py`.
@@ -50,6 +51,21 @@ class SpawnFailed(SeadragonError):
 
 class ObtainFailed(SeadragonError):
     """A program could not be found, downloaded or built."""
+
+
+OrderFault = Literal["unknown", "conflict", "no_room", "busy", "failed"]
+
+
+class OrderRefused(SeadragonError):
+    """An operator's order about models cannot be carried out.
+
+    `kind`: there is no such model (unknown); the state of things is not what the order takes for granted (conflict); it
+    does not fit (no_room); something else has to end first (busy); it was tried (failed).
+    """
+
+    def __init__(self, text: str, kind: OrderFault) -> None:
+        super().__init__(text)
+        self.kind: OrderFault = kind
 
 
 class Unreachable(SeadragonError):

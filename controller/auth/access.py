@@ -19,10 +19,18 @@ class Principal:
     label: str
     lane: float = 1.0
     manage: bool = False
+    default: str = ""  # the model of a request that names none
+    running: int | None = None  # caps of its own in the line
+    waiting: int | None = None
 
     def may(self, right: Right) -> bool:
         """Whether this principal has `right`."""
         return right is Right.ANYONE or right is Right.INFER or (right is Right.MANAGE and self.manage)
+
+
+def principal_of(entry: Allowed) -> Principal:
+    """Who an entry of the allow-list is."""
+    return Principal(entry.label, entry.lane, entry.manage, entry.default or "", entry.running, entry.waiting)
 
 
 Network = IPv4Network | IPv6Network
@@ -33,9 +41,7 @@ class AllowList:
 
     def __init__(self, entries: Iterable[Allowed]) -> None:
         self._entries: Sequence[tuple[Network, Principal]] = [
-            (ip_network(address, strict=False), Principal(entry.label, entry.lane, entry.manage))
-            for entry in entries
-            for address in entry.addresses
+            (ip_network(address, strict=False), principal_of(entry)) for entry in entries for address in entry.addresses
         ]
         self._known: dict[str, Principal | None] = {}
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from controller.config import addresses
+from controller.config import addresses, names
 from controller.config.addresses import Place
 from controller.config.impact import AT_ONCE, LISTENER, OWN, drains, restarts
 from controller.config.units import Bytes, Says, Seconds
@@ -56,6 +56,11 @@ EdgeAddress = Annotated[str, AfterValidator(addresses.edge_address), Says(addres
 Url = Annotated[str, AfterValidator(addresses.upstream_url), Says(addresses.URL_WORDS)]
 ProbeUrl = Annotated[str, AfterValidator(addresses.probe_url), Says(addresses.PROBE_WORDS)]
 Idle = Annotated[Seconds, Field(ge=0, le=365 * _DAY)]
+Span = Annotated[Seconds, Field(gt=0, le=_DAY)]
+Wait = Annotated[Seconds, Field(ge=0, le=_DAY)]
+LaneName = Annotated[str, AfterValidator(names.lane_name), Says(names.LANE_WORDS)]
+ModelName = Annotated[str, AfterValidator(names.model_name), Says(names.MODEL_WORDS)]
+ModelPattern = Annotated[str, AfterValidator(names.model_pattern), Says(names.PATTERN_WORDS)]
 Text = Annotated[str, AfterValidator(_one_line), Says("text on one line")]
 Argument = Annotated[str, AfterValidator(_no_zero), Says("text")]
 Variables = Annotated[
@@ -106,6 +111,63 @@ class Limits(Branch):
     connections: Annotated[int, LISTENER] = Field(
         512, ge=8, le=20000, description="Connections to one listener at a time; more are told 503 and to come back."
     )
+
+
+class Waits(Branch):
+    """How long the parts of a request may take. Each ends with its own reason."""
+
+    wait: Annotated[Span, AT_ONCE] = Field(1800, description="Longest a request waits in the line.")
+    first_byte: Annotated[Span, AT_ONCE] = Field(600, description="Longest from its turn to the answer's first byte.")
+    gap: Annotated[Span, AT_ONCE] = Field(120, description="Longest silence in the middle of an answer.")
+    answer: Annotated[Span, AT_ONCE] = Field(600, description="Longest an answer may take from its turn to its end.")
+
+
+class SomeWaits(Branch):
+    """As `times`, for one lane or one model: what is empty is as everywhere."""
+
+    wait: Annotated[Span | None, AT_ONCE] = Field(None, description="Longest a request waits in the line.")
+    first_byte: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest from its turn to the answer's first byte."
+    )
+    gap: Annotated[Span | None, AT_ONCE] = Field(None, description="Longest silence in the middle of an answer.")
+    answer: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest an answer may take from its turn to its end."
+    )
+
+
+class Line(Branch):
+    """Who goes next. Lower lanes go first; waiting makes up for a lane, so that everyone's turn comes."""
+
+    aging: Annotated[Span, AT_ONCE] = Field(600, description="Waiting this long makes up for one lane.")
+    patience: Annotated[Wait, AT_ONCE] = Field(
+        30, description="How long requests for a loaded model may overtake one whose model is not loaded."
+    )
+    min_stay: Annotated[Wait, AT_ONCE] = Field(
+        60, description="A model that was just loaded stays so long while somebody wants it (or 3 × its load time)."
+    )
+    linger: Annotated[Wait, AT_ONCE] = Field(
+        10, description="A model a better lane has just used is kept so long: a coding agent thinks between calls."
+    )
+    max_charge: Annotated[Wait, AT_ONCE] = Field(60, description="The most that earlier use can set a caller back.")
+    running: Annotated[int, AT_ONCE] = Field(2, ge=1, le=1000, description="Answers a caller may have at a time.")
+    waiting: Annotated[int, AT_ONCE] = Field(8, ge=1, le=10000, description="Requests a caller may have waiting.")
+    bytes: Annotated[Bytes, AT_ONCE] = Field(
+        64 * 2**20, ge=1024, description="Bytes of waiting requests a caller may have."
+    )
+    whole: Annotated[int, AT_ONCE] = Field(256, ge=1, le=100000, description="Requests that may wait in all.")
+    times: Waits = Waits()
+    lanes: Annotated[dict[LaneName, SomeWaits], BeforeValidator(_empty_is_default)] = Field(
+        {}, description="Other times for a lane, by its number."
+    )
+
+
+class Memory(Branch):
+    """How much of the machine's memory models may take."""
+
+    budget: Annotated[Bytes | Literal["auto"], AT_ONCE] = Field(
+        "auto", description="auto: worked out from what the machine says. Or a size."
+    )
+    reserve: Annotated[Bytes, AT_ONCE] = Field(4 * 2**30, ge=0, description="Left to everything else.")
 
 
 class Log(Branch):
@@ -209,12 +271,40 @@ class Server(Branch):
         60, ge=1, le=_DAY, description="How long children outlive a crashed controller, waiting for the next one."
     )
     limits: Limits = Limits()
+    line: Line = Line()
+    memory: Memory = Memory()
     log: Log = Log()
     ollama: Ollama = Ollama()
     tunnel: Tunnel = Tunnel()
     children: Annotated[dict[str, Child], BeforeValidator(_empty_is_default)] = Field(
         {}, description="Further programs to keep running, by name."
     )
+
+
+class OneModel(Branch):
+    """What differs for one model. What is empty is as everywhere."""
+
+    keep_alive: Annotated[Idle | Literal["forever"] | None, AT_ONCE] = Field(
+        None, description="How long it stays in memory when idle."
+    )
+    preload: Annotated[Literal["no", "at_start"], AT_ONCE] = Field(
+        "no", description="at_start: loaded as soon as Ollama runs."
+    )
+    pin: Annotated[bool, AT_ONCE] = Field(False, description="Once loaded it stays, whatever else is wanted.")
+    memory_gb: Annotated[float | None, AT_ONCE] = Field(
+        None, gt=0, le=4096, description="GiB it takes when loaded, if you know better than the estimate."
+    )
+    times: SomeWaits = SomeWaits()
+
+
+class Alias(Branch):
+    """A name of yours for a model with options of its own: made as a model of that name in Ollama."""
+
+    base: Annotated[ModelName, AT_ONCE] = Field(description="The model it is made from.")
+    options: Annotated[dict[str, bool | int | float | str | list[str]], AT_ONCE, BeforeValidator(_empty_is_default)] = (
+        Field({}, description="Ollama's parameters, such as num_ctx, temperature or stop.")
+    )
+    system: Annotated[str | None, AT_ONCE] = Field(None, description="A system prompt of its own.")
 
 
 class Models(Branch):
@@ -230,9 +320,9 @@ class Models(Branch):
         description="Tokens a model sees at once. Never left to Ollama: it takes 262144 on a 64 GB Mac.",
     )
     parallel: Annotated[int, _OLLAMA] = Field(1, ge=1, le=64, description="Answers one model writes at a time.")
-    max_loaded: Annotated[int, _OLLAMA] = Field(8, ge=1, le=256, description="Models in memory at a time, at most.")
-    keep_alive: Annotated[Idle | Literal["forever"], _OLLAMA] = Field(
-        300, description="How long an idle model stays in memory."
+    max_loaded: Annotated[int, AT_ONCE] = Field(8, ge=1, le=256, description="Models in memory at a time, at most.")
+    keep_alive: Annotated[Idle | Literal["forever"], AT_ONCE] = Field(
+        "forever", description="How long an idle model stays in memory when nobody needs its room."
     )
     load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, le=_DAY, description="Longest a load may stand still.")
     flash_attention: Annotated[bool | None, _OLLAMA] = Field(None, description="Empty: Ollama decides.")
@@ -240,6 +330,26 @@ class Models(Branch):
         None, description="Precision of the context memory; q8_0 halves it. Needs flash attention."
     )
     no_cloud: Annotated[bool, _OLLAMA] = Field(True, description="Nothing is ever forwarded to ollama.com.")
+    default: Annotated[ModelName | None, AT_ONCE] = Field(
+        None, description="The model of a request that names none; empty: Ollama's own error."
+    )
+    max_tokens: Annotated[int | None, AT_ONCE] = Field(
+        None, ge=1, description="Longest answer a request may ask for, in tokens; empty: no limit but the time's."
+    )
+    gpu: Annotated[Literal["auto", "required", "any"], AT_ONCE] = Field(
+        "auto",
+        description="required: nothing is asked of an Ollama that found no GPU. any: it may work on the processor. "
+        "auto: required on a Mac with Apple silicon.",
+    )
+    models: Annotated[dict[ModelName, OneModel], BeforeValidator(_empty_is_default)] = Field(
+        {}, description="What differs for one model, by name."
+    )
+    aliases: Annotated[dict[ModelName, Alias], BeforeValidator(_empty_is_default)] = Field(
+        {}, description="Names of yours, each a model with options of its own."
+    )
+    redirect: Annotated[dict[ModelPattern, ModelName], AT_ONCE, BeforeValidator(_empty_is_default)] = Field(
+        {}, description="Names that mean another model, such as gpt-4o*. The answer then names the real one."
+    )
 
 
 class Allowed(Branch):
@@ -251,6 +361,15 @@ class Allowed(Branch):
     addresses: Annotated[tuple[Network, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
     lane: Annotated[float, AT_ONCE] = Field(1, ge=0, le=1000, description="Priority; lower goes sooner.")
     manage: Annotated[bool, AT_ONCE] = Field(False, description="May also pull, create, copy, delete and unload.")
+    default: Annotated[ModelName | None, AT_ONCE] = Field(
+        None, description="The model of their requests that name none; empty: the one of models.yaml."
+    )
+    running: Annotated[int | None, AT_ONCE] = Field(
+        None, ge=1, le=1000, description="Answers they may have at a time; empty: as in server.yaml, line."
+    )
+    waiting: Annotated[int | None, AT_ONCE] = Field(
+        None, ge=1, le=10000, description="Requests they may have waiting; empty: as in server.yaml, line."
+    )
 
 
 class Access(Branch):

@@ -1,0 +1,35 @@
+"""Names of models and lanes as the configuration takes them. Each raises ValueError, saying what is allowed."""
+
+from __future__ import annotations
+
+import re
+
+MODEL_WORDS = "the name of a model, such as qwen3:32b"
+PATTERN_WORDS = "a name of a model in which * stands for anything, such as gpt-4o*"
+LANE_WORDS = "the number of a lane, such as 3"
+
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_MODEL = re.compile(rf"(?:{_PART}(?::[0-9]+)?/)?(?:{_PART}/)*{_PART}(?::{_PART})?")
+_PATTERN = re.compile(r"[A-Za-z0-9_.:/*-]+")
+_LANE = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
+def model_name(text: str) -> str:
+    """A model's name, as it is written."""
+    if len(text) > 200 or not _MODEL.fullmatch(text):
+        raise ValueError(MODEL_WORDS)
+    return text
+
+
+def model_pattern(text: str) -> str:
+    """A pattern for models' names."""
+    if len(text) > 200 or not _PATTERN.fullmatch(text):
+        raise ValueError(PATTERN_WORDS)
+    return text
+
+
+def lane_name(text: str) -> str:
+    """A lane's number as text: `3`, `1.5`; one spelling for each."""
+    if len(text) > 8 or not _LANE.fullmatch(text):
+        raise ValueError(LANE_WORDS)
+    return f"{float(text):g}"

@@ -1,0 +1,45 @@
+"""What experience says of one runner: kept in the database, used for estimates. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+WEIGHT = 0.3  # of a new figure against all earlier ones
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """All figures are None until they have been seen. Rates are tokens per second of one answer."""
+
+    load_seconds: float | None = None
+    tokens_rate: float | None = None
+    prompt_rate: float | None = None
+    answer_seconds: float | None = None  # how long one answer holds a slot
+    memory: int | None = None  # bytes
+    loads: int = 0
+    crashes: int = 0
+    last_error: str = ""
+
+    def loaded(self, seconds: float, memory: int | None) -> Learned:
+        """A load succeeded."""
+        seen = self.memory if memory is None else memory
+        return replace(
+            self, load_seconds=_mean(self.load_seconds, seconds), memory=seen, loads=self.loads + 1, last_error=""
+        )
+
+    def crashed(self, why: str) -> Learned:
+        """A load or a runner failed."""
+        return replace(self, crashes=self.crashes + 1, last_error=why)
+
+    def answered(self, seconds: float, tokens_rate: float | None, prompt_rate: float | None) -> Learned:
+        """An answer was finished."""
+        return replace(
+            self,
+            answer_seconds=_mean(self.answer_seconds, seconds),
+            tokens_rate=self.tokens_rate if tokens_rate is None else _mean(self.tokens_rate, tokens_rate),
+            prompt_rate=self.prompt_rate if prompt_rate is None else _mean(self.prompt_rate, prompt_rate),
+        )
+
+
+def _mean(before: float | None, new: float) -> float:
+    return new if before is None else before + WEIGHT * (new - before)

@@ -1,0 +1,113 @@
+"""What is loaded is a runner: weights, adapters and the options that are fixed at load. Names that agree share one.
+
+Words that the line, the residents and the edges have in common. Memory is in bytes, times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Ollama tells of a model without loading it."""
+
+    weights: int  # bytes: model, projector and adapters
+    family: str = ""
+    context: int = 0  # the longest the model was made for, in tokens; 0: unknown
+    capabilities: frozenset[str] = frozenset()  # completion, embedding, vision, tools, thinking, insert, image …
+    kv_per_token: float = 0.0  # bytes of context memory for each token of each slot, at f16
+    fixed: int = 0  # bytes beside weights and context that each slot takes whatever the context (recurrent state …)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it can do nothing but embeddings."""
+        return "embedding" in self.capabilities and "completion" not in self.capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One thing that can be resident. Equal keys are the same runner, whatever the name it was asked for by."""
+
+    key: str  # short and stable across restarts: made of blob, adapters and options
+    blob: str = field(compare=False)  # file name of the weights; two runners of one blob are never resident together
+    name: str = field(compare=False)  # a name it can be loaded by
+    facts: Facts = field(compare=False)
+    options: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # fixed at load, as in num_ctx
+    context: int = field(default=0, compare=False)  # tokens a slot will have
+    slots: int = field(default=1, compare=False)  # answers it writes at a time
+    need: int = field(default=0, compare=False)  # bytes it is expected to take: an order, what was seen, or an estimate
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class Presence(StrEnum):
+    """Where a runner is, of those that are not simply away."""
+
+    LOADING = "loading"
+    RESIDENT = "resident"
+    LEAVING = "leaving"  # gets nothing more; unloads when what it works on has ended
+
+
+@dataclass(slots=True, eq=False)
+class Resident:
+    """One row of the table of what is in memory. Written by `residents.py` alone; a row is there before a load begins
+    and until the process is gone, so that memory is never promised twice.
+    """
+
+    runner: Runner
+    presence: Presence
+    since: float  # when it became what it is now
+    taken: int  # bytes: promised while it loads, seen (or still promised, when nobody can tell) afterwards
+    slots: int  # now: fewer than the runner's own under memory pressure
+    load_seconds: float = 0.0
+    pinned: bool = False  # never evicted
+    unproven: bool = False  # a hang-up or an adoption may have lost a slot
+    used: float = 0.0  # when it was last asked or answering
+
+
+Table = Mapping[str, Resident]
+"""By runner key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """There is room once these have left; none: at once."""
+
+    evict: tuple[str, ...] = ()  # runner keys
+
+
+@dataclass(frozen=True, slots=True)
+class TooBig:
+    """It can never be loaded here. `text` has the arithmetic in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """Not now. `pinned`: only because what is pinned stays, so waiting does not help."""
+
+    text: str
+    pinned: bool = False
+
+
+Plan = Fits | TooBig | NoRoom
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What the line, or an order, wants done: `evict` leave, then `runner` is loaded. For a mere unload it is None."""
+
+    runner: Runner | None
+    evict: tuple[str, ...]  # runner keys
+    why: str  # for the journal and the metrics: "line", "order", "preload", "idle", "pressure", "reload"
+    caller: str = ""  # whose account the seconds go on
+
+
+Pressure = Literal[1, 2, 4]
+"""As macOS says it: 1 normal, 2 warning, 4 critical."""

@@ -1,0 +1,115 @@
+"""A ticket: one request in the line. Words that the line, the gateway and the pages have in common.
+
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.residency.runner import Runner
+
+
+class State(StrEnum):
+    """Of a ticket. It ends once."""
+
+    WAITING = "waiting"
+    GRANTED = "granted"
+    ENDED = "ended"
+
+
+class Hold(StrEnum):
+    """Why a ticket waits."""
+
+    BEHIND = "behind its caller's own earlier request"
+    CAP = "its caller has as many running as allowed"
+    SLOT = "its model is busy"
+    QUEUE = "others are before it"
+    PATIENCE = "requests for the loaded model may go first for a moment"
+    MIN_STAY = "the loaded model stays for a moment"
+    LINGER = "the loaded model was just used by a better lane"
+    LEAVING = "the loaded model finishes its answers"
+    LOADING = "its model is being loaded"
+    SWAPPING = "another model is being loaded"
+    MEMORY = "memory is short"
+    PAUSED = "paused by the operator"
+    AWAY = "Ollama is not there"
+
+
+class Why(StrEnum):
+    """Why a ticket was granted."""
+
+    FREE = "free"  # nobody else waited
+    TURN = "turn"  # its due was the lowest
+    OVERTOOK = "overtook"  # its runner was there, the front's was not
+    LOADED = "loaded"  # its runner has just been loaded
+
+
+class End(StrEnum):
+    """Why a waiting ticket ended without a grant: the gateway has the status and the words for each."""
+
+    GONE = "gone"  # its client left, or the controller cut it off
+    WAITED_OUT = "waited_out"
+    LOAD_FAILED = "load_failed"
+    TOO_BIG = "too_big"
+    NO_ROOM = "no_room"
+    QUARANTINED = "quarantined"
+    SWITCHED = "switched"  # an operator switched its model away and chose to refuse who waits
+    DOWN = "down"
+    HELD_OUT = "held_out"
+    UNKNOWN = "unknown"  # its model has been deleted meanwhile
+
+
+class Cap(StrEnum):
+    """Which bound kept a request out of the line."""
+
+    CALLER = "caller_full"
+    BYTES = "caller_bytes"
+    LINE = "line_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Not let into the line."""
+
+    cap: Cap
+    text: str
+    retry_after: int  # seconds, 1..60
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much one caller may have in the line."""
+
+    running: int = 2
+    waiting: int = 8
+    size: int = 64 * 2**20  # bytes of waiting bodies
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request. The upper half is given; the line writes the lower half."""
+
+    number: int  # grows
+    caller: str
+    lane: float
+    model: str  # the name it asks for: resolved again at the grant
+    runner: Runner
+    arrived: float
+    deadline: float  # when it has waited long enough
+    size: int = 0  # bytes of its body
+    width: int = 1  # slots it takes
+    caps: Caps = Caps()
+
+    state: State = State.WAITING
+    due: float | None = None  # set when it first became its flow's head; lowest goes first
+    head_since: float | None = None
+    front_since: float | None = None  # when it first stood at the front; never reset
+    granted: float | None = None
+    why: Why | None = None
+    hold: Hold | None = None
+    ended: End | None = None
+    words: str = ""  # with `ended`: what a person is told
+    attempts: int = 0  # grants so far: a replay returns to the line with its due
+    moved: int = 0  # bytes that its answer has brought: how progress is told from liveness
