@@ -93,7 +93,7 @@ class _Info:
     def heads(self, key: str) -> list[int]:
         """One number for each layer; empty when unknown."""
         if (each := self.items(key)) is not None:
-            known = [max(0, int(number)) for number in each if isinstance(number, int | float)]
+            known = [max(0, number) for number in each if isinstance(number, int)]
             return (known + known[-1:] * self.layers)[: self.layers]
         number = self.number(key)
         return [number] * self.layers if number else []
