@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from controller.residency.accelerator import accelerator_limit
 from controller.residency.facts import BATCH, facts_of, forced_single
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.gauge_linux import LinuxGauge
-from controller.residency.memory import GIB, MIB, budget, ceiling, expected
+from controller.residency.memory import GIB, MIB, budget, ceiling, estimate, expected
 from tests.fakes.gauge import FakeGauge, FileGauge, write_gauge
 from tests.kit.real import RealOllama
 
@@ -217,6 +218,8 @@ async def test_a_real_runner_takes_about_what_was_expected(real_ollama: RealOlla
     runners = await Runners(ollama, lambda: real_ollama.process.pid).of("red")
     (held,) = gauge_for_this_machine().read([each.pid for each in runners]).footprints.values()
     await ollama.unload("red")
+    assert estimate(facts, 8192, 1, None).context == 512 * 1024
+    assert re.search(r'msg="kv cache" device=\w+ size="512.0 KiB"', real_ollama.log.read_text(errors="replace"))
     assert held / 3 < expected(facts, 8192, 1, None) < 3 * held
 
 

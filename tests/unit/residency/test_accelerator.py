@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import plistlib
+from typing import Literal
 
 import pytest
 
 from controller.residency.accelerator import (
     Accelerator,
     accelerator_limit,
+    gpu_lost,
     metal_used,
     nvidia_memory,
     nvidia_processes,
@@ -84,6 +86,24 @@ def test_a_size_nobody_can_read_is_no_limit() -> None:
     found = accelerator_limit(METAL.replace("48.0 GiB", "plenty"))
     assert found is not None
     assert found.limit is None
+
+
+@pytest.mark.parametrize(
+    ("log", "wanted", "silicon", "lost"),
+    [
+        (CPU, "auto", True, True),  # as for a daemon that runs before anybody has logged in
+        (CPU, "auto", False, False),
+        (CPU, "required", False, True),
+        (CPU, "any", True, False),
+        (METAL, "auto", True, False),
+        (CARD, "required", False, False),
+        ("", "required", True, False),  # it has not looked yet
+    ],
+)
+def test_a_gpu_that_must_be_there_is_missed(
+    log: str, wanted: Literal["auto", "required", "any"], silicon: bool, lost: bool
+) -> None:
+    assert gpu_lost(accelerator_limit(log), wanted, silicon=silicon) is lost
 
 
 def test_nvidias_cards_are_added_up() -> None:
