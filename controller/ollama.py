@@ -155,21 +155,25 @@ async def _idle(runners: Sequence[psutil.Process]) -> bool:
     await asyncio.sleep(IDLE_WATCH)
     if _processor_seconds(runners) - before >= IDLE_SHARE * IDLE_WATCH:
         return False
-    return sys.platform != "darwin" or not await _gpu_works()
+    share = await gpu_share()
+    return share is None or share < GPU_IDLE
 
 
-async def _gpu_works() -> bool:
-    """Whether a Mac's GPU is at work: a long prompt there leaves the processor idle. In doubt, it is.
+async def gpu_share() -> float | None:
+    """How busy a Mac's GPU is, in percent: a long prompt there leaves the processor idle. In doubt, wholly. None
+    elsewhere, where the processor tells: CUDA keeps one of them waiting at full speed.
 
     To prove on a Mac: what `ioreg` costs, and that its figure moves within a third of a second.
     """
+    if sys.platform != "darwin":
+        return None
     try:
         seen = await run_tool(IOREG, limit=QUESTION_LIMIT)
         devices = plistlib.loads(seen.out)
         shares = [device["PerformanceStatistics"]["Device Utilization %"] for device in devices]
     except (SpawnFailed, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
-        return True
-    return any(share >= GPU_IDLE for share in shares)
+        return 100.0
+    return max(map(float, shares), default=100.0)
 
 
 def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
