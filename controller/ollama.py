@@ -6,6 +6,7 @@ What clients ask goes another way (`proxy/`). Facts about Ollama's own code are 
 from __future__ import annotations
 
 import asyncio
+import json
 import plistlib
 import re
 import sys
@@ -17,7 +18,7 @@ from xml.parsers.expat import ExpatError
 
 import psutil
 
-from controller.errors import SpawnFailed, Unreachable
+from controller.errors import Declined, SpawnFailed, Unreachable
 from controller.supervision.child import run_tool
 
 RUNNER_DIED: Sequence[tuple[int, bytes]] = (
@@ -31,6 +32,7 @@ RUNNER_DIED: Sequence[tuple[int, bytes]] = (
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
+CREATE_LIMIT = 60.0  # from a model that is there it takes some milliseconds
 END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
@@ -69,6 +71,17 @@ class OllamaClient:
         found = _FROM.search(str((await self.show(model)).get("modelfile", "")))
         return found[1].strip() if found else None
 
+    async def create(self, model: str, base: str, **further: object) -> None:
+        """Make a model from another one, named exactly as it is stored, which has to be there: Ollama would fetch one
+        that is not from the internet. `further`: parameters, system, license …
+        """
+        content = {"model": model, "from": base, "stream": False, **further}
+        await self._ask("POST", "/api/create", content, limit=CREATE_LIMIT)
+
+    async def delete(self, model: str) -> None:
+        """Forget a name, and what only that name needs."""
+        await self._ask("DELETE", "/api/delete", {"model": model})
+
     async def unload(self, model: str) -> None:
         """Let a model go as soon as nobody uses it; its runner ends a little later."""
         await self._ask("POST", "/api/generate", {"model": model, "keep_alive": 0}, limit=UNLOAD_LIMIT)
@@ -84,14 +97,21 @@ class OllamaClient:
         try:
             async with asyncio.timeout(limit), httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
                 answer = await client.request(method, f"{url}{path}", json=content)
-                answer.raise_for_status()
-                return dict(answer.json())
+            if not answer.is_success:
+                raise _declined(path, answer.status_code, answer.content)
+            return dict(answer.json()) if answer.content else {}
         except TimeoutError:
             raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
-        except httpx.HTTPStatusError as problem:
-            raise Unreachable(f"Ollama answered {path} with {problem.response.status_code}.") from problem
         except (httpx.HTTPError, OSError, ValueError) as problem:
             raise Unreachable(f"Ollama did not answer {path}: {problem or type(problem).__name__}.") from problem
+
+
+def _declined(path: str, status: int, content: bytes) -> Declined:
+    try:
+        words = str(json.loads(content)["error"])
+    except (ValueError, LookupError, TypeError):
+        words = ""
+    return Declined(f"Ollama answered {path} with {status}{f' ({words})' if words else ''}.", status, words)
 
 
 class Runners:
