@@ -27,6 +27,7 @@ class Shop:
         self.asked: Counter[str] = Counter()
         self.open = asyncio.Event()
         self.open.set()
+        self.crowded = asyncio.Event()
         self.under_way = self.most = 0
         self.fault: Unreachable | None = None
 
@@ -34,6 +35,8 @@ class Shop:
         self.asked[model] += 1
         self.under_way += 1
         self.most = max(self.most, self.under_way)
+        if self.under_way == module.AT_A_TIME:
+            self.crowded.set()
         try:
             await self.open.wait()
         finally:
@@ -111,8 +114,7 @@ async def test_only_a_few_questions_are_asked_at_a_time() -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(20):
             group.create_task(names.look_up(f"m{number}"))
-        while shop.under_way < module.AT_A_TIME:
-            await asyncio.sleep(0)
+        await shop.crowded.wait()
         shop.open.set()
     assert shop.asked.total() == 20
     assert shop.most == module.AT_A_TIME

@@ -64,7 +64,7 @@ def test_a_model_that_is_not_here_has_no_recipe(answer: dict[str, Any]) -> None:
         ("num_ctx                        4096", (("num_ctx", "4096"),)),
         ("num_ctx                        1.048576e+06", (("num_ctx", "1048576"),)),
         ("temperature                    0.5\nstop                           \"num_ctx 5\"", ()),
-        ("use_mmap                       false\nnum_gpu                        0", (("num_gpu", "0"), ("use_mmap", "false"))),
+        ("use_mmap  false\nnum_gpu   0", (("num_gpu", "0"), ("use_mmap", "false"))),
         ("num_batch                      512\nnum_gpu                        -1\nmain_gpu                       0", ()),
         ("num_thread                     0\nnum_ctx                        0", ()),
         ("num_gpu                        -7", ()),
