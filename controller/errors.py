@@ -9,7 +9,7 @@ SeadragonError
 ├── ObtainFailed         a program could not be found, downloaded or built
 ├── OrderRefused         an operator's order about models cannot be carried out
 └── Unreachable          upstream could not be reached, or went away before it answered
-    └── Rejected         it answered the controller's question with an error of its own
+    └── Declined         it was reached, and answered with an error of its own
 
 What a *client* of the gateway is told is not an exception but a value: see `proxy/dialects.py`.
 """
@@ -73,8 +73,8 @@ class Unreachable(SeadragonError):
     """Upstream could not be reached, or went away before it answered."""
 
 
-class Rejected(Unreachable):
-    """Ollama answered the controller's question with an error: its `status`, and its own `words` (maybe none)."""
+class Declined(Unreachable):
+    """Ollama was reached, and answered with an error. `words` are its own, empty when it had none."""
 
     def __init__(self, text: str, status: int, words: str) -> None:
         super().__init__(text)

@@ -18,7 +18,7 @@ from xml.parsers.expat import ExpatError
 
 import psutil
 
-from controller.errors import Rejected, SpawnFailed, Unreachable
+from controller.errors import Declined, SpawnFailed, Unreachable
 from controller.supervision.child import run_tool
 from controller.supervision.tree import memory
 
@@ -33,7 +33,7 @@ RUNNER_DIED: Sequence[tuple[int, bytes]] = (
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
-WORDS_KEPT = 2000  # characters of an error
+CREATE_LIMIT = 60.0  # from a model that is there it takes some milliseconds
 END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
@@ -72,6 +72,17 @@ class OllamaClient:
         found = _FROM.search(str((await self.show(model)).get("modelfile", "")))
         return found[1].strip() if found else None
 
+    async def create(self, model: str, base: str, **further: object) -> None:
+        """Make a model from another one, named exactly as it is stored, which has to be there: Ollama would fetch one
+        that is not from the internet. `further`: parameters, system, license …
+        """
+        content = {"model": model, "from": base, "stream": False, **further}
+        await self._ask("POST", "/api/create", content, limit=CREATE_LIMIT)
+
+    async def delete(self, model: str) -> None:
+        """Forget a name, and what only that name needs."""
+        await self._ask("DELETE", "/api/delete", {"model": model})
+
     async def load(self, model: str, *, embeds: bool, keep_alive: float | None = None) -> None:
         """Return when it is loaded. Whoever stops waiting takes the load back: Ollama ties it to the connection.
 
@@ -105,25 +116,21 @@ class OllamaClient:
         try:
             async with asyncio.timeout(limit), httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
                 answer = await client.request(method, f"{url}{path}", json=content)
-                answer.raise_for_status()
-                return dict(answer.json())
+            if not answer.is_success:
+                raise _declined(path, answer.status_code, answer.content)
+            return dict(answer.json()) if answer.content else {}
         except TimeoutError:
             raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
-        except httpx.HTTPStatusError as problem:
-            answer, words = problem.response, _words(problem.response.content)
-            text = f"Ollama answered {path} with {answer.status_code}{': ' if words else ''}{words or '.'}"
-            raise Rejected(text, answer.status_code, words) from problem
         except (httpx.HTTPError, OSError, ValueError) as problem:
             raise Unreachable(f"Ollama did not answer {path}: {problem or type(problem).__name__}.") from problem
 
 
-def _words(body: bytes) -> str:
-    """What an error answer of Ollama says."""
+def _declined(path: str, status: int, content: bytes) -> Declined:
     try:
-        said = json.loads(body)
-    except ValueError:
-        return ""
-    return str(said.get("error", ""))[:WORDS_KEPT] if isinstance(said, dict) else ""
+        words = str(json.loads(content)["error"])
+    except (ValueError, LookupError, TypeError):
+        words = ""
+    return Declined(f"Ollama answered {path} with {status}{f' ({words})' if words else ''}.", status, words)
 
 
 class Runners:

@@ -11,7 +11,7 @@ import psutil
 
 from controller.clock import Clock
 from controller.config.schema import Config
-from controller.errors import Rejected, Unreachable
+from controller.errors import Declined, Unreachable
 from controller.ollama import OllamaClient, Runners, work_done
 from controller.residency import standstill
 from controller.residency.failures import Fault, LoadFailed, fault_of
@@ -76,7 +76,7 @@ class Loading:
                     await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
         except TimeoutError:
             raise LoadFailed(f"it was not loaded within {limit:g} s", Fault.LATE) from None
-        except Rejected as problem:
+        except Declined as problem:
             raise LoadFailed(problem.words or str(problem), fault_of(problem.status, problem.words)) from problem
         return Loaded(self._clock.now() - began, await self._size(runner), processes)
 
