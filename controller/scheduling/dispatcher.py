@@ -25,7 +25,8 @@ from controller.scheduling.estimate import seconds_until
 from controller.scheduling.neighbours import Names, Residents
 from controller.scheduling.poison import Poison
 from controller.scheduling.renaming import Looks, Renaming
-from controller.scheduling.scheduler import Decision, Scheduler, rules_of
+from controller.scheduling.line import rules_of
+from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
 from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
 from controller.scheduling.tokens import Tokens
@@ -252,12 +253,12 @@ class Dispatcher:
 
     def pause(self, lane: float | None = None, model_key: str | None = None) -> None:
         """Grant nothing to a lane, or a runner; both None: to nobody."""
-        self._scheduler.pause(lane, model_key)
+        self._scheduler.pause(lane, model_key, now=self._clock.now())
         self.decide()
 
     def resume(self, lane: float | None = None, model_key: str | None = None) -> None:
         """The end of that pause."""
-        self._scheduler.resume(lane, model_key)
+        self._scheduler.resume(lane, model_key, now=self._clock.now())
         self.decide()
 
     def cut(self, key: str) -> None:
