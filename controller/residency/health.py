@@ -24,8 +24,8 @@ from controller.scheduling.ticket import End, Ticket
 
 BYTES_PER_TOKEN = 3  # of a request's body, at least: what a prompt's length is guessed from
 WORDS: Mapping[Verdict, str] = {
-    Verdict.STUCK: "brings nothing and does nothing, although it was asked: its runner is ended.",
-    Verdict.STOPPED: "was stopped by a signal from outside: its runner is ended.",
+    Verdict.STUCK: "it was asked, and neither brought nor did anything",
+    Verdict.STOPPED: "a signal had stopped it",
 }
 
 
@@ -89,7 +89,7 @@ class Health:
         ollama: Asks,
         clock: Clock,
         journal: Journal,
-        learned: Callable[[str], Learned],
+        learned: Mapping[str, Learned],
         restart: Callable[[str], None],
         *,
         gpu: Callable[[], Awaitable[float | None]] = gpu_share,
@@ -153,7 +153,7 @@ class Health:
         return progress
 
     def _flight(self, ticket: Ticket) -> Flight:
-        rate = self._learned(ticket.runner.key).prompt_rate
+        rate = self._learned.get(ticket.runner.key, Learned()).prompt_rate
         tokens = min(ticket.size / BYTES_PER_TOKEN, ticket.runner.context or ticket.size)
         since = self._clock.now() if ticket.granted is None else ticket.granted
         return Flight(ticket.number, since, ticket.moved, tokens / rate if rate else 0.0)
@@ -168,15 +168,14 @@ class Health:
         return await asyncio.to_thread(_read, found)
 
     async def _end(self, runner: Runner, verdict: Verdict) -> None:
-        key, why = runner.key, f"{runner.name} {WORDS[verdict]}"
+        key = runner.key
         self._watched.pop(key, None)
         self._found.pop(key, None)
-        self._journal.say("ollama", why, level="warning", model=runner.name)
         if verdict is Verdict.STUCK:
             if key in self._patients:
                 return self._give_up(key, f"{runner.name} got stuck again.")
             self._patients[key] = _Patient(self._clock.now())
-        await self._residents.kill(key, why)
+        await self._residents.kill(key, WORDS[verdict])
 
     # --- is ending the runner enough? ---
 

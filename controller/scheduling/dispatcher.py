@@ -7,7 +7,7 @@ that is granted at once costs neither a future nor a task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -18,14 +18,14 @@ from controller.errors import OrderRefused
 from controller.events import Journal
 from controller.readiness import Readiness
 from controller.residency.learned import Learned
-from controller.residency.runner import Presence, Runner
+from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.alarm import Alarm
 from controller.scheduling.away import Away
 from controller.scheduling.estimate import seconds_until
+from controller.scheduling.line import rules_of
 from controller.scheduling.neighbours import Names, Residents
 from controller.scheduling.poison import Poison
 from controller.scheduling.renaming import Looks, Renaming
-from controller.scheduling.line import rules_of
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
 from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
@@ -77,7 +77,7 @@ class Dispatcher:
         clock: Clock,
         journal: Journal,
         settings: Callable[[], Config],
-        learned: Callable[[str], Learned],
+        learned: Mapping[str, Learned],
         keep: Callable[[str, Learned], None],
         *,
         rests: Rests | None = None,
@@ -171,7 +171,7 @@ class Dispatcher:
         else:
             self.tally.replays += 1
             self._scheduler.back(ticket, now)
-            self._rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0), now)
+            self._rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
             self._meet(ticket, now)
         self._freed(ticket.runner.key)
         self.decide()
@@ -248,17 +248,28 @@ class Dispatcher:
         """The line as it is shown."""
         scheduler = self._scheduler
         return queue_document(
-            scheduler.waiting(), scheduler.running(), scheduler.paused, self.estimate, self._clock.now()
+            scheduler.waiting(), scheduler.running(), self._paused(), self.estimate, self._clock.now()
         )
+
+    def _paused(self) -> list[str]:
+        """What is paused, as people call it."""
+        paused, table = self._scheduler.paused, self._residents.table
+        names = {each.runner.key: each.model for each in self._scheduler.waiting()}
+        names |= {key: row.runner.name for key, row in table.items()}
+        return [
+            *(["everything"] if paused.everything else []),
+            *(f"lane {lane:g}" for lane in sorted(paused.lanes)),
+            *sorted(names.get(key, key) for key in paused.runners),
+        ]
 
     def pause(self, lane: float | None = None, model_key: str | None = None) -> None:
         """Grant nothing to a lane, or a runner; both None: to nobody."""
-        self._scheduler.pause(lane, model_key, now=self._clock.now())
+        self._scheduler.pause(lane, model_key)
         self.decide()
 
     def resume(self, lane: float | None = None, model_key: str | None = None) -> None:
         """The end of that pause."""
-        self._scheduler.resume(lane, model_key, now=self._clock.now())
+        self._scheduler.resume(lane, model_key)
         self.decide()
 
     def cut(self, key: str) -> None:
@@ -315,10 +326,16 @@ class Dispatcher:
         for ticket in decision.ended:
             self._told(ticket)
         if decision.swap is not None:
-            self.tally.swaps[decision.swap.why] += 1
-            self._residents.begin(decision.swap)
+            self._begin(decision.swap)
         if decision.wake is not None:
             self._alarm.wake_at(decision.wake)
+
+    def _begin(self, swap: Swap) -> None:
+        """The residents may have something else under way: they tell when that has ended, and it is decided again."""
+        self._residents.begin(swap)
+        rows = map(self._residents.table.get, (*swap.evict, *((swap.runner.key,) if swap.runner else ())))
+        if any(row is not None and row.presence is not Presence.RESIDENT for row in rows):
+            self.tally.swaps[swap.why] += 1
 
     def _end(self, ticket: Ticket, now: float, as_: End, words: str) -> None:
         self._scheduler.end(ticket, now, as_=as_, words=words)
@@ -341,7 +358,7 @@ class Dispatcher:
         if ticket.granted is not None:
             written = _rate(tokens.answer, tokens.answer_seconds)
             read = _rate(tokens.prompt, tokens.prompt_seconds) if (tokens.prompt or 0) >= LONG_PROMPT else None
-            self._keep(key, self._learned(key).answered(now - ticket.granted, written, read))
+            self._keep(key, self._learned.get(key, Learned()).answered(now - ticket.granted, written, read))
         if self.poison:
             self.poison.forgive(self._marks.get(ticket, f"ticket {ticket.number}"))
 
@@ -367,12 +384,15 @@ class Dispatcher:
     def _look(self) -> None:
         """Whether Ollama is there, and who has waited for it too long."""
         now, hold = self._clock.now(), self._settings().server.hold
-        self._scheduler.open = self._away.here(now)
+        self._open()
         for ticket in self._away.held_out(self._scheduler.waiting(), hold, now):
             self._end(ticket, now, End.HELD_OUT, self._held_out(hold))
         wake = self._away.wake(self._scheduler.waiting(), hold)
         if wake is not None:
             self._alarm.wake_at(wake)
+
+    def _open(self) -> None:
+        self._scheduler.open = self._away.here(self._clock.now()) and self._residents.may_grant
 
     def _meet(self, ticket: Ticket, now: float) -> None:
         """A ticket that waits from now on, while Ollama may be away."""
@@ -381,10 +401,11 @@ class Dispatcher:
         elif self._readiness.verdict == "coming":
             self._alarm.wake_at(now + self._settings().server.hold)
 
-    def _rest(self, seconds: float, now: float) -> None:
+    def _rest(self, seconds: float) -> None:
         if seconds > 0:
+            now = self._clock.now()
             self._away.rest(now + seconds)
-            self._scheduler.open = False
+            self._open()
             self._alarm.wake_at(now + seconds)
 
     def _down(self) -> str:
@@ -398,6 +419,8 @@ class Dispatcher:
 
     def _residents_changed(self) -> None:
         self._count_loads()
+        self._scheduler.may_load = self._residents.may_load
+        self._open()
         self.decide()
 
     def _count_loads(self) -> None:
