@@ -7,14 +7,14 @@ that is granted at once costs neither a future nor a task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
 from controller.clock import Clock
 from controller.config.schema import Config
-from controller.errors import OrderRefused
+from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.readiness import Readiness
 from controller.residency.learned import Learned
@@ -23,12 +23,11 @@ from controller.scheduling.alarm import Alarm
 from controller.scheduling.away import Away
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.line import rules_of
-from controller.scheduling.neighbours import Names, Residents
-from controller.scheduling.poison import Poison
+from controller.scheduling.neighbours import Names, Orders, Residents
 from controller.scheduling.renaming import Looks, Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
-from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
+from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
 from controller.scheduling.view import queue_document
 
@@ -37,22 +36,7 @@ Problem = Literal["lost", "died", "busy", "idle"]
 that it is too busy; or an earlier hang-up had taken its slot along, and the runner has been ended (idle)."""
 
 LONG_PROMPT = 50  # tokens from which a prompt tells how fast prompts are read
-POISONED = "This request was being answered twice when its model crashed, so it is not tried again."
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request wants of the line."""
-
-    caller: str
-    lane: float
-    model: str
-    runner: Runner
-    size: int = 0  # bytes of its body
-    width: int = 1  # slots
-    wait: float = 1800.0  # seconds
-    caps: Caps = Caps()
-    mark: str = ""  # digest of the request; needed only while the dispatcher knows of poison
+UNLOAD_LIMIT = 60.0  # seconds that somebody who asked for it waits for a runner to be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +68,8 @@ class Dispatcher:
         looks: Looks | None = None,
     ) -> None:
         self.tally = LineTally()
-        self.poison = Poison()
         self.flying = asyncio.Event()  # set while anything is granted
+        self.orders: Orders | None = None  # the roof's: they need the residents, who need the line
         self.on_cut: Callable[[Ticket], None] = _nobody  # the gateway's: ends an answer that is being written
         self._scheduler = scheduler
         self._residents = residents
@@ -100,10 +84,10 @@ class Dispatcher:
         self._away = Away(clock.now())
         self._numbers = count(1)
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
-        self._marks: dict[Ticket, str] = {}
         self._unload: set[Ticket] = set()
         self._loaded: set[str] = set()  # runners whose load has been counted
         self._deciding = self._again = False
+        self._tasks: asyncio.TaskGroup | None = None  # while `run` runs
         self._alarm = Alarm(clock, self._rang)
         self._renaming = Renaming(names, clock, scheduler.waiting, self._means, self.decide, looks or Looks())
         readiness.changed.append(self._readiness_changed)
@@ -113,12 +97,12 @@ class Dispatcher:
     async def run(self) -> None:
         """Until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            self._alarm.tasks = self._renaming.tasks = tasks
+            self._tasks = self._alarm.tasks = self._renaming.tasks = tasks
             try:
                 self._readiness_changed()
                 await asyncio.get_running_loop().create_future()
             finally:
-                self._alarm.tasks = self._renaming.tasks = None
+                self._tasks = self._alarm.tasks = self._renaming.tasks = None
 
     # --- the gateway's side ---
 
@@ -128,16 +112,10 @@ class Dispatcher:
         if self._settings() is not self._config:
             self.reconfigure()
         ticket = _ticket(next(self._numbers), wish, now)
-        if wish.mark and self.poison.refused(wish.mark):
-            ticket.state, ticket.ended, ticket.words = State.ENDED, End.QUARANTINED, POISONED
-            self.tally.ended[End.QUARANTINED] += 1
-            return ticket
         turned = self._scheduler.enter(ticket, now)
         if turned is not None:
             self.tally.turned[turned.cap] += 1
             return turned
-        if wish.mark:
-            self._marks[ticket] = wish.mark
         self._meet(ticket, now)
         self.decide()
         return ticket
@@ -159,28 +137,25 @@ class Dispatcher:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def back(self, ticket: Ticket, problem: Problem, mark: str = "") -> None:
-        """A granted request failed before its first byte: it waits again, with the due it had. One that has now been at
-        work in two crashes has ended instead. `mark` as in `Wish`: a second request like it is then known.
-        """
+    def back(self, ticket: Ticket, problem: Problem) -> None:
+        """Its grant came to nothing before the first byte: it waits again, with the due it had."""
         if ticket.state is not State.GRANTED:
             return
+        self.failed(ticket, problem)
         now = self._clock.now()
-        if problem == "died" and self.crashed(ticket, mark):
-            self._end(ticket, now, End.QUARANTINED, POISONED)
-        else:
-            self.tally.replays += 1
-            self._scheduler.back(ticket, now)
-            self._rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
-            self._meet(ticket, now)
+        self.tally.replays += 1
+        self._scheduler.back(ticket, now)
         self._freed(ticket.runner.key)
+        self._rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
+        self._meet(ticket, now)
         self.decide()
 
-    def crashed(self, ticket: Ticket, mark: str = "") -> bool:
-        """Its runner crashed while it was being answered, before its first byte or after. Whether it is poison."""
-        mark = mark or self._marks.get(ticket) or f"ticket {ticket.number}"
-        self._residents.died(ticket.runner.key, mark)
-        return self.poison.blame(mark)
+    def failed(self, ticket: Ticket, problem: Problem) -> None:
+        """Something went wrong with an answer, before its first byte or after: what is known of its runner changes."""
+        if problem == "died":
+            self._residents.died(ticket.runner.key, f"request {ticket.number}")
+        elif problem == "lost":
+            self._residents.left(ticket.runner.key)
 
     def end(self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None) -> None:
         """The request is over, whatever became of it: to be called once for each ticket. `left`: its client hung up in
@@ -191,44 +166,48 @@ class Dispatcher:
         if granted:
             if left:
                 self._residents.left(key)
+            elif ticket.moved:
+                self._residents.proven(key)
             if tokens is not None:
                 self._answered(ticket, tokens, now)
             self._freed(key)
-        self._marks.pop(ticket, None)
         if ticket in self._unload:
             self._unload.discard(ticket)
-            self.unload(ticket.runner)
+            self._order(lambda orders: orders.unload(ticket.runner.name))
         self.decide()
 
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""
         return self._residents.unproven(ticket.runner.key)
 
-    def proven(self, ticket: Ticket) -> None:
-        """It brought a byte."""
-        self._residents.proven(ticket.runner.key)
-
     async def suspect(self, ticket: Ticket) -> bool:
         """Its unproven slot brings nothing. Whether its runner did nothing and has been ended: it may come back."""
         return await self._residents.suspect(ticket.runner.key)
 
-    def estimate(self, ticket: Ticket) -> tuple[int, float | None]:
-        """Its position, 1 for the next, and the seconds until its turn; None when nobody can tell honestly."""
-        now = self._clock.now()
-        seconds = seconds_until(self._scheduler, ticket, self._learned, now)
-        return self._scheduler.position(ticket), seconds
+    def position(self, ticket: Ticket) -> int:
+        """1 is next; 0 when it does not wait."""
+        return self._scheduler.position(ticket)
+
+    def estimate(self, ticket: Ticket) -> float | None:
+        """Seconds until its turn; None when nobody can tell honestly."""
+        return seconds_until(self._scheduler, ticket, self._learned, self._clock.now())
 
     def unload_after(self, ticket: Ticket) -> None:
         """Its runner is to leave memory once it has been answered."""
         self._unload.add(ticket)
 
-    def unload(self, runner: Runner) -> None:
-        """Its runner is to leave memory as soon as it is free."""
-        self._order(lambda: self._residents.unload(runner.name))
-
     def pin(self, ticket: Ticket) -> None:
         """Its runner is to stay in memory."""
-        self._order(lambda: self._residents.pin(ticket.runner.name, True))
+        self._order(lambda orders: orders.pin(ticket.runner.name))
+
+    async def unload(self, runner: Runner) -> None:
+        """Have a runner leave memory, and return when it is gone. Raises OrderRefused when it is not to be."""
+        if self.orders is None:
+            raise OrderRefused("Nothing can be unloaded yet.", "busy")
+        job = await self.orders.unload(runner.name)
+        await job.wait(UNLOAD_LIMIT)
+        if job.state != "done":
+            raise OrderRefused(job.text, "failed" if job.state == "failed" else "busy")
 
     # --- the operator's side ---
 
@@ -247,9 +226,10 @@ class Dispatcher:
     def queue_document(self) -> dict[str, object]:
         """The line as it is shown."""
         scheduler = self._scheduler
-        return queue_document(
-            scheduler.waiting(), scheduler.running(), self._paused(), self.estimate, self._clock.now()
-        )
+        return queue_document(scheduler.waiting(), scheduler.running(), self._paused(), self._guess, self._clock.now())
+
+    def _guess(self, ticket: Ticket) -> tuple[int, float | None]:
+        return self.position(ticket), self.estimate(ticket)
 
     def _paused(self) -> list[str]:
         """What is paused, as people call it."""
@@ -359,13 +339,16 @@ class Dispatcher:
             written = _rate(tokens.answer, tokens.answer_seconds)
             read = _rate(tokens.prompt, tokens.prompt_seconds) if (tokens.prompt or 0) >= LONG_PROMPT else None
             self._keep(key, self._learned.get(key, Learned()).answered(now - ticket.granted, written, read))
-        if self.poison:
-            self.poison.forgive(self._marks.get(ticket, f"ticket {ticket.number}"))
 
-    def _order(self, order: Callable[[], object]) -> None:
+    def _order(self, order: Callable[[Orders], Awaitable[object]]) -> None:
+        """Something that somebody who may asked for beside an answer, and does not wait for."""
+        if self._tasks is not None and self.orders is not None:
+            self._tasks.create_task(self._carry(order(self.orders)))
+
+    async def _carry(self, order: Awaitable[object]) -> None:
         try:
-            order()
-        except OrderRefused as refused:
+            await order
+        except (OrderRefused, Unreachable) as refused:
             self._journal.say("gateway", str(refused), level="warning")
 
     # --- Ollama comes and goes ---

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from controller.clock import Clock
+from controller.errors import OrderRefused
 from controller.residency.runner import Facts, Fits, NoRoom, Plan, Presence, Resident, Runner, Swap
 from controller.scheduling.ticket import End
 
@@ -68,12 +70,6 @@ class FakeResidents:
     def died(self, key: str, mark: str) -> None:
         self.told.append(("died", key, mark))
 
-    def unload(self, model: str) -> None:
-        self.told.append(("unload", model))
-
-    def pin(self, model: str, on: bool) -> None:
-        self.told.append(("pin", model))
-
     # --- what the test does ---
 
     def loaded(self, target: Runner, seconds: float = 2.0) -> None:
@@ -99,3 +95,34 @@ class FakeResidents:
     def _change(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+@dataclass
+class FakeJob:
+    """An order's end is known at once."""
+
+    state: str = "done"
+    text: str = "It is done."
+
+    async def wait(self, seconds: float) -> None:
+        """It has ended."""
+
+
+class FakeOrders:
+    """Writes down what it is told; `job` is what becomes of it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.job: FakeJob | OrderRefused = FakeJob()
+
+    async def unload(self, model: str) -> FakeJob:
+        return self._tell("unload", model)
+
+    async def pin(self, model: str) -> FakeJob:
+        return self._tell("pin", model)
+
+    def _tell(self, kind: str, model: str) -> FakeJob:
+        self.told.append((kind, model))
+        if isinstance(self.job, OrderRefused):
+            raise self.job
+        return self.job
