@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from controller.residency.learned import Learned
-from controller.residency.runner import Plan, Pressure, Runner, Table
+from controller.residency.runner import Plan, Runner, Table
 from controller.scheduling.ticket import Ticket
 
 
@@ -57,20 +57,26 @@ class Names(Protocol):
 class Space(Protocol):
     """The memory: how much there is, what is to be done about it, and what fits."""
 
-    pressure: Pressure
-
     @property
     def may_load(self) -> bool:
-        """False while memory is so short that nothing more is loaded, and what is loaded works with fewer slots."""
+        """False while memory is short: nothing more is loaded."""
         ...
 
     @property
     def may_grant(self) -> bool:
-        """False while it is so short that nothing is begun and what is not needed leaves."""
+        """False while it is so short that nothing is begun, and what is not needed leaves."""
+        ...
+
+    def slots(self, of: int) -> int:
+        """Slots of a runner that may be used now; one always may."""
         ...
 
     async def look(self, pids: Sequence[int]) -> None:
         """Read the machine's memory anew, and what these processes of ours take of it."""
+        ...
+
+    def judge(self, now: float) -> bool:
+        """Decide anew what may be done, by what the last look saw. Whether the least recently used one has to go."""
         ...
 
     def footprint(self, pids: Sequence[int]) -> int:

@@ -1,12 +1,13 @@
-"""Carrying out one swap: who leaves has finished, is unloaded and gone; memory is read again; who comes is loaded, tried
-and measured. A load that fails is tried once more where that can help, and says what has to come back where it cannot.
+"""Carrying out one swap: who leaves has finished, is unloaded and gone; memory is read again; who comes is loaded,
+tried and measured. A load that fails is tried once more where that can help.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import psutil
 
@@ -18,16 +19,12 @@ from controller.residency.failures import Fault, LoadFailed
 from controller.residency.loading import Loaded, Loading, Pace
 from controller.residency.quarantine import Quarantine
 from controller.residency.rows import Rows
-from controller.residency.runner import Fits, NoRoom, Plan, Presence, Runner, Swap, TooBig
+from controller.residency.runner import NoRoom, Plan, Runner, Swap, TooBig
 from controller.residency.seams import Demand, Space, Store
 from controller.scheduling.ticket import End
 
 SOURCE = "models"  # in the journal
 MORE = 1.25  # a runner that did not fit takes that much more than we thought, at least
-
-
-def _nobody(_: str) -> None:
-    pass
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +35,33 @@ class Work:
     held: bool = False  # done even when nobody in the line wants it: somebody else does
     patient: bool = True  # answers in flight on who leaves may end first
     grace: float | None = None  # seconds for the process of who leaves; None: the usual
-    tell: Callable[[str], None] = _nobody  # how far it is, for people
-    ended: Callable[[Ending], None] | None = None
+    hearers: list[Hearer] = field(default_factory=list)
+    text: str = "Waiting for its turn."  # how far it is, for people
+
+    def tell(self, text: str) -> None:
+        """It is so far."""
+        self.text = text
+        for hearer in self.hearers:
+            hearer.heard(text)
+
+    def end(self, ending: Ending) -> None:
+        """It is over."""
+        for hearer in self.hearers:
+            hearer.ended(ending)
+
+    def join(self, other: Work) -> None:
+        """Whoever wanted `other` is content with this one."""
+        self.held = self.held or other.held
+        self.hearers += other.hearers
+        self.tell(self.text)
+
+
+class Hearer(Protocol):
+    """Somebody who wants to know how a swap gets on."""
+
+    def heard(self, text: str) -> None: ...
+
+    def ended(self, ending: Ending) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +191,7 @@ class Swaps:
             except LoadFailed as problem:
                 failed = problem
             else:
-                self._settle(work, runner, loaded)
+                await self._settle(work, runner, loaded)
                 return Ending(loaded=True, left=tuple(left))
             await self.loading.end(await self.loading.processes(runner))
             ending = await self._again(work, runner, failed, left, alone=alone)
@@ -194,8 +216,10 @@ class Swaps:
             return None if await self._leave(work, evict, left) else self._given_up(work, left)
         if failed.fault in (Fault.CRASH, Fault.LATE):
             until = self.quarantine.crashed(runner.key, self.clock.now())
-            if until is None:
+            if until is None and failed.fault is Fault.CRASH:
                 return None if self._still_wanted(work) else self._given_up(work, left)
+            if until is None:
+                return Ending(failed=End.LOAD_FAILED, words=words, left=tuple(left))
             return Ending(failed=End.QUARANTINED, words=self.aside_words(runner, until), left=tuple(left))
         as_ = {Fault.MEMORY: End.NO_ROOM, Fault.MISSING: End.UNKNOWN}.get(failed.fault, End.LOAD_FAILED)
         return Ending(failed=as_, words=words, left=tuple(left))
@@ -206,9 +230,11 @@ class Swaps:
         wait = span_words(max(60.0, until - self.clock.now()))
         return f"{runner.name} crashed twice while it was loaded, so it is left alone for {wait}. It said: {last}."
 
-    def _settle(self, work: Work, runner: Runner, loaded: Loaded) -> None:
-        now, key = self.clock.now(), runner.key
+    async def _settle(self, work: Work, runner: Runner, loaded: Loaded) -> None:
+        key = runner.key
         self.processes[key] = loaded.processes
+        await self.look()
+        now = self.clock.now()
         self.quarantine.loaded(key)
         self._raised.pop(key, None)
         seen = max(loaded.size, self.space.footprint([each.pid for each in loaded.processes]))
@@ -219,8 +245,7 @@ class Swaps:
         self.journal.say(
             SOURCE, f"Loaded {runner.name} in {loaded.seconds:.1f} s{size}.", why=work.swap.why, bytes=seen
         )
-        slots = runner.slots if self.space.may_load else fewer(runner.slots)
-        self.rows.loaded(key, seen or self.need(runner), loaded.seconds, slots, now)
+        self.rows.loaded(key, seen or self.need(runner), loaded.seconds, self.space.slots(runner.slots), now)
 
     async def look(self) -> None:
         """Read the memory anew."""
@@ -229,11 +254,3 @@ class Swaps:
     def _name(self, key: str) -> str:
         row = self.rows.table.get(key)
         return key if row is None else row.runner.name
-
-
-def fewer(slots: int) -> int:
-    """Slots of a runner while memory is short."""
-    return max(1, slots // 2)
-
-
-__all__ = ["Ending", "Fits", "Presence", "Swaps", "Work", "fewer"]
