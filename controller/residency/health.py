@@ -7,11 +7,9 @@ gateway replays what brought no byte yet, and ends the rest with a reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import psutil
 
 from controller.clock import Clock
 from controller.errors import Unreachable
@@ -20,6 +18,7 @@ from controller.ollama import gpu_share
 from controller.residency.learned import Learned
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
 from controller.residency.runner import Presence, Resident, Runner
+from controller.residency.vitals import Vitals
 from controller.scheduling.ticket import End, Ticket
 
 BYTES_PER_TOKEN = 3  # of a request's body, at least: what a prompt's length is guessed from
@@ -57,17 +56,18 @@ class Residents(Protocol):
     async def kill(self, key: str, why: str) -> None: ...
 
 
-class Processes(Protocol):
-    """Runners' processes; `ollama.Runners` is the real one."""
+class Feels(Protocol):
+    """What runners' processes do; `residency/vitals.py` has the real one."""
 
-    async def holding(self, *models: str) -> list[psutil.Process]: ...
+    async def of(self, runner: Runner) -> Vitals: ...
+    def forget(self, key: str) -> None: ...
 
 
 class Asks(Protocol):
     """What is asked of Ollama; `ollama.OllamaClient` is the real one. Both raise Unreachable."""
 
     async def ps(self) -> list[dict[str, Any]]: ...
-    async def probe(self, model: str, *, embeds: bool, limit: float) -> None: ...
+    async def probe(self, model: str, *, embeds: bool) -> None: ...
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Health:
         self,
         line: Line,
         residents: Residents,
-        processes: Processes,
+        pulse: Feels,
         ollama: Asks,
         clock: Clock,
         journal: Journal,
@@ -98,7 +98,7 @@ class Health:
     ) -> None:
         self._line = line
         self._residents = residents
-        self._processes = processes
+        self._pulse = pulse
         self._ollama = ollama
         self._clock = clock
         self._journal = journal
@@ -108,7 +108,6 @@ class Health:
         self._rule = rule or Rule()
         self._pace = pace or Pace()
         self._watched: dict[str, Progress] = {}  # by runner key, as all below
-        self._found: dict[str, list[psutil.Process]] = {}
         self._patients: dict[str, _Patient] = {}
         self._drift = clock.wall() - clock.now()
         residents.on_failed.append(self._load_failed)
@@ -132,16 +131,15 @@ class Health:
         aloft: dict[str, list[Ticket]] = {}
         for ticket in self._line.running():
             aloft.setdefault(ticket.runner.key, []).append(ticket)
-        for key in self._watched.keys() - aloft.keys():
-            del self._watched[key]
-            self._found.pop(key, None)
+        for key in list(self._watched.keys() - aloft.keys()):
+            self._forget(key)
         flights = {key: tuple(map(self._flight, tickets)) for key, tickets in aloft.items()}
         silent = {key for key, each in flights.items() if self._progress(key).silent(each)}
         gpu = await self._gpu() if silent else None
         for key, tickets in aloft.items():
             runner = tickets[0].runner
-            processor, stopped = await self._read(runner) if key in silent else (None, False)
-            sample = Sample(self._clock.now(), flights[key], processor, gpu, stopped)
+            vitals = await self._pulse.of(runner) if key in silent else Vitals()
+            sample = Sample(self._clock.now(), flights[key], vitals.processor, gpu, vitals.stopped)
             verdict = self._progress(key).see(sample)
             if verdict is not Verdict.BUSY:
                 await self._end(runner, verdict)
@@ -158,19 +156,13 @@ class Health:
         since = self._clock.now() if ticket.granted is None else ticket.granted
         return Flight(ticket.number, since, ticket.moved, tokens / rate if rate else 0.0)
 
-    async def _read(self, runner: Runner) -> tuple[float | None, bool]:
-        """Processor seconds of its processes, None when there are none to be seen; and whether one is stopped."""
-        found = self._found.get(runner.key)
-        if found is None or not all(each.is_running() for each in found):
-            found = await self._processes.holding(runner.blob, runner.name)
-            if found:
-                self._found[runner.key] = found
-        return await asyncio.to_thread(_read, found)
+    def _forget(self, key: str) -> None:
+        self._watched.pop(key, None)
+        self._pulse.forget(key)
 
     async def _end(self, runner: Runner, verdict: Verdict) -> None:
         key = runner.key
-        self._watched.pop(key, None)
-        self._found.pop(key, None)
+        self._forget(key)
         if verdict is Verdict.STUCK:
             if key in self._patients:
                 return self._give_up(key, f"{runner.name} got stuck again.")
@@ -207,7 +199,6 @@ class Health:
     def _give_up(self, key: str, why: str) -> None:
         self._patients.clear()
         self._watched.clear()
-        self._found.clear()
         self._journal.say("ollama", f"Ending its runner did not help: Ollama is restarted. {why}", level="error")
         self._restart(why)
 
@@ -233,20 +224,8 @@ class Health:
         try:
             if runner.name not in {each.get("name") for each in await self._ollama.ps()}:
                 return True
-            await self._ollama.probe(runner.name, embeds=runner.facts.embeds, limit=self._pace.canary)
-        except Unreachable:
+            async with asyncio.timeout(self._pace.canary):
+                await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
+        except (Unreachable, TimeoutError):
             return False
         return True
-
-
-def _read(found: Sequence[psutil.Process]) -> tuple[float | None, bool]:
-    used, stopped = 0.0, False
-    for process in found:
-        try:
-            with process.oneshot():
-                times = process.cpu_times()
-                stopped |= process.status() == psutil.STATUS_STOPPED
-        except psutil.Error:  # it has just gone: what it did not finish fails by itself
-            return None, False
-        used += times.user + times.system
-    return (used if found else None), stopped
