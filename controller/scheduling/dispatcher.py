@@ -174,7 +174,8 @@ class Dispatcher:
         if ticket in self._unload:
             self._unload.discard(ticket)
             self._order(lambda orders: orders.unload(ticket.runner.name))
-        self.decide()
+        if next(iter(self._scheduler.waiting()), None) is not None:
+            self.decide()
 
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""
