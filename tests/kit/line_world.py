@@ -29,12 +29,13 @@ class SmallRoom:
 
     def __init__(self, budget: int, table: Table) -> None:
         self.budget = budget
+        self.short_for: set[str] = set()  # keys of runners for whom others have taken the memory
         self._table = table
-        self.asked = 0
 
     def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
         """As few as need be, in the order they are offered."""
-        self.asked += 1
+        if target.key in self.short_for:
+            return NoRoom(f"There is no room for {target.name} now.")
         if target.need > self.budget:
             return TooBig(f"{target.name} needs {target.need}, and there are {self.budget}.")
         siblings = [key for key, row in self._table.items() if row.runner.blob == target.blob]
@@ -160,7 +161,7 @@ class World:
         for ticket in made.ended:
             assert ticket.state is State.ENDED
             assert ticket.words
-            self._ended(ticket)
+            self.told_ended(ticket)
         if made.swap is not None:
             self._begin(made.swap)
         if made.wake is not None and made.wake != self._woken:
@@ -194,10 +195,11 @@ class World:
 
     def _end(self, ticket: Ticket) -> None:
         self.scheduler.end(ticket, self.now)
-        self._ended(ticket)
+        self.told_ended(ticket)
         self._freed()
 
-    def _ended(self, ticket: Ticket) -> None:
+    def told_ended(self, ticket: Ticket) -> None:
+        """It ended without its turn."""
         assert ticket not in self.ended, "a ticket ends once"
         self.ended.append(ticket)
 
