@@ -61,7 +61,10 @@ def _until_swap(scheduler: Scheduler, key: str, learned: Mapping[str, Learned], 
         return None
     rests = [_rest(each, learned, now) for each in scheduler.running()]  # whoever leaves finishes first
     known = [rest for rest in rests if rest is not None]
-    return None if len(known) < len(rests) else max([until - now, *known])
+    if len(known) < len(rests):
+        return None
+    batch_done = hold is Hold.PATIENCE and not any(scheduler.wanted(other) for other in scheduler.table)
+    return max([0.0 if batch_done else until - now, *known])
 
 
 def _free_slots(
