@@ -10,10 +10,10 @@ import shlex
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from controller.errors import SeadragonError
 from controller.plain import fault_words
@@ -83,15 +83,14 @@ def _fault_of(file: Path, seen: os.stat_result) -> Fault | None:
     return None
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, pragmas: Iterable[str] = PRAGMAS, *, mode: Literal["rw", "ro"] = "rw") -> sqlite3.Connection:
     """A connection with everything set that ours have in common; transactions begin when they are told to.
 
-    Raises sqlite3.Error.
+    Raises sqlite3.Error, also when there is no such file: `make_ours` makes it, and makes it private.
     """
-    mode = "ro" if read_only else "rw"  # never made here: `make_ours` makes it private
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", BUSY, isolation_level=None, uri=True)
     try:
-        for pragma in PRAGMAS if not read_only else ():
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         connection.close()
@@ -99,11 +98,14 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-@contextlib.contextmanager
-def looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, for as long as the block lasts."""
-    with contextlib.closing(connect(path, read_only=True)) as connection:
-        yield connection
+def looking(path: Path) -> contextlib.closing[sqlite3.Connection]:
+    """A connection that changes nothing. Raises sqlite3.Error.
+
+    With a log of a crash beside the file, one that may write would play it in as it closes, also into a damaged file;
+    without one, a connection that may not write would leave an empty log behind.
+    """
+    crashed = Path(f"{path}-wal").exists()
+    return contextlib.closing(connect(path, ["query_only=ON"], mode="ro" if crashed else "rw"))
 
 
 def damage(path: Path) -> str | None:

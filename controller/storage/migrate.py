@@ -55,10 +55,10 @@ def migrate(path: Path, wall: Callable[[], float], migrations: Path = MIGRATIONS
 
     Each is one transaction: it has happened, or nothing has. Raises SeadragonError.
     """
-    current = revision_of(path)
-    ahead = steps(current, revisions(migrations))
+    first = current = revision_of(path)
+    ahead = steps(first, revisions(migrations))
     for revision in ahead:
-        if current is not None:
+        if first is not None and current is not None:  # a new file has nothing that could be lost
             before_migration(path, path.parent / FOLDER, current, wall(), keep=KEEP)
         _upgrade(path, revision, migrations)
         current = revision
