@@ -255,17 +255,22 @@ async def test_a_damaged_database_is_told_and_set_aside_and_no_copy_is_put_back_
     assert aside.read_bytes() == spoiled
     assert "was damaged" in line
     assert str(aside) in line
-    assert f"cp {copy} {path}" in line
+    assert f"&& cp {copy} {path}" in line
     assert damage(path) is None
 
 
-async def test_the_copy_can_be_put_back_as_the_journal_says(path: Path, open_database: Callable[[], Database]) -> None:
+async def test_the_last_copy_can_be_put_back_with_the_command_the_journal_gives(
+    path: Path, open_database: Callable[[], Database], journal: Journal
+) -> None:
     async with open_database() as database:
         await _insert(database, "a")
-    copy = path.parent / FOLDER / "nightly.db"
-    back_up(path, copy)
-    path.unlink()
-    shutil.copy(copy, path)
+    back_up(path, path.parent / FOLDER / "nightly.db")
+    _spoil_header(path)
+    async with open_database():
+        _, _, how = told(journal)[0].partition("stop Seadragon and run: ")
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").write_text("left by a crash since")
+    subprocess.run(how, shell=True, check=True)
     async with open_database() as database, database.reading() as connection:
         assert (await connection.execute(select(LEARNED.c.runner))).scalars().all() == ["a"]
 
