@@ -76,6 +76,19 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """The database, as a look into it found it."""
+
+    path: Path
+    size: int = 0  # bytes
+    fault: str = ""  # why it could not be looked into, or must not be used as it is; the rest is unknown then
+    remedy: str = ""
+    damage: str = ""  # in SQLite's words
+    behind: int = 0  # migrations it still has to go through
+    copy: Path | None = None  # the newest
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that the checks go by."""
 
@@ -102,6 +115,7 @@ class Facts:
     memory: Reading  # with the footprints of our own processes
     sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
+    database: Stored | None = None  # None before the first start
 
 
 def examine(facts: Facts) -> list[Finding]:
@@ -180,6 +194,21 @@ def disk(facts: Facts) -> Finding:
     if least < LITTLE_DISK:
         return Finding("disk", "warn", words, "Enough to run, not enough for another model.")
     return Finding("disk", "ok", words)
+
+
+def database(facts: Facts) -> Finding:
+    """Whole, ours alone, and of this Seadragon or an older one."""
+    seen = facts.database
+    if seen is None:
+        return Finding("database", "ok", "Not there yet: the first start makes it.")
+    if seen.fault:
+        return Finding("database", "fail", seen.fault, seen.remedy)
+    if seen.damage:
+        how = "Run seadragon restart: it sets the file aside and begins with an empty one"
+        how += f", and says how to go back to {seen.copy}." if seen.copy else "."
+        return Finding("database", "fail", f"{seen.path} is damaged: {seen.damage}.", how)
+    todo = " The next start brings it up to date." if seen.behind else ""
+    return Finding("database", "ok", f"{seen.path} is whole, {size_words(seen.size)}.{todo}")
 
 
 def ollama(facts: Facts) -> Finding:
@@ -328,6 +357,7 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     configuration,
     folders,
     disk,
+    database,
     ollama,
     child,
     others,

@@ -24,12 +24,15 @@ import psutil
 
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
-from controller.doctor.checks import Door, Facts, Folder, Serving
+from controller.doctor.checks import Door, Facts, Folder, Serving, Stored
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import CLONE, Paths
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.memory import Reading
+from controller.storage.backup import FOLDER, newest
+from controller.storage.file import NAME, damage, not_ours
+from controller.storage.migrate import revision_of, revisions, steps
 
 USUAL_PORT = 11434
 CONNECTING = 0.5  # seconds a connection on this machine may take
@@ -99,6 +102,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
         memory=_memory(paths, ours),
         sizes=dict(_sizes(models_folder)),
+        database=_database(paths.data),
     )
 
 
@@ -169,6 +173,20 @@ def _others_may(file: Path) -> bool:
     except OSError:  # gone since
         return False
     return stat.S_ISREG(seen.st_mode) and bool(seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _database(data: Path) -> Stored | None:
+    path = data / NAME
+    if not os.path.lexists(path):
+        return None
+    if fault := not_ours(path):
+        return Stored(path, fault=fault.words, remedy=fault.remedy)
+    try:
+        found = damage(path) or ""
+        behind = 0 if found else len(steps(revision_of(path), revisions()))
+    except SeadragonError as error:
+        return Stored(path, fault=str(error), remedy="When it is put right: seadragon restart")
+    return Stored(path, path.stat().st_size, damage=found, behind=behind, copy=newest(data / FOLDER))
 
 
 def _version(program: Path, run: RunTool) -> tuple[int, ...] | None:

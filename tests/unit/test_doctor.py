@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from controller.config.schema import Config, Memory, Models, Ollama, Server, Tunnel
-from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, examine
+from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, Stored, examine
 from controller.doctor.mac import PROOFS
 from controller.residency.memory import Reading
 
 ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
+DB, COPY = Path("/sea/data/seadragon.db"), Path("/sea/data/backups/nightly.db")
 WELL = Facts(
     now=1_800_000_000.0,
     installed_at=1_790_000_000.0,
@@ -74,6 +75,9 @@ TROUBLE = [
     ),
     ("disk", "fail", {"folders": a_folder(free=5 * 10**8)}, "500 MB"),
     ("disk", "warn", {"folders": a_folder(free=5 * 10**9)}, "5.0 GB"),
+    ("database", "fail", {"database": Stored(DB, fault="It is a link.", remedy="Move it.")}, "It is a link. Move it."),
+    ("database", "fail", {"database": Stored(DB, damage="page 3")}, "sets the file aside"),
+    ("database", "fail", {"database": Stored(DB, damage="page 3", copy=COPY)}, f"go back to {COPY}"),
     ("ollama", "fail", {"ollama": None}, "make setup"),
     ("ollama", "fail", {"ollama": None, "platform": "darwin"}, "brew install ollama"),
     ("ollama", "fail", {"ollama": None, "config": server(ollama=Ollama(binary=Path("/x/ollama")))}, "/x/ollama"),
@@ -136,6 +140,9 @@ FINE = [
     ("memory", {"config": server(memory=Memory(budget=8 * 2**30))}, "8.0 GiB at most"),
     ("memory", {"config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
     ("other ollamas", {"others": (Serving(7, "mia", ()),), "config": server(ollama=Ollama(mode="adopt"))}, "No other"),
+    ("database", {}, "the first start makes it"),
+    ("database", {"database": Stored(DB, 20480)}, "seadragon.db is whole, 20 kB."),
+    ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
     ("ollama's state", {"running": running()}, "Ready"),
     ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
     (
