@@ -40,6 +40,11 @@ class Usage:
         self.pieces += 1
         self._last.append(data)
 
+    def forget(self) -> None:
+        """That attempt came to nothing."""
+        self._last.clear()
+        self.moved = self.pieces = 0
+
     def tokens(self, ending: Ending | None) -> Tokens | None:
         """What it took so far. `ending`: of a stream; None for a document. None when there is nothing to tell of."""
         if not self.moved:
