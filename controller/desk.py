@@ -128,7 +128,7 @@ class Desk(Protocol):
         """
         ...
 
-    # --- the line, the models, the memory ---
+    # --- the line, the models, the memory; every `…_gb` is in GiB, as `memory_gb` of models.yaml is ---
 
     def queue(self) -> dict[str, Any]:
         """Everybody in the line: `waiting`, `running`, `paused` (each `{"lane": …, "model": …}`; both null: all of it),

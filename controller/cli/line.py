@@ -124,7 +124,7 @@ def resume(paths: Paths, lane: float | None, model: str | None) -> None:
     _tell_paused(client.ask(paths.socket, "resume", lane=lane, model=model, limit=ANSWERING))
 
 
-def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options: object) -> None:
+def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options: Any) -> None:
     """Give the order, tell how far it is, and leave with the exit code of its end."""
     job: Any = {}
     said = ""

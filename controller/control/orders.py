@@ -9,7 +9,8 @@ from controller.desk import Desk, JobView, Order, Waiting, When, job_document
 from controller.errors import SeadragonError
 
 LOOK = 0.2  # seconds between two looks at how far a job is
-_OPTIONS: dict[str, dict[str, tuple[object, ...]]] = {
+_KINDS: dict[str, Order] = {kind: kind for kind in get_args(Order)}
+_OPTIONS: dict[Order, dict[str, tuple[object, ...]]] = {
     "load": {},
     "unload": {},
     "switch": {"from_": (str,), "waiting": get_args(Waiting), "when": get_args(When)},
@@ -32,11 +33,11 @@ async def memory(desk: Desk, request: Request, tell: Tell) -> object:
 
 async def order(desk: Desk, request: Request, tell: Tell) -> object:
     """Tell how far it is while it runs; the answer is the job, ended unless `wait` is false."""
-    kind, model = request.get("kind"), request.get("model")
+    kind, model = _KINDS.get(str(request.get("kind"))), request.get("model")
     if not isinstance(model, str) or not model:
         raise SeadragonError("Say which model: `model` must be its name.")
-    if kind not in get_args(Order):
-        raise SeadragonError(f"There is no such order. There is: {', '.join(get_args(Order))}.")
+    if kind is None:
+        raise SeadragonError(f"There is no such order. There is: {', '.join(_KINDS)}.")
     job = desk.order(kind, model, **_options(kind, request))
     if request.get("wait", True):
         await _follow(job, tell)
@@ -62,7 +63,7 @@ async def _follow(job: JobView, tell: Tell) -> None:
         await job.wait(LOOK)
 
 
-def _options(kind: str, request: Request) -> dict[str, Any]:
+def _options(kind: Order, request: Request) -> dict[str, Any]:
     given = {name: request[name] for name in _OPTIONS[kind] if request.get(name) is not None}
     for name, value in given.items():
         allowed = _OPTIONS[kind][name]

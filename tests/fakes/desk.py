@@ -190,7 +190,7 @@ def a_model(name: str, **changes: Any) -> dict[str, Any]:
 def a_memory(**changes: Any) -> dict[str, Any]:
     """Of a 64 GB Mac with one model loaded."""
     return {
-        "total_gb": 68.7,
+        "total_gb": 64.0,
         "available_gb": 51.2,
         "budget_gb": 47.0,
         "taken_gb": 3.1,
