@@ -199,9 +199,9 @@ class Metrics(Collector):
         for cap, count in {**dict.fromkeys(map(str, Cap), 0), **self._line.turned}.items():
             turned.add_metric((str(cap),), count)
         yield turned
-        waits = HistogramMetricFamily(
-            "seadragon_line_wait_seconds", "Time in the line until a grant.", labels=("lane",)
-        )
+
+    def _waits(self) -> Iterator[Metric]:
+        waits = HistogramMetricFamily("seadragon_line_wait_seconds", "Time until a grant.", labels=("lane",))
         seen: dict[str, list[Histogram]] = {lane: [] for lane in self._lanes()}
         for lane, histogram in self._line.waits.items():
             seen.setdefault(self._lane(lane), []).append(histogram)
