@@ -25,4 +25,4 @@ class LatePages(Late["Pages"]):
 
             return Pages(desk, traffic=traffic, metrics=metrics())
 
-        super().__init__(make, desk.journal, "the page")
+        super().__init__(make, desk.journal, "the pages")
