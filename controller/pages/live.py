@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, Template
+from jinja2 import Environment
 
 from controller.config.schema import OLLAMA
 from controller.desk import Desk, JobView
@@ -23,9 +23,8 @@ from controller.pages.line_view import Viewer
 from controller.pages.view import Moment, Traffic, now_seen
 from controller.supervision.spec import ChildState
 
-SHARED = ("dots", "hello", "notices", "children", "traffic", "memory", "events")
-PERSONAL = ("line", "models", "order")  # not everybody sees the same of these
-PARTS = (*SHARED, *PERSONAL)
+PARTS = ("dots", "hello", "notices", "order", "line", "models", "children", "traffic", "memory", "events")
+PERSONAL = ("order", "line", "models")  # not everybody sees the same of these
 EAGAIN = 0.25  # seconds a rendering is good for
 TICK = 1.0  # seconds between two looks when nothing is told to us
 SILENCE = 15.0  # seconds after which a quiet stream shows that it lives
@@ -49,9 +48,7 @@ class Live:
     ) -> None:
         self.viewers = 0
         self._desk = desk
-        self._shared_templates, self._personal_templates = (
-            [(name, templates.get_template(f"live/{name}.html")) for name in names] for names in (SHARED, PERSONAL)
-        )
+        self._templates = {name: templates.get_template(f"live/{name}.html") for name in PARTS}
         self._traffic = traffic
         self._edition = edition
         self._tick = tick
@@ -63,7 +60,7 @@ class Live:
         self._personal: dict[tuple[Viewer, str], dict[str, str]] = {}
 
     async def now(self, viewer: Viewer, order: str) -> Now:
-        """What is to be seen by `viewer` at this moment. `order` is the id of what they ordered last; "" for nothing."""
+        """What `viewer` is to see at this moment. `order` is the id of what they ordered last; "": nothing."""
         return now_seen(await self._look(), viewer, self._job(viewer, order))
 
     async def stream(self, viewer: Viewer, order: str) -> AsyncIterator[str]:
@@ -113,9 +110,12 @@ class Live:
         key = (viewer, order)
         if key not in self._personal:
             now = now_seen(moment, viewer, self._job(viewer, order))
-            self._shared = self._shared or _parts(self._shared_templates, now)
-            self._personal[key] = _parts(self._personal_templates, now)
-        return {**self._shared, **self._personal[key]}
+            self._shared = self._shared or self._render([name for name in PARTS if name not in PERSONAL], now)
+            self._personal[key] = self._render(PERSONAL, now)
+        return {name: (self._personal[key] if name in PERSONAL else self._shared)[name] for name in PARTS}
+
+    def _render(self, names: Iterable[str], now: Now) -> dict[str, str]:
+        return {name: self._templates[name].render(now=now) for name in names}
 
     async def _look(self) -> Moment:
         """How things are: looked at anew when the last look is old, and all that was rendered from it forgotten."""
@@ -155,10 +155,6 @@ class Live:
             pass  # it is busy: the last list is still the best we have
         except Unreachable:
             self._models = None
-
-
-def _parts(templates: Sequence[tuple[str, Template]], now: Now) -> dict[str, str]:
-    return {name: template.render(now=now) for name, template in templates}
 
 
 def _fragment(name: str, html: str) -> str:
