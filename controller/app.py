@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -27,13 +27,13 @@ from controller.config.schema import OLLAMA, TUNNEL, Config
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
-from controller.errors import SeadragonError, Unreachable
+from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
 from controller.ollama import OllamaClient, Runners
 from controller.pages.late import LatePages
-from controller.pages.view import Installed, Traffic
+from controller.pages.view import Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
 from controller.proxy.app import DataPlane
@@ -134,9 +134,7 @@ class Controller:
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
         runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
         tally = self._tally = Tally()
-        self._pages = LatePages(
-            self, traffic=lambda: Traffic(tally.streams, tally.held), models=self._installed, metrics=self._metrics
-        )
+        self._pages = LatePages(self, traffic=lambda: Traffic(tally.streams, tally.held), metrics=self._metrics)
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
@@ -341,12 +339,6 @@ class Controller:
     def _ollama_changed(self, status: ChildStatus) -> None:
         if status.state is ChildState.READY and status.adopted:
             self._plane.doubt_all()
-
-    async def _installed(self) -> Sequence[Installed] | None:
-        try:
-            return [Installed(each["name"], each["size"]) for each in await self._ollama.tags()]
-        except Unreachable:
-            return None
 
 
 def _causes(group: ExceptionGroup[Exception]) -> Iterator[Exception]:

@@ -3,11 +3,67 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from controller.config.schema import Config
 from controller.events import Journal
 from controller.supervision.spec import ChildStatus
+
+Order = Literal["load", "unload", "switch", "pin"]
+Waiting = Literal["keep", "redirect", "refuse"]
+"""What becomes of those who wait for the model that is switched away: they wait on, they get the new model instead, or
+they are told no.
+"""
+When = Literal["free", "now"]
+"""free: answers that are being written are finished first. now: they are cut."""
+
+
+class JobView(Protocol):
+    """An order about models on its way: what everything on the edges sees of it. Times are seconds since the epoch."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def state(self) -> str:
+        """One of "running", "done", "failed"."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """How far it is, or how it ended: one sentence."""
+        ...
+
+    @property
+    def started(self) -> float: ...
+    @property
+    def ended(self) -> float | None: ...
+    @property
+    def touched(self) -> int:
+        """How many waiting requests a switch has redirected or refused."""
+        ...
+
+    async def wait(self, seconds: float) -> object:
+        """Return when it has ended, after `seconds` at the latest."""
+        ...
+
+
+def job_document(job: JobView) -> dict[str, Any]:
+    """The job as the API and the command line tell it."""
+    return {
+        "id": job.id,
+        "object": "job",
+        "kind": job.kind,
+        "model": job.model,
+        "state": job.state,
+        "text": job.text,
+        "started": job.started,
+        "ended": job.ended,
+        "touched": job.touched,
+    }
 
 
 class Desk(Protocol):
@@ -70,4 +126,43 @@ class Desk(Protocol):
         `phase` is "draining" at once. It becomes what it was again when a service manager would undo a `down`: then
         only the children are stopped.
         """
+        ...
+
+    # --- the line, the models, the memory; every `…_gb` is in GiB, as `memory_gb` of models.yaml is ---
+
+    def queue(self) -> dict[str, Any]:
+        """Everybody in the line: `waiting`, `running`, `paused` (each `{"lane": …, "model": …}`; both null: all of it),
+        `lanes` (by number: `waiting`, `oldest_seconds`) and `tickets`, first those that run, then by position. A ticket
+        has `number, caller, lane, model, state, waited_seconds, position, estimate_seconds, why, hold`.
+        """
+        ...
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Every installed model as an OpenAI list shows it, with our fields: `state` (away, loading, resident, leaving,
+        quarantined), `size_gb`, `memory_gb`, `expected_gb`, `loads`, `load_seconds`, `tokens_per_second`, `crashes`,
+        `last_error`, `pinned`, `waiting`, `running`, `idle_seconds`, `runner`. May be asked once a second: the names
+        may be some seconds old, the state is of this moment. Raises Unreachable when Ollama has never told them.
+        """
+        ...
+
+    def memory(self) -> dict[str, Any]:
+        """`total_gb, available_gb, budget_gb, taken_gb, pressure` (1, 2 or 4), `models_loaded` (name: gb), `may_load`
+        and `why` not. Figures nobody has read yet are None.
+        """
+        ...
+
+    def order(self, kind: Order, model: str, **options: Any) -> JobView:
+        """Begin to load, unload, switch (`from_`, `waiting`, `when`) or pin (`on`). Raises OrderRefused."""
+        ...
+
+    def job(self, id: str) -> JobView | None:
+        """An order that was given, while it is remembered."""
+        ...
+
+    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+        """Grant nothing in that lane, or for that model; without either: nothing at all. Raises OrderRefused."""
+        ...
+
+    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+        """Undo that pause; without either: every pause. Raises OrderRefused."""
         ...

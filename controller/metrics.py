@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -25,9 +26,14 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from controller.desk import Desk
+from controller.scheduling.ticket import Cap, Why
 from controller.supervision.spec import ChildState, ChildStatus
 
 FIRST_STATUS = 200  # the one every route starts with, at nought
+LANES = (1.0, 2.0, 3.0)  # those everybody has
+OTHER = "other"  # the label of whatever is one too many
+MODELS = 100  # models with figures of their own
+GB = 2**30
 
 
 class Histogram(Protocol):
@@ -66,6 +72,25 @@ class Counts(Protocol):
     def listed_hits(self) -> int: ...
 
 
+class LineCounts(Protocol):
+    """What the line counts."""
+
+    @property
+    def grants(self) -> Mapping[str, int]: ...  # by reason, a `ticket.Why`
+    @property
+    def waits(self) -> Mapping[float, Histogram]: ...  # by lane
+    @property
+    def turned(self) -> Mapping[str, int]: ...  # by cap, a `ticket.Cap`
+    @property
+    def swaps(self) -> int: ...
+    @property
+    def loads(self) -> int: ...
+    @property
+    def load_seconds(self) -> float: ...
+    @property
+    def tokens(self) -> Mapping[str, tuple[int, int, float]]: ...  # by model: in, out, seconds of answering
+
+
 class Metrics(Collector):
     """All of it. `routes` are (dialect, route) pairs and `reasons` the causes of failure that are known beforehand."""
 
@@ -73,6 +98,7 @@ class Metrics(Collector):
         self,
         desk: Desk,
         counts: Counts,
+        line: LineCounts,
         *,
         routes: Iterable[tuple[str, str]],
         reasons: Iterable[str],
@@ -81,6 +107,7 @@ class Metrics(Collector):
     ) -> None:
         self._desk = desk
         self._counts = counts
+        self._line = line
         self._routes = [(str(dialect), route) for dialect, route in routes]
         self._dialects = sorted({dialect for dialect, _ in self._routes})
         self._reasons = [str(reason) for reason in reasons if reason]
@@ -102,6 +129,12 @@ class Metrics(Collector):
         """Every family."""
         yield from self._traffic()
         yield from self._seconds()
+        yield from self._queue()
+        yield from self._grants()
+        yield from self._waits()
+        yield from self._loads()
+        yield from self._tokens()
+        yield from self._memory()
         yield from self._children()
         yield from self._controller()
 
@@ -141,6 +174,84 @@ class Metrics(Collector):
         filled = list(counts) or [0] * len(self._bounds)
         return [(bound, sum(filled[: index + 1])) for index, bound in enumerate(self._bounds)]
 
+    def _queue(self) -> Iterator[Metric]:
+        queue = self._desk.queue()
+        waiting = GaugeMetricFamily("seadragon_line_waiting", "Requests in the line.", labels=("lane",))
+        counts = dict.fromkeys(self._lanes(), 0)
+        for lane, about in queue["lanes"].items():
+            counts[self._lane(float(lane))] = counts.get(self._lane(float(lane)), 0) + about["waiting"]
+        for lane, count in counts.items():
+            waiting.add_metric((lane,), count)
+        yield waiting
+        running = GaugeMetricFamily("seadragon_line_running", "Requests let through.", labels=("model",))
+        granted = Counter(each["model"] for each in queue["tickets"] if each["state"] == "granted")
+        for model, count in granted.items():
+            running.add_metric((model,), count)
+        yield running
+        yield _gauge("line_paused", "How much of the line is paused.", len(queue["paused"]))
+
+    def _grants(self) -> Iterator[Metric]:
+        grants = CounterMetricFamily("seadragon_grants", "Requests let through.", labels=("why",))
+        for why, count in {**dict.fromkeys(map(str, Why), 0), **self._line.grants}.items():
+            grants.add_metric((str(why),), count)
+        yield grants
+        turned = CounterMetricFamily("seadragon_turned_away", "Requests not let into the line.", labels=("cap",))
+        for cap, count in {**dict.fromkeys(map(str, Cap), 0), **self._line.turned}.items():
+            turned.add_metric((str(cap),), count)
+        yield turned
+
+    def _waits(self) -> Iterator[Metric]:
+        waits = HistogramMetricFamily("seadragon_line_wait_seconds", "Time until a grant.", labels=("lane",))
+        seen: dict[str, list[Histogram]] = {lane: [] for lane in self._lanes()}
+        for lane, histogram in self._line.waits.items():
+            seen.setdefault(self._lane(lane), []).append(histogram)
+        for label, histograms in seen.items():
+            summed = [sum(column) for column in zip(*(each.counts for each in histograms), strict=True)]
+            waits.add_metric((label,), self._buckets(summed), sum(each.total for each in histograms))
+        yield waits
+
+    def _lanes(self) -> list[str]:
+        """The lanes that somebody may be in."""
+        given = {float(entry.lane) for entry in self._desk.config.access.allow}
+        return [f"{lane:g}" for lane in sorted({*LANES, *given})]
+
+    def _lane(self, lane: float) -> str:
+        return f"{lane:g}" if f"{lane:g}" in self._lanes() else OTHER
+
+    def _loads(self) -> Iterator[Metric]:
+        yield _counter("swaps", "Times the line put one model in the place of another.", self._line.swaps)
+        yield _counter("loads", "Models loaded.", self._line.loads)
+        yield _counter("load_seconds", "Time that loads took.", self._line.load_seconds)
+
+    def _tokens(self) -> Iterator[Metric]:
+        tokens = CounterMetricFamily("seadragon_tokens", "Tokens of finished answers.", labels=("model", "direction"))
+        seconds = CounterMetricFamily("seadragon_answer_seconds", "Time spent on writing answers.", labels=("model",))
+        speed = GaugeMetricFamily("seadragon_tokens_per_second", "Mean speed since the start.", labels=("model",))
+        for model, (asked, written, spent) in _most(self._line.tokens):
+            tokens.add_metric((model, "in"), asked)
+            tokens.add_metric((model, "out"), written)
+            seconds.add_metric((model,), spent)
+            speed.add_metric((model,), written / spent if spent else 0.0)
+        yield from (tokens, seconds, speed)
+
+    def _memory(self) -> Iterator[Metric]:
+        memory = self._desk.memory()
+        for name, words in (
+            ("total", "Of the machine."),
+            ("available", "Free, or freed when asked for."),
+            ("budget", "What models may take."),
+            ("taken", "What models take, promised room included."),
+        ):
+            if memory[f"{name}_gb"] is not None:
+                yield _gauge(f"memory_{name}_bytes", words, memory[f"{name}_gb"] * GB)
+        loaded = GaugeMetricFamily("seadragon_model_memory_bytes", "Of each loaded model.", labels=("model",))
+        for model, gb in memory["models_loaded"].items():
+            loaded.add_metric((model,), gb * GB)
+        yield loaded
+        if memory["pressure"] is not None:
+            yield _gauge("memory_pressure", "1 normal, 2 warning, 4 critical.", memory["pressure"])
+        yield _gauge("may_load", "Whether memory allows a load now.", float(memory["may_load"]))
+
     def _children(self) -> Iterator[Metric]:
         children = self._desk.children()
         states = GaugeMetricFamily("seadragon_child_state", "1 for the state it is in.", labels=("child", "state"))
@@ -172,6 +283,17 @@ class Metrics(Collector):
             yield _gauge("resident_memory_bytes", "Of the controller.", self._process.memory_info().rss)
             yield _gauge("open_files", "Of the controller.", self._process.num_fds())
         yield _gauge("open_files_limit", "Of the controller.", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _most(
+    tokens: Mapping[str, tuple[int, int, float]],
+) -> Iterator[tuple[str, tuple[int, int, float]]]:
+    """The models that worked most, and all others as one."""
+    ranked = sorted(tokens.items(), key=lambda item: -item[1][2])
+    yield from ranked[:MODELS]
+    rest = [figures for _, figures in ranked[MODELS:]]
+    if rest:
+        yield OTHER, (sum(each[0] for each in rest), sum(each[1] for each in rest), sum(each[2] for each in rest))
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

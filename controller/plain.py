@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
+from typing import Protocol
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+class Style(Protocol):
+    """Colours a text for a terminal (`click.style`)."""
+
+    def __call__(self, text: str, /, *, fg: str | None) -> str: ...
 
 
 def printable(text: str) -> str:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
-from controller.plain import count_words, printable, size_words, span_words
+from controller.line_words import line_words, loaded_words, memory_words
+from controller.plain import Style, count_words, printable, size_words, span_words
 
 COLOURS = {"ready": "green", "starting": "yellow", "backoff": "yellow", "offline": "yellow", "stopping": "yellow"}
 TROUBLE = "red"
 SPEAKS_FOR_ITSELF = ("ready", "stopped")  # states whose reason would only repeat them
-
-
-class Style(Protocol):
-    """Colours a text for a terminal (`click.style`)."""
-
-    def __call__(self, text: str, /, *, fg: str | None) -> str: ...
 
 
 def status_lines(seen: dict[str, Any], now: float, style: Style) -> Iterator[str]:
@@ -26,6 +21,11 @@ def status_lines(seen: dict[str, Any], now: float, style: Style) -> Iterator[str
     yield ""
     for child in seen["children"].values():
         yield from _child_lines(child, now, style)
+    if seen["phase"] != "safe":
+        yield ""
+        yield f"  {'line':<10} {line_words(seen['line'])}"
+        yield f"  {'loaded':<10} {loaded_words(seen['memory'])}"
+        yield f"  {'memory':<10} {memory_words(seen['memory'])}"
     if seen["config"]["problems"]:
         yield ""
         yield "The YAML on disk is not what runs:"

@@ -15,12 +15,45 @@ function put(fragment) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html; // rendered and escaped by the same templates as the page itself
   if (!place || place.innerHTML === fresh.innerHTML) return;
+  if (place.querySelector("button")) return become(place, fresh.content);
   place.replaceChildren(fresh.content);
   place.classList.add("fresh");
 }
 
+// Where there is something to press, what stays the same stays in place: a finger and the focus may be on it.
+function become(old, fresh) {
+  const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let at = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    const same = wanted.id ? known.get(wanted.id) : at && !at.id && at.nodeName === wanted.nodeName ? at : null;
+    if (!same) {
+      old.insertBefore(wanted, at);
+      continue;
+    }
+    if (same === at) at = at.nextSibling;
+    else old.insertBefore(same, at);
+    adjust(same, wanted);
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+}
+
+function adjust(old, wanted) {
+  if (old.isEqualNode(wanted)) return;
+  if (old.nodeName === "BUTTON" && old.name !== wanted.name) return old.replaceWith(wanted); // another order: not under the same finger
+  if (old.nodeType === Node.TEXT_NODE) old.data = wanted.data;
+  else {
+    for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of [...wanted.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    become(old, wanted);
+  }
+}
+
 function follow() {
-  const stream = new EventSource("/live");
+  const stream = new EventSource(document.getElementById("main").dataset.stream);
   stream.addEventListener("open", () => inContact(true));
   stream.addEventListener("fragment", (event) => put(event.data));
   stream.addEventListener("edition", (event) => {

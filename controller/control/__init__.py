@@ -5,5 +5,12 @@ One JSON object a line. The request: `{"v": 1, "verb": …, …}`. The reply: an
 version only has to add.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+Request: TypeAlias = dict[str, object]
+Tell: TypeAlias = Callable[[object], Awaitable[None]]
+"""Sends one line of a reply that comes in lines."""
+
 VERSION = 1
 LONGEST = 64 * 1024  # bytes of a request

@@ -18,16 +18,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
-from controller.control import LONGEST
+from controller.control import LONGEST, Request, Tell, orders
 from controller.desk import Desk
 from controller.errors import SeadragonError
 from controller.logtail import Tail
 from controller.plain import fault_words
 from controller.socketpath import private_folder
 
-Request: TypeAlias = dict[str, object]
-Tell: TypeAlias = Callable[[object], Awaitable[None]]
-"""Sends one line of a reply that comes in lines."""
 Verb: TypeAlias = Callable[[Desk, Request, Tell], Awaitable[object]]
 """Does what is asked and returns the answer."""
 
@@ -47,6 +44,8 @@ def status(desk: Desk) -> dict[str, object]:
         "uptime": max(0.0, time.time() - desk.started_at),
         "listeners": desk.listeners,
         "children": {child.name: child.to_json() for child in desk.children()},
+        "line": {name: value for name, value in desk.queue().items() if name != "tickets"},
+        "memory": desk.memory(),
         "config": {"stale": bool(desk.config_problems), "problems": desk.config_problems},
         "data": str(desk.data),
         "logs": str(desk.logs),
@@ -140,6 +139,12 @@ VERBS: dict[str, Verb] = {
     "reload": _reload,
     "logs": _logs,
     "events": _events,
+    "models": orders.models,
+    "queue": orders.queue,
+    "memory": orders.memory,
+    "order": orders.order,
+    "pause": orders.pause,
+    "resume": orders.resume,
 }
 
 

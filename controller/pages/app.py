@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from controller.auth.access import Principal
 from controller.desk import Desk
+from controller.errors import OrderRefused
+from controller.pages import forms
 from controller.pages.contexts import ErrorPage, HomePage, Mood
 from controller.pages.hardened import Hardened, policy
+from controller.pages.line_view import Viewer
 from controller.pages.live import VIEWERS, Live
 from controller.pages.statics import Statics
-from controller.pages.view import Installed, Traffic, addresses
+from controller.pages.view import Traffic, addresses
 from controller.paths import CLONE
 
 _TYPED = re.compile(r"`([^`]+)`")
@@ -31,7 +37,9 @@ _ERRORS: dict[int, tuple[Mood, str, str]] = {
         "This computer is not on the list of those that may come in. Whoever runs Seadragon can add it in access.yaml.",
     ),
     404: ("oops", "There is nothing here", "The address may be mistyped, or the page has moved."),
+    400: ("oops", "That was no order", "Go back to the first page, and press the button there."),
     405: ("oops", "That does not work here", "This page can be looked at, and nothing else."),
+    409: ("oops", "That cannot be done now", ""),
     421: (
         "oops",
         "Not by this name",
@@ -45,6 +53,19 @@ _ERRORS: dict[int, tuple[Mood, str, str]] = {
         "Seadragon is starting, leaving, or has its hands full. Try again in a little while.",
     ),
 }
+
+
+_MAY_NOT = (
+    "This computer may look, and not give orders. Whoever runs Seadragon can set `manage: true` on its entry in "
+    "access.yaml."
+)
+_STALE = "This page is too old to give orders, or comes from somewhere else. Go to the first page, and press again."
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Who looks: as the data plane says, or nobody in particular."""
+    who = request.scope.get("seadragon.who")
+    return Viewer(who.label, who.manage) if isinstance(who, Principal) else Viewer()
 
 
 def told(text: str) -> Markup:
@@ -70,7 +91,7 @@ def environment(statics: Statics, templates: Path) -> Environment:
 class Pages:
     """All pages, as one ASGI application.
 
-    `traffic` and `models` are asked while somebody looks; `metrics` gives the text of `/metrics` and its content type.
+    `traffic` is asked while somebody looks; `metrics` gives the text of `/metrics` and its content type.
     """
 
     def __init__(
@@ -78,14 +99,14 @@ class Pages:
         desk: Desk,
         *,
         traffic: Callable[[], Traffic],
-        models: Callable[[], Awaitable[Sequence[Installed] | None]],
         metrics: Callable[[], tuple[bytes, str]],
     ) -> None:
         self._desk = desk
         self._metrics = metrics
         self._statics = Statics(CLONE / "static")
         self._templates = environment(self._statics, CLONE / "templates")
-        self._live = Live(desk, self._templates, traffic=traffic, models=models, edition=self._statics.edition)
+        self._live = Live(desk, self._templates, traffic=traffic, edition=self._statics.edition)
+        self._tokens = forms.Tokens()
         self._error = self._templates.get_template("error.html")
         self._starlette = self._application()
         self.asgi: ASGIApp = Hardened(self._let_in)
@@ -114,6 +135,7 @@ class Pages:
             routes=[
                 Route("/", self._home),
                 Route("/live", self._stream),
+                Route("/orders", self._order, methods=["POST"]),
                 Route("/metrics", self._show_metrics),
                 Route("/static/{name:path}", self._static),
                 Route("/favicon.ico", self._icon),
@@ -124,10 +146,13 @@ class Pages:
     async def _home(self, request: Request) -> Response:
         base = f"{request.url.scheme}://{request.url.netloc}"
         here = [str(each["url"]) for each in self._desk.listeners if each.get("kind") == "direct"]
+        viewer, order = viewer_of(request), request.query_params.get("order", "")
         page = HomePage(
-            now=await self._live.now(),
+            now=await self._live.now(viewer, order),
             addresses=addresses(base),
             also=tuple(url for url in here if url != base),
+            token=self._tokens.make(viewer.label, time.time()) if viewer.manage else "",
+            stream=f"/live?order={quote(order)}" if order else "/live",
             version=self._desk.version,
             data=str(self._desk.data),
         )
@@ -137,8 +162,29 @@ class Pages:
         if self._live.viewers >= VIEWERS:
             return self.refusal(429)
         return StreamingResponse(
-            self._live.stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store, no-transform"}
+            self._live.stream(viewer_of(request), request.query_params.get("order", "")),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store, no-transform"},
         )
+
+    async def _order(self, request: Request) -> Response:
+        """A button was pressed. The answer leads back to the page, which shows how the order goes."""
+        viewer = viewer_of(request)
+        if not viewer.manage:
+            return self.refusal(403, _MAY_NOT)
+        form = await forms.read(request)
+        if form is None:
+            return self.refusal(400)
+        if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.label, time.time()):
+            return self.refusal(403, _STALE)
+        pressed = [name for name in form if name in forms.ORDERS]
+        if len(pressed) != 1:
+            return self.refusal(400)
+        try:
+            job = forms.ORDERS[pressed[0]](self._desk, form[pressed[0]])
+        except OrderRefused as refused:
+            return self.refusal(409, str(refused))
+        return RedirectResponse("/#line" if job is None else f"/?order={quote(job.id)}#models", 303)
 
     async def _show_metrics(self, request: Request) -> Response:
         body, content_type = self._metrics()

@@ -28,11 +28,81 @@ class ChildCard:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderButton:
+    """One thing a person who may manage can order."""
+
+    name: str = said("Which order: the name of the form's field.")
+    value: str = said("What it is about: a model, or nothing.")
+    label: str = said("The verb on the button.")
+    about: str = said("What a screen reader says after the verb.")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """One model that is installed."""
 
     name: str = said("The name to ask for.")
-    size: str = said("Its size on disk, in words.")
+    anchor: str = said("What keeps its row the same row when the list is rendered again.")
+    tone: Tone = said("Colour of its state; the word says the same.")
+    word: str = said("Its state in a word or two.")
+    facts: tuple[str, ...] = said("Size, memory, speed, load time: what is known of it.")
+    error: str = said("Why it could not be loaded the last time; empty when all is well.")
+    buttons: tuple[OrderButton, ...] = said("What may be ordered; none for who may not manage.")
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """One request in the line."""
+
+    number: int = said("Its number, which no other ever has.")
+    place: str = said("Its place in the line, or that it is being answered.")
+    runs: bool = said("It is being answered.")
+    who: str = said("Who asks.")
+    lane: str = said("Its lane.")
+    model: str = said("The model it asks for.")
+    waited: str = said("How long it has been here.")
+    estimate: str = said("About how long it will still wait; empty when nobody knows.")
+    why: str = said("Why it waits, or why it was let through.")
+
+
+@dataclass(frozen=True, slots=True)
+class LineCard:
+    """The line, as the person who looks may see it."""
+
+    waiting: int = said("How many wait.")
+    running: int = said("How many are being answered.")
+    rows: tuple[TicketRow, ...] = said("Those that are shown, the ones being answered first.")
+    more: str = said("How many there are beside the rows, in words; empty when these are all.")
+    paused: tuple[str, ...] = said("What is paused, in words.")
+    buttons: tuple[OrderButton, ...] = said("Pause and resume; none for who may not manage.")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the bar that memory is drawn as."""
+
+    kind: Literal["model", "free"] = said("A loaded model, or room for more.")
+    start: str = said("Where it begins, in percent of the bar.")
+    width: str = said("How wide it is, in percent of the bar.")
+    label: str = said("What it is, with its size.")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCard:
+    """Memory."""
+
+    parts: tuple[Part, ...] = said("What the budget holds; together the whole bar.")
+    words: str = said("The same in words.")
+    trouble: str = said("What the matter is and what follows from it; empty when nothing is.")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNotice:
+    """The order this person gave last."""
+
+    tone: Tone = said("How it goes.")
+    word: str = said("How it goes, in a word.")
+    text: str = said("How far it is or how it ended, one sentence.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +128,10 @@ class Now:
     children: tuple[ChildCard, ...] = said("Every child, Ollama first.")
     streams: int = said("Answers being written at this moment.")
     held: int = said("Requests that wait for Ollama to come back.")
+    line: LineCard = said("Who waits.")
+    memory: MemoryCard | None = said("Memory; None as long as nobody has measured it.")
+    order: OrderNotice | None = said("The order this person gave last; None when there is none.")
+    may_manage: bool = said("Whether this person may give orders.")
     models: tuple[ModelCard, ...] | None = said("What is installed; None while Ollama cannot be asked.")
     pull: str = said("The command, on this computer, that fetches a real model; empty when there is one.")
     events: tuple[EventLine, ...] = said("What happened last, newest first.")
@@ -79,6 +153,8 @@ class HomePage:
     now: Now = said("The live part, as it is when the page is made.")
     addresses: tuple[Address, ...] = said("Base URLs to copy, made from the name this page was asked by.")
     also: tuple[str, ...] = said("Further addresses that answer the same.")
+    token: str = said("What proves that an order comes from this page; empty for who may not manage.")
+    stream: str = said("Where the live part comes from.")
     version: str = said("Seadragon's version.")
     data: str = said("The data folder.")
 

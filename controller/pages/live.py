@@ -9,25 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from jinja2 import Environment
 
 from controller.config.schema import OLLAMA
-from controller.desk import Desk
+from controller.desk import Desk, JobView
+from controller.errors import Unreachable
 from controller.events import Event
 from controller.pages.contexts import Now
-from controller.pages.view import Installed, Traffic, now_seen
+from controller.pages.line_view import Viewer
+from controller.pages.view import Moment, Traffic, now_seen
 from controller.supervision.spec import ChildState
 
-PARTS = ("dots", "hello", "notices", "children", "traffic", "models", "events")
+PARTS = ("dots", "hello", "notices", "order", "line", "models", "children", "traffic", "memory", "events")
+PERSONAL = ("order", "line", "models")  # not everybody sees the same of these
 EAGAIN = 0.25  # seconds a rendering is good for
 TICK = 1.0  # seconds between two looks when nothing is told to us
 SILENCE = 15.0  # seconds after which a quiet stream shows that it lives
 VIEWERS = 32
 EVENTS = 14
-MODELS_FOR = 5.0  # seconds a list of models is good for
-ASKING = 1.0  # seconds Ollama gets to list them; the page goes on with the last list
+MODELS_FOR = 1.0  # seconds a list of models is good for
+ASKING = 1.0  # seconds it may take; the page goes on with the last one
 
 
 class Live:
@@ -39,36 +43,27 @@ class Live:
         templates: Environment,
         *,
         traffic: Callable[[], Traffic],
-        models: Callable[[], Awaitable[Sequence[Installed] | None]],
         edition: str,
         tick: float = TICK,
     ) -> None:
         self.viewers = 0
         self._desk = desk
-        self._templates = [(name, templates.get_template(f"live/{name}.html")) for name in PARTS]
+        self._templates = {name: templates.get_template(f"live/{name}.html") for name in PARTS}
         self._traffic = traffic
-        self._ask_models = models
         self._edition = edition
         self._tick = tick
-        self._models: Sequence[Installed] | None = None
+        self._models: Sequence[Mapping[str, Any]] | None = None
         self._models_until = 0.0
-        self._parts: dict[str, str] = {}
-        self._parts_until = 0.0
+        self._moment: Moment | None = None
+        self._moment_until = 0.0
+        self._shared: dict[str, str] = {}
+        self._personal: dict[tuple[Viewer, str], dict[str, str]] = {}
 
-    async def now(self) -> Now:
-        """What is to be seen at this moment."""
-        await self._refresh_models()
-        return now_seen(
-            phase=self._desk.phase,
-            problems=self._desk.config_problems,
-            children=self._desk.children(),
-            traffic=self._traffic(),
-            models=self._models,
-            events=self._desk.journal.last(EVENTS),
-            now=time.time(),
-        )
+    async def now(self, viewer: Viewer, order: str) -> Now:
+        """What `viewer` is to see at this moment. `order` is the id of what they ordered last; "": nothing."""
+        return now_seen(await self._look(), viewer, self._job(viewer, order))
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self, viewer: Viewer, order: str) -> AsyncIterator[str]:
         """Server-sent events: which edition the page should be of, then each part when it has changed.
 
         Ends when the controller begins to leave, so that no page holds up its drain; browsers come back by themselves.
@@ -76,17 +71,17 @@ class Live:
         self.viewers += 1
         try:
             yield f"retry: 2000\nevent: edition\ndata: {self._edition}\n\n"
-            async for chunk in self._changes():
+            async for chunk in self._changes(viewer, order):
                 yield chunk
         finally:
             self.viewers -= 1
 
-    async def _changes(self) -> AsyncIterator[str]:
+    async def _changes(self, viewer: Viewer, order: str) -> AsyncIterator[str]:
         sent: dict[str, str] = {}
         quiet_since = time.monotonic()
         with self._desk.journal.listen() as events:
             while True:
-                parts = await self._rendered()
+                parts = await self._rendered(viewer, order)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 if changed:
                     yield "".join(_fragment(name, html) for name, html in changed.items())
@@ -110,12 +105,40 @@ class Live:
         while not events.empty():
             events.get_nowait()
 
-    async def _rendered(self) -> dict[str, str]:
-        if time.monotonic() >= self._parts_until:
-            now = await self.now()
-            self._parts = {name: template.render(now=now) for name, template in self._templates}
-            self._parts_until = time.monotonic() + EAGAIN
-        return self._parts
+    async def _rendered(self, viewer: Viewer, order: str) -> dict[str, str]:
+        moment = await self._look()
+        key = (viewer, order)
+        if key not in self._personal:
+            now = now_seen(moment, viewer, self._job(viewer, order))
+            self._shared = self._shared or self._render([name for name in PARTS if name not in PERSONAL], now)
+            self._personal[key] = self._render(PERSONAL, now)
+        return {name: (self._personal[key] if name in PERSONAL else self._shared)[name] for name in PARTS}
+
+    def _render(self, names: Iterable[str], now: Now) -> dict[str, str]:
+        return {name: self._templates[name].render(now=now) for name in names}
+
+    async def _look(self) -> Moment:
+        """How things are: looked at anew when the last look is old, and all that was rendered from it forgotten."""
+        if self._moment is not None and time.monotonic() < self._moment_until:
+            return self._moment
+        await self._refresh_models()
+        self._shared, self._personal = {}, {}
+        self._moment_until = time.monotonic() + EAGAIN
+        self._moment = Moment(
+            at=time.time(),
+            phase=self._desk.phase,
+            problems=self._desk.config_problems,
+            children=self._desk.children(),
+            traffic=self._traffic(),
+            queue=self._desk.queue(),
+            memory=self._desk.memory(),
+            models=self._models,
+            events=self._desk.journal.last(EVENTS),
+        )
+        return self._moment
+
+    def _job(self, viewer: Viewer, order: str) -> JobView | None:
+        return self._desk.job(order) if order and viewer.manage else None
 
     async def _refresh_models(self) -> None:
         if time.monotonic() < self._models_until:
@@ -127,9 +150,11 @@ class Live:
             return
         try:
             async with asyncio.timeout(ASKING):
-                self._models = await self._ask_models()
+                self._models = await self._desk.models()
         except TimeoutError:
             pass  # it is busy: the last list is still the best we have
+        except Unreachable:
+            self._models = None
 
 
 def _fragment(name: str, html: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from controller.config.schema import OLLAMA, TUNNEL
+from controller.desk import JobView
 from controller.events import Event
-from controller.pages.contexts import Address, ChildCard, EventLine, ModelCard, Mood, Now, Tone
+from controller.pages.contexts import Address, ChildCard, EventLine, Mood, Now, Tone
+from controller.pages.line_view import Viewer, line_seen, memory_seen, models_seen, notice_of
 from controller.plain import count_words, moment_words, size_words, span_words
 from controller.supervision.spec import ChildState, ChildStatus
 
@@ -25,11 +28,18 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
-    """A model on disk."""
+class Moment:
+    """Everything the page shows, as it is at one moment; `at` and all times are seconds since the epoch."""
 
-    name: str
-    size: int  # bytes
+    at: float
+    phase: str
+    problems: Sequence[str]
+    children: Sequence[ChildStatus]
+    traffic: Traffic
+    queue: Mapping[str, Any]
+    memory: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]] | None  # None while Ollama cannot be asked
+    events: Sequence[Event]  # oldest first
 
 
 WORDS: dict[ChildState, tuple[Tone, str]] = {
@@ -64,30 +74,26 @@ _HEADLINES: dict[ChildState, tuple[Mood, str, str]] = {
 _LEVEL_TONES: dict[str, Tone] = {"info": "ok", "warning": "wait", "error": "trouble"}
 
 
-def now_seen(
-    *,
-    phase: str,
-    problems: Sequence[str],
-    children: Sequence[ChildStatus],
-    traffic: Traffic,
-    models: Sequence[Installed] | None,
-    events: Sequence[Event],
-    now: float,
-) -> Now:
-    """The live part of the page. `now` and all times are seconds since the epoch; `events` come oldest first."""
-    mood, headline, story = _headline(phase, children, models)
+def now_seen(moment: Moment, viewer: Viewer, job: JobView | None = None) -> Now:
+    """The live part of the page, for one person. `job` is what they ordered last."""
+    children, models = moment.children, moment.models
+    mood, headline, story = _headline(moment.phase, children, models)
     return Now(
         mood=mood,
         headline=headline,
         story=story,
-        safe=phase == "safe",
-        problems=tuple(problems),
-        children=tuple(_child(child, now, story) for child in children),
-        streams=traffic.streams,
-        held=traffic.held,
-        models=None if models is None else tuple(ModelCard(model.name, size_words(model.size)) for model in models),
+        safe=moment.phase == "safe",
+        problems=tuple(moment.problems),
+        children=tuple(_child(child, moment.at, story) for child in children),
+        streams=moment.traffic.streams,
+        held=moment.traffic.held,
+        line=line_seen(moment.queue, viewer),
+        memory=memory_seen(moment.memory),
+        order=None if job is None else notice_of(job),
+        may_manage=viewer.manage,
+        models=None if models is None else models_seen(models, viewer),
         pull=_pull(children, models),
-        events=tuple(_event(event, now) for event in reversed(events)),
+        events=tuple(_event(event, moment.at) for event in reversed(moment.events)),
     )
 
 
@@ -100,7 +106,9 @@ def addresses(base: str) -> tuple[Address, ...]:
     )
 
 
-def _headline(phase: str, children: Sequence[ChildStatus], models: Sequence[Installed] | None) -> tuple[Mood, str, str]:
+def _headline(
+    phase: str, children: Sequence[ChildStatus], models: Sequence[Mapping[str, Any]] | None
+) -> tuple[Mood, str, str]:
     if phase == "safe":
         return (
             "oops",
@@ -119,7 +127,7 @@ def _headline(phase: str, children: Sequence[ChildStatus], models: Sequence[Inst
 
 
 def _ready(
-    ollama: ChildStatus, models: Sequence[Installed] | None, in_trouble: Sequence[ChildStatus]
+    ollama: ChildStatus, models: Sequence[Mapping[str, Any]] | None, in_trouble: Sequence[ChildStatus]
 ) -> tuple[Mood, str, str]:
     version = ollama.facts.get("version")
     name = f"Ollama {version}" if version else "Ollama"
@@ -131,9 +139,9 @@ def _ready(
     return "happy", "All is well", f"{name} is ready for you."
 
 
-def _pull(children: Sequence[ChildStatus], models: Sequence[Installed] | None) -> str:
+def _pull(children: Sequence[ChildStatus], models: Sequence[Mapping[str, Any]] | None) -> str:
     """To Ollama itself: through the gateway that takes a right of its own, which nobody has at first."""
-    if any(model.name.partition(":")[0] != DEMO for model in models or ()):
+    if any(str(model["id"]).partition(":")[0] != DEMO for model in models or ()):
         return ""
     url = next((child.url for child in children if child.name == OLLAMA and child.url), None)
     return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "ollama pull llama3.2"

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from controller.config.schema import Config
+from controller.desk import Order
 from controller.events import Journal
 from controller.supervision.spec import ChildState, ChildStatus
 from tests.fakes.clock import WoundClock
+
+
+@dataclass
+class FakeJob:
+    """Implements `controller.desk.JobView`. It runs until it is `end`ed."""
+
+    id: str
+    kind: str
+    model: str
+    state: str = "running"
+    text: str = "It has begun."
+    started: float = 1_700_000_000.0
+    ended: float | None = None
+    touched: int = 0
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self, text: str, state: str = "done") -> None:
+        self.text, self.state, self.ended = text, state, self.started + 2
+        self._over.set()
+
+    async def wait(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            pass
+        return self.state != "running"
 
 
 class FakeDesk:
@@ -33,6 +63,12 @@ class FakeDesk:
         self.orders: list[tuple[str, object]] = []
         self.on_order: Callable[[str], None] = lambda order: None
         self.reloaded: list[str] = []
+        self.line = a_line()
+        self.installed: list[dict[str, Any]] = [a_model("llama3.2"), a_model("qwen3", state="resident")]
+        self.room = a_memory()
+        self.jobs: dict[str, FakeJob] = {}
+        self.on_job: Callable[[FakeJob], None] = lambda job: None
+        self.asked = 0  # for the models
 
     def children(self) -> list[ChildStatus]:
         return list(self.known.values())
@@ -57,9 +93,113 @@ class FakeDesk:
         self._order("leave", keep_children)
         self.phase = "draining"
 
+    def queue(self) -> dict[str, Any]:
+        return self.line
+
+    async def models(self) -> list[dict[str, Any]]:
+        self.asked += 1
+        return self.installed
+
+    def memory(self) -> dict[str, Any]:
+        return self.room
+
+    def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
+        self._order(kind, {"model": model, **options})
+        job = FakeJob(f"j{len(self.jobs) + 1}", kind, model)
+        self.jobs[job.id] = job
+        self.on_job(job)
+        return job
+
+    def job(self, id: str) -> FakeJob | None:
+        return self.jobs.get(id)
+
+    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+        self._order("pause", (lane, model))
+        self.line["paused"].append({"lane": lane, "model": model})
+
+    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+        self._order("resume", (lane, model))
+        self.line["paused"].clear()
+
     def _order(self, order: str, about: object) -> None:
         self.orders.append((order, about))
         self.on_order(order)
+
+
+def a_line(*tickets: dict[str, Any]) -> dict[str, Any]:
+    """The line with these tickets in it."""
+    waiting = [ticket for ticket in tickets if ticket["state"] == "waiting"]
+    return {
+        "waiting": len(waiting),
+        "running": len(tickets) - len(waiting),
+        "paused": [],
+        "lanes": {
+            f"{lane:g}": {
+                "waiting": sum(ticket["lane"] == lane for ticket in waiting),
+                "oldest_seconds": max(ticket["waited_seconds"] for ticket in waiting if ticket["lane"] == lane),
+            }
+            for lane in sorted({ticket["lane"] for ticket in waiting})
+        },
+        "tickets": list(tickets),
+    }
+
+
+def a_ticket(number: int, caller: str, **changes: Any) -> dict[str, Any]:
+    """One that waits, unless said otherwise."""
+    return {
+        "number": number,
+        "caller": caller,
+        "lane": 1.0,
+        "model": "llama3.2",
+        "state": "waiting",
+        "waited_seconds": 12.0,
+        "position": number,
+        "estimate_seconds": 40.0,
+        "why": None,
+        "hold": "its model is busy",
+        **changes,
+    }
+
+
+def a_model(name: str, **changes: Any) -> dict[str, Any]:
+    """One that is installed and has been loaded before."""
+    state = changes.get("state", "away")
+    return {
+        "id": name,
+        "object": "model",
+        "created": 1_700_000_000,
+        "owned_by": "library",
+        "state": state,
+        "runner": f"{name}-runner",
+        "size_gb": 2.0,
+        "memory_gb": 3.1 if state == "resident" else None,
+        "expected_gb": 3.0,
+        "loads": 4,
+        "load_seconds": 6.5,
+        "tokens_per_second": 41.5,
+        "crashes": 0,
+        "last_error": "",
+        "pinned": False,
+        "waiting": 0,
+        "running": 0,
+        "idle_seconds": 75.0 if state == "resident" else None,
+        **changes,
+    }
+
+
+def a_memory(**changes: Any) -> dict[str, Any]:
+    """Of a 64 GB Mac with one model loaded."""
+    return {
+        "total_gb": 64.0,
+        "available_gb": 51.2,
+        "budget_gb": 47.0,
+        "taken_gb": 3.1,
+        "pressure": 1,
+        "models_loaded": {"qwen3": 3.1},
+        "may_load": True,
+        "why": "",
+        **changes,
+    }
 
 
 def an_ollama(state: ChildState = ChildState.READY, **changes: object) -> ChildStatus:

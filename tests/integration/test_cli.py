@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 
 from controller.cli import main
 from controller.control.server import serve
-from controller.errors import SeadragonError
+from controller.errors import OrderRefused, SeadragonError
 from controller.supervision.spec import ChildState
-from tests.fakes.desk import FakeDesk, an_ollama
+from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket, an_ollama
 
 
 @pytest.fixture
@@ -46,7 +46,11 @@ async def run(*words: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "words", [["status"], ["down"], ["restart"], ["start", "ollama"], ["stop", "ollama"], ["reload"], ["demo"]]
+    "words",
+    [
+        *(["status"], ["down"], ["restart"], ["start", "ollama"], ["stop", "ollama"], ["reload"], ["demo"]),
+        *(["models"], ["models", "load", "x"], ["switch", "x"], ["queue"], ["pause"], ["resume"]),
+    ],
 )
 def test_what_needs_a_controller_says_that_none_runs_and_how_to_start_one(places: list[str], words: list[str]) -> None:
     result = call(*words, *places)
@@ -147,6 +151,105 @@ async def test_down_that_is_kept_up_by_a_service_manager_says_so(desk: FakeDesk,
     assert desk.orders == [("leave", False)]
 
 
+async def test_the_models_are_a_table_and_as_json_the_documents(desk: FakeDesk, places: list[str]) -> None:
+    table = (await run("models", *places)).output.splitlines()
+    assert [line.split()[0] for line in table] == ["MODEL", "llama3.2", "qwen3"]
+    assert json.loads((await run("models", "--json", *places)).output) == desk.installed
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        (["models", "load", "qwen3"], ("load", {"model": "qwen3"})),
+        (["models", "unload", "qwen3"], ("unload", {"model": "qwen3"})),
+        (["models", "pin", "qwen3"], ("pin", {"model": "qwen3", "on": True})),
+        (["models", "unpin", "qwen3"], ("pin", {"model": "qwen3", "on": False})),
+        (["switch", "qwen3"], ("switch", {"model": "qwen3", "waiting": "keep", "when": "free"})),
+        (
+            ["switch", "qwen3", "--from", "llama3.2", "--waiting", "redirect", "--now"],
+            ("switch", {"model": "qwen3", "from_": "llama3.2", "waiting": "redirect", "when": "now"}),
+        ),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+async def test_an_order_about_a_model_is_followed_to_its_end(
+    desk: FakeDesk, places: list[str], words: list[str], order: tuple[str, object]
+) -> None:
+    desk.on_job = lambda job: job.end("It is done \x1b[2J.")
+    result = await run(*words, *places)
+    assert (result.exit_code, desk.orders) == (0, [order])
+    assert result.output == "It is done \\x1b[2J.\n"
+
+
+async def test_what_a_job_says_on_its_way_is_told_once_each(desk: FakeDesk, places: list[str]) -> None:
+    begun = asyncio.Event()
+    desk.on_job = lambda job: begun.set()
+    loading = asyncio.create_task(run("switch", "qwen3", *places))
+    await begun.wait()
+    desk.jobs["j1"].touched = 3
+    desk.jobs["j1"].end("qwen3 is loaded.")
+    lines = (await loading).output.splitlines()
+    assert lines[-2:] == ["qwen3 is loaded.", "Waiting requests it touched: 3."]
+    assert len(lines) == len(set(lines))
+
+
+async def test_an_order_that_fails_is_exit_code_one_with_its_reason(desk: FakeDesk, places: list[str]) -> None:
+    desk.on_job = lambda job: job.end("qwen3 does not fit: 50 GB of 47 GB.", "failed")
+    result = await run("models", "load", "qwen3", *places)
+    assert (result.exit_code, result.stderr) == (1, "qwen3 does not fit: 50 GB of 47 GB.\n")
+
+
+async def test_an_order_that_is_refused_is_exit_code_one(desk: FakeDesk, places: list[str]) -> None:
+    def refuse(job: FakeJob) -> None:
+        raise OrderRefused("llama3.2 is not loaded.", "conflict")
+
+    desk.on_job = refuse
+    result = await run("switch", "qwen3", "--from", "llama3.2", *places)
+    assert (result.exit_code, result.stderr) == (1, "llama3.2 is not loaded.\n")
+
+
+async def test_an_order_that_is_not_waited_for_only_says_that_it_has_begun(desk: FakeDesk, places: list[str]) -> None:
+    result = await run("models", "load", "qwen3", "--no-wait", *places)
+    assert (result.exit_code, result.output) == (0, "It has begun.\n")
+
+
+async def test_the_line_is_a_table_with_places_and_reasons(desk: FakeDesk, places: list[str]) -> None:
+    desk.line = a_line(a_ticket(1, "cline"), a_ticket(2, "mia", lane=3.0, hold="others are before it"))
+    lines = (await run("queue", *places)).output.splitlines()
+    assert lines[0] == "The line: 2 waiting, none being answered"
+    assert lines[-1].split()[:3] == ["2", "mia", "3"]
+    assert json.loads((await run("queue", "--json", *places)).output) == desk.line
+
+
+def test_the_line_is_watched_until_somebody_has_seen_enough(tmp_path: Path, places: list[str]) -> None:
+    """In a process of its own, since Ctrl-C is for the whole of it."""
+
+    async def watch() -> tuple[list[str], int]:
+        async with serve(FakeDesk(tmp_path), tmp_path / "data" / "control.sock"):
+            argv = ("-m", "controller", "queue", "--watch", "--json", *places)
+            watching = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
+            assert watching.stdout is not None
+            looks = [(await watching.stdout.readline()).decode() for _ in range(2)]
+            watching.send_signal(signal.SIGINT)
+            return looks, await watching.wait()
+
+    looks, code = asyncio.run(watch())
+    assert [json.loads(look) for look in looks] == [a_line(), a_line()]
+    assert code == 130
+
+
+async def test_pause_and_resume_tell_what_is_paused(desk: FakeDesk, places: list[str]) -> None:
+    paused = await run("pause", "--lane", "3", "--model", "qwen3", *places)
+    assert paused.output == "Paused: qwen3 in lane 3. To go on: seadragon resume\n"
+    assert (await run("resume", *places)).output == "Nothing is paused.\n"
+    assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", (None, None))]
+
+
+async def test_the_folders_may_be_told_before_the_name_of_the_order(desk: FakeDesk, places: list[str]) -> None:
+    desk.on_job = lambda job: job.end("It is loaded.")
+    assert (await run("models", *places, "load", "qwen3")).exit_code == 0
+
+
 def test_logs_come_from_the_files_when_nobody_runs(places: list[str], tmp_path: Path) -> None:
     (tmp_path / "logs" / "ollama.log").write_text("one\ntwo \x1b[2J\nthree\n")
     result = call("logs", "ollama", "-n", "2", *places)
@@ -195,7 +298,7 @@ def test_help_tells_which_commands_need_a_running_seadragon() -> None:
     always, running = call("--help").output.split("While it runs:")
     for command in ("up", "doctor", "logs", "config", "install", "uninstall", "version"):
         assert f"\n  {command} " in always
-    for command in ("status", "down", "restart", "start", "stop", "reload", "demo"):
+    for command in ("status", "down", "restart", "start", "stop", "reload", "demo", "models", "switch", "queue"):
         assert f"\n  {command} " in running
 
 

@@ -19,7 +19,7 @@ from controller.control.server import AT_A_TIME, VERBS, peer_uid, serve
 from controller.errors import NotRunning, SeadragonError
 from controller.events import Event, Journal
 from controller.supervision.spec import ChildState
-from tests.fakes.desk import FakeDesk, an_ollama
+from tests.fakes.desk import FakeDesk, a_line, a_ticket, an_ollama
 
 
 @pytest.fixture
@@ -338,3 +338,65 @@ async def test_a_child_in_trouble_says_why(tmp_path: Path) -> None:
     async with serve(desk, tmp_path / "c.sock"):
         status = await asyncio.to_thread(client.status, tmp_path / "c.sock")
     assert status["children"]["ollama"]["reason"] == "The program is missing."  # type: ignore[index]
+
+
+async def test_the_line_the_models_and_the_memory_are_told_as_they_are(path: Path, desk: FakeDesk) -> None:
+    desk.line = a_line(a_ticket(1, "cline"))
+    assert await ask(path, "queue") == desk.line
+    assert await ask(path, "models") == desk.installed
+    assert await ask(path, "memory") == desk.room
+    status = await asyncio.to_thread(client.status, path)
+    assert (status["line"], status["memory"]) == (
+        {name: value for name, value in desk.line.items() if name != "tickets"},
+        desk.room,
+    )
+
+
+async def test_an_order_is_followed_until_it_ends(path: Path, desk: FakeDesk) -> None:
+    ordered = asyncio.Event()
+    desk.on_job = lambda job: ordered.set()
+    order = Listening(path, "order", kind="load", model="qwen3", follow=True)
+    assert await order.next() == {"text": "It has begun."}
+    desk.jobs["j1"].text = "Waiting for one answer to end."
+    assert await order.next() == {"text": "Waiting for one answer to end."}
+    desk.jobs["j1"].end("qwen3 is loaded.")
+    ended = await order.next()
+    assert isinstance(ended, dict)
+    assert (ended["state"], ended["text"]) == ("done", "qwen3 is loaded.")
+    assert await order.ended == "answered"
+    assert desk.orders == [("load", {"model": "qwen3"})]
+
+
+async def test_an_order_that_is_not_waited_for_is_answered_at_once(path: Path, desk: FakeDesk) -> None:
+    asked = {"from_": "llama3.2", "waiting": "refuse", "when": "now"}
+    job = await ask(path, "order", kind="switch", model="qwen3", wait=False, **asked)
+    assert isinstance(job, dict)
+    assert (job["id"], job["state"]) == ("j1", "running")
+    assert desk.orders == [("switch", {"model": "qwen3", **asked})]
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"kind": "load"}, "must be its name"),
+        ({"kind": "melt", "model": "x"}, "There is: load, unload, switch, pin"),
+        ({"kind": "switch", "model": "x", "when": "soon"}, "It may be: free, now"),
+        ({"kind": "switch", "model": "x", "from_": 3}, "cannot be 3"),
+        ({"kind": "pin", "model": "x", "on": "yes"}, "It may be: True, False"),
+    ],
+)
+async def test_an_order_that_makes_no_sense_is_refused_in_words(
+    path: Path, desk: FakeDesk, request_: dict[str, object], words: str
+) -> None:
+    with pytest.raises(client.Refused, match=words):
+        await ask(path, "order", **request_)
+    assert desk.orders == []
+
+
+async def test_a_lane_or_a_model_is_paused_and_resumed(path: Path, desk: FakeDesk) -> None:
+    assert await ask(path, "pause", lane=3) == [{"lane": 3.0, "model": None}]
+    assert await ask(path, "resume") == []
+    assert desk.orders == [("pause", (3.0, None)), ("resume", (None, None))]
+    for wrong in ({"lane": -1}, {"lane": "3"}, {"lane": True}, {"model": 7}):
+        with pytest.raises(client.Refused, match="must be"):
+            await ask(path, "pause", **wrong)

@@ -11,9 +11,10 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from controller.metrics import Metrics
+from controller.metrics import MODELS, Metrics
+from controller.scheduling.ticket import Cap, Why
 from controller.supervision.spec import ChildState
-from tests.fakes.desk import FakeDesk, an_ollama
+from tests.fakes.desk import FakeDesk, a_line, a_memory, a_ticket, an_ollama
 
 ROUTES = [("ollama", "/api/chat"), ("openai", "/v1/models")]
 BOUNDS = (0.1, 1.0, 10.0)
@@ -48,9 +49,23 @@ def desk(tmp_path: Path) -> FakeDesk:
     return desk
 
 
-def scraped(desk: FakeDesk, counted: Counted) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+@dataclass
+class Lined:
+    grants: dict[str, int] = field(default_factory=dict)
+    waits: dict[float, Took] = field(default_factory=dict)
+    turned: dict[str, int] = field(default_factory=dict)
+    swaps: int = 0
+    loads: int = 0
+    load_seconds: float = 0.0
+    tokens: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+
+
+def scraped(
+    desk: FakeDesk, counted: Counted, lined: Lined | None = None
+) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Every sample by its name and labels."""
-    metrics = Metrics(desk, counted, routes=ROUTES, reasons=["", "died"], bounds=BOUNDS, log_dropped=lambda: 7)
+    lined = lined or Lined()
+    metrics = Metrics(desk, counted, lined, routes=ROUTES, reasons=["", "died"], bounds=BOUNDS, log_dropped=lambda: 7)
     body, content_type = metrics.text()
     assert content_type.startswith("text/plain")
     return {
@@ -138,3 +153,69 @@ def test_a_hostile_model_or_route_name_cannot_break_the_format(desk: FakeDesk) -
     found = scraped(desk, Counted(requests={("ollama", odd, 200): 1}))
     assert found[key("ready")] == 1
     assert found[key("requests_total", dialect="ollama", route=odd, status="200")] == 1
+
+
+def test_the_line_is_told_before_anything_happened(desk: FakeDesk) -> None:
+    found = scraped(desk, Counted())
+    for lane in "123":
+        assert found[key("line_waiting", lane=lane)] == 0
+        assert found[key("line_wait_seconds_count", lane=lane)] == 0
+    assert all(found[key("grants_total", why=str(why))] == 0 for why in Why)
+    assert all(found[key("turned_away_total", cap=str(cap))] == 0 for cap in Cap)
+    assert found[key("swaps_total")] == found[key("loads_total")] == found[key("load_seconds_total")] == 0
+
+
+def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> None:
+    desk.line = a_line(
+        a_ticket(1, "cline", state="granted", model="qwen3"), a_ticket(2, "cline"), a_ticket(3, "mia", lane=3.0)
+    )
+    desk.pause(lane=3.0)
+    found = scraped(desk, Counted())
+    assert [found[key("line_waiting", lane=lane)] for lane in "123"] == [1, 0, 1]
+    assert found[key("line_running", model="qwen3")] == 1
+    assert found[key("line_paused")] == 1
+
+
+def test_a_lane_nobody_is_given_any_more_is_counted_with_the_others(desk: FakeDesk) -> None:
+    desk.line = a_line(a_ticket(1, "a", lane=7.5), a_ticket(2, "b", lane=8.5))
+    waits = {1.0: Took((1, 0, 0, 0), 0.05), 7.5: Took((0, 1, 0, 0), 0.5), 8.5: Took((0, 0, 0, 1), 20.0)}
+    found = scraped(desk, Counted(), Lined(waits=waits))
+    assert found[key("line_waiting", lane="other")] == 2
+    assert found[key("line_wait_seconds_count", lane="1")] == 1
+    assert found[key("line_wait_seconds_count", lane="other")] == 2
+    assert found[key("line_wait_seconds_bucket", lane="other", le="1.0")] == 1
+    assert found[key("line_wait_seconds_sum", lane="other")] == 20.5
+
+
+def test_grants_refusals_swaps_and_loads_are_told(desk: FakeDesk) -> None:
+    lined = Lined(grants={"overtook": 5}, turned={"line_full": 2}, swaps=3, loads=4, load_seconds=12.5)
+    found = scraped(desk, Counted(), lined)
+    assert found[key("grants_total", why="overtook")] == 5
+    assert found[key("turned_away_total", cap="line_full")] == 2
+    figures = [found[key(name)] for name in ("swaps_total", "loads_total", "load_seconds_total")]
+    assert figures == [3, 4, 12.5]
+
+
+def test_tokens_are_told_by_model_and_only_so_many_models(desk: FakeDesk) -> None:
+    few = {f"model-{n}": (1, 2, 1.0) for n in range(MODELS + 4)}
+    found = scraped(desk, Counted(), Lined(tokens={**few, "qwen3": (100, 400, 10.0)}))
+    assert found[key("tokens_total", model="qwen3", direction="in")] == 100
+    assert found[key("tokens_total", model="qwen3", direction="out")] == 400
+    assert found[key("tokens_per_second", model="qwen3")] == 40
+    assert found[key("tokens_total", model="other", direction="out")] == 10
+    assert sum(name == "seadragon_tokens_per_second" for name, _ in found) == MODELS + 1
+
+
+def test_memory_is_told_in_bytes(desk: FakeDesk) -> None:
+    desk.room = a_memory(pressure=2, may_load=False)
+    found = scraped(desk, Counted())
+    assert found[key("memory_total_bytes")] == 64 * 2**30
+    assert found[key("memory_budget_bytes")] == 47 * 2**30
+    assert found[key("model_memory_bytes", model="qwen3")] == pytest.approx(3.1 * 2**30)
+    assert (found[key("memory_pressure")], found[key("may_load")]) == (2, 0)
+
+
+def test_memory_that_nobody_has_read_yet_is_left_out(desk: FakeDesk) -> None:
+    unread = dict.fromkeys(("total_gb", "available_gb", "budget_gb", "taken_gb", "pressure"))
+    desk.room = a_memory(**unread, models_loaded={})
+    assert key("memory_total_bytes") not in scraped(desk, Counted())

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,25 @@ import pytest
 import uvicorn
 from jinja2 import TemplateSyntaxError
 
+from controller.auth.access import Principal
+from controller.errors import OrderRefused, Unreachable
 from controller.pages.hardened import policy
 from controller.pages.late import LatePages, Scrape
 from controller.pages.live import VIEWERS
-from controller.pages.view import Installed, Traffic
+from controller.pages.view import Traffic
 from controller.paths import CLONE
 from controller.supervision.spec import ChildState
-from tests.fakes.desk import FakeDesk, an_ollama
+from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_memory, a_model, a_ticket, an_ollama
+
+OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
 
 
 class Seen:
-    """What the pages ask for, beside the desk."""
+    """What the pages ask for, beside the desk, and who the data plane says is looking."""
 
     def __init__(self) -> None:
         self.traffic = Traffic(0, 0)
-        self.models: Sequence[Installed] | None = [Installed("llama3.2", 2_000_000_000)]
-        self.asked = 0
-
-    async def ask_models(self) -> Sequence[Installed] | None:
-        self.asked += 1
-        return self.models
+        self.who: Principal | None = OWNER
 
 
 @pytest.fixture
@@ -55,12 +54,15 @@ async def browser(desk: FakeDesk, seen: Seen) -> AsyncIterator[httpx.AsyncClient
     pages = LatePages(
         desk,
         traffic=lambda: seen.traffic,
-        models=lambda: seen.ask_models(),
         metrics=lambda: lambda: (b"up 1\n", "text/plain; version=1"),
     )
+
+    async def let_in(scope: Any, receive: Any, send: Any) -> None:
+        await pages({**scope, "seadragon.who": seen.who}, receive, send)
+
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(pages, log_config=None, lifespan="off", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(let_in, log_config=None, lifespan="off", ws="none"))
         serving = asyncio.ensure_future(server.serve([listening]))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
@@ -182,9 +184,7 @@ async def test_a_page_that_fails_is_noted_and_says_so_without_details(
 
 @pytest.mark.parametrize("status", [403, 421, 503])
 async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDesk, seen: Seen, status: int) -> None:
-    pages = await LatePages(
-        desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", "")
-    ).warm()
+    pages = await LatePages(desk, traffic=lambda: seen.traffic, metrics=lambda: lambda: (b"", "")).warm()
     assert pages is not None
     answer = pages.refusal(status, "Because <of> this.")
     assert answer.status_code == status
@@ -192,7 +192,7 @@ async def test_those_who_are_turned_away_are_told_in_the_same_look(desk: FakeDes
 
 
 async def test_the_pages_are_made_once_however_many_ask_first(desk: FakeDesk, seen: Seen) -> None:
-    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", ""))
+    late = LatePages(desk, traffic=lambda: seen.traffic, metrics=lambda: lambda: (b"", ""))
     first, *others = await asyncio.gather(*(late.warm() for _ in range(5)))
     assert all(other is first for other in others)
 
@@ -200,7 +200,7 @@ async def test_the_pages_are_made_once_however_many_ask_first(desk: FakeDesk, se
 async def test_a_person_whom_the_gate_turns_away_gets_a_page_that_needs_no_further_file(
     desk: FakeDesk, seen: Seen
 ) -> None:
-    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=lambda: lambda: (b"", ""))
+    late = LatePages(desk, traffic=lambda: seen.traffic, metrics=lambda: lambda: (b"", ""))
 
     async def turned_away(scope: Any, receive: Any, send: Any) -> None:
         await late({**scope, "seadragon.refused": (421, "Not by <that> name.")}, receive, send)
@@ -220,7 +220,7 @@ async def test_pages_that_cannot_be_made_are_told_once_and_keep_nobody_else_from
     def broken() -> Scrape:
         raise TemplateSyntaxError("unexpected '}'", 3, "home.html")
 
-    late = LatePages(desk, traffic=lambda: seen.traffic, models=seen.ask_models, metrics=broken)
+    late = LatePages(desk, traffic=lambda: seen.traffic, metrics=broken)
     transport = httpx.ASGITransport(late)
     async with httpx.AsyncClient(transport=transport, base_url="http://sea") as browser:
         for _ in range(2):
@@ -289,11 +289,14 @@ async def test_the_stream_ends_when_the_controller_leaves_and_says_so_first(
                 pass
 
 
-async def test_many_who_watch_cost_one_question_to_ollama(browser: httpx.AsyncClient, seen: Seen) -> None:
+async def test_many_who_watch_cost_one_question_to_ollama(
+    browser: httpx.AsyncClient, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.pages.live.MODELS_FOR", 60.0)
     async with watching(browser) as one, watching(browser) as other, watching(browser) as third:
         for stream in (one, other, third):
             await stream.until("models", "llama3.2")
-    assert seen.asked == 1
+    assert desk.asked == 1
 
 
 async def test_more_viewers_than_we_serve_are_told_to_come_back(browser: httpx.AsyncClient) -> None:
@@ -334,13 +337,165 @@ async def test_safe_mode_shows_what_is_wrong_and_where(browser: httpx.AsyncClien
     assert "config/server.yaml:12:7" in page
 
 
-async def test_a_slow_list_of_models_does_not_hold_up_the_page(browser: httpx.AsyncClient, seen: Seen) -> None:
-    async def never() -> Sequence[Installed] | None:
+async def test_a_slow_list_of_models_does_not_hold_up_the_page(
+    browser: httpx.AsyncClient, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> list[dict[str, Any]]:
         await asyncio.Event().wait()
-        return None
+        return []
 
-    seen.ask_models = never  # type: ignore[method-assign]  # Ollama is busy
+    monkeypatch.setattr(desk, "models", never)  # Ollama is busy
     assert "cannot be asked" in (await browser.get("/")).text
+
+
+async def test_a_list_of_models_that_cannot_be_had_is_told_on_the_page(
+    browser: httpx.AsyncClient, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> list[dict[str, Any]]:
+        raise Unreachable("Ollama does not run.")
+
+    monkeypatch.setattr(desk, "models", away)
+    assert "cannot be asked" in (await browser.get("/")).text
+
+
+# --- the line, the models, the memory ---
+
+
+async def test_the_line_is_shown_and_moves(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    desk.line = a_line(a_ticket(1, "cline", model="qwen3"))
+    async with watching(browser) as stream:
+        await stream.until("line", "its model is busy")
+        assert "cline" in stream.parts["line"]
+        desk.line = a_line(a_ticket(1, "cline", state="granted", why="turn", hold=None))
+        await stream.until("line", "it was its turn")
+
+
+async def test_each_who_watches_sees_their_own(browser: httpx.AsyncClient, desk: FakeDesk, seen: Seen) -> None:
+    desk.line = a_line(a_ticket(1, "cline"), a_ticket(2, "mia"))
+    async with watching(browser) as owners:
+        await owners.until("line", "cline")
+        seen.who = GUEST
+        async with watching(browser) as guests:
+            await guests.until("line", "1 other waiting")
+            await guests.until("models", "llama3.2")
+            assert "mia" in guests.parts["line"]
+            assert "cline" not in guests.parts["line"]
+            assert "button" not in guests.parts["line"] + guests.parts["models"]
+        await owners.until("models", "button")
+
+
+async def test_a_state_of_a_model_and_the_memory_are_seen_soon(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    async with watching(browser) as stream:
+        await stream.until("models", "not loaded")
+        desk.installed = [a_model("llama3.2", state="resident")]
+        desk.room = a_memory(models_loaded={"llama3.2": 12.3}, taken_gb=12.3)
+        await stream.until("models", "3.1 GB of memory")
+        await stream.until("memory", "llama3.2: 12 GB")
+
+
+async def pressed(browser: httpx.AsyncClient, **button: str) -> httpx.Response:
+    """What a press on a button of the page comes to."""
+    page = (await browser.get("/")).text
+    token = page.partition('name="token" value="')[2].partition('"')[0]
+    return await browser.post("/orders", data={"token": token, **button})
+
+
+@pytest.mark.parametrize(
+    ("button", "order"),
+    [
+        ({"load": "llama3.2"}, ("load", {"model": "llama3.2"})),
+        ({"unload": "qwen3"}, ("unload", {"model": "qwen3"})),
+        ({"switch": "llama3.2"}, ("switch", {"model": "llama3.2", "waiting": "keep", "when": "free"})),
+        ({"pin": "qwen3"}, ("pin", {"model": "qwen3", "on": True})),
+        ({"unpin": "qwen3"}, ("pin", {"model": "qwen3", "on": False})),
+    ],
+)
+async def test_a_button_gives_its_order_and_leads_back_to_how_it_goes(
+    browser: httpx.AsyncClient, desk: FakeDesk, button: dict[str, str], order: tuple[str, object]
+) -> None:
+    answer = await pressed(browser, **button)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?order=j1#models")
+    assert desk.orders == [order]
+    assert "It has begun." in (await browser.get("/?order=j1")).text
+
+
+async def test_an_order_is_watched_to_its_end(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    await pressed(browser, load="llama3.2")
+    page = (await browser.get("/?order=j1")).text
+    assert 'data-stream="/live?order=j1"' in page
+    async with browser.stream("GET", "/live?order=j1") as response:
+        stream = Stream(response)
+        await stream.until("order", "It has begun.")
+        desk.jobs["j1"].end("llama3.2 is loaded.")
+        await stream.until("order", "llama3.2 is loaded.")
+
+
+async def test_pause_and_resume_are_done_at_once(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    answer = await pressed(browser, pause="")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/#line")
+    assert "all of it" in (await browser.get("/")).text
+    await pressed(browser, resume="")
+    assert desk.orders == [("pause", (None, None)), ("resume", (None, None))]
+
+
+async def test_an_order_that_is_refused_is_told_on_a_page(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
+    def refuse(job: FakeJob) -> None:
+        raise OrderRefused("big needs 90 GB of 47 GB.", "no_room")
+
+    desk.on_job = refuse
+    answer = await pressed(browser, load="big")
+    assert (answer.status_code, "big needs 90 GB of 47 GB." in answer.text) == (409, True)
+
+
+async def test_who_may_not_manage_gets_no_token_and_no_order(
+    browser: httpx.AsyncClient, desk: FakeDesk, seen: Seen
+) -> None:
+    for who in (GUEST, None):
+        seen.who = who
+        page = (await browser.get("/")).text
+        assert 'name="token"' not in page
+        assert "manage: true" in page
+        assert (await browser.post("/orders", data={"load": "llama3.2"})).status_code == 403
+    assert desk.orders == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+async def test_the_page_of_another_site_orders_nothing_even_with_a_token(
+    browser: httpx.AsyncClient, desk: FakeDesk, headers: dict[str, str]
+) -> None:
+    token = (await browser.get("/")).text.partition('name="token" value="')[2].partition('"')[0]
+    answer = await browser.post("/orders", data={"token": token, "load": "llama3.2"}, headers=headers)
+    assert (answer.status_code, desk.orders) == (403, [])
+
+
+@pytest.mark.parametrize("token", ["", "1.2", "9999999999.", "nan.", "x" * 5000])
+async def test_without_the_pages_token_nothing_is_ordered(
+    browser: httpx.AsyncClient, desk: FakeDesk, token: str
+) -> None:
+    answer = await browser.post("/orders", data={"token": token, "load": "llama3.2"})
+    assert (answer.status_code, desk.orders) == (403, [])
+    assert "too old" in answer.text
+
+
+@pytest.mark.parametrize("button", [{}, {"melt": "x"}, {"load": "x", "unload": "y"}])
+async def test_what_is_no_button_of_ours_is_no_order(
+    browser: httpx.AsyncClient, desk: FakeDesk, button: dict[str, str]
+) -> None:
+    answer = await pressed(browser, **button)
+    assert (answer.status_code, desk.orders) == (400, [])
+
+
+async def test_a_form_longer_than_any_of_ours_is_not_read_to_its_end(browser: httpx.AsyncClient) -> None:
+    assert (await browser.post("/orders", content=b"a=" + b"x" * 20_000)).status_code == 400
 
 
 def test_the_drawing_stands_in_the_page_and_not_behind_a_request() -> None:

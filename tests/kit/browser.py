@@ -54,13 +54,14 @@ class Tab:
         self._number = 0
         self._session: str | None = None
 
-    async def open(self, url: str) -> None:
-        """Load it, from its first request to its `load` event."""
+    async def open(self, url: str, *, scripts: bool = True) -> None:
+        """Load it, from its first request to its `load` event; without its scripts, if so wished."""
         target = await self.call("Target.createTarget", url="about:blank")
         attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Log", "Runtime", "Page"):
             await self.call(f"{domain}.enable")
+        await self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
@@ -69,6 +70,11 @@ class Tab:
         async with asyncio.timeout(60):
             while (await self.value(WHEN % holds)) is not True:  # a navigation took the promise away
                 pass
+
+    async def press(self, x: float, y: float) -> None:
+        """With the left button of a mouse, at that place of what is to be seen."""
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     async def leave(self) -> None:
         """Ask the browser to go: killed, it leaves its folders in /tmp behind."""

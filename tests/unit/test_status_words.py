@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from controller.status_words import status_lines
 from controller.supervision.spec import ChildState, ChildStatus
+from tests.fakes.desk import a_memory
 
 NOW = 1_700_000_000.0
 
@@ -29,6 +30,8 @@ def seen(*children: ChildStatus, problems: tuple[str, ...] = ()) -> dict[str, An
         "pid": 9,
         "listeners": [{"address": "127.0.0.1:8420", "url": "http://127.0.0.1:8420", "kind": "direct"}],
         "children": {child.name: child.to_json() for child in children},
+        "line": {"waiting": 2, "running": 1, "paused": [{"lane": 3.0, "model": None}]},
+        "memory": a_memory(),
         "config": {"stale": bool(problems), "problems": list(problems)},
     }
 
@@ -40,12 +43,16 @@ def test_a_child_that_is_well_takes_one_line() -> None:
         "  http://127.0.0.1:8420  direct",
         "",
         "  ollama     ready         for 1 min  process 5  34 MB  2 restarts",
+        "",
+        "  line       2 waiting, 1 being answered; paused: lane 3",
+        "  loaded     qwen3 (3.1 GB)",
+        "  memory     3.1 GB of 47 GB for models taken, 51 GB of 64 GB free",
     ]
 
 
 def test_a_child_in_trouble_says_why_and_when_it_is_tried_again() -> None:
     child = ChildStatus("ollama", ChildState.DEGRADED, "It ends \x1b[2J at once.", NOW - 5, retry_in=240)
-    *_, line, reason = status_lines(seen(child), NOW, plain)
+    _, _, _, line, reason, *_ = status_lines(seen(child), NOW, plain)
     assert "next try in 4 min" in line
     assert reason.strip() == "It ends \\x1b[2J at once."
 
@@ -60,7 +67,7 @@ def test_colours_tell_well_from_waiting_from_trouble() -> None:
 
 def test_stale_settings_are_told_with_each_problem() -> None:
     lines = list(status_lines(seen(problems=("server.yaml:3:1 hold", "access.yaml:1:1 alow")), NOW, plain))
-    assert lines[-2:] == ["  server.yaml:3:1 hold", "  access.yaml:1:1 alow"]
+    assert lines[-3:] == ["The YAML on disk is not what runs:", "  server.yaml:3:1 hold", "  access.yaml:1:1 alow"]
 
 
 @given(

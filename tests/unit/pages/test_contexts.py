@@ -35,15 +35,50 @@ def a_now(**changes: object) -> contexts.Now:
         children=(contexts.ChildCard("x", f"title {EVIL}", "ok", "ready", "2 h", f"reason {EVIL}", (f"fact {EVIL}",)),),
         streams=3,
         held=4,
-        models=(contexts.ModelCard(f"model {EVIL}", "2 GB"),),
+        line=contexts.LineCard(
+            waiting=1,
+            running=1,
+            rows=(
+                contexts.TicketRow(
+                    8, "1", False, f"who {EVIL}", "2", f"asked {EVIL}", "12 s", "about 40 s", f"why {EVIL}"
+                ),
+            ),
+            more=f"more {EVIL}",
+            paused=(f"paused {EVIL}",),
+            buttons=(contexts.OrderButton("resume", "", "Resume", "the line"),),
+        ),
+        memory=contexts.MemoryCard(
+            (contexts.Part("model", "0%", "50%", f"part {EVIL}"),), f"memory {EVIL}", f"short {EVIL}"
+        ),
+        order=contexts.OrderNotice("wait", "under way", f"order {EVIL}"),
+        may_manage=True,
+        models=(
+            contexts.ModelCard(
+                f"model {EVIL}",
+                f"model-{EVIL}",
+                "ok",
+                "loaded",
+                (f"size {EVIL}",),
+                f"error {EVIL}",
+                (contexts.OrderButton("unload", f"value {EVIL}", "Unload", f"about {EVIL}"),),
+            ),
+        ),
         pull=f"ollama pull {EVIL}",
         events=(contexts.EventLine("14:00:00", "2023-11-14T14:00:00", "trouble", f"source {EVIL}", f"text {EVIL}"),),
     )
     return dataclasses.replace(full, **changes)  # type: ignore[arg-type]  # the fields' own types hold where called
 
 
+def an_empty(**changes: object) -> contexts.Now:
+    line = contexts.LineCard(0, 0, (), "", (), ())
+    empty = {"children": (), "models": (), "events": (), "problems": (), "line": line, "memory": None, "order": None}
+    return a_now(**{**empty, **changes})
+
+
 def a_home(now: contexts.Now) -> contexts.HomePage:
-    return contexts.HomePage(now, addresses(f"http://{EVIL}"), (f"http://also{EVIL}",), "1.2.3", f"/data{EVIL}")
+    return contexts.HomePage(
+        now, addresses(f"http://{EVIL}"), (f"http://also{EVIL}",), "to.ken", f"/live?{EVIL}", "1.2.3", f"/data{EVIL}"
+    )
 
 
 @pytest.mark.parametrize("kind", CONTEXTS, ids=lambda kind: kind.__name__)
@@ -57,7 +92,7 @@ def test_every_field_says_what_it_is_for(kind: type) -> None:
     "now",
     [
         a_now(),
-        a_now(children=(), models=(), events=(), problems=()),
+        an_empty(),
         a_now(models=None, safe=True, mood="oops"),
     ],
     ids=["full", "empty", "safe"],
@@ -85,10 +120,25 @@ def test_the_first_page_shows_all_of_its_context(templates: Environment) -> None
         "model",
         "source",
         "text",
-        "1.2.3",
+        *(
+            "who",
+            "asked",
+            "why",
+            "more",
+            "paused",
+            "part",
+            "memory",
+            "short",
+            "order",
+            "size",
+            "error",
+            "value",
+            "about",
+        ),
+        *("1.2.3", "to.ken"),
     ):
         assert shown in html
-    assert html.count("&lt;script&gt;alert") >= 12
+    assert html.count("&lt;script&gt;alert") >= 24
 
 
 def test_what_is_to_be_typed_is_shown_as_code_and_still_escaped() -> None:
@@ -122,3 +172,12 @@ def test_every_field_is_used_by_a_template() -> None:
 def test_the_seadragon_has_a_face_for_each_mood(mood: str) -> None:
     assert f'class="for-{mood}"' in (CLONE / "static" / "seadragon.svg").read_text()
     assert mood == "happy" or f".mood-{mood} .for-{mood}" in (CLONE / "static" / "site.css").read_text()
+
+
+def test_who_may_not_manage_finds_one_sentence_instead_of_buttons(templates: Environment) -> None:
+    now = an_empty(may_manage=False)
+    page = dataclasses.replace(a_home(now), token="")
+    html = templates.get_template("home.html").render(page=page, now=now)
+    assert html.count("manage: true") == 1
+    assert 'form="orders"' not in html
+    assert 'action="/orders"' not in html

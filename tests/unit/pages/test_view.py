@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from controller.events import Event
 from controller.pages.contexts import Now
-from controller.pages.view import WORDS, Installed, Traffic, addresses, now_seen
+from controller.pages.line_view import Viewer
+from controller.pages.view import WORDS, Moment, Traffic, addresses, now_seen
 from controller.supervision.spec import ChildState, ChildStatus
+from tests.fakes.desk import a_line, a_memory, a_model
 
 NOW = 1_700_000_000.0
 OLLAMA = ChildStatus(
@@ -22,19 +25,12 @@ OLLAMA = ChildStatus(
 def seen(
     *children: ChildStatus,
     phase: str = "running",
-    models: list[Installed] | None = None,
+    models: list[dict[str, Any]] | None = None,
     problems: tuple[str, ...] = (),
     events: tuple[Event, ...] = (),
 ) -> Now:
-    return now_seen(
-        phase=phase,
-        problems=problems,
-        children=children,
-        traffic=Traffic(2, 1),
-        models=models,
-        events=events,
-        now=NOW,
-    )
+    moment = Moment(NOW, phase, problems, children, Traffic(2, 1), a_line(), a_memory(), models, events)
+    return now_seen(moment, Viewer("owner", manage=True))
 
 
 def test_every_state_has_its_word() -> None:
@@ -42,10 +38,10 @@ def test_every_state_has_its_word() -> None:
 
 
 def test_all_is_well_when_ollama_is_ready_and_has_a_model() -> None:
-    now = seen(OLLAMA, models=[Installed("llama3.2", 2_000_000_000)])
+    now = seen(OLLAMA, models=[a_model("llama3.2")])
     assert (now.mood, now.headline, now.story) == ("happy", "All is well", "Ollama 0.24.0 is ready for you.")
     assert now.models is not None
-    assert now.models[0].size == "2.0 GB"
+    assert "2.0 GB on disk" in now.models[0].facts
 
 
 def test_a_ready_ollama_without_a_model_is_only_almost_there() -> None:
@@ -58,7 +54,7 @@ def test_the_way_to_get_a_model_leads_to_the_ollama_that_runs() -> None:
 
 
 def test_the_demo_alone_is_no_real_model_and_a_real_one_needs_no_advice() -> None:
-    demo, real = Installed("demo:latest", 1_000_000), Installed("llama3.2", 2_000_000_000)
+    demo, real = a_model("demo:latest"), a_model("llama3.2")
     assert "pull" in seen(OLLAMA, models=[demo]).pull
     assert seen(OLLAMA, models=[demo, real]).pull == ""
 
@@ -135,7 +131,7 @@ def test_events_come_newest_first_and_keep_their_weight() -> None:
     since=st.floats(-1e6, 4e9),
     retry=st.none() | st.floats(0, 1e6),
     memory=st.none() | st.integers(0, 2**50),
-    models=st.none() | st.lists(st.builds(Installed, st.text(), st.integers(0, 2**50))),
+    models=st.none() | st.lists(st.builds(a_model, st.text())),
 )
 def test_there_is_always_something_to_say(
     state: ChildState,
@@ -143,7 +139,7 @@ def test_there_is_always_something_to_say(
     since: float,
     retry: float | None,
     memory: int | None,
-    models: list[Installed] | None,
+    models: list[dict[str, Any]] | None,
 ) -> None:
     child = replace(OLLAMA, state=state, since=since, retry_in=retry, memory=memory)
     now = seen(child, phase=phase, models=models)

@@ -1,0 +1,11 @@
+"""`seadragon`: the command line. Thin: each command asks the running controller, or calls the part that does the work.
+
+What a command needs is imported inside it: `status` answers in the time Python takes to start, and `up` listens soon.
+Exit codes: 0 done; 1 it failed, or the doctor found something broken; 2 a wrong command line or broken YAML; 3 nobody
+runs here.
+"""
+
+from controller.cli import line, looking, running, setting_up
+from controller.cli.group import main
+
+__all__ = ["line", "looking", "main", "running", "setting_up"]

@@ -1,0 +1,100 @@
+"""Commands that set it up: demo, config, install, uninstall."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controller.cli.group import main, places
+from controller.control import client
+from controller.errors import SeadragonError
+from controller.paths import Paths
+
+if TYPE_CHECKING:
+    from controller.install import Unit
+
+
+@main.command()
+@places
+def demo(paths: Paths) -> None:
+    """Make a tiny model, here and now, without internet: the first answer comes at once."""
+    seen: dict[str, Any] = client.status(paths.socket)
+    from controller.demo.create import create_demo, invitation
+
+    ollama = seen["children"].get("ollama", {})
+    if ollama.get("state") != "ready":
+        raise SeadragonError(f"Ollama is not ready: {ollama.get('reason', 'it was not started.')}")
+    create_demo(ollama["url"])
+    direct = (listener["url"] for listener in seen["listeners"] if listener.get("kind") == "direct")
+    click.echo(invitation(next(direct, ollama["url"])))
+
+
+@main.group()
+def config() -> None:
+    """The YAML."""
+
+
+@config.command("check")
+@places
+def config_check(paths: Paths) -> None:
+    """Read it and say every mistake at once, each with its place."""
+    from controller.config.check import check
+
+    lines, code = check(paths.config, os.environ)
+    for line in lines:
+        click.echo(line, err=code != 0)
+    sys.exit(code)
+
+
+@main.command()
+@places
+@click.option("--print", "only_print", is_flag=True, help="Only show what would be written.")
+def install(paths: Paths, only_print: bool) -> None:
+    """Start with the machine and keep running, by launchd or systemd."""
+    import asyncio
+
+    from controller import install as service
+    from controller.config.load import load
+    from controller.supervision.child import run_tool
+
+    server = load(paths.config, os.environ).config.server
+    person = service.person(os.environ)
+    place = service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=server)
+    unit = service.unit_for(place)
+    if only_print:
+        click.echo(f"{unit.file}:\n\n{unit.text}")
+        return
+    asyncio.run(service.install(unit, place, run_tool))
+    click.echo(f"Installed as {unit.file}. It runs now, and whenever this machine does. See: seadragon status")
+
+
+@main.command()
+@places
+@click.option("--print", "only_print", is_flag=True, help="Only show what would be removed.")
+def uninstall(paths: Paths, only_print: bool) -> None:
+    """Undo `install`: stop it and remove it from the machine's start. Settings, models and logs stay."""
+    import asyncio
+
+    from controller import install as service
+    from controller.supervision.child import run_tool
+
+    unit = unit_of(paths)
+    if only_print:
+        click.echo(str(unit.file))
+        return
+    asyncio.run(service.uninstall(unit, run_tool))
+    click.echo(f"{unit.file} is gone, and Seadragon with it. Start it by hand with: seadragon up")
+
+
+def unit_of(paths: Paths) -> Unit:
+    """What is installed for these folders; its text is of no interest."""
+    from controller import install as service
+    from controller.config.schema import Server
+
+    person = service.person(os.environ)
+    return service.unit_for(
+        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=Server())
+    )

@@ -1,0 +1,166 @@
+"""The line, the models and the memory in words: for the terminal and the pages. Pure.
+
+The documents are those of `controller.desk`: `queue()`, `models()`, `memory()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from controller.plain import Style, printable, span_words
+
+PRESSURES = {1: "normal", 2: "high", 4: "critical"}
+STATES = {
+    "away": "not loaded",
+    "loading": "loading",
+    "resident": "loaded",
+    "leaving": "leaving",
+    "quarantined": "set aside",
+}
+WHYS = {
+    "free": "nobody else waited",
+    "turn": "it was its turn",
+    "overtook": "its model was loaded already",
+    "loaded": "its model has just been loaded",
+}
+_COLOURS = {"resident": "green", "loading": "yellow", "leaving": "yellow", "quarantined": "red"}
+_MODELS = ("MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S", "")
+_LINE = ("#", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
+_NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "LANE", "WAITED", "ABOUT")
+
+
+def seen_by(queue: Mapping[str, Any], label: str, *, manage: bool) -> dict[str, Any]:
+    """The line as the caller `label` may see it: who may not manage is told of others only how many they are."""
+    tickets = queue["tickets"]
+    own = [ticket for ticket in tickets if manage or ticket["caller"] == label]
+    shown = {id(ticket) for ticket in own}
+    states = [ticket["state"] for ticket in tickets if id(ticket) not in shown]
+    others = {state: states.count(state) for state in ("waiting", "granted")}
+    return {**queue, "tickets": own, "others": {"waiting": others["waiting"], "running": others["granted"]}}
+
+
+def gb_words(gb: float | None) -> str:
+    """`31 GB`, `2.4 GB`, `0.04 GB`; empty when nobody knows."""
+    if gb is None:
+        return ""
+    return f"{gb:.0f} GB" if gb >= 9.95 else f"{gb:.1f} GB" if gb >= 0.095 or not gb else f"{gb:.2g} GB"
+
+
+def lane_words(lane: float) -> str:
+    """`1`, `2.5`."""
+    return f"{lane:g}"
+
+
+def paused_words(paused: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What is paused: `all of it`, `lane 3`, `qwen3 in lane 3`."""
+    return tuple(_paused(each.get("lane"), each.get("model")) for each in paused)
+
+
+def _paused(lane: float | None, model: str | None) -> str:
+    where = "" if lane is None else f"lane {lane_words(lane)}"
+    if model is None:
+        return where or "all of it"
+    return f"{model} in {where}" if where else model
+
+
+def estimate_words(seconds: float | None) -> str:
+    """How long it will be: `about 40 s`; empty when nobody knows."""
+    return "" if seconds is None else f"about {span_words(max(1.0, seconds))}"
+
+
+def why_words(ticket: Mapping[str, Any]) -> str:
+    """Why it waits or, of one that runs, why it was let through."""
+    if ticket["state"] == "waiting":
+        return str(ticket.get("hold") or "")
+    return WHYS.get(str(ticket.get("why")), str(ticket.get("why") or ""))
+
+
+def line_words(line: Mapping[str, Any]) -> str:
+    """The whole line in one line, from what `seadragon status` is told."""
+    words = f"{line['waiting'] or 'nobody'} waiting, {line['running'] or 'none'} being answered"
+    paused = paused_words(line.get("paused", ()))
+    return f"{words}; paused: {', '.join(paused)}" if paused else words
+
+
+def memory_words(memory: Mapping[str, Any]) -> str:
+    """What is taken of how much, and what the matter is if something is."""
+    if memory.get("total_gb") is None:
+        return "not measured yet"
+    words = f"{gb_words(memory['taken_gb']) or 'nothing'} of {gb_words(memory['budget_gb'])} for models taken"
+    words += f", {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
+    if memory["pressure"] != 1:
+        words += f", pressure {PRESSURES.get(memory['pressure'], memory['pressure'])}"
+    return words if memory["may_load"] else f"{words}. Nothing is loaded now: {memory['why']}"
+
+
+def loaded_words(memory: Mapping[str, Any]) -> str:
+    """`qwen3 (3.1 GB), llama3.2 (2.0 GB)`, or `none`."""
+    loaded = memory.get("models_loaded") or {}
+    return ", ".join(f"{printable(name)} ({gb_words(gb)})" for name, gb in loaded.items()) or "none"
+
+
+def model_lines(models: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """A table of what is installed."""
+    if not models:
+        yield "There is no model yet. To make a tiny one: seadragon demo"
+        return
+    rows = [_model(model) for model in models]
+    colours = [_COLOURS.get(model["state"]) for model in models]
+    yield from _table(_MODELS, rows, style, colours, coloured=1)
+
+
+def _model(model: Mapping[str, Any]) -> tuple[str, ...]:
+    state = STATES.get(model["state"], str(model["state"])) + (", pinned" if model["pinned"] else "")
+    memory = gb_words(model["memory_gb"]) if model["memory_gb"] is not None else gb_words(model["expected_gb"])
+    expected = "~" if memory and model["memory_gb"] is None else ""
+    speed = model["tokens_per_second"]
+    return (
+        model["id"],
+        state,
+        f"{expected}{memory}",
+        str(model["loads"]),
+        "" if speed is None else f"{speed:.1f}",
+        model["last_error"],
+    )
+
+
+def queue_lines(queue: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """A table of who is in the line: those that run first, then by position."""
+    yield f"The line: {line_words(queue)}"
+    tickets = queue["tickets"]
+    if not tickets:
+        return
+    yield ""
+    colours = ["green" if ticket["state"] == "granted" else None for ticket in tickets]
+    yield from _table(_LINE, [_ticket(ticket) for ticket in tickets], style, colours, coloured=0)
+
+
+def _ticket(ticket: Mapping[str, Any]) -> tuple[str, ...]:
+    waits = ticket["state"] == "waiting"
+    return (
+        str(ticket["position"]) if waits else "now",
+        ticket["caller"],
+        lane_words(ticket["lane"]),
+        ticket["model"],
+        span_words(ticket["waited_seconds"]),
+        estimate_words(ticket["estimate_seconds"]).removeprefix("about ") if waits else "",
+        why_words(ticket),
+    )
+
+
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], style: Style, colours: Sequence[str | None], *, coloured: int
+) -> Iterator[str]:
+    """Columns as wide as their longest cell; the last one is free. `coloured` is the column that gets the colour."""
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(line[place]) for line in (head, *cells)) for place in range(len(head) - 1)]
+    right = [name in _NUMBERS for name in head]
+    for line, colour in zip((head, *cells), (None, *colours), strict=True):
+        padded = [
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=False)
+        ]
+        if colour is not None:
+            padded[coloured] = style(padded[coloured], fg=colour)
+        yield "  ".join((*padded, line[-1])).rstrip()

@@ -1,0 +1,79 @@
+"""Orders that a page sends as a form: proved to come from a page of ours, and carried out.
+
+The right to give orders is ambient (an address), so two things must hold, as OWASP's CSRF sheet has it: the browser
+says that no other site is behind it, and the form brings a token that only our page knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+
+from controller.auth.gate import Gate
+from controller.desk import Desk, JobView
+
+LARGEST = 16 * 2**10  # bytes of a form
+GOOD_FOR = 12 * 3600.0  # seconds
+_GATE = Gate((), ())
+
+ORDERS: Mapping[str, Callable[[Desk, str], JobView | None]] = {
+    "load": lambda desk, model: desk.order("load", model),
+    "unload": lambda desk, model: desk.order("unload", model),
+    "switch": lambda desk, model: desk.order("switch", model, waiting="keep", when="free"),
+    "pin": lambda desk, model: desk.order("pin", model, on=True),
+    "unpin": lambda desk, model: desk.order("pin", model, on=False),
+    "pause": lambda desk, model: desk.pause(),
+    "resume": lambda desk, model: desk.resume(),
+}
+"""By the name of the button. Those about the line have no job: they are done at once."""
+
+
+class Tokens:
+    """Made for a page and a person, good for half a day and until the controller restarts."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+
+    def make(self, label: str, now: float) -> str:
+        """For a page that is shown to `label` now."""
+        made = f"{now:.0f}"
+        return f"{made}.{self._sign(made, label)}"
+
+    def holds(self, token: str, label: str, now: float) -> bool:
+        """Whether it was made for `label`, not too long ago."""
+        made, _, signature = token.partition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign(made, label).encode()):
+            return False
+        return now - float(made) <= GOOD_FOR
+
+    def _sign(self, made: str, label: str) -> str:
+        return hmac.new(self._key, f"{made}\0{label}".encode(), hashlib.sha256).hexdigest()
+
+
+def from_elsewhere(request: Request) -> bool:
+    """Whether the page of another site is behind it, as far as the browser says."""
+    site, origin, host = (request.headers.get(name) for name in ("sec-fetch-site", "origin", "host"))
+    return _GATE.foreign(safe=False, site=_bytes(site), origin=_bytes(origin), host=_bytes(host))
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("latin-1")
+
+
+async def read(request: Request) -> dict[str, str] | None:
+    """The fields of a form; None when it is none, or longer than any of ours."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST:
+            return None
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=8)
+    except ValueError:
+        return None
+    return {name: values[-1] for name, values in fields.items()}

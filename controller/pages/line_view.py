@@ -1,0 +1,190 @@
+"""From the line, the models and the memory to what the first page says of them. Pure: values in, contexts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller.desk import JobView
+from controller.line_words import (
+    PRESSURES,
+    STATES,
+    estimate_words,
+    gb_words,
+    lane_words,
+    paused_words,
+    seen_by,
+    why_words,
+)
+from controller.pages.contexts import (
+    LineCard,
+    MemoryCard,
+    ModelCard,
+    OrderButton,
+    OrderNotice,
+    Part,
+    TicketRow,
+    Tone,
+)
+from controller.plain import count_words, span_words
+
+ROWS = 40  # tickets on the page
+IDLE = 60.0  # seconds for which a model is not called idle: a page that counts seconds never comes to rest
+
+_TONES: dict[str, Tone] = {
+    "away": "off",
+    "loading": "wait",
+    "resident": "ok",
+    "leaving": "wait",
+    "quarantined": "trouble",
+}
+_JOBS: dict[str, tuple[Tone, str]] = {
+    "running": ("wait", "under way"),
+    "done": ("ok", "done"),
+    "failed": ("trouble", "failed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at the page."""
+
+    label: str = ""
+    manage: bool = False
+
+
+def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
+    """The line, without the names of others for who may not manage."""
+    seen = seen_by(queue, viewer.label, manage=viewer.manage)
+    rows = tuple(_row(ticket) for ticket in seen["tickets"][:ROWS])
+    return LineCard(
+        waiting=queue["waiting"],
+        running=queue["running"],
+        rows=rows,
+        more=_more(len(seen["tickets"]) - len(rows), seen["others"]),
+        paused=paused_words(queue["paused"]),
+        buttons=tuple(_line_buttons(queue["paused"])) if viewer.manage else (),
+    )
+
+
+def _row(ticket: Mapping[str, Any]) -> TicketRow:
+    runs = ticket["state"] == "granted"
+    return TicketRow(
+        number=ticket["number"],
+        place="now" if runs else str(ticket["position"]),
+        runs=runs,
+        who=ticket["caller"],
+        lane=lane_words(ticket["lane"]),
+        model=ticket["model"],
+        waited=span_words(ticket["waited_seconds"]),
+        estimate="" if runs else estimate_words(ticket["estimate_seconds"]),
+        why=why_words(ticket),
+    )
+
+
+def _more(own: int, others: Mapping[str, int]) -> str:
+    counts = (
+        f"{own} more" if own else "",
+        f"{count_words(others['running'], 'other')} being answered" if others["running"] else "",
+        f"{count_words(others['waiting'], 'other')} waiting" if others["waiting"] else "",
+    )
+    return ", ".join(count for count in counts if count)
+
+
+def _line_buttons(paused: Sequence[Mapping[str, Any]]) -> Iterator[OrderButton]:
+    if not any(each["lane"] is None and each["model"] is None for each in paused):
+        yield OrderButton("pause", "", "Pause", "the line")
+    if paused:
+        yield OrderButton("resume", "", "Resume", "the line")
+
+
+def models_seen(models: Sequence[Mapping[str, Any]], viewer: Viewer) -> tuple[ModelCard, ...]:
+    """Every model, what is loaded first."""
+    loaded = any(model["state"] == "resident" for model in models)
+    ordered = sorted(models, key=lambda model: (model["state"] in ("away", "quarantined"), model["id"]))
+    return tuple(_model(model, loaded, viewer) for model in ordered)
+
+
+def _model(model: Mapping[str, Any], loaded: bool, viewer: Viewer) -> ModelCard:
+    state = model["state"]
+    return ModelCard(
+        name=model["id"],
+        anchor=f"model-{model['id']}",
+        tone=_TONES.get(state, "off"),
+        word=STATES.get(state, state) + (", pinned" if model["pinned"] else ""),
+        facts=tuple(fact for fact in _facts(model) if fact),
+        error=model["last_error"] if state in ("away", "quarantined") else "",
+        buttons=tuple(_buttons(model, loaded)) if viewer.manage else (),
+    )
+
+
+def _facts(model: Mapping[str, Any]) -> Iterator[str]:
+    memory, expected, size = (gb_words(model[name]) for name in ("memory_gb", "expected_gb", "size_gb"))
+    yield f"{memory} of memory" if memory else f"needs about {expected} of memory" if expected else ""
+    yield f"{size} on disk" if size else ""
+    yield f"{model['tokens_per_second']:.0f} tokens a second" if model["tokens_per_second"] else ""
+    if model["state"] != "resident" and model["load_seconds"]:
+        yield f"loads in {span_words(max(1.0, model['load_seconds']))}"
+    yield f"{model['running']} being answered" if model["running"] else ""
+    yield f"{model['waiting']} waiting" if model["waiting"] else ""
+    idle = model["idle_seconds"]
+    yield f"idle for {span_words(idle)}" if idle is not None and idle >= IDLE and not model["running"] else ""
+
+
+def _buttons(model: Mapping[str, Any], loaded: bool) -> Iterator[OrderButton]:
+    name, state = model["id"], model["state"]
+    if state in ("away", "quarantined"):
+        yield OrderButton("load", name, "Load", name)
+        if loaded:
+            yield OrderButton("switch", name, "Switch to it", f": {name}")
+    if state == "resident":
+        yield OrderButton("unload", name, "Unload", name)
+    if state in ("resident", "loading") and not model["pinned"]:
+        yield OrderButton("pin", name, "Pin", name)
+    if model["pinned"]:
+        yield OrderButton("unpin", name, "Unpin", name)
+
+
+def memory_seen(memory: Mapping[str, Any]) -> MemoryCard | None:
+    """The budget as a bar, and the rest in words."""
+    if memory["total_gb"] is None or memory["budget_gb"] is None:
+        return None
+    words = (
+        f"{gb_words(memory['total_gb'])} in this machine, {gb_words(memory['available_gb'])} of it free. "
+        f"Models may take {gb_words(memory['budget_gb'])}."
+    )
+    return MemoryCard(tuple(_parts(memory)), words, _trouble(memory))
+
+
+def _parts(memory: Mapping[str, Any]) -> Iterator[Part]:
+    """One part for each loaded model, one for what is promised but not listed, and what is left."""
+    loaded = dict(memory["models_loaded"])
+    rest = (memory["taken_gb"] or 0.0) - sum(loaded.values())
+    if rest > 0.05:
+        loaded["being loaded"] = rest
+    whole = max(memory["budget_gb"], sum(loaded.values()), 0.001)
+    at = 0.0
+    for name, gb in loaded.items():
+        yield Part("model", _percent(at), _percent(100 * gb / whole), f"{name}: {gb_words(gb)}")
+        at += 100 * gb / whole
+    left = memory["budget_gb"] - sum(loaded.values())
+    yield Part("free", _percent(at), _percent(100 - at), f"room: {gb_words(max(0.0, left))}")
+
+
+def _percent(share: float) -> str:
+    return f"{max(0.0, min(share, 100.0)):.2f}%"
+
+
+def _trouble(memory: Mapping[str, Any]) -> str:
+    told = "" if memory["may_load"] else f"Nothing is loaded now: {memory['why']}"
+    if memory["pressure"] in (None, 1):
+        return told
+    return f"Memory pressure is {PRESSURES.get(memory['pressure'], memory['pressure'])}. {told}".strip()
+
+
+def notice_of(job: JobView) -> OrderNotice:
+    """How an order goes."""
+    tone, word = _JOBS[job.state]
+    touched = f" Waiting requests it touched: {job.touched}." if job.touched else ""
+    return OrderNotice(tone, word, f"{job.text}{touched}")

@@ -1,0 +1,127 @@
+"""The line, the models and the memory in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.line_words import (
+    estimate_words,
+    gb_words,
+    line_words,
+    loaded_words,
+    memory_words,
+    model_lines,
+    paused_words,
+    queue_lines,
+    seen_by,
+)
+from tests.fakes.desk import a_line, a_memory, a_model, a_ticket
+
+
+def plain(text: str, /, *, fg: str | None) -> str:
+    return text
+
+
+def test_who_may_manage_sees_everybody() -> None:
+    line = a_line(a_ticket(1, "cline"), a_ticket(2, "n8n"))
+    seen = seen_by(line, "owner", manage=True)
+    assert seen["tickets"] == line["tickets"]
+    assert seen["others"] == {"waiting": 0, "running": 0}
+
+
+def test_anybody_else_sees_their_own_and_only_counts_of_the_others() -> None:
+    line = a_line(a_ticket(1, "cline", state="granted"), a_ticket(2, "n8n"), a_ticket(3, "cline"), a_ticket(4, "mia"))
+    seen = seen_by(line, "n8n", manage=False)
+    assert [ticket["number"] for ticket in seen["tickets"]] == [2]
+    assert seen["others"] == {"waiting": 2, "running": 1}
+    assert "cline" not in str(seen)
+
+
+@given(
+    labels=st.lists(st.sampled_from("abc"), max_size=12),
+    running=st.integers(0, 12),
+    me=st.sampled_from("abcd"),
+)
+def test_nobody_is_forgotten_in_the_counts(labels: list[str], running: int, me: str) -> None:
+    tickets = [a_ticket(n, label, state="granted" if n < running else "waiting") for n, label in enumerate(labels)]
+    seen = seen_by(a_line(*tickets), me, manage=False)
+    assert all(ticket["caller"] == me for ticket in seen["tickets"])
+    assert len(seen["tickets"]) + sum(seen["others"].values()) == len(labels)
+
+
+def test_the_table_of_the_line_says_place_wait_estimate_and_reason() -> None:
+    line = a_line(
+        a_ticket(7, "cline", state="granted", why="turn", hold=None, position=0),
+        a_ticket(8, "n8n \x1b[2J", lane=2.5, waited_seconds=125.0, position=1),
+        a_ticket(9, "mia", estimate_seconds=None, position=2, hold="paused by the operator"),
+    )
+    first, _, head, runs, second, third = queue_lines(line, plain)
+    assert first == "The line: 2 waiting, 1 being answered"
+    assert head.split() == ["#", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY"]
+    assert runs.split()[:2] == ["now", "cline"]
+    assert runs.endswith("it was its turn")
+    assert "\\x1b[2J" in second
+    assert second.split()[-10:] == ["2.5", "llama3.2", "2", "min", "40", "s", "its", "model", "is", "busy"]
+    assert third.split()[-7:] == ["llama3.2", "12", "s", "paused", "by", "the", "operator"]
+    assert len({line.rindex(why) for line, why in ((head, "WHY"), (runs, "it was"), (second, "its model"))}) == 1
+
+
+def test_an_empty_line_takes_one_line() -> None:
+    assert list(queue_lines(a_line(), plain)) == ["The line: nobody waiting, none being answered"]
+
+
+def test_the_table_of_models_tells_what_was_measured_from_what_is_expected() -> None:
+    head, away, loaded = model_lines([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)], plain)
+    assert head.split() == ["MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S"]
+    assert away.split() == ["llama3.2", "not", "loaded", "~3.0", "GB", "4", "41.5"]
+    assert loaded.split() == ["qwen3", "loaded,", "pinned", "3.1", "GB", "4", "41.5"]
+
+
+def test_a_model_that_failed_says_why() -> None:
+    broken = a_model("big", state="quarantined", last_error="It crashed twice.", tokens_per_second=None, loads=0)
+    _, line = model_lines([broken], plain)
+    assert "set aside" in line
+    assert line.endswith("It crashed twice.")
+
+
+def test_without_a_model_the_table_says_how_to_get_one() -> None:
+    assert list(model_lines([], plain)) == ["There is no model yet. To make a tiny one: seadragon demo"]
+
+
+@pytest.mark.parametrize(
+    ("gb", "words"),
+    [(31.4, "31 GB"), (9.96, "10 GB"), (2.04, "2.0 GB"), (0.0413, "0.041 GB"), (0.0, "0.0 GB"), (None, "")],
+)
+def test_a_size_has_the_figures_that_matter(gb: float | None, words: str) -> None:
+    assert gb_words(gb) == words
+
+
+def test_what_is_paused_is_named() -> None:
+    paused: list[dict[str, Any]] = [
+        {"lane": None, "model": None},
+        {"lane": 3.0, "model": None},
+        {"lane": None, "model": "qwen3"},
+        {"lane": 2.5, "model": "qwen3"},
+    ]
+    assert paused_words(paused) == ("all of it", "lane 3", "qwen3", "qwen3 in lane 2.5")
+    assert line_words({**a_line(), "paused": paused[:2]}).endswith("paused: all of it, lane 3")
+
+
+def test_an_estimate_is_silent_when_nobody_knows_and_never_nothing() -> None:
+    assert (estimate_words(None), estimate_words(0.2), estimate_words(90)) == ("", "about 1 s", "about 1 min")
+
+
+def test_memory_says_what_is_wrong_only_when_something_is() -> None:
+    assert memory_words(a_memory()) == "3.1 GB of 47 GB for models taken, 51 GB of 64 GB free"
+    short = a_memory(pressure=2, may_load=False, why="memory is short")
+    assert memory_words(short).endswith(", pressure high. Nothing is loaded now: memory is short")
+    assert memory_words(a_memory(total_gb=None)) == "not measured yet"
+
+
+def test_what_is_loaded_is_listed_or_said_to_be_none() -> None:
+    assert loaded_words(a_memory()) == "qwen3 (3.1 GB)"
+    assert loaded_words(a_memory(models_loaded={})) == "none"
