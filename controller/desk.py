@@ -151,7 +151,7 @@ class Desk(Protocol):
         """
         ...
 
-    def order(self, kind: Order, model: str, **options: Any) -> JobView:
+    async def order(self, kind: Order, model: str, **options: Any) -> JobView:
         """Begin to load, unload, switch (`from_`, `waiting`, `when`) or pin (`on`). Raises OrderRefused."""
         ...
 
