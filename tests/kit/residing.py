@@ -1,4 +1,4 @@
-"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory by a gauge of the test's."""
+"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory is the test's."""
 
 from __future__ import annotations
 
