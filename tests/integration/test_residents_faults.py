@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,7 @@ async def test_one_crash_of_a_load_is_forgiven(tmp_path: Path) -> None:
 async def test_a_runner_whose_load_crashes_twice_is_set_aside_and_gets_one_try_when_that_is_over(
     tmp_path: Path,
 ) -> None:
-    pace = QUICK.__class__(**{**{f: getattr(QUICK, f) for f in QUICK.__slots__}, "aside": 0.5})
-    async with house_of(tmp_path, pace=pace) as (house, turn):
+    async with house_of(tmp_path, pace=replace(QUICK, aside=0.5)) as (house, turn):
         turn(load_crashes=3)
         red = await begin(house, "red")
         await until(lambda: house.failures)
