@@ -254,7 +254,7 @@ class Fake:
         """A runner that has to be seen starting, as one that crashes or hangs while it loads."""
         if self.knobs["load_crashes"] and self.knobs.take("load_crashes"):
             runner.kill()
-        while runner.alive and self.knobs["load_hangs"]:
+        while runner.alive and self.knobs["load_hangs"]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
         if not runner.alive:
             raise LoadFails("llama runner process has terminated: signal: killed")

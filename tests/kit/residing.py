@@ -1,4 +1,4 @@
-"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory by a gauge of the test's."""
+"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory is the test's."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class House:
     def presence(self, runner: Runner) -> Presence | None:
         """Where it is."""
         row = self.residents.table.get(runner.key)
-        return row and row.presence
+        return None if row is None else row.presence
 
 
 @contextlib.asynccontextmanager
@@ -117,7 +117,10 @@ async def residing(
     config = Config.model_validate({"models": models or {}, "server": server or {}})
     journal, ollama = Journal(clock), OllamaClient(lambda: url)
     demand, store, gauge = FakeDemand(), KeptInMemory(), FakeGauge()
-    settings = lambda: house.config  # noqa: E731
+
+    def settings() -> Config:
+        return house.config
+
     names = Names(ollama, store.get, settings, Weighs(facts_of, expected, forced_single))
     space = MachineSpace(gauge, journal, settings)
     runners = Runners(ollama, lambda: pid)
