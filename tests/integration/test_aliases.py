@@ -14,16 +14,10 @@ from controller.events import Journal
 from controller.ollama import OllamaClient
 from controller.residency.aliases import Aliases
 from controller.residency.learned import Learned
-from controller.residency.names import Names, Weighs
-from controller.residency.runner import Facts, Runner
+from controller.residency.names import Names
+from controller.residency.runner import Runner
 from tests.kit import real
 from tests.kit.real import RealOllama
-
-WEIGHS = Weighs(
-    facts_of=lambda show, size: Facts(weights=size, capabilities=frozenset(show["capabilities"])),
-    expected=lambda facts, context, slots, precision: facts.weights,
-    forced_single=lambda facts: False,
-)
 
 
 class House:
@@ -39,7 +33,7 @@ class House:
         """A controller that knows nothing, as after the loss of all data."""
         self.journal = Journal(SystemClock())
         self.aliases = Aliases(self.client, lambda: self.config, self.journal)
-        self.names = Names(self.client, lambda key: Learned(), lambda: self.config, WEIGHS)
+        self.names = Names(self.client, lambda key: Learned(), lambda: self.config)
 
     async def settle(self, **aliases: dict[str, Any]) -> list[str]:
         self.config = Config.model_validate({"models": {"aliases": aliases}})
