@@ -360,14 +360,14 @@ class Models(Branch):
         description="required: nothing is asked of an Ollama that found no GPU. any: it may work on the processor. "
         "auto: required on a Mac with Apple silicon.",
     )
+    redirect: Annotated[Redirects, AT_ONCE] = Field(
+        {}, description="Names that mean another model, such as gpt-4o*. The answer then names the real one."
+    )
     models: Annotated[dict[ModelName, OneModel], BeforeValidator(_empty_is_default)] = Field(
         {}, description="What differs for one model, by name."
     )
     aliases: Annotated[dict[ModelName, Alias], BeforeValidator(_empty_is_default)] = Field(
         {}, description="Names of yours, each a model with options of its own."
-    )
-    redirect: Annotated[Redirects, AT_ONCE] = Field(
-        {}, description="Names that mean another model, such as gpt-4o*. The answer then names the real one."
     )
 
 
