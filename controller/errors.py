@@ -9,6 +9,7 @@ SeadragonError
 ├── ObtainFailed         a program could not be found, downloaded or built
 ├── OrderRefused         an operator's order about models cannot be carried out
 └── Unreachable          upstream could not be reached, or went away before it answered
+    └── Declined         it was reached, and answered with an error of its own
 
 What a *client* of the gateway is told is not an exception but a value: see `proxy/dialects.py`.
 """
@@ -70,3 +71,12 @@ class OrderRefused(SeadragonError):
 
 class Unreachable(SeadragonError):
     """Upstream could not be reached, or went away before it answered."""
+
+
+class Declined(Unreachable):
+    """Ollama was reached, and answered with an error. `words` are its own, empty when it had none."""
+
+    def __init__(self, text: str, status: int, words: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.words = words

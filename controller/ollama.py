@@ -6,6 +6,7 @@ What clients ask goes another way (`proxy/`). Facts about Ollama's own code are 
 from __future__ import annotations
 
 import asyncio
+import json
 import plistlib
 import re
 import sys
@@ -17,8 +18,9 @@ from xml.parsers.expat import ExpatError
 
 import psutil
 
-from controller.errors import SpawnFailed, Unreachable
+from controller.errors import Declined, SpawnFailed, Unreachable
 from controller.supervision.child import run_tool
+from controller.supervision.tree import memory
 
 RUNNER_DIED: Sequence[tuple[int, bytes]] = (
     (500, b"llama runner process has terminated"),
@@ -31,6 +33,7 @@ RUNNER_DIED: Sequence[tuple[int, bytes]] = (
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
+CREATE_LIMIT = 60.0  # from a model that is there it takes some milliseconds
 END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
@@ -41,8 +44,8 @@ _FROM = re.compile(r"^FROM\s+(.+)$", re.MULTILINE)
 
 
 class OllamaClient:
-    """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time,
-    answers with an error, or is not there (`url` gives None).
+    """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time or
+    is not there (`url` gives None); and Rejected, which is one of those, when it answers with an error.
     """
 
     def __init__(self, url: Callable[[], str | None]) -> None:
@@ -56,9 +59,9 @@ class OllamaClient:
         """The models on disk."""
         return list((await self._ask("GET", "/api/tags"))["models"] or [])
 
-    async def ps(self) -> list[dict[str, Any]]:
+    async def ps(self, limit: float = QUESTION_LIMIT) -> list[dict[str, Any]]:
         """The models in memory. One that is loading is not among them."""
-        return list((await self._ask("GET", "/api/ps"))["models"] or [])
+        return list((await self._ask("GET", "/api/ps", limit=limit))["models"] or [])
 
     async def show(self, model: str) -> dict[str, Any]:
         """What Ollama knows of a model."""
@@ -69,12 +72,41 @@ class OllamaClient:
         found = _FROM.search(str((await self.show(model)).get("modelfile", "")))
         return found[1].strip() if found else None
 
-    async def unload(self, model: str) -> None:
+    async def create(self, model: str, base: str, **further: object) -> None:
+        """Make a model from another one, named exactly as it is stored, which has to be there: Ollama would fetch one
+        that is not from the internet. `further`: parameters, system, license …
+        """
+        content = {"model": model, "from": base, "stream": False, **further}
+        await self._ask("POST", "/api/create", content, limit=CREATE_LIMIT)
+
+    async def delete(self, model: str) -> None:
+        """Forget a name, and what only that name needs."""
+        await self._ask("DELETE", "/api/delete", {"model": model})
+
+    async def load(self, model: str, *, embeds: bool, keep_alive: float | None = None) -> None:
+        """Return when it is loaded. Whoever stops waiting takes the load back: Ollama ties it to the connection.
+
+        `keep_alive` in seconds, below 0 for ever; None: as Ollama was started. There is no limit but the caller's.
+        """
+        content: dict[str, Any] = {"model": model, "input": ""} if embeds else {"model": model}
+        if keep_alive is not None:
+            content["keep_alive"] = keep_alive
+        await self._ask("POST", "/api/embed" if embeds else "/api/generate", content, limit=None)
+
+    async def probe(self, model: str, *, embeds: bool) -> None:
+        """Return when a loaded model has brought one token, or one embedding: it really works. No limit either."""
+        if embeds:
+            await self._ask("POST", "/api/embed", {"model": model, "input": "a"}, limit=None)
+            return
+        content = {"model": model, "prompt": "a", "raw": True, "stream": False, "options": {"num_predict": 1}}
+        await self._ask("POST", "/api/generate", content, limit=None)
+
+    async def unload(self, model: str, limit: float = UNLOAD_LIMIT) -> None:
         """Let a model go as soon as nobody uses it; its runner ends a little later."""
-        await self._ask("POST", "/api/generate", {"model": model, "keep_alive": 0}, limit=UNLOAD_LIMIT)
+        await self._ask("POST", "/api/generate", {"model": model, "keep_alive": 0}, limit=limit)
 
     async def _ask(
-        self, method: str, path: str, content: dict[str, Any] | None = None, *, limit: float = QUESTION_LIMIT
+        self, method: str, path: str, content: dict[str, Any] | None = None, *, limit: float | None = QUESTION_LIMIT
     ) -> dict[str, Any]:
         url = self._url()
         if url is None:
@@ -84,14 +116,21 @@ class OllamaClient:
         try:
             async with asyncio.timeout(limit), httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
                 answer = await client.request(method, f"{url}{path}", json=content)
-                answer.raise_for_status()
-                return dict(answer.json())
+            if not answer.is_success:
+                raise _declined(path, answer.status_code, answer.content)
+            return dict(answer.json()) if answer.content else {}
         except TimeoutError:
             raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
-        except httpx.HTTPStatusError as problem:
-            raise Unreachable(f"Ollama answered {path} with {problem.response.status_code}.") from problem
         except (httpx.HTTPError, OSError, ValueError) as problem:
             raise Unreachable(f"Ollama did not answer {path}: {problem or type(problem).__name__}.") from problem
+
+
+def _declined(path: str, status: int, content: bytes) -> Declined:
+    try:
+        words = str(json.loads(content)["error"])
+    except (ValueError, LookupError, TypeError):
+        words = ""
+    return Declined(f"Ollama answered {path} with {status}{f' ({words})' if words else ''}.", status, words)
 
 
 class Runners:
@@ -119,12 +158,34 @@ class Runners:
             runners = await self.of(model)
         except Unreachable:
             return False
-        if not runners or not await _idle(runners):
+        if not runners or not await self.idle(runners):
             return False
+        await self.end(runners)
+        return True
+
+    @property
+    def ours(self) -> bool:
+        """Whether there is a server of ours whose processes can be seen; an external one's cannot."""
+        return self._pid() is not None
+
+    async def holding(self, *models: str) -> list[psutil.Process]:
+        """Those started with one of these: file names of weights or, of models that have no one file, names."""
+        server = self._pid()
+        return [] if server is None else await asyncio.to_thread(_holding, server, set(models))
+
+    async def idle(self, runners: Sequence[psutil.Process]) -> bool:
+        """Whether none of them does anything. In doubt they work."""
+        return await _idle(runners)
+
+    async def gone(self, runners: Sequence[psutil.Process], limit: float) -> bool:
+        """Wait until all have ended, for `limit` seconds at most; say whether they have."""
+        return await _gone(runners, limit)
+
+    async def end(self, runners: Sequence[psutil.Process]) -> None:
+        """Kill them, and wait until they are gone."""
         for runner in runners:
             _kill(runner)
-        await _gone(runners)
-        return True
+        await _gone(runners, END_LIMIT)
 
 
 def _holding(server: int, wanted: set[str]) -> list[psutil.Process]:
@@ -155,21 +216,30 @@ async def _idle(runners: Sequence[psutil.Process]) -> bool:
     await asyncio.sleep(IDLE_WATCH)
     if _processor_seconds(runners) - before >= IDLE_SHARE * IDLE_WATCH:
         return False
-    return sys.platform != "darwin" or not await _gpu_works()
+    share = await gpu_share()
+    return share is None or share < GPU_IDLE
 
 
-async def _gpu_works() -> bool:
-    """Whether a Mac's GPU is at work: a long prompt there leaves the processor idle. In doubt, it is.
+async def gpu_share() -> float | None:
+    """How busy a Mac's GPU is, in percent: a long prompt there leaves the processor idle. In doubt, wholly. None
+    elsewhere, where the processor tells: CUDA keeps one of them waiting at full speed.
 
     To prove on a Mac: what `ioreg` costs, and that its figure moves within a third of a second.
     """
+    if sys.platform != "darwin":
+        return None
     try:
         seen = await run_tool(IOREG, limit=QUESTION_LIMIT)
         devices = plistlib.loads(seen.out)
         shares = [device["PerformanceStatistics"]["Device Utilization %"] for device in devices]
     except (SpawnFailed, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
-        return True
-    return any(share >= GPU_IDLE for share in shares)
+        return 100.0
+    return max(map(float, shares), default=100.0)
+
+
+def work_done(runners: Sequence[psutil.Process]) -> tuple[float, int]:
+    """Processor seconds these have had, and the bytes they hold: neither moves in a load that stands still."""
+    return _processor_seconds(runners), memory([each.pid for each in runners]) or 0
 
 
 def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
@@ -183,14 +253,18 @@ def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
     return total
 
 
-async def _gone(runners: Sequence[psutil.Process]) -> None:
+async def _gone(runners: Sequence[psutil.Process], limit: float) -> bool:
     """Return when they have ended, since Ollama would hand a dying runner one more request."""
-    deadline = time.monotonic() + END_LIMIT
-    while any(_runs(each) for each in runners) and time.monotonic() < deadline:  # noqa: ASYNC110 - not our children
-        await asyncio.sleep(0.01)
+    deadline = time.monotonic() + limit
+    while any(runs(each) for each in runners):
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(0.01)  # they are not our children: there is nothing to wait for
+    return True
 
 
-def _runs(runner: psutil.Process) -> bool:
+def runs(runner: psutil.Process) -> bool:
+    """Whether this very process exists and is no zombie."""
     try:
         return runner.is_running() and runner.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -6,7 +6,7 @@ A plain object with no locks: in asyncio nothing interleaves between two awaits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +31,7 @@ class Readiness:
         self.verdict: Verdict = "coming"
         self.address: Address | None = None
         self.reason = "Ollama has not been started yet."
+        self.changed: list[Callable[[], None]] = []  # called after each change of the verdict or its reason
         self._told: tuple[Verdict, str] = (self.verdict, self.reason)  # what the supervisor said last
         self._pauses: list[str] = []
         self._waiters: set[asyncio.Future[None]] = set()
@@ -74,11 +75,17 @@ class Readiness:
         return self.verdict
 
     def _settle(self) -> None:
+        before = (self.verdict, self.reason)
         self.verdict, self.reason = self._told
         if self._pauses and self.verdict == "ready":
             self.verdict, self.reason = "coming", self._pauses[-1]
-        if self.verdict == "coming":
-            return
+        if self.verdict != "coming":
+            self._wake()
+        if (self.verdict, self.reason) != before:
+            for tell in self.changed:
+                tell()
+
+    def _wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -319,7 +319,7 @@ class Models(Branch):
         le=4_194_304,
         description="Tokens a model sees at once. Never left to Ollama: it takes 262144 on a 64 GB Mac.",
     )
-    parallel: Annotated[int, _OLLAMA] = Field(1, ge=1, le=64, description="Answers one model writes at a time.")
+    parallel: Annotated[int, _OLLAMA] = Field(1, ge=1, le=256, description="Answers one model writes at a time.")
     max_loaded: Annotated[int, AT_ONCE] = Field(8, ge=1, le=256, description="Models in memory at a time, at most.")
     keep_alive: Annotated[Idle | Literal["forever"], AT_ONCE] = Field(
         "forever", description="How long an idle model stays in memory when nobody needs its room."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from controller.config.schema import OLLAMA, Config
 from controller.plain import count_words, size_words
+from controller.residency.memory import Reading, budget, ceiling, memory_words
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -75,6 +76,19 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """The database, as a look into it found it."""
+
+    path: Path
+    size: int = 0  # bytes
+    fault: str = ""  # why it could not be looked into, or must not be used as it is; the rest is unknown then
+    remedy: str = ""
+    damage: str = ""  # in SQLite's words
+    behind: int = 0  # migrations it still has to go through
+    copy: Path | None = None  # the newest
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that the checks go by."""
 
@@ -98,7 +112,10 @@ class Facts:
     origins: str  # OLLAMA_ORIGINS as Ollama gets it
     cloudflared: Path | None
     files_limit: int
+    memory: Reading  # with the footprints of our own processes
     sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
+    database: Stored | None = None  # None before the first start
 
 
 def examine(facts: Facts) -> list[Finding]:
@@ -179,6 +196,21 @@ def disk(facts: Facts) -> Finding:
     return Finding("disk", "ok", words)
 
 
+def database(facts: Facts) -> Finding:
+    """Whole, ours alone, and of this Seadragon or an older one."""
+    seen = facts.database
+    if seen is None:
+        return Finding("database", "ok", "Not there yet: the first start makes it.")
+    if seen.fault:
+        return Finding("database", "fail", seen.fault, seen.remedy)
+    if seen.damage:
+        how = "Run seadragon restart: it sets the file aside and begins with an empty one"
+        how += f", and says how to go back to {seen.copy}." if seen.copy else "."
+        return Finding("database", "fail", f"{seen.path} is damaged: {seen.damage}.", how)
+    todo = " The next start brings it up to date." if seen.behind else ""
+    return Finding("database", "ok", f"{seen.path} is whole, {size_words(seen.size)}.{todo}")
+
+
 def ollama(facts: Facts) -> Finding:
     """Whether the program is there, and has no known hole."""
     if facts.config.server.ollama.mode == "external":
@@ -235,6 +267,21 @@ def models(facts: Facts) -> Finding:
     if facts.models == 0:
         return Finding("models", "warn", f"There is no model in {facts.models_folder}.", get)
     return Finding("models", "ok", f"{count_words(facts.models, 'model')} in {facts.models_folder}.")
+
+
+def memory(facts: Facts) -> Finding:
+    """What models may take, and whether each of them could be loaded at all."""
+    if facts.config.server.ollama.mode == "external":
+        return Finding("memory", "ok", "Models are held by the Ollama elsewhere.")
+    settings = facts.config.server.memory
+    now = budget(facts.memory, sum(facts.memory.footprints.values()), settings)
+    most = ceiling(facts.memory, settings)
+    words = f"Models may take {memory_words(now)} in all at the moment, {memory_words(most)} at most."
+    large = [f"{name} ({memory_words(size)})" for name, size in facts.sizes.items() if size > most]
+    if large:
+        remedy = "Requests for them are refused. Use smaller ones, or see memory in server.yaml."
+        return Finding("memory", "warn", f"{words} Too big for this machine: {', '.join(large)}.", remedy)
+    return Finding("memory", "ok", words)
 
 
 def doors(facts: Facts) -> Finding:
@@ -310,10 +357,12 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     configuration,
     folders,
     disk,
+    database,
     ollama,
     child,
     others,
     models,
+    memory,
     doors,
     exposure,
     origins,

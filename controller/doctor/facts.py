@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import re
 import resource
@@ -23,9 +24,15 @@ import psutil
 
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
-from controller.doctor.checks import Door, Facts, Folder, Serving
+from controller.doctor.checks import Door, Facts, Folder, Serving, Stored
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import CLONE, Paths
+from controller.residency.accelerator import accelerator_limit
+from controller.residency.gauge import gauge_for_this_machine
+from controller.residency.memory import Reading
+from controller.storage.backup import FOLDER, newest
+from controller.storage.file import NAME, damage, not_ours
+from controller.storage.migrate import revision_of, revisions, steps
 
 USUAL_PORT = 11434
 CONNECTING = 0.5  # seconds a connection on this machine may take
@@ -65,7 +72,8 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     config, problems, warnings = _configuration(paths, environment, hands)
     running, unheard = _running(paths)
     program = hands.find(OLLAMA, config.server.ollama.binary, environment)
-    serving = list(_others(set(_pids(running)), paths.run))
+    ours = set(_pids(running))
+    serving = list(_others(ours, paths.run))
     models_folder = _models_folder(config, environment)
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
     addresses = _addresses(config, running)
@@ -92,6 +100,9 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         cloudflared=hands.find("cloudflared", config.server.tunnel.binary, environment),
         files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
+        memory=_memory(paths, ours),
+        sizes=dict(_sizes(models_folder)),
+        database=_database(paths.data),
     )
 
 
@@ -164,6 +175,20 @@ def _others_may(file: Path) -> bool:
     return stat.S_ISREG(seen.st_mode) and bool(seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
+def _database(data: Path) -> Stored | None:
+    path = data / NAME
+    if not os.path.lexists(path):
+        return None
+    if fault := not_ours(path):
+        return Stored(path, fault=fault.words, remedy=fault.remedy)
+    try:
+        found = damage(path) or ""
+        behind = 0 if found else len(steps(revision_of(path), revisions()))
+    except SeadragonError as error:
+        return Stored(path, fault=str(error), remedy="When it is put right: seadragon restart")
+    return Stored(path, path.stat().st_size, damage=found, behind=behind, copy=newest(data / FOLDER))
+
+
 def _version(program: Path, run: RunTool) -> tuple[int, ...] | None:
     try:
         said = asyncio.run(_said(run, [str(program), "--version"]))
@@ -214,6 +239,26 @@ def _models(folder: Path) -> int | None:
         return sum(1 for file in (folder / "manifests").rglob("*") if file.is_file())
     except OSError:
         return None
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    """Each installed model with the bytes of its layers, by the name Ollama lists it by."""
+    manifests = folder / "manifests"
+    with contextlib.suppress(OSError):
+        for file in sorted(manifests.rglob("*")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a folder, or not a manifest
+                layers = json.loads(file.read_text())["layers"]
+                *where, name, tag = file.relative_to(manifests).parts
+                path = "/".join([*where, name]).removeprefix("registry.ollama.ai/").removeprefix("library/")
+                yield f"{path}:{tag}", sum(int(layer["size"]) for layer in layers)
+
+
+def _memory(paths: Paths, ours: set[int]) -> Reading:
+    """With the GPU's limit as our own Ollama found it, once it ran."""
+    gauge = gauge_for_this_machine()
+    with contextlib.suppress(OSError):
+        gauge.accelerator = accelerator_limit((paths.logs / f"{OLLAMA}.log").read_text(errors="replace"))
+    return gauge.read(sorted(ours))
 
 
 def _addresses(config: Config, running: dict[str, object] | None) -> dict[str, bool]:

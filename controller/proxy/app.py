@@ -14,25 +14,27 @@ from typing import Literal
 from controller.auth.access import Principal
 from controller.clock import Clock
 from controller.config.schema import Config
-from controller.proxy.asking import Asking, Suspect, no_suspicion
-from controller.proxy.dialects import Headers, Reason, Refused
+from controller.proxy.asking import Asking
+from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
-from controller.proxy.exchange import App, ClientGone, Exchange, Message, Receive, Scope, Send
+from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
+from controller.proxy.fillers import Rhythm
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
+from controller.proxy.refusals import SWITCHED
 from controller.proxy.relay import FAILED, LEAVING, break_off
 from controller.proxy.routes import Match
 from controller.proxy.rules import rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
+from controller.proxy.turns import Names, Turns
 from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
+from controller.scheduling.ticket import Ticket
 
 ListenerKind = Literal["direct", "tunnel"]
 
-SWEEP = 0.5  # seconds between two looks at what is open: one timer for all requests, instead of one for each
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
-_LEFT = (Reason.GONE, Reason.UNREAD)
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
 _STALLED = Refused(
     408,
@@ -53,15 +55,18 @@ class DataPlane:
         readiness: Readiness,
         settings: Callable[[], Config],
         pages: App,
+        api: App,
+        turns: Turns,
+        names: Names,
         clock: Clock,
         tally: Tally,
         access_log: Callable[[AccessRecord], None],
-        suspect: Suspect = no_suspicion,
-        unproven_after: float = 2.0,
+        rhythm: Rhythm | None = None,
         through_tunnel: Principal | None = None,
     ) -> None:
-        """`access_log` must not block: it is called for every request. `through_tunnel` opens the tunnel's listener as
-        that principal: for tests only, until there are accounts.
+        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. `access_log` must
+        not block: it is called for every request. `through_tunnel` opens the tunnel's listener as that principal: for
+        tests only, until there are accounts.
         """
         self._readiness = readiness
         self._settings = settings
@@ -70,9 +75,20 @@ class DataPlane:
         self._access_log = access_log
         self._through_tunnel = through_tunnel
         self._pool = Pool()
-        self._asking = Asking(readiness, self._pool, clock, tally, suspect=suspect, unproven_after=unproven_after)
+        self._asking = Asking(readiness, self._pool, clock, tally)
         self._lists = Lists()
-        self._treatments = Treatments(self._asking, self._lists, clock, tally, lambda: self.ready)
+        self._rhythm = rhythm or Rhythm()
+        self._treatments = Treatments(
+            self._asking,
+            turns,
+            names,
+            self._lists,
+            clock,
+            tally,
+            self._rhythm,
+            api=api,
+            ready=lambda: self.ready,
+        )
         self._ids = RequestIds(secrets.token_hex(4).encode())
         self._rules = rules_of(settings())
         self._open: set[Exchange] = set()
@@ -102,13 +118,19 @@ class DataPlane:
         """What /readyz says: Ollama answers, nothing drains, nobody waits for it."""
         return self._asking.ready and not self.draining and not self.tally.held
 
-    def doubt_all(self) -> None:
-        """An Ollama was adopted: no slot of it is proven any more."""
-        self._asking.unproven.doubt_all()
-
     def models_changed(self) -> None:
         """Something changed the models behind our back: nothing kept is true any more."""
         self._lists.changed()
+
+    def models_moved(self) -> None:
+        """A model was loaded or unloaded."""
+        self._lists.moved()
+
+    def switch_off(self, ticket: Ticket) -> None:
+        """The operator switches now: end what `ticket` was granted for, with a reason its client shows."""
+        for exchange in self._open:
+            if exchange.seat is not None and exchange.seat.ticket is ticket:
+                exchange.stop(Reason.SWITCHED, SWITCHED)
 
     async def drained(self, limit: float) -> bool:
         """Refuse what arrives from now on, and wait at most `limit` seconds until everything is answered.
@@ -140,7 +162,7 @@ class DataPlane:
     async def _serve(self, exchange: Exchange) -> None:
         self._open.add(exchange)
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+            self._sweeping = asyncio.get_running_loop().call_later(self._rhythm.sweep, self._sweep)
         try:
             refused = await self._answer(exchange)
             if refused is not None:
@@ -173,13 +195,15 @@ class DataPlane:
             await exchange.reply(204, preflight(exchange), b"", self._clock.now())
             return None
         if place is PAGES:
-            await self._hand_over(exchange)
+            await exchange.hand_over(self._pages, self._clock.now)
             return None
         assert isinstance(place, Refused)
         return place
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""
+        if exchange.status:  # fillers have gone out
+            return await self._tell(exchange, refused)
         if not (
             exchange.route == "pages"
             and exchange.method == "GET"
@@ -188,22 +212,7 @@ class DataPlane:
             return await exchange.refuse(refused, self._clock.now())
         exchange.reason = refused.reason
         exchange.scope["seadragon.refused"] = refused.status, refused.text
-        await self._hand_over(exchange)
-
-    async def _hand_over(self, exchange: Exchange) -> None:
-        """The pages answer; what they say is noted on its way."""
-
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status, exchange.first_byte = message["status"], self._clock.now() - exchange.started
-                headers: Headers = list(message.get("headers", ()))
-                message = {**message, "headers": headers + exchange.extra}
-            else:
-                exchange.bytes_out += len(message.get("body", b""))
-            await exchange.send(message)
-
-        exchange.receiving = True  # from here on the pages listen to the client
-        await self._pages(exchange.scope, exchange.receive, send)
+        await exchange.hand_over(self._pages, self._clock.now)
 
     async def _stopped(self, exchange: Exchange) -> None:
         """The request was given up from outside its task."""
@@ -211,13 +220,15 @@ class DataPlane:
         exchange.reason = exchange.stopped
         if exchange.stopped is Reason.UNREAD:
             await exchange.reset()
-        elif exchange.stopped in _TOLD:
-            await self._tell(exchange, _TOLD[exchange.stopped])
+        else:
+            told = exchange.told or _TOLD.get(exchange.stopped)
+            if told is not None:
+                await self._tell(exchange, told)
 
     async def _tell(self, exchange: Exchange, refused: Refused) -> None:
         """Say no, also in the middle of an answer."""
         if exchange.status:
-            await break_off(exchange, refused.text)
+            await break_off(exchange, refused.text, refused.status)
             exchange.reason = refused.reason
         else:
             await exchange.refuse(refused, self._clock.now())
@@ -225,8 +236,6 @@ class DataPlane:
     def _end(self, exchange: Exchange) -> None:
         self._open.discard(exchange)
         self._ended.set()
-        if exchange.reason in _LEFT and exchange.attempts and exchange.model:
-            self._asking.unproven.doubt(exchange.model)
         exchange.forget()
         self._treatments.leave_room(exchange)
         record = exchange.record(self._clock.now(), self._clock.wall())
@@ -238,16 +247,21 @@ class DataPlane:
         self._sweeping = None
         if not self._open:
             return
-        self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
-        settled = self._clock.now() - SWEEP / 2
+        self._sweeping = asyncio.get_running_loop().call_later(self._rhythm.sweep, self._sweep)
+        now = self._clock.now()
+        settled = now - self._rhythm.sweep / 2
         for exchange in self._open:
             if exchange.started < settled:
-                self._look_after(exchange)
+                self._look_after(exchange, now)
 
-    def _look_after(self, exchange: Exchange) -> None:
-        stalled = exchange.stalled(SWEEP)
+    def _look_after(self, exchange: Exchange, now: float) -> None:
+        elapsed = self._rhythm.sweep
+        stalled = exchange.stalled(elapsed)
+        late = exchange.seat.look(now, elapsed) if exchange.seat is not None else None
         if stalled:
             exchange.stop(stalled)
+        elif late is not None:
+            exchange.stop(late.reason, late)
         elif exchange.watch is None:
             exchange.look_out()
 

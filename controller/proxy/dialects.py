@@ -37,10 +37,25 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     DRAINING = "draining"
     FULL = "too_many_connections"
+    CALLER_FULL = "caller_full"
+    CALLER_BYTES = "caller_bytes"
+    LINE_FULL = "line_full"
+    WAITED_OUT = "waited_out"
+    SILENT = "silent_too_long"
+    LOAD_FAILED = "load_failed"
+    TOO_BIG = "too_big"
+    NO_ROOM = "no_room"
+    QUARANTINED = "quarantined"
+    SWITCHED = "switched"
+    POISON = "crashes_its_model"
     DOWN = "ollama_down"
     HELD_OUT = "held_too_long"
     DIED = "ollama_died"
     STALLED = "body_stalled"
+    FIRST_BYTE = "first_byte_too_late"
+    GAP = "gap_too_long"
+    ANSWER = "answer_too_long"
+    LATE = "error_after_filler"
     GONE = "client_gone"
     UNREAD = "client_too_slow"
     CUT = "cut_short"
@@ -114,15 +129,19 @@ class Ending(StrEnum):
 _NUMBER = re.compile(rb'"sequence_number":\s*(\d+)')
 
 
-def error_record(ending: Ending, text: str, last: bytes) -> bytes:
-    """What is sent in place of the missing rest of a stream whose last whole record was `last`."""
+def error_record(ending: Ending, text: str, last: bytes, status: int = 500) -> bytes:
+    """What is sent in place of the missing rest of a stream whose last whole record was `last`.
+
+    `status`: what an answer would have had that had not begun; some dialects name their errors after it.
+    """
     match ending:
         case Ending.DONE | Ending.SUCCESS:
             return compact({"error": text}) + b"\n"
         case Ending.SENTINEL:
-            return b"data: " + error_body(Dialect.OPENAI, 500, text, "") + b"\n\n"
+            return b"data: " + error_body(Dialect.OPENAI, status, text, "") + b"\n\n"
         case Ending.MESSAGE_STOP:
-            record = {"type": "error", "error": {"type": "api_error", "message": text}}
+            kind = _ANTHROPIC_TYPES.get(status, "api_error")
+            record = {"type": "error", "error": {"type": kind, "message": text}}
             return b"event: error\ndata: " + compact(record) + b"\n\n"
         case Ending.RESPONSE:
             return _failed_response(text, last)

@@ -163,7 +163,7 @@ def cross_origin(origin: bytes) -> Headers:
     """What lets a page of a configured origin read an answer."""
     return [
         (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", b"Retry-After, X-Request-Id"),
+        (b"access-control-expose-headers", b"Retry-After, X-Request-Id, X-Seadragon-Adjusted, X-Seadragon-Queue"),
         (b"vary", b"Origin"),
     ]
 

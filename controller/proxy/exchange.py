@@ -6,7 +6,7 @@ import asyncio
 import select
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controller.auth.access import Principal
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
@@ -14,6 +14,9 @@ from controller.proxy.framing import Framing
 from controller.proxy.patience import SENDING, TAKING, Patience
 from controller.proxy.tally import AccessRecord
 from controller.proxy.upstream import Answer
+
+if TYPE_CHECKING:
+    from controller.proxy.seat import Seat
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -61,11 +64,13 @@ class Exchange:
         "room",
         "route",
         "scope",
+        "seat",
         "send",
         "started",
         "status",
         "stopped",
         "task",
+        "told",
         "watch",
         "who",
     )
@@ -102,6 +107,8 @@ class Exchange:
         self.room = 0  # bytes that its body takes of the room for all
         self.watch: asyncio.Task[None] | None = None
         self.stopped = Reason.NONE
+        self.told: Refused | None = None  # … and what its client is told
+        self.seat: Seat | None = None  # of a request that has a ticket
 
     @property
     def under_way(self) -> bool:
@@ -160,6 +167,27 @@ class Exchange:
             headers.append((b"connection", b"close"))  # nobody knows whether the body will follow
         await self.reply(refused.status, headers, data, now)
 
+    async def hand_over(self, app: App, now: Callable[[], float], body: bytes | None = None) -> None:
+        """Another application answers; what it says is noted on its way. `body`: what has been read already."""
+        waiting = deque([] if body is None else [body])
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status, self.first_byte = message["status"], now() - self.started
+                headers: Headers = list(message.get("headers", ()))
+                message = {**message, "headers": headers + self.extra}
+            else:
+                self.bytes_out += len(message.get("body", b""))
+            await self.send(message)
+
+        async def receive() -> Message:
+            if waiting:
+                return {"type": "http.request", "body": waiting.popleft(), "more_body": False}
+            return await self.receive()
+
+        self.receiving = True  # from here on that application listens to the client
+        await app(self.scope, receive, send)
+
     async def reset(self) -> None:
         """Drop the client's connection, so that what it has cannot pass for a whole answer."""
         transport = self._transport()
@@ -174,10 +202,10 @@ class Exchange:
 
     # --- giving up ---
 
-    def stop(self, reason: Reason) -> None:
-        """Give the request up, from outside its task. The first reason stands."""
+    def stop(self, reason: Reason, told: Refused | None = None) -> None:
+        """Give the request up, from outside its task. The first reason stands. `told`: what its client is told."""
         if not self.stopped:
-            self.stopped = reason
+            self.stopped, self.told = reason, told
             self.task.cancel()
 
     def overflow(self) -> None:

@@ -61,20 +61,26 @@ class Framing:
         """A record has grown beyond `LONGEST_RECORD`: nothing of this kind is an answer."""
         return self._size > LONGEST_RECORD
 
-    def close(self, text: str, *, whole: bool) -> bytes:
+    @property
+    def over(self) -> bool:
+        """Whether the terminal record has come: nothing may follow it."""
+        last = _last_record(self._last, self._stop)
+        return bool(last) and is_last(self.ending, last)
+
+    def close(self, text: str, *, whole: bool, status: int = 500) -> bytes:
         """What is still to be sent at the end of upstream's body: nothing, when its terminal record has come.
 
-        `whole`: upstream ended the body properly. `text` is what the client is told when the answer is cut short.
+        `whole`: upstream ended the body properly. `text` is what the client is told when the answer is cut short, and
+        `status` what it would have been told it with.
         """
         rest = b"".join(self._held) if whole else b""
         self._held = []
         if rest and is_last(self.ending, rest):
             return rest
-        last = _last_record(self._last, self._stop)
-        if last and is_last(self.ending, last):
+        if self.over:
             return b""
         self.cut = True
-        return error_record(self.ending, text, last)
+        return error_record(self.ending, text, _last_record(self._last, self._stop), status)
 
     def _assemble(self, data: bytes) -> bytes:
         probe = self._edge + data

@@ -16,7 +16,9 @@ _BROKEN = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _ODD = re.compile(rb"[^\x21-\x7e]|[\\#?]")
 _SLASHES = re.compile(r"/{2,}")
 
-_SLIPS = (("/api/api/", "/api/"), ("/v1/api/", "/api/"), ("/v1/v1/", "/v1/"))
+_SLIPS = (("/api/v1/", "/v1/"), ("/api/api/", "/api/"), ("/v1/api/", "/api/"), ("/v1/v1/", "/v1/"))
+_OURS = re.compile(r"/api/v1/(?:models(?:/(?:load|unload|switch|pin))?|queue(?:/(?:pause|resume))?|memory|jobs/[^/]+)")
+"""The management API lives where an OpenAI client's base URL may point too: the rest below /api/v1 is OpenAI's."""
 _BARE = ("/chat/completions", "/completions", "/models", "/embeddings", "/responses", "/messages")
 
 
@@ -62,13 +64,16 @@ def clean(raw: bytes) -> str | Unclean:
 def spellings(path: str, prefixes: Iterable[str]) -> set[str]:
     """Every clean spelling of the API path `path`: what `resolve` maps to it without decoding anything."""
     forms = {path}
-    forms |= {slip + path.removeprefix(real) for slip, real in _SLIPS if path.startswith(real)}
+    slips = {slip + path.removeprefix(real) for slip, real in _SLIPS if path.startswith(real)}
+    forms |= {form for form in slips if _canonical(form) == path}
     if path.removeprefix("/v1").startswith(_BARE) and _canonical(path.removeprefix("/v1")) == path:
         forms.add(path.removeprefix("/v1"))
     return forms | {prefix + form for prefix in prefixes for form in forms}
 
 
 def _canonical(path: str) -> str | None:
+    if _OURS.fullmatch(path):
+        return path
     for slip, real in _SLIPS:
         if path.startswith(slip):
             return real + path[len(slip) :]

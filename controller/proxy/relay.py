@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from controller.proxy.dialects import Ending, Reason
 from controller.proxy.exchange import Exchange
 from controller.proxy.framing import Framing
 from controller.proxy.upstream import Answer, Connection
 
+_LONGEST_ERROR = 64 * 1024  # bytes
 _STREAMS = (b"application/x-ndjson", b"text/event-stream")
 
 CUT_SHORT = "Ollama stopped before the answer was complete. Please ask again."
@@ -16,12 +19,26 @@ FAILED = "Something went wrong inside Seadragon, and its log says what. Please a
 LEAVING = "The server is restarting and had to end this answer early. Please ask again in a moment."
 
 
+class _Error(msgspec.Struct):
+    """An error document."""
+
+    error: object = None
+
+
+_ERROR = msgspec.json.Decoder(_Error)
+
+
 async def relay(
     exchange: Exchange, answer: Answer, ending: Ending | None, now: float, kept: list[bytes] | None = None
 ) -> None:
     """Send `answer` on, up to its end. `kept` collects the bytes."""
-    framing = exchange.framing = _framing(answer, ending)
-    await exchange.start(answer.status, answer.headers, now)
+    seat = exchange.seat
+    if not exchange.status:
+        exchange.framing = _framing(answer, ending)
+        await exchange.start(answer.status, answer.headers, now)
+    elif answer.status >= 400:  # its client has been told 200 and to wait
+        return await _late_error(exchange, answer)
+    framing = exchange.framing
     while True:
         data = answer.take()
         if data and kept is not None:
@@ -36,13 +53,32 @@ async def relay(
             await exchange.body(data, more=True)
         elif not answer.unread:
             await answer.more()
+            if seat is not None and seat.due:
+                await seat.fill(now)
     await finish(exchange, data, CUT_SHORT, broken=answer.broken)
 
 
-async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool) -> None:
+async def _late_error(exchange: Exchange, answer: Answer) -> None:
+    """Upstream's own words, in the record that its client understands in mid-stream; a document can only be reset."""
+    body = await answer.whole(_LONGEST_ERROR)
+    await break_off(exchange, error_words(body or b"") or CUT_SHORT, answer.status)
+    exchange.reason = Reason.LATE
+
+
+def error_words(body: bytes) -> str:
+    """What an error document says, in any of the dialects; "" when it says nothing."""
+    try:
+        error = _ERROR.decode(body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    words = error.get("message") if isinstance(error, dict) else error
+    return words if isinstance(words, str) else ""
+
+
+async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool, status: int = 500) -> None:
     """The last bytes, `data`; when something is missing after them, the client is told, or its connection reset."""
     if exchange.framing is not None:
-        rest = exchange.framing.close(words, whole=not broken)
+        rest = exchange.framing.close(words, whole=not broken, status=status)
         if exchange.framing.cut:
             exchange.reason = Reason.BROKEN
         await exchange.body(data + rest, more=False)
@@ -53,11 +89,11 @@ async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool) -
         await exchange.body(data, more=False)
 
 
-async def break_off(exchange: Exchange, words: str) -> None:
+async def break_off(exchange: Exchange, words: str, status: int = 500) -> None:
     """End an answer that has begun, from our side, within a second."""
     try:
         async with asyncio.timeout(1.0):
-            await finish(exchange, b"", words, broken=True)
+            await finish(exchange, b"", words, broken=True, status=status)
     except TimeoutError:
         await exchange.reset()
 

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     MANAGEMENT = "management"  # changes what is installed
     OFF = "off"  # not on this server
     BENIGN = "benign"  # a fixed answer: the real one is about the owner's account
+    API = "api"  # our own management API: another application answers
 
 
 class Body(StrEnum):
@@ -68,7 +69,7 @@ class Route:
         return re.compile("".join(_PARAMETERS.get(part) or re.escape(part) for part in parts))
 
 
-_PARAMETERS = {"{digest}": r"[^/]+", "{model}": r"[^/]+", "{key}": r"[^/]+"}
+_PARAMETERS = {name: r"[^/]+" for name in ("{digest}", "{model}", "{key}", "{id}")}
 
 _POST, _GET, _LOOK = ("POST",), ("GET",), ("GET", "HEAD")
 
@@ -87,6 +88,10 @@ def _manage(path: str, names: tuple[str, ...], ending: Ending | None = None, met
 
 def _benign(path: str, method: str = "POST") -> Route:
     return Route(path, (method,), Kind.BENIGN, own=True)
+
+
+def _api(path: str, *methods: str) -> Route:
+    return Route(path, methods, Kind.API, Dialect.OPENAI, own=True)  # its list of models is one of OpenAI's
 
 
 ROUTES: Sequence[Route] = (
@@ -133,6 +138,16 @@ ROUTES: Sequence[Route] = (
         replayable=True,
         ending=Ending.MESSAGE_STOP,
     ),
+    _api("/api/v1/models", "GET", "HEAD"),
+    _api("/api/v1/models/load", "POST"),
+    _api("/api/v1/models/unload", "POST"),
+    _api("/api/v1/models/switch", "POST"),
+    _api("/api/v1/models/pin", "POST"),
+    _api("/api/v1/queue", "GET", "HEAD"),
+    _api("/api/v1/queue/pause", "POST"),
+    _api("/api/v1/queue/resume", "POST"),
+    _api("/api/v1/memory", "GET", "HEAD"),
+    _api("/api/v1/jobs/{id}", "GET", "HEAD"),
     Route("/v1/messages/count_tokens", _POST, Kind.METADATA, Dialect.ANTHROPIC, Body.JSON, own=True),
 )
 

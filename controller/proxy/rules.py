@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.auth.access import AllowList
+from controller.auth.access import AllowList, Principal
 from controller.auth.gate import Gate
 from controller.config.schema import Config
+from controller.proxy.adjust import Clamps, Redirects
 from controller.proxy.routes import Match, quick
+from controller.proxy.times import Times
+from controller.scheduling.ticket import Caps
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class Rules:
     body: int  # bytes
     decoded: int  # bytes
     unread: int  # bytes
+    clamps: Clamps
+    times: Times
+
+    def caps(self, who: Principal) -> Caps:
+        """How much a principal may have in the line."""
+        line = self.config.server.line
+        return Caps(who.running or line.running, who.waiting or line.waiting, line.bytes)
 
 
 def rules_of(config: Config) -> Rules:
@@ -39,4 +49,6 @@ def rules_of(config: Config) -> Rules:
         server.limits.body,
         server.limits.decoded,
         server.limits.unread,
+        Clamps(Redirects(config.models.redirect), config.models.default or "", config.models.max_tokens),
+        Times(config),
     )

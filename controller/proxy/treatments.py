@@ -8,8 +8,9 @@ from controller.clock import Clock
 from controller.proxy import bodies, own
 from controller.proxy.asking import Asking
 from controller.proxy.dialects import Headers, Reason, Refused
-from controller.proxy.doors import may_not_manage
-from controller.proxy.exchange import Exchange
+from controller.proxy.exchange import App, Exchange
+from controller.proxy.fillers import Rhythm
+from controller.proxy.inference import Inference
 from controller.proxy.lists import LARGEST, Kept, Key, Lists
 from controller.proxy.peek import Peeked, peek, texts
 from controller.proxy.relay import relay
@@ -17,29 +18,49 @@ from controller.proxy.room import Room
 from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
 from controller.proxy.rules import Rules
 from controller.proxy.tally import Tally
+from controller.proxy.turns import Names, Turns
 
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]
 
 _COPILOT = b"GitHubCopilotChat/"
+_LONGEST_ORDER = 64 * 1024  # bytes
 
 
 class Treatments:
     """One method for each kind; each answers the client, or returns why not."""
 
-    def __init__(self, asking: Asking, lists: Lists, clock: Clock, tally: Tally, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        turns: Turns,
+        names: Names,
+        lists: Lists,
+        clock: Clock,
+        tally: Tally,
+        rhythm: Rhythm,
+        *,
+        api: App,
+        ready: Callable[[], bool],
+    ) -> None:
         self._asking = asking
+        self._names = names
         self._lists = lists
         self._clock = clock
         self._tally = tally
+        self._api = api
         self._ready = ready
         self._room = Room()
+        infer = Inference(
+            asking, turns, names, lists, clock, tally, rhythm, body=self._body, leave_room=self.leave_room
+        )
         self.by_kind: Mapping[Kind, Treatment] = {
             Kind.OPEN: self._open,
             Kind.METADATA: self._metadata,
-            Kind.INFERENCE: self._infer,
+            Kind.INFERENCE: infer,
             Kind.MANAGEMENT: self._manage,
             Kind.OFF: self._open,
             Kind.BENIGN: self._benign,
+            Kind.API: self._manage_models,
         }
 
     def leave_room(self, exchange: Exchange) -> None:
@@ -47,33 +68,6 @@ class Treatments:
         if exchange.room:
             self._room.give(exchange.room)
             exchange.room = 0
-
-    # --- inference ---
-
-    async def _infer(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
-        body = await self._body(exchange, match, rules)
-        if isinstance(body, Refused):
-            return body
-        if match.route.body is Body.JSON:
-            asked = peek(body, match.route.subject)
-            if isinstance(asked, Refused):
-                return asked
-            exchange.model = label(asked.model)
-            if asked.empty and asked.unloads and not (exchange.who and exchange.who.manage):
-                return None if exchange.who is None else may_not_manage(exchange.who)
-        self._lists.moved()
-        answer = await self._asking.ask(exchange, match, body, rules.hold, rules.unread)
-        if isinstance(answer, Refused):
-            return answer
-        del body  # nobody needs it again, and the answer may take minutes
-        self.leave_room(exchange)
-        self._tally.streams += 1
-        try:
-            await relay(exchange, answer, match.route.ending, self._clock.now())
-        finally:
-            self._tally.streams -= 1
-            self._lists.moved()
-        return None
 
     # --- metadata ---
 
@@ -166,12 +160,16 @@ class Treatments:
         answer = await self._asking.ask(exchange, match, body, rules.hold, 0)
         if isinstance(answer, Refused):
             return answer
-        self._lists.changed()
+        self._forget()
         try:
             await relay(exchange, answer, match.route.ending, self._clock.now())
         finally:
-            self._lists.changed()
+            self._forget()
         return None
+
+    def _forget(self) -> None:
+        self._lists.changed()
+        self._names.changed()
 
     async def _blob(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
         if not is_digest(match.parameter):
@@ -191,6 +189,19 @@ class Treatments:
         return None
 
     # --- ours ---
+
+    async def _manage_models(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
+        """The management API answers; it is told who asks, and gets what is asked at its own path."""
+        body = b""
+        if exchange.method == "POST":
+            read = await bodies.read(exchange, _LONGEST_ORDER, self._room, rules.hold)
+            if isinstance(read, Refused):
+                return read
+            body = read
+        exchange.scope["seadragon.who"] = exchange.who
+        exchange.scope["path"], exchange.scope["raw_path"] = match.target, match.target.encode()
+        await exchange.hand_over(self._api, self._clock.now, body)
+        return None
 
     async def _open(self, exchange: Exchange, match: Match, rules: Rules) -> None:
         status, data = 200, own.RUNNING

@@ -16,6 +16,7 @@ import httptools
 
 from controller.proxy.dialects import Headers
 from controller.proxy.headers import ANSWERED
+from controller.proxy.usage import Usage
 from controller.readiness import Address
 
 _PACE = 256 * 1024  # unread bytes at which upstream is paused, where it may be
@@ -41,14 +42,16 @@ class Answer:
         "broken",
         "complete",
         "connection",
+        "ended",
         "headers",
         "length",
         "status",
         "unread",
         "until_close",
+        "usage",
     )
 
-    def __init__(self, *, paced: bool, limit: int, overflow: Callable[[], None]) -> None:
+    def __init__(self, *, paced: bool, limit: int, overflow: Callable[[], None], usage: Usage | None = None) -> None:
         self.status = 0  # 0 until the head has come
         self.headers: Headers = []
         self.length: int | None = None  # what Content-Length says
@@ -57,6 +60,8 @@ class Answer:
         self.broken = False  # … and something is missing
         self.unread = 0
         self.connection: Connection | None = None
+        self.usage = usage  # sees every piece as it comes, however late the client reads it
+        self.ended: Callable[[], None] | None = None  # called once, as soon as it is complete
         self._chunks: deque[bytes] = deque()
         self._paced = paced
         self._limit = limit
@@ -117,11 +122,17 @@ class Answer:
     def arrived(self, data: bytes) -> None:
         self._chunks.append(data)
         self.unread += len(data)
+        if self.usage is not None:
+            self.usage.feed(data)
 
-    def wake(self) -> None:
+    def nudge(self) -> None:
+        """Let `more` return, though nothing has come."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def wake(self) -> None:
+        self.nudge()
         if self.unread > _PACE:
             if self._paced and self.connection is not None:
                 self.connection.pause()
@@ -130,6 +141,9 @@ class Answer:
 
     def end(self, *, broken: bool) -> None:
         self.complete, self.broken, self.connection = True, broken, None
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
 
 
 class Connection(asyncio.Protocol):

@@ -40,6 +40,20 @@ class Learned:
             prompt_rate=self.prompt_rate if prompt_rate is None else _mean(self.prompt_rate, prompt_rate),
         )
 
+    def on_top_of(self, earlier: Learned) -> Learned:
+        """These figures were seen since, without knowledge of `earlier`: what both come to."""
+        seen = {name: value for name in _FIGURES if (value := getattr(self, name)) is not None}
+        return replace(
+            earlier,
+            **seen,
+            loads=earlier.loads + self.loads,
+            crashes=earlier.crashes + self.crashes,
+            last_error=self.last_error if self.loads else self.last_error or earlier.last_error,
+        )
+
+
+_FIGURES = ("load_seconds", "tokens_rate", "prompt_rate", "answer_seconds", "memory")
+
 
 def _mean(before: float | None, new: float) -> float:
     return new if before is None else before + WEIGHT * (new - before)

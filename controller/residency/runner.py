@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+Flash = Literal["never", "asked", "always"]
+"""When a model computes attention in pieces (flash attention) such that its context memory may be of less precision:
+always unless switched off, only when switched on, or never."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -21,6 +25,11 @@ class Facts:
     capabilities: frozenset[str] = frozenset()  # completion, embedding, vision, tools, thinking, insert, image …
     kv_per_token: float = 0.0  # bytes of context memory for each token of each slot, at f16
     fixed: int = 0  # bytes beside weights and context that each slot takes whatever the context (recurrent state …)
+    kv_in_window: float = 0.0  # as kv_per_token, of layers that look back only `window` tokens: they keep no more
+    window: int = 0  # tokens
+    work: int = 0  # bytes of work space for one batch, whatever the context
+    heads: int = 0  # attention heads of a layer
+    flash: Flash = "asked"
 
     @property
     def embeds(self) -> bool:

@@ -87,6 +87,20 @@ class Caps:
     size: int = 64 * 2**20  # bytes of waiting bodies
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks of the line."""
+
+    caller: str
+    lane: float
+    model: str  # the name it asks for
+    runner: Runner
+    size: int  # bytes of its body
+    width: int  # slots it takes
+    wait: float  # seconds it may wait
+    caps: Caps
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One request. The upper half is given; the line writes the lower half."""

@@ -92,8 +92,8 @@ class Verdict:
 
 
 GOALS = (
-    Goal("added p50 at 1 connection", "small 1 p50", added_times_nginx, 2.2, "× nginx's"),
-    Goal("requests/s at 32 connections", "small 32 rate", times_nginx, 0.25, "× nginx's", at_least=True),
+    Goal("added p50 at 1 connection", "small 1 p50", added_times_nginx, 2.4, "× nginx's"),
+    Goal("requests/s at 32 connections", "small 32 rate", times_nginx, 0.22, "× nginx's", at_least=True),
     Goal("gap p99 of 200 streams", "streams 200 gap.p99", above_direct, 0.5, "ms above direct"),
     Goal("gap p99.9 of 200 streams", "streams 200 gap.p99.9", above_direct, 2, "ms above direct"),
     Goal("first byte p99 of 200 streams", "streams 200 first.p99", above_direct, 5, "ms above direct"),

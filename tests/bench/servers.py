@@ -17,6 +17,7 @@ import psutil
 
 from tests.bench.arithmetic import DIRECT, NGINX
 from tests.bench.load import PATH, BenchFailed, answers
+from tests.bench.pretence import ANSWERS
 
 ROOT = Path(__file__).parents[2]
 LOAD_CORE, GATEWAY_CORE = 0, 1
@@ -38,8 +39,7 @@ http {{
 _FIXED = """server {{
     listen 127.0.0.1:{port} backlog=512;
     location = {path} {{ return 200 '{answer}'; }}
-    location = /api/version {{ return 200 '{{"version":"0.24.0"}}'; }}
-    location / {{ return 200 '{{"models":[]}}'; }}
+    {pretence}
   }}"""
 _PASS = """upstream up{port} {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
@@ -127,11 +127,15 @@ def _nginx(folder: Path, servers: Sequence[str]) -> list[str]:
     return ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
 
 
+def _pretence() -> str:
+    return " ".join(f"location = {path} {{ return 200 '{answer}'; }}" for path, answer in ANSWERS.items())
+
+
 @contextmanager
 def upstreams(folder: Path) -> Iterator[Target]:
     """nginx with a fixed answer, and the paced streamer, both on the load's core."""
     small, streams = free_port(), free_port()
-    fixed = _nginx(folder / "fixed", [_FIXED.format(port=small, path=PATH, answer=FIXED_ANSWER)])
+    fixed = _nginx(folder / "fixed", [_FIXED.format(port=small, path=PATH, answer=FIXED_ANSWER, pretence=_pretence())])
     paced = [sys.executable, "-m", "tests.bench.streamer", str(streams)]
     with ExitStack() as stack:
         for argv, port, log in ((fixed, small, folder / "fixed.log"), (paced, streams, folder / "streamer.log")):

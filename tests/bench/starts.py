@@ -29,8 +29,9 @@ def seadragon(port: int, folder: Path, ollama: dict[str, object]) -> list[str]:
     models_folder = folder / "models"
     for one in (config, models_folder):
         one.mkdir()
-    server = {"listeners": [{"address": f"127.0.0.1:{port}"}], "ollama": ollama}
-    models = {"folder": str(models_folder)}
+    line = {"running": 1000, "waiting": 1000, "whole": 10_000}  # the gateway is measured, not its patience
+    server = {"listeners": [{"address": f"127.0.0.1:{port}"}], "line": line, "ollama": ollama}
+    models = {"folder": str(models_folder), "parallel": 256}
     for name, content in (("server", server), ("models", models), ("access", {})):
         (config / f"{name}.yaml").write_text(json.dumps(content))  # JSON is YAML
     return _command("up", folder, "--config", str(config), "--logs", str(folder / "logs"))

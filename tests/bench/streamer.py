@@ -16,9 +16,9 @@ from typing import cast
 
 import httptools
 
+from tests.bench.pretence import ANSWERS
+
 TOKENS_PER_SECOND = 30
-VERSION = b'{"version":"0.24.0"}'
-NO_MODELS = b'{"models":[]}'
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -36,7 +36,7 @@ END = chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
 class Stream(asyncio.Protocol):
-    """One connection: a POST is answered with `max_tokens` paced events, a GET the way an idle Ollama would."""
+    """One connection: a chat is answered with `max_tokens` paced events, all else the way an Ollama would."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,11 +63,11 @@ class Stream(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        if self._parser.get_method() == b"POST":
+        answer = ANSWERS.get(self._url.decode("latin-1"), "").encode()
+        if not answer:
             self._transport.write(HEAD)
             self._say(self._loop.time(), int(json.loads(self._body)["max_tokens"]))
         else:
-            answer = VERSION if self._url == b"/api/version" else NO_MODELS
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
                 % (len(answer), answer)

@@ -27,6 +27,12 @@ While it runs
     pause           seconds before each token but the first (0)
     prefill         seconds before the first token (0)
     load            seconds that loading a model takes (0)
+    load_fails      loading fails with this text (status 500, or `load_status`) …
+    load_fails_next … only this many times
+    load_crashes    this many loads (counted since the knobs changed) end with their runner dying
+    load_hangs      the runner of a load starts, and then nothing happens until it is killed
+    size            bytes that a loaded model takes, as /api/ps tells it (4,000,000)
+    forget          /api/ps does not list what is loaded: as after an eviction of its own
     models          names that exist (["tiny:latest"]); `same_blob` true: all of one blob
     echo            every route but /api/version answers with what it was asked, as /fake/seen tells it
 """
@@ -187,7 +193,9 @@ class Fake:
         if path == "/api/tags":
             return 200, {"models": [self.described(name) for name in self.models]}
         if path == "/api/ps":
-            return 200, {"models": [self.described(each.name) for each in self.runners.values() if each.alive]}
+            loaded = [] if self.knobs["forget"] else [each for each in self.runners.values() if each.alive]
+            size = {"size": int(self.knobs.number("size", 4_000_000))}
+            return 200, {"models": [self.described(each.name) | size for each in loaded]}
         if path == "/v1/models":
             return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
         if path == "/api/show":
@@ -215,7 +223,10 @@ class Fake:
         if asked.get("keep_alive") == 0 and not asked.get("prompt") and not asked.get("messages"):
             self.unload(name)
             return send_json(writer, 200, {"model": name, "response": "", "done": True, "done_reason": "unload"})
-        runner = await self.load(name)
+        try:
+            runner = await self.load(name)
+        except LoadFails as problem:
+            return send_json(writer, int(self.knobs.number("load_status", 500)), {"error": str(problem)})
         if not asked.get("prompt") and not asked.get("messages"):
             return send_json(writer, 200, {"model": name, "response": "", "done": True, "done_reason": "load"})
         await self.speak(path, name, asked, runner, reader, writer)
@@ -226,10 +237,27 @@ class Fake:
             runner = self.runners.get(blob)
             if runner is None or not runner.alive:
                 await asyncio.sleep(self.knobs.number("load"))
+                self.refuse_load()
                 argv = [sys.executable, "-IS", __file__, "runner", "--model", blob, "--port", "0"]
                 process = subprocess.Popen(argv, start_new_session=bool(self.knobs["setsid_runner"]))  # noqa: ASYNC220
-                runner = self.runners[blob] = Runner(self.full(name), blob, process)
+                runner = Runner(self.full(name), blob, process)
+                await self.come_up(runner)
+                self.runners[blob] = runner
             return runner
+
+    def refuse_load(self) -> None:
+        words = self.knobs["load_fails"]
+        if words and (self.knobs["load_fails_next"] is None or self.knobs.take("load_fails_next")):
+            raise LoadFails(words)
+
+    async def come_up(self, runner: Runner) -> None:
+        """A runner that has to be seen starting, as one that crashes or hangs while it loads."""
+        if self.knobs["load_crashes"] and self.knobs.take("load_crashes"):
+            runner.kill()
+        while runner.alive and self.knobs["load_hangs"]:
+            await asyncio.sleep(0.02)
+        if not runner.alive:
+            raise LoadFails("llama runner process has terminated: signal: killed")
 
     def unload(self, name: str) -> None:
         if runner := self.runners.pop(self.blob(name), None):
@@ -310,6 +338,10 @@ class Fake:
 
 
 class RunnerDied(Exception):
+    pass
+
+
+class LoadFails(Exception):
     pass
 
 

@@ -21,11 +21,12 @@ from controller.auth.access import Principal
 from controller.clock import SystemClock
 from controller.config.schema import Access, Allowed, Config, Limits, Server
 from controller.proxy.app import DataPlane, ListenerKind
-from controller.proxy.asking import Suspect, no_suspicion
 from controller.proxy.exchange import Receive, Scope, Send
+from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
+from tests.fakes.turns import Known, Line
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
@@ -45,6 +46,8 @@ class Plane:
     readiness: Readiness
     port: int
     settings: list[Config]
+    line: Line
+    names: Known
     records: list[AccessRecord] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -84,35 +87,49 @@ async def pages(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"<p>" + scope["raw_path"]})
 
 
+async def api(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands in for the management API: says who asks, for what."""
+    message = await receive() if scope["method"] == "POST" else {}
+    told = {"who": scope["seadragon.who"].label, "path": scope["path"], "body": message.get("body", b"").decode()}
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+
+
 @contextlib.asynccontextmanager
 async def gateway(
     upstream: Address | None,
     *,
     using: Config | None = None,
     kind: ListenerKind = "direct",
-    suspect: Suspect = no_suspicion,
-    unproven_after: float = 2.0,
+    rhythm: Rhythm | None = None,
+    slots: int = 1000,
     through_tunnel: Principal | None = None,
 ) -> AsyncIterator[Plane]:
-    """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet."""
+    """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
+
+    Its line lets `slots` through at a time. What it has not been given back at the end is a mistake.
+    """
     readiness = Readiness()
     if upstream is not None:
         readiness.set("ready", "It answers.", upstream)
     settings = [using or config()]
+    line, names = Line(readiness, lambda: settings[0].server.hold, slots), Known()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made: Plane
         plane = DataPlane(
             readiness=readiness,
             settings=lambda: settings[0],
             pages=pages,
+            api=api,
+            turns=line,
+            names=names,
             clock=SystemClock(),
             tally=Tally(),
             access_log=lambda record: made.note(record),
-            suspect=suspect,
-            unproven_after=unproven_after,
+            rhythm=rhythm,
             through_tunnel=through_tunnel,
         )
-        made = Plane(plane, readiness, listening.getsockname()[1], settings)
+        made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names)
         options = uvicorn.Config(
             plane.listener(kind),
             http=Wire,
@@ -131,6 +148,7 @@ async def gateway(
             await plane.close()
             async with asyncio.timeout(20):
                 await serving
+        assert line.tickets == [], "Every ticket is given back."
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -15,10 +16,13 @@ import pytest
 
 from controller.config.schema import Config, Listener, Models, Server
 from controller.control.server import serve
-from controller.doctor.checks import Door, Facts, examine
+from controller.doctor.checks import Door, Facts, Stored, examine
 from controller.doctor.facts import Hands, _exposed, _outer_addresses, gather
 from controller.errors import SeadragonError
 from controller.paths import Paths
+from controller.storage.backup import FOLDER, back_up
+from controller.storage.file import NAME, connect, make_ours
+from controller.storage.migrate import migrate, revisions
 from tests.fakes.desk import FakeDesk, an_ollama
 
 PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's link, which looks beside itself for more
@@ -107,6 +111,64 @@ def test_a_file_that_others_could_read_is_named(paths: Paths) -> None:
     assert data.open_files == (str(secret),)
 
 
+def the_database(paths: Paths) -> Stored | None:
+    return look(paths).database
+
+
+def a_database(paths: Paths) -> Path:
+    path = paths.data / NAME
+    make_ours(path)
+    migrate(path, lambda: 0.0)
+    return path
+
+
+def test_before_the_first_start_there_is_no_database_and_looking_makes_none(paths: Paths) -> None:
+    assert the_database(paths) is None
+    assert not list(paths.data.iterdir())
+
+
+def test_a_database_in_order_is_told_with_its_size_and_left_as_it_was(paths: Paths) -> None:
+    path = a_database(paths)
+    before = path.read_bytes()
+    assert the_database(paths) == Stored(path, len(before))
+    assert [file.name for file in paths.data.iterdir()] == [NAME]
+    assert path.read_bytes() == before
+
+
+def test_a_database_that_is_open_can_be_looked_at(paths: Paths) -> None:
+    path = a_database(paths)
+    with contextlib.closing(connect(path)) as controller:
+        controller.execute("BEGIN IMMEDIATE")
+        assert the_database(paths) == Stored(path, path.stat().st_size)
+
+
+def test_a_database_nobody_brought_up_to_date_yet_is_told_so(paths: Paths) -> None:
+    path = paths.data / NAME
+    make_ours(path)
+    assert the_database(paths) == Stored(path, behind=len(revisions()))
+
+
+def test_a_damaged_database_is_told_with_the_copy_there_is(paths: Paths) -> None:
+    path = a_database(paths)
+    copy = paths.data / FOLDER / "nightly.db"
+    back_up(path, copy)
+    path.write_bytes(b"nonsense" * 1000)
+    assert the_database(paths) == Stored(path, 8000, damage="file is not a database", copy=copy)
+
+
+def test_a_database_that_others_could_read_or_a_newer_seadragon_made_is_a_fault(paths: Paths) -> None:
+    path = a_database(paths)
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'r9999'")
+    seen = the_database(paths)
+    assert seen is not None
+    assert "newer Seadragon" in seen.fault
+    path.chmod(0o644)
+    seen = the_database(paths)
+    assert seen is not None
+    assert seen.remedy == f"Run: chmod 600 {path}"
+
+
 def test_a_folder_that_others_could_enter_has_its_mode_told(paths: Paths) -> None:
     paths.logs.chmod(0o755)
     (logs,) = [folder for folder in look(paths).folders if folder.name == "logs"]
@@ -188,6 +250,24 @@ def test_installed_models_are_counted_by_their_manifests(paths: Paths, tmp_path:
     assert look(paths, OLLAMA_MODELS=str(folder)).models == 2
     other = Config(models=Models(folder=tmp_path / "elsewhere"))
     assert look(paths, other, OLLAMA_MODELS=str(folder)).models == 0
+
+
+def test_installed_models_have_the_size_of_all_their_layers_and_the_names_ollama_lists(
+    paths: Paths, tiny_models: Path
+) -> None:
+    (tiny_models / "manifests" / "registry.ollama.ai" / "library" / "broken").mkdir()
+    (tiny_models / "manifests" / "registry.ollama.ai" / "library" / "broken" / "latest").write_text("{")
+    sizes = look(paths, OLLAMA_MODELS=str(tiny_models)).sizes
+    assert {"red:latest", "llama3.2:1b"} <= set(sizes)
+    assert "broken:latest" not in sizes
+    blobs = sum(file.stat().st_size for file in (tiny_models / "blobs").iterdir())
+    assert 100_000 < sizes["red:latest"] < blobs
+
+
+def test_the_gpu_is_as_our_own_ollama_found_it(paths: Paths) -> None:
+    found = 'msg="inference compute" id=0 library=ROCm type=discrete total="16.0 GiB" available="15.0 GiB"'
+    (paths.logs / "ollama.log").write_text(f"{found}\n")
+    assert look(paths).memory.limit == 16 * 2**30
 
 
 def test_an_ollama_open_to_other_machines_is_found_by_trying(paths: Paths) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from controller.config.schema import Limits
+from controller.proxy.fillers import Rhythm
 from controller.readiness import Address
 from tests.integration.plane import (
     CHAT,
@@ -523,13 +524,15 @@ async def test_a_slot_lost_by_a_hang_up_is_freed_and_the_next_request_answered(t
             return True
 
         asked: list[str] = []
-        async with gateway(fake.address, suspect=suspect, unproven_after=0.3) as plane, plane.client() as client:
+        async with gateway(fake.address, rhythm=Rhythm(unproven=0.3)) as plane, plane.client() as client:
+            plane.line.suspect_with = suspect
             await left_in_mid_stream(plane)
             await plane.record()
             answer = await client.post("/api/chat", json=CHAT)
             assert answer.text.endswith('"eval_count": 50}\n')
             assert asked == ["tiny"]
             assert (await plane.record(2)).attempts == 2
+            assert plane.line.backs == ["idle"]
             await client.post("/api/chat", json=CHAT)
             assert asked == ["tiny"]  # proven again
 
@@ -542,10 +545,11 @@ async def test_a_busy_runner_is_left_alone(tmp_path: Path) -> None:
         return False
 
     async with fake_ollama(tmp_path, prefill=1.0) as fake:
-        async with gateway(fake.address, suspect=suspect, unproven_after=0.2) as plane, plane.client() as client:
+        async with gateway(fake.address, rhythm=Rhythm(unproven=0.2)) as plane, plane.client() as client:
+            plane.line.suspect_with = suspect
             assert (await client.post("/api/chat", json=CHAT)).status_code == 200
             assert asked == []  # nobody doubts it
-            plane.plane.doubt_all()
+            plane.line.all_doubted = True
             assert (await client.post("/api/chat", json=CHAT)).status_code == 200
             assert len(asked) >= 2
             assert (await plane.record(2)).attempts == 1
@@ -756,8 +760,8 @@ async def test_a_mistake_of_ours_is_told_in_the_dialect_and_logged(capsys: pytes
         await request_of(reader)
         assert await reader.read() == b""
 
-    async with upstream(silent) as address, gateway(address, suspect=suspect, unproven_after=0.05) as plane:
-        plane.plane.doubt_all()
+    async with upstream(silent) as address, gateway(address, rhythm=Rhythm(unproven=0.05)) as plane:
+        plane.line.suspect_with, plane.line.all_doubted = suspect, True
         async with plane.client() as client:
             answer = await client.post("/v1/messages", json=CHAT)
         assert answer.status_code == 500

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Models, Ollama, Server, Tunnel
-from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, examine
+from controller.config.schema import Config, Memory, Models, Ollama, Server, Tunnel
+from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, Stored, examine
 from controller.doctor.mac import PROOFS
+from controller.residency.memory import Reading
 
+ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
+DB, COPY = Path("/sea/data/seadragon.db"), Path("/sea/data/backups/nightly.db")
 WELL = Facts(
     now=1_800_000_000.0,
     installed_at=1_790_000_000.0,
@@ -35,6 +38,7 @@ WELL = Facts(
     origins="",
     cloudflared=None,
     files_limit=65536,
+    memory=ROOMY,
 )
 
 
@@ -71,6 +75,9 @@ TROUBLE = [
     ),
     ("disk", "fail", {"folders": a_folder(free=5 * 10**8)}, "500 MB"),
     ("disk", "warn", {"folders": a_folder(free=5 * 10**9)}, "5.0 GB"),
+    ("database", "fail", {"database": Stored(DB, fault="It is a link.", remedy="Move it.")}, "It is a link. Move it."),
+    ("database", "fail", {"database": Stored(DB, damage="page 3")}, "sets the file aside"),
+    ("database", "fail", {"database": Stored(DB, damage="page 3", copy=COPY)}, f"go back to {COPY}"),
     ("ollama", "fail", {"ollama": None}, "make setup"),
     ("ollama", "fail", {"ollama": None, "platform": "darwin"}, "brew install ollama"),
     ("ollama", "fail", {"ollama": None, "config": server(ollama=Ollama(binary=Path("/x/ollama")))}, "/x/ollama"),
@@ -93,6 +100,7 @@ TROUBLE = [
     ("models", "warn", {"models": 0}, "seadragon demo"),
     ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 /usr/bin/ollama pull"),
     ("models", "warn", {"models": None}, "cannot be read"),
+    ("memory", "warn", {"memory": ROOMY, "sizes": {"tiny": 2**20, "huge:405b": 200 * 2**30}}, "huge:405b (200.0 GiB)."),
     ("listeners", "fail", {"doors": (Door("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)}, "nginx"),
     ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),
     ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
@@ -128,7 +136,13 @@ FINE = [
     ),
     ("models", {"models": 0, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
     ("models", {"models": 1}, "1 model in"),
+    ("memory", {"sizes": {"llama3.3:70b": 40 * 2**30}}, "43.2 GiB in all at the moment, 43.2 GiB at most."),
+    ("memory", {"config": server(memory=Memory(budget=8 * 2**30))}, "8.0 GiB at most"),
+    ("memory", {"config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
     ("other ollamas", {"others": (Serving(7, "mia", ()),), "config": server(ollama=Ollama(mode="adopt"))}, "No other"),
+    ("database", {}, "the first start makes it"),
+    ("database", {"database": Stored(DB, 20480)}, "seadragon.db is whole, 20 kB."),
+    ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
     ("ollama's state", {"running": running()}, "Ready"),
     ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
     (

@@ -45,3 +45,19 @@ async def test_a_pause_does_not_hide_that_upstream_is_down() -> None:
     with readiness.paused("Ollama restarts."):
         readiness.set("down", "Its program is missing.")
         assert await readiness.wait(60) == "down"
+
+
+def test_who_wants_to_know_is_told_of_each_change_and_of_nothing_else() -> None:
+    readiness, heard = Readiness(), list[tuple[str, str]]()
+    readiness.changed.append(lambda: heard.append((readiness.verdict, readiness.reason)))
+    readiness.set("ready", "Ollama answers.", HERE)
+    readiness.set("ready", "Ollama answers.", HERE)
+    with readiness.paused("Ollama restarts."):
+        pass
+    readiness.set("down", "Its program is missing.")
+    assert heard == [
+        ("ready", "Ollama answers."),
+        ("coming", "Ollama restarts."),
+        ("ready", "Ollama answers."),
+        ("down", "Its program is missing."),
+    ]

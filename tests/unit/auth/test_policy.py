@@ -12,6 +12,7 @@ _EXPECTED = {
     Kind.MANAGEMENT: {Right.MANAGE},
     Kind.OFF: {Right.NOBODY},
     Kind.BENIGN: {Right.INFER},
+    Kind.API: {Right.INFER, Right.MANAGE},
     Kind.OPEN: {Right.ANYONE, Right.INFER},
 }
 

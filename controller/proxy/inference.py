@@ -1,0 +1,315 @@
+"""A request that a model answers: from its body to the last byte of its answer, by way of the line.
+
+What waits here waits visibly, and what joins the line leaves it exactly once, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from controller.clock import Clock
+from controller.errors import OrderRefused, Unreachable
+from controller.proxy import own, refusals
+from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, told_header
+from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
+from controller.proxy.dialects import Refused, compact
+from controller.proxy.doors import may_not_manage
+from controller.proxy.exchange import Exchange
+from controller.proxy.fillers import Rhythm, manner_of
+from controller.proxy.forms import model_of
+from controller.proxy.lists import Lists
+from controller.proxy.peek import Peeked, peek
+from controller.proxy.poison import KNOWN, REFUSED, Poison
+from controller.proxy.relay import relay
+from controller.proxy.routes import Body, Match, label
+from controller.proxy.rules import Rules
+from controller.proxy.seat import Seat
+from controller.proxy.tally import Tally
+from controller.proxy.turns import Names, Problem, Turns
+from controller.proxy.upstream import Answer, Connection
+from controller.residency.runner import Runner
+from controller.scheduling.ticket import End, State, Turned, Wish
+
+T = TypeVar("T")
+
+ReadBody = Callable[[Exchange, Match, Rules], Awaitable["bytes | Refused"]]
+"""Takes a request's body in, out of its compression."""
+
+
+class Inference:
+    """The treatment of every route that a model answers."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        turns: Turns,
+        names: Names,
+        lists: Lists,
+        clock: Clock,
+        tally: Tally,
+        rhythm: Rhythm,
+        *,
+        body: ReadBody,
+        leave_room: Callable[[Exchange], None],
+    ) -> None:
+        self._asking = asking
+        self._turns = turns
+        self._names = names
+        self._lists = lists
+        self._clock = clock
+        self._tally = tally
+        self._rhythm = rhythm
+        self._body = body
+        self._leave_room = leave_room
+        self._poison = Poison()
+
+    async def __call__(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
+        """Answer the client, or return why not. Raises ClientGone."""
+        read = await self._body(exchange, match, rules)
+        if isinstance(read, Refused):
+            return read
+        asked = peek(read, match.route.subject) if match.route.body is Body.JSON else None
+        if isinstance(asked, Refused):
+            return asked
+        adjusted = _adjusted(exchange, match, rules, read, asked)
+        if isinstance(adjusted, Refused):
+            return adjusted
+        del read
+        exchange.model = label(adjusted.model)
+        if asked is not None and asked.unloads and not (exchange.who and exchange.who.manage):
+            return None if exchange.who is None else may_not_manage(exchange.who)
+        if adjusted.told:
+            exchange.extra.append((b"x-seadragon-adjusted", told_header(adjusted.told)))
+        runner = self._names.known(adjusted.model) if adjusted.model else None
+        if runner is None:
+            found = await self._look_up(adjusted.model, rules.hold) if adjusted.model else None
+            if isinstance(found, Refused):
+                return found
+            runner = found
+        if runner is None:
+            return await self._forward(exchange, match, rules, adjusted.body)
+        if asked is not None and asked.unloads:
+            return await self._unload(exchange, match, runner, adjusted.model)
+        return await self._serve(exchange, match, rules, adjusted, runner, None if asked is None else asked.stream)
+
+    # --- names ---
+
+    async def _look_up(self, model: str, hold: float) -> Runner | Refused | None:
+        """Which runner a name means that is not known yet. Only Ollama can say, so it is waited for."""
+        deadline = self._clock.now() + hold
+        while True:
+            refused = await self._asking.wait(max(0.0, deadline - self._clock.now()))
+            if refused is not None:
+                return refused
+            try:
+                return await self._names.look_up(model)
+            except Unreachable:
+                if self._clock.now() >= deadline:
+                    return self._asking.held_out(hold)
+                await self._clock.sleep(KNOCK)
+
+    async def _forward(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
+        """Nobody knows such a model: for Ollama to say, in its own words, without a place in the line."""
+        answer = await self._asking.ask(exchange, match, body, rules.hold, rules.unread)
+        if isinstance(answer, Refused):
+            return answer
+        await relay(exchange, answer, match.route.ending, self._clock.now())
+        return None
+
+    async def _unload(self, exchange: Exchange, match: Match, runner: Runner, model: str) -> Refused | None:
+        """`ollama stop`, by one who may."""
+        try:
+            await self._turns.unload(runner)
+        except OrderRefused as refused:
+            return refusals.order_refused(refused)
+        finally:
+            self._lists.moved()
+        data = _unloaded(match.route.path, model, self._clock.wall())
+        await exchange.reply(200, own.headers(own.JSON, data), data, self._clock.now())
+        return None
+
+    # --- the line ---
+
+    async def _serve(
+        self, exchange: Exchange, match: Match, rules: Rules, adjusted: Adjusted, runner: Runner, stream: bool | None
+    ) -> Refused | None:
+        who, body = exchange.who, adjusted.body
+        assert who is not None, "The doors let nobody in who is nobody."
+        level = self._poison.level(body, self._clock.now())
+        if level >= REFUSED:
+            return refusals.POISONED
+        times = rules.times.of(who.lane, adjusted.model)
+        wish = Wish(who.label, who.lane, adjusted.model, runner, len(body), 1, times.wait, rules.caps(who))
+        ticket = self._turns.enter(wish)
+        if isinstance(ticket, Turned):
+            return refusals.turned_away(ticket)
+        manner = manner_of(match.route, stream)
+        seat = exchange.seat = Seat(exchange, self._turns, ticket, times, self._rhythm, manner, match.route.ending)
+        self._lists.moved()
+        try:
+            if adjusted.keep is not None:
+                (self._turns.pin if adjusted.keep is Keep.PIN else self._turns.unload_after)(ticket)
+            answer = await self._answer(seat, match, rules, body, level)
+            if answer is None:  # its model has been deleted meanwhile
+                seat.leave()
+                return await self._forward(exchange, match, rules, body)
+            if isinstance(answer, Refused):
+                return answer
+            del body, adjusted  # nobody needs it again, and the answer may take minutes
+            self._leave_room(exchange)
+            seat.tell_wait()
+            seat.finish_with(answer)
+            await self._relayed(exchange, match, answer)
+        finally:
+            seat.leave()
+            self._lists.moved()
+        return None
+
+    async def _relayed(self, exchange: Exchange, match: Match, answer: Answer) -> None:
+        self._tally.streams += 1
+        try:
+            await relay(exchange, answer, match.route.ending, self._clock.now())
+        finally:
+            self._tally.streams -= 1
+
+    async def _answer(self, seat: Seat, match: Match, rules: Rules, body: bytes, level: int) -> Answer | Refused | None:
+        """Wait for a turn, ask, and once more in the next turn if that came to nothing. None: forward it."""
+        exchange, ticket = seat.exchange, seat.ticket
+        while True:
+            connection = await self._connected(seat, rules.hold)
+            if not isinstance(connection, Connection):
+                return connection
+            answer = self._asking.send(exchange, match, body, connection, rules.unread, seat.usage)
+            failed = await self._head(seat, answer)
+            if failed is None:
+                self._poison.answered(body)
+                return answer
+            if failed == "died":
+                level += 1
+                self._poison.crashed(body, level, self._clock.now())
+            if not match.route.replayable or exchange.attempts >= ATTEMPTS or level >= KNOWN:
+                self._turns.failed(ticket, failed)
+                return answer if answer.status else lost(exchange.attempts)
+            exchange.answer = None
+            answer.close()
+            seat.usage.forget()
+            self._tally.replays += 1
+            self._turns.back(ticket, failed)
+            await self._clock.sleep(PAUSES[failed])
+
+    async def _connected(self, seat: Seat, hold: float) -> Connection | Refused | None:
+        """A connection to go with a grant. Without one it goes back into the line: nothing was sent."""
+        refused_since: float | None = None
+        try:
+            while True:
+                if seat.ticket.state is not State.GRANTED:
+                    await self._turn(seat)
+                if seat.ticket.state is State.ENDED:
+                    return None if seat.ticket.ended is End.UNKNOWN else self._ended(seat, hold)
+                connection = self._asking.pooled() or await self._asking.knock()
+                if connection is not None:
+                    return connection
+                if refused_since is None:
+                    refused_since = self._clock.now()
+                    self._tally.held += 1
+                elif self._clock.now() - refused_since > hold:
+                    return self._asking.held_out(hold)
+                self._turns.back(seat.ticket, "lost")
+                await self._clock.sleep(KNOCK)
+        finally:
+            if refused_since is not None:
+                self._tally.held -= 1
+
+    def _ended(self, seat: Seat, hold: float) -> Refused:
+        if seat.ticket.ended is End.DOWN and not seat.ticket.words:
+            return self._asking.down()
+        if seat.ticket.ended is End.HELD_OUT and not seat.ticket.words:
+            return self._asking.held_out(hold)
+        return refusals.ended(seat.ticket, ready=self._asking.ready)
+
+    async def _turn(self, seat: Seat) -> None:
+        """Wait until the ticket is granted or has ended, and let the client see that something happens."""
+        away = not self._asking.ready
+        self._tally.held += away
+        try:
+            while seat.ticket.state is State.WAITING:
+                await self._turns.turn(seat.ticket)
+                if seat.due:
+                    await seat.fill(self._clock.now())
+        finally:
+            self._tally.held -= away
+
+    # --- the answer's beginning ---
+
+    async def _head(self, seat: Seat, answer: Answer) -> Problem | None:
+        """Wait for upstream's first byte; what went wrong, if it did."""
+        if self._turns.unproven(seat.ticket):
+            idle = await self._doubted(seat, answer)
+            if idle:
+                return "idle"
+        while not answer.status and not answer.complete:
+            await answer.more()
+            if seat.due:
+                await seat.fill(self._clock.now())
+        return await problem(answer)
+
+    async def _doubted(self, seat: Seat, answer: Answer) -> bool:
+        """Wait for the head of an answer from a slot that may be lost; True when it was, and its runner is ended."""
+        while not answer.status and not answer.complete:
+            try:
+                async with asyncio.timeout(self._rhythm.unproven):
+                    await answer.more()
+            except TimeoutError:
+                if await self._visibly(seat, self._turns.suspect(seat.ticket)):
+                    self._tally.suspected += 1
+                    answer.drop()
+                    return True
+            if seat.due:
+                await seat.fill(self._clock.now())
+        return False
+
+    async def _visibly(self, seat: Seat, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that may take a while, and let the client see meanwhile that something happens."""
+        task = asyncio.ensure_future(work)
+        try:
+            while True:
+                done, _ = await asyncio.wait((task,), timeout=self._rhythm.sweep)
+                if done:
+                    return task.result()
+                if seat.due:
+                    await seat.fill(self._clock.now())
+        finally:
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def _adjusted(exchange: Exchange, match: Match, rules: Rules, body: bytes, asked: Peeked | None) -> Adjusted | Refused:
+    if asked is None:
+        name, span = model_of(body, exchange.found.get(b"content-type", b""))
+        return adjusted_form(name, body, span, rules.clamps)
+    who = exchange.who
+    if who is None:
+        return adjust(body, asked, match.route, rules.clamps)
+    return adjust(body, asked, match.route, rules.clamps, default=who.default, manage=who.manage)
+
+
+def _unloaded(path: str, model: str, wall: float) -> bytes:
+    """What Ollama says when it has let a model go (server/routes.go)."""
+    if path == "/api/embed":
+        return compact({"model": model, "embeddings": []})
+    if path == "/api/embeddings":
+        return compact({"embedding": []})
+    at = datetime.fromtimestamp(wall, UTC).isoformat().replace("+00:00", "Z")
+    said: dict[str, object] = {"message": {"role": "assistant", "content": ""}}
+    if path == "/api/generate":
+        said = {"response": ""}
+    return json.dumps(
+        {"model": model, "created_at": at, **said, "done": True, "done_reason": "unload"}, separators=(",", ":")
+    ).encode()

@@ -1,0 +1,86 @@
+"""What a client is told when the line says no, or ends its wait: a status that makes SDKs do what helps, and words.
+
+429 and 503 invite an SDK to come back, by `Retry-After`; other statuses of ours do not. 503 is kept for an Ollama that
+is not there and for states that pass, since some clients answer one 503 with twenty requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controller.errors import OrderFault, OrderRefused
+from controller.proxy.dialects import Reason, Refused
+from controller.scheduling.ticket import Cap, End, Ticket, Turned
+
+_TURNED: Mapping[Cap, Reason] = {
+    Cap.CALLER: Reason.CALLER_FULL,
+    Cap.BYTES: Reason.CALLER_BYTES,
+    Cap.LINE: Reason.LINE_FULL,
+}
+_ENDS: Mapping[End, tuple[int, Reason, str, int | None]] = {
+    End.GONE: (503, Reason.CUT, "This request was ended by the server. Please ask again in a moment.", 5),
+    End.WAITED_OUT: (429, Reason.WAITED_OUT, "This request waited in line as long as it may. Please ask again.", 30),
+    End.LOAD_FAILED: (500, Reason.LOAD_FAILED, "The model could not be loaded.", None),
+    End.TOO_BIG: (400, Reason.TOO_BIG, "The model is too big for this machine's memory.", None),
+    End.NO_ROOM: (503, Reason.NO_ROOM, "There is no memory left for this model now. Please ask again later.", 60),
+    End.QUARANTINED: (
+        503,
+        Reason.QUARANTINED,
+        "The model crashed twice while it was loaded, so it is left alone for some minutes.",
+        60,
+    ),
+    End.SWITCHED: (503, Reason.SWITCHED, "The operator has switched to another model. Please ask again.", 5),
+    End.DOWN: (503, Reason.DOWN, "Ollama is not running.", 30),
+    End.HELD_OUT: (503, Reason.HELD_OUT, "Ollama did not come back in time. Please try again in a moment.", 5),
+}
+"""Status, reason, words where the ticket has none of its own, seconds to Retry-After."""
+
+_LIMITS: Mapping[Reason, tuple[int, str, int | None]] = {
+    Reason.FIRST_BYTE: (504, "The model did not begin to answer in time ({limit:g} s).", None),
+    Reason.GAP: (504, "The model fell silent in the middle of its answer ({limit:g} s).", None),
+    Reason.ANSWER: (504, "The answer took longer than it may ({limit:g} s), so it was ended.", None),
+    Reason.SILENT: (429, "Its turn did not come within {limit:g} s, the longest such a request may wait.", 30),
+}
+
+_ORDERS: Mapping[OrderFault, tuple[int, int | None]] = {
+    "unknown": (404, None),
+    "conflict": (409, None),
+    "no_room": (503, 60),
+    "busy": (503, 5),
+    "failed": (500, None),
+}
+
+SWITCHED = Refused(
+    503, Reason.SWITCHED, "The operator has switched to another model and ended this answer. Please ask again.", 5
+)
+POISONED = Refused(
+    400,
+    Reason.POISON,
+    "This very request has crashed the model each time it was tried, so it is not tried again for some minutes. "
+    "Change it, or take another model.",
+)
+
+
+def turned_away(turned: Turned) -> Refused:
+    """It was not let into the line."""
+    return Refused(429, _TURNED[turned.cap], turned.text, turned.retry_after)
+
+
+def ended(ticket: Ticket, *, ready: bool) -> Refused:
+    """Its ticket ended without an answer. `ready`: whether Ollama is there."""
+    status, reason, words, retry_after = _ENDS[ticket.ended or End.GONE]
+    if ticket.ended is End.WAITED_OUT and not ready:
+        status = 503
+    return Refused(status, reason, ticket.words or words, retry_after)
+
+
+def out_of_time(reason: Reason, limit: float) -> Refused:
+    """A part of it took longer than its `limit` of seconds."""
+    status, words, retry_after = _LIMITS[reason]
+    return Refused(status, reason, f"{words.format(limit=limit)} Please ask again.", retry_after)
+
+
+def order_refused(refused: OrderRefused) -> Refused:
+    """An order that came as a request, as `ollama stop` does, cannot be carried out."""
+    status, retry_after = _ORDERS[refused.kind]
+    return Refused(status, Reason.BAD, str(refused), retry_after)

@@ -1,0 +1,167 @@
+"""A request's place in the line and at the model: its ticket, its limits, and what its client sees meanwhile.
+
+The sweep looks at every seat twice a second, for all of them with one timer, and only marks what is due; the request's
+own task writes it, so that a filler never lands inside a record.
+"""
+
+from __future__ import annotations
+
+from controller.config.schema import Waits
+from controller.proxy.dialects import Ending, Reason, Refused
+from controller.proxy.exchange import Exchange
+from controller.proxy.fillers import Manner, Rhythm, granted_words, headers, waiting_words
+from controller.proxy.framing import Framing
+from controller.proxy.refusals import out_of_time
+from controller.proxy.turns import Turns
+from controller.proxy.upstream import Answer
+from controller.proxy.usage import Usage
+from controller.scheduling.ticket import State, Ticket
+
+
+class Seat:
+    """One request's, from the moment it has a ticket."""
+
+    __slots__ = (
+        "_moved",
+        "_quiet",
+        "_rhythm",
+        "_sent",
+        "_still",
+        "_times",
+        "_turns",
+        "due",
+        "ending",
+        "exchange",
+        "left",
+        "manner",
+        "ticket",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        turns: Turns,
+        ticket: Ticket,
+        times: Waits,
+        rhythm: Rhythm,
+        manner: Manner | None,
+        ending: Ending | None,
+    ) -> None:
+        self.exchange, self.ticket = exchange, ticket
+        self._turns, self._times, self._rhythm = turns, times, rhythm
+        self.manner = manner
+        self.ending = None if manner is Manner.DOCUMENT else ending  # of a stream
+        self.usage = Usage()
+        self.due = False  # a filler
+        self.left = False
+        self._sent = 0  # bytes that the client had been sent at the last look
+        self._quiet = 0.0  # seconds since it was sent any
+        self._moved = 0  # bytes that had come from upstream
+        self._still = 0.0  # seconds since any came
+
+    # --- the sweep's side ---
+
+    def look(self, now: float, elapsed: float) -> Refused | None:
+        """`elapsed` seconds after the last look: why it has to end, if it has to. Marks a filler that is due."""
+        if self.left:
+            return None
+        late = self._late(now, elapsed)
+        if late is None and self._filler_due(now, elapsed):
+            self.due, self._quiet = True, 0.0
+            self._nudge()
+        return late
+
+    def _late(self, now: float, elapsed: float) -> Refused | None:
+        ticket, times, moved = self.ticket, self._times, self.usage.moved
+        if self._silent(now):
+            return out_of_time(Reason.SILENT, self._rhythm.silent)
+        if ticket.state is not State.GRANTED or ticket.granted is None:
+            return None
+        ticket.moved = moved
+        if now - ticket.granted > times.answer:
+            return out_of_time(Reason.ANSWER, times.answer)
+        if not moved:
+            return out_of_time(Reason.FIRST_BYTE, times.first_byte) if now - ticket.granted > times.first_byte else None
+        self._still = self._still + elapsed if moved == self._moved else 0.0
+        self._moved = moved
+        return out_of_time(Reason.GAP, times.gap) if self._still > times.gap else None
+
+    def _silent(self, now: float) -> bool:
+        """Codex counts events, not bytes: it has left long before a filler could tell it anything."""
+        waited = now - self.exchange.started
+        return self.ending is Ending.RESPONSE and not self.usage.moved and waited >= self._rhythm.silent
+
+    def _filler_due(self, now: float, elapsed: float) -> bool:
+        exchange = self.exchange
+        if not exchange.status:
+            return now - exchange.started >= self._rhythm.grace
+        self._quiet = self._quiet + elapsed if exchange.bytes_out == self._sent else 0.0
+        self._sent = exchange.bytes_out
+        return self._quiet + elapsed > self._rhythm.every
+
+    def _nudge(self) -> None:
+        if self.ticket.state is State.WAITING:
+            self._turns.nudge(self.ticket)
+        if self.exchange.answer is not None:
+            self.exchange.answer.nudge()
+
+    # --- the request's own side ---
+
+    async def fill(self, now: float) -> None:
+        """Send what is due, where nothing else is in the way; the first time this begins the answer."""
+        self.due = False
+        exchange, manner = self.exchange, self.manner
+        if manner is None:
+            return
+        if not exchange.status:
+            if self.ending is not None:
+                exchange.framing = Framing(self.ending)
+            await exchange.start(200, headers(manner, self._queue(now)), now)
+        elif exchange.framing.over if exchange.framing is not None else manner is not Manner.DOCUMENT or self._begun:
+            return
+        await exchange.body(manner.filler, more=True)
+
+    @property
+    def _begun(self) -> bool:
+        """Whether a document is on its way, or one of upstream's own length: nothing may come between its bytes."""
+        answer = self.exchange.answer
+        return self.usage.moved > 0 or (answer is not None and answer.status > 0)
+
+    def _queue(self, now: float) -> bytes:
+        waits = self.ticket.state is State.WAITING
+        position = self._turns.position(self.ticket) if waits else None
+        estimate = self._turns.estimate(self.ticket) if waits else None
+        return waiting_words(position, estimate, now - self.exchange.started)
+
+    def tell_wait(self) -> None:
+        """Its answer comes: say how long it had to wait for its turn, if that was long and can still be said."""
+        ticket = self.ticket
+        if ticket.granted is None or ticket.why is None or self.exchange.status:
+            return
+        waited = ticket.granted - ticket.arrived
+        if waited >= self._rhythm.told:
+            self.exchange.extra.append((b"x-seadragon-queue", granted_words(waited, ticket.why)))
+
+    def finish_with(self, answer: Answer) -> None:
+        """`answer` is the one: its slot is free as soon as upstream has said all, however slowly the client reads."""
+        if answer.complete:
+            self.leave()
+        else:
+            answer.ended = self.leave
+
+    def leave(self) -> None:
+        """Give the ticket back, once, whatever happened. Upstream is closed first: its slot must be free by then."""
+        if self.left:
+            return
+        self.left = True
+        answer = self.exchange.answer
+        cut = answer is not None and not answer.complete
+        if answer is not None:
+            if cut:
+                answer.close()
+            elif answer.broken and answer.status:
+                self._turns.failed(self.ticket, "lost")
+        self.ticket.moved = self.usage.moved
+        answered = answer is not None and answer.status == 200
+        self._turns.end(self.ticket, left=cut, tokens=self.usage.tokens(self.ending) if answered else None)

@@ -1,0 +1,86 @@
+"""What the gateway needs of the line and of the models' names. Their makers live below; tests bring their own."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from controller.residency.runner import Runner
+from controller.scheduling.ticket import Ticket, Turned, Wish
+from controller.scheduling.tokens import Tokens
+
+Problem = Literal["lost", "died", "busy", "idle"]
+"""Of a grant: the connection to Ollama was lost or not to be had, the runner died, the server is too busy, or an idle
+runner brought nothing and was ended.
+"""
+
+
+class Turns(Protocol):
+    """The line, as `scheduling/dispatcher.py` keeps it."""
+
+    def enter(self, wish: Wish) -> Ticket | Turned:
+        """Join the line. The ticket is granted at once when nobody waits and its runner is free."""
+        ...
+
+    async def turn(self, ticket: Ticket) -> None:
+        """Return when it is granted, has ended, or was nudged."""
+        ...
+
+    def nudge(self, ticket: Ticket) -> None:
+        """Let `turn` return, whatever the ticket's state."""
+        ...
+
+    def back(self, ticket: Ticket, problem: Problem) -> None:
+        """Its grant came to nothing before the first byte: it waits again, with its old due."""
+        ...
+
+    def failed(self, ticket: Ticket, problem: Problem) -> None:
+        """As `back`, but it does not try again: what is known of the runner changes, and `end` follows."""
+        ...
+
+    def end(self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None) -> None:
+        """It is over. `left`: upstream was closed in mid-answer, so its slot is unproven."""
+        ...
+
+    def position(self, ticket: Ticket) -> int:
+        """1 is next."""
+        ...
+
+    def estimate(self, ticket: Ticket) -> float | None:
+        """Seconds until its turn; None when anything needed is unknown."""
+        ...
+
+    def unproven(self, ticket: Ticket) -> bool:
+        """Whether its runner may have lost a slot."""
+        ...
+
+    async def suspect(self, ticket: Ticket) -> bool:
+        """Its unproven slot brings nothing: end its runner if that is idle, and say whether it was."""
+        ...
+
+    def unload_after(self, ticket: Ticket) -> None:
+        """Unload its runner once it is answered."""
+        ...
+
+    def pin(self, ticket: Ticket) -> None:
+        """Keep its runner loaded from now on."""
+        ...
+
+    async def unload(self, runner: Runner) -> None:
+        """Unload a runner, and return when it is gone. Raises OrderRefused."""
+        ...
+
+
+class Names(Protocol):
+    """Which runner a name means, as `residency/names.py` knows it."""
+
+    def known(self, model: str) -> Runner | None:
+        """From what is remembered; None when that says nothing."""
+        ...
+
+    async def look_up(self, model: str) -> Runner | None:
+        """Ask Ollama. None: there is no such model. Raises Unreachable."""
+        ...
+
+    def changed(self) -> None:
+        """Models were made, copied, deleted or pulled: forget."""
+        ...

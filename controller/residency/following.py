@@ -1,0 +1,105 @@
+"""What Ollama itself tells of its memory: learnt after an adoption, compared now and then. The table follows what it
+evicts by itself, and what somebody else loads into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.clock import Clock
+from controller.errors import Unreachable
+from controller.events import Journal
+from controller.ollama import OllamaClient
+from controller.plain import size_words
+from controller.residency.loading import Loading, Pace
+from controller.residency.rows import Rows
+from controller.residency.runner import Facts, Resident, Runner
+from controller.residency.seams import Names
+from controller.residency.swap import SOURCE, Swaps
+
+LEARN_LIMIT = 30.0  # seconds for the first list: nothing else is asked meanwhile
+
+
+@dataclass(slots=True, eq=False)
+class Following:
+    """The only one who asks /api/ps without need: it takes the scheduler's locks."""
+
+    rows: Rows
+    ollama: OllamaClient
+    names: Names
+    loading: Loading
+    swaps: Swaps
+    clock: Clock
+    journal: Journal
+    pace: Pace
+    _epoch: int = field(default=-1)
+
+    async def learn(self) -> None:
+        """Take over what an adopted Ollama holds; every slot of it is in doubt."""
+        try:
+            listed = await self.ollama.ps(LEARN_LIMIT)
+        except Unreachable:
+            return  # the next comparison finds it
+        for each in listed:
+            await self._found(each)
+        if listed:
+            named = ", ".join(row.runner.name for row in self.rows.here())
+            self.journal.say(SOURCE, f"Found in memory: {named}.")
+
+    async def compare(self, quiet: Callable[[], bool]) -> list[Resident]:
+        """See what has changed without us, unless something of ours began meanwhile. Returns who has no name left."""
+        try:
+            listed = await self.ollama.ps(self.pace.poll_limit)
+        except Unreachable:
+            return []  # late means busy, not dead
+        found = {runner.key: each for each in listed if (runner := await self._runner(each))}
+        if not quiet():
+            return []
+        for key in [key for key in self.rows.table if key not in found]:
+            row = self.rows.table[key]
+            self.journal.say(SOURCE, f"Ollama unloaded {row.runner.name} by itself.", level="warning")
+            self.swaps.processes.pop(key, None)
+            self.rows.drop(key)
+        for key, each in found.items():
+            if key not in self.rows.table:
+                await self._found(each)
+        return await self._nameless() if quiet() else []
+
+    async def _found(self, listed: dict[str, Any]) -> None:
+        runner = await self._runner(listed)
+        if runner is None or runner.key in self.rows.table:
+            return
+        taken = int(listed.get("size") or 0) or runner.need
+        self.swaps.processes[runner.key] = await self.loading.processes(runner)
+        self.rows.found(runner, taken, self.swaps.space.slots(runner.slots), self.clock.now())
+        self.journal.say(SOURCE, f"{runner.name} is in memory, loaded by somebody else: {size_words(taken)}.")
+
+    async def _runner(self, listed: dict[str, Any]) -> Runner | None:
+        """Who that is. One whose name is gone has to be known as well: it takes memory."""
+        name = str(listed.get("name") or "")
+        mine = next((row.runner for row in self.rows.here() if row.runner.name == name), None)
+        if mine is not None or not name:
+            return mine
+        try:
+            runner = self.names.known(name) or await self.names.look_up(name)
+        except Unreachable:
+            return None
+        size = int(listed.get("size") or 0)
+        return runner or Runner(f"nameless {name}", blob=name, name=name, facts=Facts(size), need=size)
+
+    async def _nameless(self) -> list[Resident]:
+        """Whose last name was deleted: nobody can ask for them again. Looked at when names have changed only."""
+        if self._epoch == self.names.epoch:
+            return []
+        epoch, gone = self.names.epoch, list[Resident]()
+        for row in list(self.rows.here()):
+            try:
+                there = self.names.names_of(row.runner.key) or await self.names.look_up(row.runner.name)
+            except Unreachable:
+                return gone
+            if not there:
+                gone.append(row)
+        self._epoch = epoch
+        return gone

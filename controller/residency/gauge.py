@@ -1,0 +1,32 @@
+"""The machine's memory, as it is read. What cannot be read is missing from the reading, never an error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from controller.residency.accelerator import Accelerator
+from controller.residency.gauge_linux import LinuxGauge
+from controller.residency.gauge_mac import MacGauge
+from controller.residency.memory import Reading
+
+
+class Gauge(Protocol):
+    """Reads memory."""
+
+    accelerator: Accelerator | None
+    """What Ollama's log says it works with: to be set after each of its starts."""
+
+    def read(self, pids: Sequence[int]) -> Reading:
+        """Now, with the footprints of `pids` that still run. Blocks for some milliseconds: call it in a thread."""
+        ...
+
+    async def refresh(self) -> None:
+        """Ask the slow tools again, if what they said is old. Before each reading; what they said last is in it."""
+        ...
+
+
+def gauge_for_this_machine() -> Gauge:
+    """macOS's, or Linux's for all else."""
+    return MacGauge() if sys.platform == "darwin" else LinuxGauge()

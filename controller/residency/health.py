@@ -1,0 +1,231 @@
+"""The loop that watches whether runners get on with what they were given. Killing a runner comes before killing Ollama.
+
+It ticks only while an answer is being written, or a runner that was ended is on its way back. What it ends fails: the
+gateway replays what brought no byte yet, and ends the rest with a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from controller.clock import Clock
+from controller.errors import Unreachable
+from controller.events import Journal
+from controller.ollama import gpu_share
+from controller.residency.learned import Learned
+from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
+from controller.residency.runner import Presence, Resident, Runner
+from controller.residency.vitals import Vitals
+from controller.scheduling.ticket import End, Ticket
+
+BYTES_PER_TOKEN = 3  # of a request's body, at least: what a prompt's length is guessed from
+WORDS: Mapping[Verdict, str] = {
+    Verdict.STUCK: "it was asked, and neither brought nor did anything",
+    Verdict.STOPPED: "a signal had stopped it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds; tests scale them down."""
+
+    tick: float = 1.0
+    canary: float = 30.0  # longest a token of a loaded and idle model may take
+    recovery: float = 600.0  # how long after being ended a runner must not get stuck again
+    slept: float = 30.0  # by so much more than ours the world's time has moved on when the machine slept
+
+
+class Line(Protocol):
+    """Whose answers are being written; `scheduling/dispatcher.py` is the real one."""
+
+    flying: asyncio.Event  # set while there are any
+
+    def running(self) -> Iterable[Ticket]: ...
+
+
+class Residents(Protocol):
+    """Who owns the runners; `residency/residents.py` is the real one."""
+
+    on_failed: list[Callable[[str, End, str], None]]
+
+    @property
+    def table(self) -> Mapping[str, Resident]: ...
+    async def kill(self, key: str, why: str) -> None: ...
+
+
+class Feels(Protocol):
+    """What runners' processes do; `residency/vitals.py` has the real one."""
+
+    async def of(self, runner: Runner) -> Vitals: ...
+    def forget(self, key: str) -> None: ...
+
+
+class Asks(Protocol):
+    """What is asked of Ollama; `ollama.OllamaClient` is the real one. Both raise Unreachable."""
+
+    async def ps(self) -> list[dict[str, Any]]: ...
+    async def probe(self, model: str, *, embeds: bool) -> None: ...
+
+
+@dataclass(slots=True)
+class _Patient:
+    """A runner that was ended for being stuck, until it has shown that it works again."""
+
+    since: float
+    asked: bool = False
+
+
+class Health:
+    """`restart` is told, with the reason, when ending a runner was not enough: Ollama itself has to be started anew."""
+
+    def __init__(
+        self,
+        line: Line,
+        residents: Residents,
+        pulse: Feels,
+        ollama: Asks,
+        clock: Clock,
+        journal: Journal,
+        learned: Mapping[str, Learned],
+        restart: Callable[[str], None],
+        *,
+        gpu: Callable[[], Awaitable[float | None]] = gpu_share,
+        rule: Rule | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._line = line
+        self._residents = residents
+        self._pulse = pulse
+        self._ollama = ollama
+        self._clock = clock
+        self._journal = journal
+        self._learned = learned
+        self._restart = restart
+        self._gpu = gpu
+        self._rule = rule or Rule()
+        self._pace = pace or Pace()
+        self._watched: dict[str, Progress] = {}  # by runner key, as all below
+        self._patients: dict[str, _Patient] = {}
+        self._drift = clock.wall() - clock.now()
+        residents.on_failed.append(self._load_failed)
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                if not self._patients:
+                    await self._line.flying.wait()
+                if self._woke():
+                    tasks.create_task(self._ask_the_idle())
+                await self._look()
+                for key in self._recovered():
+                    tasks.create_task(self._ask_patient(key))
+                await self._clock.sleep(self._pace.tick)
+
+    # --- one tick ---
+
+    async def _look(self) -> None:
+        aloft: dict[str, list[Ticket]] = {}
+        for ticket in self._line.running():
+            aloft.setdefault(ticket.runner.key, []).append(ticket)
+        for key in list(self._watched.keys() - aloft.keys()):
+            self._forget(key)
+        flights = {key: tuple(map(self._flight, tickets)) for key, tickets in aloft.items()}
+        silent = {key for key, each in flights.items() if self._progress(key).silent(each)}
+        gpu = await self._gpu() if silent else None
+        for key, tickets in aloft.items():
+            runner = tickets[0].runner
+            vitals = await self._pulse.of(runner) if key in silent else Vitals()
+            sample = Sample(self._clock.now(), flights[key], vitals.processor, gpu, vitals.stopped)
+            verdict = self._progress(key).see(sample)
+            if verdict is not Verdict.BUSY:
+                await self._end(runner, verdict)
+
+    def _progress(self, key: str) -> Progress:
+        progress = self._watched.get(key)
+        if progress is None:
+            progress = self._watched[key] = Progress(self._rule)
+        return progress
+
+    def _flight(self, ticket: Ticket) -> Flight:
+        rate = self._learned.get(ticket.runner.key, Learned()).prompt_rate
+        tokens = min(ticket.size / BYTES_PER_TOKEN, ticket.runner.context or ticket.size)
+        since = self._clock.now() if ticket.granted is None else ticket.granted
+        return Flight(ticket.number, since, ticket.moved, tokens / rate if rate else 0.0)
+
+    def _forget(self, key: str) -> None:
+        self._watched.pop(key, None)
+        self._pulse.forget(key)
+
+    async def _end(self, runner: Runner, verdict: Verdict) -> None:
+        key = runner.key
+        self._forget(key)
+        if verdict is Verdict.STUCK:
+            if key in self._patients:
+                return self._give_up(key, f"{runner.name} got stuck again.")
+            self._patients[key] = _Patient(self._clock.now())
+        await self._residents.kill(key, WORDS[verdict])
+
+    # --- is ending the runner enough? ---
+
+    def _recovered(self) -> list[str]:
+        """Take those off the list that work again, and return who has to be asked: loaded, and with nothing to do."""
+        now, ask = self._clock.now(), []
+        for key, patient in list(self._patients.items()):
+            flights = [each for each in self._line.running() if each.runner.key == key]
+            works = any(each.moved and (each.granted or 0.0) > patient.since for each in flights)
+            row = self._residents.table.get(key)
+            if works or now - patient.since > self._pace.recovery:
+                del self._patients[key]
+            elif row is not None and row.presence is Presence.RESIDENT and not flights and not patient.asked:
+                patient.asked = True
+                ask.append(key)
+        return ask
+
+    async def _ask_patient(self, key: str) -> None:
+        row = self._residents.table.get(key)
+        if row is None or await self._speaks(row.runner):
+            self._patients.pop(key, None)
+        elif key in self._patients:
+            self._give_up(key, f"{row.runner.name} was loaded again, and brings nothing.")
+
+    def _load_failed(self, key: str, as_: End, words: str) -> None:
+        if key in self._patients and as_ is End.LOAD_FAILED:
+            self._give_up(key, words)
+
+    def _give_up(self, key: str, why: str) -> None:
+        self._patients.clear()
+        self._watched.clear()
+        self._journal.say("ollama", f"Ending its runner did not help: Ollama is restarted. {why}", level="error")
+        self._restart(why)
+
+    # --- canaries: a token of a model that is loaded; none is ever loaded for it ---
+
+    def _woke(self) -> bool:
+        """Whether the machine has slept since the last look. What was seen before is forgotten then."""
+        drift = self._clock.wall() - self._clock.now()
+        slept, self._drift = drift - self._drift > self._pace.slept, drift
+        if slept:
+            self._watched.clear()
+        return slept
+
+    async def _ask_the_idle(self) -> None:
+        """After a sleep: whatever is loaded and has nothing to do is asked for a token."""
+        busy = {each.runner.key for each in self._line.running()}
+        for key, row in list(self._residents.table.items()):
+            if row.presence is Presence.RESIDENT and key not in busy and not await self._speaks(row.runner):
+                await self._end(row.runner, Verdict.STUCK)
+
+    async def _speaks(self, runner: Runner) -> bool:
+        """Whether it brings a token. What Ollama does not hold is not asked, and passes."""
+        try:
+            if runner.name not in {each.get("name") for each in await self._ollama.ps()}:
+                return True
+            async with asyncio.timeout(self._pace.canary):
+                await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
+        except (Unreachable, TimeoutError):
+            return False
+        return True

@@ -1,0 +1,146 @@
+"""One load and one unload, each confirmed: by the processes, by Ollama's own list, and by a token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from controller.clock import Clock
+from controller.config.schema import Config
+from controller.errors import Declined, Unreachable
+from controller.ollama import OllamaClient, Runners, work_done
+from controller.residency import standstill
+from controller.residency.failures import Fault, LoadFailed, fault_of
+from controller.residency.runner import Runner
+from controller.residency.spelling import full_name
+from controller.residency.standstill import Standstill
+
+FOREVER = -1.0  # seconds, as Ollama takes it
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25  # seconds between two looks at Ollama's list: /api/ps takes locks
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. Tests take shorter ones."""
+
+    tick: float = 1.0  # between two looks at memory, idle models, processes
+    poll: float = 5.0  # between two looks at Ollama's own list …
+    poll_limit: float = 2.0  # … which may be late while it loads: busy, not dead
+    look: float = 1.0  # between two looks at a load's processes
+    standstill: float = standstill.LIMIT
+    leave: float = 5.0  # for an unloaded runner to be gone, before it is killed
+    leave_elsewhere: float = 30.0  # the same, where its process cannot be seen
+    suspected: float = 1.0  # the same, for one whose slot got lost
+    lost: float = 2.0  # for the word that Ollama itself went, after it went away in the middle of a load
+    aside: float = 600.0  # a runner whose load keeps crashing
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load brought."""
+
+    seconds: float
+    size: int  # bytes as Ollama tells them; 0: it did not
+    processes: Sequence[psutil.Process]
+
+
+class Loading:
+    """Loads and unloads one runner at a time, for whoever makes sure that it is one at a time."""
+
+    def __init__(
+        self, ollama: OllamaClient, runners: Runners, clock: Clock, settings: Callable[[], Config], pace: Pace
+    ) -> None:
+        self._ollama = ollama
+        self._runners = runners
+        self._clock = clock
+        self._settings = settings
+        self._pace = pace
+
+    async def processes(self, runner: Runner) -> list[psutil.Process]:
+        """Those that hold it; none where they cannot be seen."""
+        return await self._runners.holding(runner.blob, runner.name)
+
+    async def load(self, runner: Runner) -> Loaded:
+        """Load it and have it say one token. Raises LoadFailed, or Unreachable when Ollama went away meanwhile."""
+        began = self._clock.now()
+        limit = self._settings().models.load_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._watched(runner)
+                processes = await self.processes(runner)
+                if runner.facts.embeds or "completion" in runner.facts.capabilities:
+                    await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
+        except TimeoutError:
+            raise LoadFailed(f"it was not loaded within {limit:g} s", Fault.LATE) from None
+        except Declined as problem:
+            raise LoadFailed(problem.words or str(problem), fault_of(problem.status, problem.words)) from problem
+        return Loaded(self._clock.now() - began, await self._size(runner), processes)
+
+    async def unload(self, runner: Runner, processes: Sequence[psutil.Process], *, grace: float | None = None) -> None:
+        """Return when it is gone. A process that does not leave by itself is killed."""
+        grace = self._pace.leave if grace is None else grace
+        processes = processes or await self.processes(runner)
+        with contextlib.suppress(Unreachable):
+            await self._ollama.unload(runner.name, limit=grace)
+        if processes and not await self._runners.gone(processes, grace):
+            await self._runners.end(processes)
+        await self._unlisted(runner, grace if processes else self._pace.leave_elsewhere)
+
+    async def end(self, processes: Sequence[psutil.Process]) -> None:
+        """Kill them, and wait until they are gone."""
+        await self._runners.end(processes)
+
+    async def idle(self, processes: Sequence[psutil.Process]) -> bool:
+        """Whether there are some, and none does anything."""
+        return bool(processes) and await self._runners.idle(processes)
+
+    async def _watched(self, runner: Runner) -> None:
+        keep_alive = None if self._runners.ours else FOREVER  # ours was started with it
+        load = asyncio.ensure_future(self._ollama.load(runner.name, embeds=runner.facts.embeds, keep_alive=keep_alive))
+        still = asyncio.ensure_future(self._stands_still(runner))
+        try:
+            await asyncio.wait((load, still), return_when=asyncio.FIRST_COMPLETED)
+            if not load.done():
+                still.result()
+                await self._runners.end(await self.processes(runner))
+                raise LoadFailed(f"it stood still for {self._pace.standstill:g} s", Fault.CRASH)
+            load.result()
+        finally:
+            load.cancel()
+            still.cancel()
+            await asyncio.gather(load, still, return_exceptions=True)
+
+    async def _stands_still(self, runner: Runner) -> None:
+        """Return once the load does not move. Elsewhere nobody can see whether it does."""
+        watch = Standstill(self._clock.now(), self._pace.standstill)
+        while True:
+            await self._clock.sleep(self._pace.look)
+            if not self._runners.ours:
+                continue
+            work, held = await asyncio.to_thread(work_done, await self.processes(runner))
+            if watch.see(work, held, self._clock.now()):
+                return
+
+    async def _size(self, runner: Runner) -> int:
+        try:
+            listed = await self._ollama.ps(self._pace.poll_limit)
+        except Unreachable:
+            return 0
+        return next((int(each.get("size", 0)) for each in listed if _is(each, runner)), 0)
+
+    async def _unlisted(self, runner: Runner, limit: float) -> None:
+        """Return when Ollama does not list it, or when it has had `limit` seconds or no time for the question."""
+        pause = FIRST_PAUSE
+        with contextlib.suppress(TimeoutError, Unreachable):
+            async with asyncio.timeout(limit):
+                while any(_is(each, runner) for each in await self._ollama.ps(self._pace.poll_limit)):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _is(listed: dict[str, object], runner: Runner) -> bool:
+    return full_name(str(listed.get("name", ""))) == full_name(runner.name)

@@ -1,0 +1,247 @@
+"""Which runner a name means. Ollama is asked once for each model; every spelling of its name is then a look in a table.
+
+What is kept is bounded: callers choose names, and may choose as many as they like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from controller.config.schema import Config
+from controller.errors import Declined
+from controller.residency.learned import Learned
+from controller.residency.recipe import Recipe, key_of, recipe_of
+from controller.residency.runner import Facts, Runner
+from controller.residency.spelling import full_name
+
+AT_A_TIME: Final = 4  # questions to Ollama
+MISSING_FOR: Final = 1.0  # seconds: a model that was pulled behind our back is found soon
+MOST_MISSING: Final = 512
+MOST_SPELLINGS: Final = 4096
+GIB: Final = 2**30
+
+T = TypeVar("T")
+
+
+class Asks(Protocol):
+    """What is asked of Ollama; `OllamaClient` is the real one. Both raise Unreachable."""
+
+    async def show(self, model: str) -> dict[str, Any]: ...
+
+    async def tags(self) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Weighs:
+    """What a model takes, worked out (`residency/facts.py`, `residency/memory.py`)."""
+
+    facts_of: Callable[[Mapping[str, Any], int], Facts]  # of /api/show, and the bytes on disk
+    expected: Callable[[Facts, int, int, str | None], int]  # bytes of: facts, context, slots, precision
+    forced_single: Callable[[Facts], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One model on disk, as it was when Ollama was asked."""
+
+    name: str  # as Ollama writes it
+    recipe: Recipe
+    facts: Facts
+
+
+class Names:
+    """Kept look-ups. `epoch` grows whenever they are forgotten."""
+
+    def __init__(
+        self,
+        ollama: Asks,
+        learned: Callable[[str], Learned],
+        settings: Callable[[], Config],
+        weighs: Weighs,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.epoch = 0
+        self._ollama = ollama
+        self._learned = learned
+        self._settings = settings
+        self._weighs = weighs
+        self._now = now
+        self._known: dict[str, _Known] = {}  # by full name
+        self._runners: dict[str, Runner] = {}  # by full name
+        self._spellings: dict[str, Runner] = {}  # by what callers wrote
+        self._missing: dict[str, float] = {}  # full name to when it was not there
+        self._room = asyncio.Semaphore(AT_A_TIME)
+        self._shows: _Joined[_Known | None] = _Joined()
+        self._lists: _Joined[list[dict[str, Any]]] = _Joined()
+
+    # --- questions ---
+
+    def known(self, model: str) -> Runner | None:
+        """From what is kept: no I/O. None: look it up."""
+        found = self._spellings.get(model)
+        return found if found is not None else self._spelled(model)
+
+    def _spelled(self, model: str) -> Runner | None:
+        full = full_name(model)
+        found = self._runners.get(full) if full else None
+        if found is not None:
+            if len(self._spellings) >= MOST_SPELLINGS:
+                self._spellings.clear()
+            self._spellings[model] = found
+        return found
+
+    async def look_up(self, model: str) -> Runner | None:
+        """Ask Ollama afresh. None: no model on this machine. Whoever asks for the same name meanwhile shares the
+        question. Raises Unreachable.
+        """
+        full = full_name(model)
+        if full is None or self._lately_missing(full):
+            return None
+        epoch = self.epoch
+        found = await self._shows.ask(full, lambda: self._ask(full))
+        if found is None:
+            if epoch == self.epoch:
+                self._miss(full)
+            return None
+        if epoch == self.epoch:
+            self._known[full] = found
+            self._build()
+            return self._runners[full]
+        return self._runner(found, [full])
+
+    def names_of(self, key: str) -> list[str]:
+        """Every known name of a runner, as Ollama writes it."""
+        return sorted(self._known[full].name for full, runner in self._runners.items() if runner.key == key)
+
+    # --- what makes it forget ---
+
+    def changed(self) -> None:
+        """Models came, went or were made anew, or a setting changed what they take: nothing kept counts any more."""
+        self.epoch += 1
+        self._shows, self._lists = _Joined(), _Joined()  # what is being asked now is answered to who asked
+        for kept in (self._known, self._runners, self._spellings, self._missing):
+            kept.clear()
+
+    def weigh(self) -> None:
+        """More was learned of what runners need: work it out again."""
+        self._build()
+
+    # --- asking ---
+
+    async def _ask(self, full: str) -> _Known | None:
+        async with self._room:
+            try:
+                show = await self._ollama.show(full)
+            except Declined as answer:
+                if answer.status >= 500:
+                    raise
+                return None
+            recipe = recipe_of(show)
+            listed = (await self._listed(full) or await self._listed(full)) if recipe else None  # the first may be old
+        if recipe is None or listed is None:
+            return None
+        return _Known(str(listed["name"]), recipe, self._weighs.facts_of(show, int(listed["size"])))
+
+    async def _listed(self, full: str) -> dict[str, Any] | None:
+        tags = await self._lists.ask("all", self._ollama.tags)
+        return next((each for each in tags if full_name(str(each["name"])) == full), None)
+
+    # --- what is not there ---
+
+    def _lately_missing(self, full: str) -> bool:
+        since = self._missing.get(full)
+        return since is not None and self._now() - since < MISSING_FOR
+
+    def _miss(self, full: str) -> None:
+        self._known.pop(full, None)
+        if self._runners.pop(full, None) is not None:
+            self._build()
+        self._missing.pop(full, None)
+        if len(self._missing) >= MOST_MISSING:
+            del self._missing[next(iter(self._missing))]
+        self._missing[full] = self._now()
+
+    # --- runners ---
+
+    def _build(self) -> None:
+        """Make the runners of all that is known. A name may bring an order that counts for others of its runner."""
+        keys = {full: self._key(known) for full, known in self._known.items()}
+        sharing: dict[str, list[str]] = {}
+        for full, key in keys.items():
+            sharing.setdefault(key, []).append(full)
+        self._runners = {full: self._runner(known, sharing[keys[full]]) for full, known in self._known.items()}
+        self._spellings.clear()
+
+    def _slots(self, known: _Known) -> int:
+        return 1 if self._weighs.forced_single(known.facts) else self._settings().models.parallel
+
+    def _asked_context(self, known: _Known) -> int:
+        sees = "vision" in known.facts.capabilities
+        return known.recipe.context(self._settings().models.context_length, sees=sees)
+
+    def _key(self, known: _Known) -> str:
+        precision = self._settings().models.kv_cache_type or "f16"
+        return key_of(known.recipe, context=self._asked_context(known), slots=self._slots(known), precision=precision)
+
+    def _runner(self, known: _Known, names: list[str]) -> Runner:
+        key, slots, context = self._key(known), self._slots(known), self._asked_context(known)
+        if known.facts.context:
+            context = min(context, known.facts.context)
+        return Runner(
+            key=key,
+            blob=known.recipe.blob,
+            name=known.name,
+            facts=known.facts,
+            options=known.recipe.options,
+            context=context,
+            slots=slots,
+            need=self._need(key, known.facts, context, slots, names),
+        )
+
+    def _need(self, key: str, facts: Facts, context: int, slots: int, names: list[str]) -> int:
+        """Bytes: what the operator says, else what was seen, else what is expected."""
+        if ordered := max(self._ordered(names), default=0.0):
+            return round(ordered * GIB)
+        seen = self._learned(key).memory
+        precision = self._settings().models.kv_cache_type
+        return self._weighs.expected(facts, context, slots, precision) if seen is None else seen
+
+    def _ordered(self, names: list[str]) -> Iterator[float]:
+        for name, one in self._settings().models.models.items():
+            if one.memory_gb is not None and full_name(name) in names:
+                yield one.memory_gb
+
+
+class _Joined(Generic[T]):
+    """Questions that several may wait for: each is asked once, and given up when nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, asyncio.Task[T]] = {}
+        self._waiting: Counter[str] = Counter()
+
+    async def ask(self, name: str, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer to `question`, or to the same one that is under way. Raises what it raises."""
+        task = self._asked.get(name)
+        if task is None:
+            task = self._asked[name] = asyncio.create_task(question())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
+        self._waiting[name] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name] or task.done():
+                self._forget(name, task)
+
+    def _forget(self, name: str, task: asyncio.Task[T]) -> None:
+        if self._asked.get(name) is task:
+            del self._asked[name]
+        if not self._waiting[name]:
+            del self._waiting[name]
+            task.cancel()

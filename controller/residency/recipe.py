@@ -1,0 +1,114 @@
+"""What Ollama would load for a name, read off /api/show: weights, adapters, projectors, and the options fixed at load.
+
+Two names with equal recipes share a runner. Two that differ would make Ollama reload at every change between them
+(server/sched.go needsReload, v0.24.0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+KEY_LENGTH: Final = 16  # hexadecimal digits
+LEAST_CONTEXT: Final = 4
+LEAST_CONTEXT_SEEING: Final = 2048  # of models that take pictures
+
+_USUAL: Final[Mapping[str, str | None]] = {
+    "num_ctx": "0",
+    "num_batch": "512",
+    "num_gpu": "-1",
+    "main_gpu": "0",
+    "use_mmap": None,
+    "num_thread": "0",
+}
+"""The options that Ollama fixes at load, and the value each has when a model does not say (api/types.go)."""
+
+_LINE: Final = re.compile(r"(FROM|ADAPTER) (.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`blob` and the others are file names of blobs; of an MLX model, which has no one file, `blob` is its name."""
+
+    blob: str
+    adapters: tuple[str, ...] = ()
+    projectors: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()  # sorted; only what differs from Ollama's own defaults
+
+    @property
+    def pinned_context(self) -> int | None:
+        """Tokens that the model itself asks for; None: it takes the server's."""
+        text = dict(self.options).get("num_ctx", "")
+        return int(text) if text.isdecimal() else None
+
+    def context(self, usual: int, *, sees: bool) -> int:
+        """Tokens Ollama asks a runner for, before it clips them to what the model was made for."""
+        asked = self.pinned_context or usual
+        return max(asked, LEAST_CONTEXT_SEEING if sees else LEAST_CONTEXT)
+
+
+def recipe_of(show: Mapping[str, Any]) -> Recipe | None:
+    """Read an answer of /api/show. None for a model that lives elsewhere, or that has no weights."""
+    if show.get("remote_host") or show.get("remote_model"):
+        return None
+    lines = list(_head(str(show.get("modelfile", ""))))
+    models = [_file(value) for word, value in lines if word == "FROM"]
+    if not models:
+        return None
+    adapters = tuple(_file(value) for word, value in lines if word == "ADAPTER")
+    options = tuple(sorted(_fixed(str(show.get("parameters", "")))))
+    return Recipe(models[0], adapters, tuple(models[1:]), options)
+
+
+def key_of(recipe: Recipe, *, context: int, slots: int, precision: str) -> str:
+    """Short, and the same at every start: of all that makes one loaded runner differ from another.
+
+    `context` is what is asked for, `precision` that of the context memory. They stand in the key although Ollama would
+    reload for a new server-wide value anyway: what was learned with another one is not true any more.
+    """
+    options = [pair for pair in recipe.options if pair[0] != "num_ctx"]
+    facts = [recipe.blob, recipe.adapters, recipe.projectors, options, context, slots, precision]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _head(modelfile: str) -> Iterator[tuple[str, str]]:
+    """The lines before the first text: a template may have lines that look like these (server/images.go String)."""
+    begun = False
+    for line in modelfile.splitlines():
+        match = _LINE.fullmatch(line.rstrip())
+        if match:
+            begun = True
+            yield match[1], match[2].strip('" ')
+        elif begun:
+            return
+
+
+def _file(path: str) -> str:
+    """The file name of a blob, on whatever system it lies; any other text as it is."""
+    name = re.split(r"[/\\]", path)[-1]
+    return name if name.startswith("sha256") else path
+
+
+def _fixed(parameters: str) -> Iterator[tuple[str, str]]:
+    """Of the lines `name    value`, those that are fixed at load and not as usual."""
+    for line in parameters.splitlines():
+        name, _, value = line.strip().partition(" ")
+        if name in _USUAL and (plain := _plain(value.strip())) != _usual(name, plain):
+            yield name, plain
+
+
+def _usual(name: str, value: str) -> str | None:
+    """Any negative number of GPU layers means: as many as fit."""
+    return value if name == "num_gpu" and value.startswith("-") else _USUAL[name]
+
+
+def _plain(value: str) -> str:
+    """One spelling for a number: Go writes 1048576 as 1.048576e+06."""
+    try:
+        return str(int(float(value)))
+    except (ValueError, OverflowError):
+        return value

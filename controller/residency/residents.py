@@ -1,0 +1,313 @@
+"""The one owner of what is in memory. Everything that loads or unloads a model comes through here, one swap at a time:
+what the line decides, an operator's orders, preloads, idle models, short memory, and a runner whose slot got lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import psutil
+
+from controller.clock import Clock
+from controller.config.schema import Config
+from controller.errors import Unreachable
+from controller.events import Journal
+from controller.ollama import OllamaClient, Runners, runs
+from controller.residency.following import Following
+from controller.residency.loading import Loading, Pace
+from controller.residency.rows import Rows
+from controller.residency.runner import Fits, Plan, Presence, Resident, Runner, Swap
+from controller.residency.seams import Demand, Names, Space, Store
+from controller.residency.staying import Staying
+from controller.residency.swap import SOURCE, Swaps, Work
+from controller.residency.wishes import preloads
+from controller.residency.works import Works
+
+
+class Residents:
+    """Implements the line's `Room`. `table` is read by everybody and written here alone.
+
+    `on_change` is told after every change of the table and of what memory allows; `on_failed` when whoever waits for a
+    runner waits in vain: its key, why, and the words for a person.
+    """
+
+    def __init__(
+        self,
+        table: dict[str, Resident],
+        ollama: OllamaClient,
+        runners: Runners,
+        demand: Demand,
+        names: Names,
+        space: Space,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        settings: Callable[[], Config],
+        pace: Pace | None = None,
+    ) -> None:
+        self._pace = pace = pace or Pace()
+        self._demand, self._names, self._space, self._store = demand, names, space, store
+        self._clock, self._journal, self._settings = clock, journal, settings
+        self._rows = Rows(table)
+        self._loading = Loading(ollama, runners, clock, settings, pace)
+        self._swaps = Swaps(self._rows, self._loading, demand, space, store, clock, journal, pace)
+        self._staying = Staying(self._swaps, names, settings)
+        self._works = Works(self._swaps, self._staying.comes_back, self._staying.judge)
+        self._following = Following(self._rows, ollama, names, self._loading, self._swaps, clock, journal, pace)
+        self.on_change = self._rows.on_change
+        self.on_failed = self._works.on_failed
+        self._later: list[tuple[str, str]] = []  # names to load when nobody waits, and why
+        self._remembered: list[str] = []
+        self._unlearnt = False  # an adopted Ollama has not told yet what it holds …
+        self._learning: asyncio.Task[None] | None = None  # … and is being asked
+        self._allowed = (True, True)
+
+    # --- what the line asks ---
+
+    @property
+    def table(self) -> dict[str, Resident]:
+        """What is in memory, on its way there or away, by runner key."""
+        return self._rows.table
+
+    @property
+    def may_load(self) -> bool:
+        """Whether the memory lets anything more be loaded."""
+        return self._space.may_load
+
+    @property
+    def may_grant(self) -> bool:
+        """Whether the memory lets anything be begun."""
+        return self._space.may_grant
+
+    def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
+        """Whether there is room for `target`, and who has to leave for it."""
+        return self._swaps.plan(target, candidates)
+
+    def begin(self, swap: Swap) -> None:
+        """Do what the line has decided: its rows are marked when this returns.
+
+        Nothing happens while something else is under way: the line decides again once that is told to have ended.
+        """
+        if not self._works.busy:
+            self._works.add(Work(swap))
+
+    def freed(self, key: str) -> None:
+        """Nobody uses this runner any more."""
+        row = self.table.get(key)
+        if row is not None:
+            row.used = self._clock.now()
+            if row.presence is Presence.RESIDENT and self._staying.wishes(row.runner).keep_alive == 0:
+                self._staying.idle(self._works)
+        self._swaps.poke()
+
+    def quarantined(self, key: str) -> float | None:
+        """Until when a runner is set aside because loading it kept crashing; None: it is not."""
+        return self._swaps.quarantine.until(key, self._clock.now())
+
+    async def processes(self, key: str) -> Sequence[psutil.Process]:
+        """Those that hold this runner; none where they cannot be seen."""
+        row = self.table.get(key)
+        if row is None:
+            return []
+        return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
+
+    # --- what an operator orders (`orders.py`) ---
+
+    def is_here(self, key: str) -> bool:
+        """Whether it is resident, and not about to leave."""
+        return self._rows.is_here(key)
+
+    def leavable(self) -> list[str]:
+        """Who may be unloaded for another, best victim first."""
+        return self._swaps.leavable()
+
+    def order(self, work: Work) -> None:
+        """Done after what is under way, whether the line wants it or not; joined to a load that is the same."""
+        self._works.add(work)
+
+    def pin(self, key: str, on: bool) -> None:
+        """It is never evicted, or may be again, whatever models.yaml says."""
+        self._staying.pin(key, on)
+        self._staying.judge()
+        self._rows.tell()
+
+    # --- slots in doubt, runners in trouble ---
+
+    def left(self, key: str) -> None:
+        """A client hung up in the middle of an answer: Ollama may have lost the slot."""
+        if row := self.table.get(key):
+            row.unproven = True
+
+    def unproven(self, key: str) -> bool:
+        """Whether the next answer of this runner has to be watched."""
+        row = self.table.get(key)
+        return row is not None and row.unproven
+
+    def proven(self, key: str) -> None:
+        """It has brought a byte."""
+        if row := self.table.get(key):
+            row.unproven = False
+
+    async def suspect(self, key: str) -> bool:
+        """A grant on an unproven slot has brought nothing: when its runner does nothing either, it is loaded anew.
+
+        True: it is, or it is not there any more, and the request has to return to the line. A runner that works is left
+        alone.
+        """
+        row = self.table.get(key)
+        if row is None or row.presence is not Presence.RESIDENT:
+            return True
+        if not row.unproven or not await self._loading.idle(await self.processes(key)):
+            return False
+        if self.table.get(key) is row and row.presence is Presence.RESIDENT:
+            self._journal.say(SOURCE, f"{row.runner.name} lost a slot, so it is loaded anew.", level="warning")
+            swap = Swap(row.runner, (key,), "reload")
+            self._works.add(Work(swap, held=True, patient=False, grace=self._pace.suspected), first=True)
+        return True
+
+    async def kill(self, key: str, why: str) -> None:
+        """End a runner that does not get on. The line has it loaded again when somebody wants it."""
+        row = self.table.get(key)
+        if row is None:
+            return
+        self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
+        self._store.keep(key, replace(self._store.get(key), last_error=why))
+        await self._loading.end(await self.processes(key))
+        self._gone(row)
+
+    def died(self, key: str, request: str = "") -> None:
+        """The runner failed under a request; `request` tells which, without its words."""
+        row = self.table.get(key)
+        if row is None or row.presence is Presence.LOADING:
+            return
+        if any(runs(each) for each in self._swaps.processes.get(key, ())):
+            row.unproven = True  # one answer failed; the process is there, and has yet to prove itself
+            return
+        self._crashed(row, request)
+
+    def _crashed(self, row: Resident, request: str = "") -> None:
+        words = "its process ended"
+        self._store.keep(row.runner.key, self._store.get(row.runner.key).crashed(words))
+        text = f"{row.runner.name} is not in memory any more: {words}."
+        self._journal.say(SOURCE, text, level="warning", **({"request": request} if request else {}))
+        self._gone(row)
+
+    def _gone(self, row: Resident) -> None:
+        self._swaps.processes.pop(row.runner.key, None)
+        if self.table.get(row.runner.key) is row and row.presence is Presence.RESIDENT:
+            self._rows.drop(row.runner.key)
+        self._swaps.poke()
+
+    # --- Ollama comes and goes ---
+
+    def upstream(self, *, ready: bool, adopted: bool, same: bool) -> None:
+        """Ollama answers, or does not. A new process has nothing loaded; one that was adopted tells what it has."""
+        if not same:
+            if self._learning is not None:
+                self._learning.cancel()
+            self._works.forget()
+            self._swaps.processes.clear()
+            self._rows.drop(*self.table)
+        self._works.open = ready and not (adopted and not same)
+        if ready and not same:
+            self._unlearnt = adopted
+            self._later = [(name, "return") for name in self._remembered]
+            self._later += [(name, "preload") for name in preloads(self._settings().models)]
+            self._remembered = []
+            self._learn()
+        self._works.next()
+        self._rows.tell()
+
+    def remember(self) -> None:
+        """Ollama is about to be restarted: what is in memory now comes back as soon as it is there again."""
+        rows = sorted(self.table.values(), key=lambda row: row.used, reverse=True)
+        self._remembered = [row.runner.name for row in rows if row.presence is not Presence.LEAVING]
+
+    def _learn(self) -> None:
+        tasks = self._works.tasks
+        if self._unlearnt and tasks is not None:
+            self._unlearnt = False
+            self._learning = tasks.create_task(self._adopt(), name="adopt")
+
+    async def _adopt(self) -> None:
+        await self._following.learn()
+        self._staying.judge()
+        self._works.open = True
+        self._works.next()
+        self._rows.tell()
+
+    # --- every second ---
+
+    async def run(self) -> None:
+        """Until it is cancelled: then what is loaded stays loaded."""
+        async with asyncio.TaskGroup() as tasks:
+            self._works.tasks = tasks
+            try:
+                tasks.create_task(self._poll(), name="poll")
+                self._learn()
+                self._works.next()
+                while True:
+                    await self._tick()
+                    await self._clock.sleep(self._pace.tick)
+            finally:
+                self._works.tasks = None
+
+    async def _tick(self) -> None:
+        await self._swaps.look()
+        for row in list(self._rows.here()):
+            processes = self._swaps.processes.get(row.runner.key, ())
+            if processes and not any(runs(each) for each in processes):
+                self._crashed(row)
+        critical = self._space.judge(self._clock.now())
+        self._staying.judge()
+        if critical:
+            self._staying.make_way(self._works)
+        self._staying.idle(self._works)
+        await self._load_later()
+        self._swaps.poke()  # whatever it waits for: nothing is ever waited for in vain
+        self._tell_memory()
+
+    async def _poll(self) -> None:
+        while True:
+            await self._clock.sleep(self._pace.poll)
+            done = self._works.done
+            if not self._works.busy:
+                quiet = lambda: not self._works.busy and self._works.done == done  # noqa: E731, B023
+                for row in await self._following.compare(quiet):
+                    self._staying.nameless(self._works, row.runner)
+
+    def _tell_memory(self) -> None:
+        allowed = (self.may_load, self.may_grant)
+        if allowed == self._allowed:
+            return
+        self._allowed = allowed
+        words = "Memory is fine again." if self.may_load else "Memory is short: nothing more is loaded."
+        if not self.may_grant:
+            words = "Memory is critical: nothing new is begun, and what is not needed is unloaded."
+        self._journal.say(SOURCE, words, level="info" if self.may_load else "warning")
+        self._rows.tell()
+
+    async def _load_later(self) -> None:
+        """What was there before a restart, and what is to be loaded at start: never at the cost of anything else."""
+        if not self._later or not self.may_load or self._works.busy or self._somebody_waits():
+            return
+        name, why = self._later[0]
+        try:
+            runner = self._names.known(name) or await self._names.look_up(name)
+        except Unreachable:
+            return
+        if (name, why) not in self._later or self._works.busy:
+            return
+        self._later.remove((name, why))
+        plan = None if runner is None else self.plan(runner, ())
+        if runner is not None and isinstance(plan, Fits) and not plan.evict:
+            if runner.key not in self.table:
+                self._works.add(Work(Swap(runner, (), why), held=True))
+            return
+        words = "there is no such model" if runner is None else "there is no room for it now"
+        self._journal.say(SOURCE, f"{name} was not loaded at the start of Ollama: {words}.", level="warning")
+
+    def _somebody_waits(self) -> bool:
+        return any(ticket.runner.key not in self.table for ticket in self._demand.waiting())

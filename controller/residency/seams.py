@@ -1,0 +1,96 @@
+"""What the residents ask of those around them. Words only: who stands behind each is the roof's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from controller.residency.learned import Learned
+from controller.residency.runner import Plan, Runner, Table
+from controller.scheduling.ticket import Ticket
+
+
+class Demand(Protocol):
+    """The line: who is using what, and who waits for what. Keys are runner keys, times monotonic seconds."""
+
+    def busy(self, key: str) -> int:
+        """Slots taken on this runner."""
+        ...
+
+    def wanted(self, key: str) -> bool:
+        """Whether somebody waits for it."""
+        ...
+
+    def waiting(self) -> Iterable[Ticket]: ...
+
+    def running(self) -> Iterable[Ticket]: ...
+
+    def charge(self, caller: str, seconds: float, now: float) -> None:
+        """A load on the caller's account."""
+        ...
+
+    def redirect(self, from_key: str, to: Runner, now: float) -> int:
+        """Whoever waits for one runner waits for another instead. Returns how many."""
+        ...
+
+    def keep_away(self, key: str, until: float) -> None:
+        """Whoever waits for this runner has it loaded no sooner than that."""
+        ...
+
+
+class Names(Protocol):
+    """Which runner a name means."""
+
+    epoch: int  # grows when models were made or deleted
+
+    def known(self, model: str) -> Runner | None:
+        """What is known already, without asking."""
+        ...
+
+    async def look_up(self, model: str) -> Runner | None:
+        """Ask Ollama. None: there is no such model. Raises Unreachable."""
+        ...
+
+    def names_of(self, key: str) -> list[str]: ...
+
+
+class Space(Protocol):
+    """The memory: how much there is, what is to be done about it, and what fits."""
+
+    @property
+    def may_load(self) -> bool:
+        """False while memory is short: nothing more is loaded."""
+        ...
+
+    @property
+    def may_grant(self) -> bool:
+        """False while it is so short that nothing is begun, and what is not needed leaves."""
+        ...
+
+    def slots(self, of: int) -> int:
+        """Slots of a runner that may be used now; one always may."""
+        ...
+
+    async def look(self, pids: Sequence[int]) -> None:
+        """Read the machine's memory anew, and what these processes of ours take of it."""
+        ...
+
+    def judge(self, now: float) -> bool:
+        """Decide anew what may be done, by what the last look saw. Whether the least recently used one has to go."""
+        ...
+
+    def footprint(self, pids: Sequence[int]) -> int:
+        """Bytes these took when it last looked; 0: unknown."""
+        ...
+
+    def plan(self, target: Runner, table: Table, candidates: Sequence[str]) -> Plan:
+        """Whether there is room for `target`, and which of `candidates` (best victim first) have to leave for it."""
+        ...
+
+
+class Store(Protocol):
+    """What experience says of runners, kept for the next start."""
+
+    def get(self, key: str) -> Learned: ...
+
+    def keep(self, key: str, learned: Learned) -> None: ...

@@ -1,0 +1,79 @@
+"""Who stays in memory, and how much of it: pins, idle models, and what has to go when memory is critical."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from controller.config.schema import Config
+from controller.plain import span_words
+from controller.residency.runner import Presence, Runner, Swap
+from controller.residency.seams import Names
+from controller.residency.swap import SOURCE, Swaps, Work
+from controller.residency.wishes import Wishes, idle_too_long, wishes
+from controller.residency.works import Works
+
+
+@dataclass(slots=True, eq=False)
+class Staying:
+    """Judges the rows of the table, and unloads who is not needed."""
+
+    swaps: Swaps
+    names: Names
+    settings: Callable[[], Config]
+    _pins: dict[str, bool] = field(default_factory=dict)  # by order: prevails over models.yaml
+
+    def wishes(self, runner: Runner) -> Wishes:
+        """What models.yaml wants of it."""
+        return wishes(self.settings().models, {runner.name, *self.names.names_of(runner.key)})
+
+    def pin(self, key: str, on: bool) -> None:
+        """By order: it is never evicted, or may be again."""
+        self._pins[key] = on
+
+    def pinned(self, runner: Runner) -> bool:
+        """Whether it stays whatever else is wanted."""
+        return self._pins.get(runner.key, self.wishes(runner).pin)
+
+    def comes_back(self, runner: Runner) -> bool:
+        """Whether one that left for a load that failed has to be there again."""
+        return self.pinned(runner) or self.swaps.demand.wanted(runner.key)
+
+    def judge(self) -> None:
+        """Bring the rows up to date with what is wanted, used and possible now."""
+        now = self.swaps.clock.now()
+        for row in self.swaps.rows.table.values():
+            row.pinned = self.pinned(row.runner)
+            row.slots = self.swaps.space.slots(row.runner.slots)
+            if self._in_use(row.runner.key):
+                row.used = now
+
+    def idle(self, works: Works) -> None:
+        """Unload one that nobody has used for as long as it may stay."""
+        here = {row.runner.key: row for row in self.swaps.rows.here()}
+        wanted = {key: self.wishes(row.runner) for key, row in here.items()}
+        used = [key for key in here if self._in_use(key)]
+        late = idle_too_long(here, wanted, used, self.swaps.clock.now())
+        if late and not works.busy:
+            span = wanted[late[0]].keep_alive
+            why = f"nobody used it for {span_words(span)}" if span else "nobody uses it"
+            self._unload(works, here[late[0]].runner, "idle", why)
+
+    def make_way(self, works: Works) -> None:
+        """Memory is critical: the least recently used one that nobody uses goes."""
+        free = [key for key in self.swaps.leavable() if not self.swaps.demand.busy(key)]
+        if free and not works.busy:
+            self._unload(works, self.swaps.rows.table[free[0]].runner, "pressure", "memory is critical")
+
+    def nameless(self, works: Works, runner: Runner) -> None:
+        """Its last name was deleted."""
+        row = self.swaps.rows.table.get(runner.key)
+        if row is not None and row.presence is Presence.RESIDENT:
+            self._unload(works, runner, "deleted", "it has been deleted")
+
+    def _unload(self, works: Works, runner: Runner, why: str, words: str) -> None:
+        self.swaps.journal.say(SOURCE, f"Unloading {runner.name}: {words}.", why=why)
+        works.add(Work(Swap(None, (runner.key,), why), held=True))
+
+    def _in_use(self, key: str) -> bool:
+        return bool(self.swaps.demand.busy(key)) or self.swaps.demand.wanted(key)

@@ -1,0 +1,256 @@
+"""Carrying out one swap: who leaves has finished, is unloaded and gone; memory is read again; who comes is loaded,
+tried and measured. A load that fails is tried once more where that can help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import psutil
+
+from controller.clock import Clock
+from controller.errors import Unreachable
+from controller.events import Journal
+from controller.plain import count_words, size_words, span_words
+from controller.residency.failures import Fault, LoadFailed
+from controller.residency.loading import Loaded, Loading, Pace
+from controller.residency.quarantine import Quarantine
+from controller.residency.rows import Rows
+from controller.residency.runner import NoRoom, Plan, Runner, Swap, TooBig
+from controller.residency.seams import Demand, Space, Store
+from controller.scheduling.ticket import End
+
+SOURCE = "models"  # in the journal
+MORE = 1.25  # a runner that did not fit takes that much more than we thought, at least
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A swap on its way, and for whom."""
+
+    swap: Swap
+    held: bool = False  # done even when nobody in the line wants it: somebody else does
+    patient: bool = True  # answers in flight on who leaves may end first
+    grace: float | None = None  # seconds for the process of who leaves; None: the usual
+    hearers: list[Hearer] = field(default_factory=list)
+    text: str = "Waiting for its turn."  # how far it is, for people
+
+    def tell(self, text: str) -> None:
+        """It is so far."""
+        self.text = text
+        for hearer in self.hearers:
+            hearer.heard(text)
+
+    def end(self, ending: Ending) -> None:
+        """It is over."""
+        for hearer in self.hearers:
+            hearer.ended(ending)
+
+    def join(self, other: Work) -> None:
+        """Whoever wanted `other` is content with this one."""
+        self.held = self.held or other.held
+        self.hearers += other.hearers
+        self.tell(self.text)
+
+
+class Hearer(Protocol):
+    """Somebody who wants to know how a swap gets on."""
+
+    def heard(self, text: str) -> None: ...
+
+    def ended(self, ending: Ending) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended. Neither loaded nor failed: it was given up, since nobody wanted it any more."""
+
+    loaded: bool = False
+    failed: End | None = None
+    words: str = ""
+    left: tuple[Runner, ...] = ()  # who was unloaded for it
+
+
+@dataclass(slots=True, eq=False)
+class Swaps:
+    """Carries out swaps, one at a time: whoever calls sees to that."""
+
+    rows: Rows
+    loading: Loading
+    demand: Demand
+    space: Space
+    store: Store
+    clock: Clock
+    journal: Journal
+    pace: Pace
+    processes: dict[str, Sequence[psutil.Process]] = field(default_factory=dict)  # by runner key
+    quarantine: Quarantine = field(init=False)
+    _raised: dict[str, int] = field(default_factory=dict)  # bytes: what did not fit takes more than was thought
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.quarantine = Quarantine(self.pace.aside)
+
+    def poke(self) -> None:
+        """Something it may be waiting for has changed."""
+        self._news.set()
+
+    def need(self, runner: Runner) -> int:
+        """Bytes to promise it."""
+        return max(runner.need, self._raised.get(runner.key, 0))
+
+    def plan(self, target: Runner, candidates: Iterable[str]) -> Plan:
+        """Whether it fits, and who has to leave for it. What is pinned stays."""
+        table = {key: row for key, row in self.rows.table.items() if key != target.key}
+        may_leave = [key for key in candidates if key in table and not table[key].pinned]
+        return self.space.plan(replace(target, need=self.need(target)), table, may_leave)
+
+    def leavable(self) -> list[str]:
+        """Who may be unloaded for another, best victim first: not at work, not wanted, longest unused."""
+        rows = [row for row in self.rows.here() if not row.pinned]
+        busy, wanted = self.demand.busy, self.demand.wanted
+        rows.sort(key=lambda row: (busy(row.runner.key) > 0, wanted(row.runner.key), row.used))
+        return [row.runner.key for row in rows]
+
+    async def carry(self, work: Work) -> Ending:
+        """Do it. Its rows are marked already (`Rows.begin`)."""
+        runner, left = work.swap.runner, list[Runner]()
+        if not await self._leave(work, work.swap.evict, left):
+            return self._given_up(work, left)
+        if runner is None:
+            return Ending(left=tuple(left))
+        self.rows.begin((), runner, self.need(runner), self.clock.now())  # a reload: it has just been dropped
+        ending = await self._make_room(work, runner, left) or await self._load(work, runner, left)
+        if not ending.loaded:
+            self.rows.drop(runner.key)
+        return ending
+
+    # --- who leaves ---
+
+    async def _leave(self, work: Work, keys: Sequence[str], left: list[Runner]) -> bool:
+        """Unload these once they have finished. False when nobody wants the swap any more before that is so."""
+        for key in keys:
+            while work.patient and (busy := self.demand.busy(key)):
+                if not self._still_wanted(work):
+                    return False
+                work.tell(f"Waiting for {count_words(busy, 'answer')} of {self._name(key)} to end.")
+                self._news.clear()
+                await self._news.wait()
+        for key in keys:
+            row = self.rows.table.get(key)
+            if row is not None:
+                work.tell(f"Unloading {row.runner.name}.")
+                await self.loading.unload(row.runner, self.processes.pop(key, ()), grace=work.grace)
+                left.append(row.runner)
+                self.rows.drop(key)
+        return True
+
+    def _still_wanted(self, work: Work) -> bool:
+        runner = work.swap.runner
+        return work.held or runner is None or self.demand.wanted(runner.key)
+
+    def _given_up(self, work: Work, left: Sequence[Runner]) -> Ending:
+        runner = work.swap.runner
+        self.rows.stays(work.swap.evict)
+        if runner is not None and runner.key not in work.swap.evict:
+            self.rows.drop(runner.key)
+        return Ending(words="Nobody wants it any more.", left=tuple(left))
+
+    # --- who comes ---
+
+    async def _make_room(self, work: Work, runner: Runner, left: list[Runner]) -> Ending | None:
+        """Memory is read again, and who else is in the way leaves. None: there is room."""
+        while True:
+            await self.look()
+            if not self._still_wanted(work):
+                return self._given_up(work, left)
+            plan = self.plan(runner, self.leavable())
+            if isinstance(plan, TooBig):
+                return Ending(failed=End.TOO_BIG, words=plan.text, left=tuple(left))
+            if isinstance(plan, NoRoom):
+                return Ending(failed=End.NO_ROOM if work.held else None, words=plan.text, left=tuple(left))
+            if not plan.evict:
+                return None
+            self.rows.begin(plan.evict, None, 0, self.clock.now())
+            if not await self._leave(work, plan.evict, left):
+                self.rows.stays(plan.evict)
+                return self._given_up(work, left)
+
+    async def _load(self, work: Work, runner: Runner, left: list[Runner]) -> Ending:
+        alone = False  # everybody who may leave has left for it
+        while True:
+            try:
+                work.tell(f"Loading {runner.name}.")
+                loaded = await self.loading.load(runner)
+            except Unreachable:
+                await self.clock.sleep(self.pace.lost)  # when Ollama went, that ends this swap; else it was the load
+                failed = LoadFailed("Ollama broke off the load", Fault.CRASH)
+            except LoadFailed as problem:
+                failed = problem
+            else:
+                await self._settle(work, runner, loaded)
+                return Ending(loaded=True, left=tuple(left))
+            await self.loading.end(await self.loading.processes(runner))
+            ending = await self._again(work, runner, failed, left, alone=alone)
+            if ending is not None:
+                return ending
+            alone = alone or failed.fault is Fault.MEMORY
+
+    async def _again(
+        self, work: Work, runner: Runner, failed: LoadFailed, left: list[Runner], *, alone: bool
+    ) -> Ending | None:
+        """What a failed load means. None: it is worth another try, and what stood in its way has been removed."""
+        learned = self.store.get(runner.key).crashed(str(failed))
+        if failed.fault is Fault.MEMORY:
+            self._raised[runner.key] = int(self.need(runner) * MORE)
+            learned = replace(learned, memory=self._raised[runner.key])
+        self.store.keep(runner.key, learned)
+        words = f"{runner.name} could not be loaded: {failed}."
+        self.journal.say(SOURCE, words, level="warning", fault=failed.fault.value)
+        if failed.fault is Fault.MEMORY and not alone:
+            evict = self.leavable()
+            self.rows.begin(evict, runner, self.need(runner), self.clock.now())
+            return None if await self._leave(work, evict, left) else self._given_up(work, left)
+        if failed.fault in (Fault.CRASH, Fault.LATE):
+            until = self.quarantine.crashed(runner.key, self.clock.now())
+            if until is None and failed.fault is Fault.CRASH:
+                return None if self._still_wanted(work) else self._given_up(work, left)
+            if until is None:
+                return Ending(failed=End.LOAD_FAILED, words=words, left=tuple(left))
+            return Ending(failed=End.QUARANTINED, words=self.aside_words(runner, until), left=tuple(left))
+        as_ = {Fault.MEMORY: End.NO_ROOM, Fault.MISSING: End.UNKNOWN}.get(failed.fault, End.LOAD_FAILED)
+        return Ending(failed=as_, words=words, left=tuple(left))
+
+    def aside_words(self, runner: Runner, until: float) -> str:
+        """Why a runner that keeps crashing is not loaded, and until when."""
+        last = self.store.get(runner.key).last_error
+        wait = span_words(max(60.0, until - self.clock.now()))
+        return f"{runner.name} crashed twice while it was loaded, so it is left alone for {wait}. It said: {last}."
+
+    async def _settle(self, work: Work, runner: Runner, loaded: Loaded) -> None:
+        key = runner.key
+        self.processes[key] = loaded.processes
+        await self.look()
+        now = self.clock.now()
+        self.quarantine.loaded(key)
+        self._raised.pop(key, None)
+        seen = max(loaded.size, self.space.footprint([each.pid for each in loaded.processes]))
+        self.store.keep(key, self.store.get(key).loaded(loaded.seconds, seen or None))
+        if work.swap.caller:
+            self.demand.charge(work.swap.caller, loaded.seconds, now)
+        size = f", {size_words(seen)}" if seen else ""
+        self.journal.say(
+            SOURCE, f"Loaded {runner.name} in {loaded.seconds:.1f} s{size}.", why=work.swap.why, bytes=seen
+        )
+        self.rows.loaded(key, seen or self.need(runner), loaded.seconds, self.space.slots(runner.slots), now)
+
+    async def look(self) -> None:
+        """Read the memory anew."""
+        await self.space.look([each.pid for held in self.processes.values() for each in held])
+
+    def _name(self, key: str) -> str:
+        row = self.rows.table.get(key)
+        return key if row is None else row.runner.name

@@ -1,0 +1,67 @@
+"""What models.yaml wants of a runner. One runner may have several names, and each name its own row there. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from controller.config.schema import Models, OneModel
+from controller.residency.runner import Resident
+from controller.residency.spelling import full_name
+
+GIB = 2**30
+TOLERATED = 0.25  # of the memory the owner states, before what was seen is worth a word
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Of one runner: what its names ask for together. Whoever wants it longer in memory prevails."""
+
+    keep_alive: float  # seconds; infinity: for ever
+    pin: bool = False
+    memory: int | None = None  # bytes, as the owner states them
+
+
+def wishes(models: Models, names: Iterable[str]) -> Wishes:
+    """What holds for the runner that has these names."""
+    rows = list(_rows(models, names))
+    stays = [_seconds(row.keep_alive) for row in rows if row.keep_alive is not None]
+    sizes = [row.memory_gb for row in rows if row.memory_gb is not None]
+    return Wishes(
+        keep_alive=max(stays, default=_seconds(models.keep_alive)),
+        pin=any(row.pin for row in rows),
+        memory=int(max(sizes) * GIB) if sizes else None,
+    )
+
+
+def preloads(models: Models) -> list[str]:
+    """The names to load as soon as Ollama runs, in their order."""
+    return [name for name, row in models.models.items() if row.preload == "at_start"]
+
+
+def idle_too_long(
+    table: Mapping[str, Resident], wanted: Mapping[str, Wishes], in_use: Iterable[str], now: float
+) -> list[str]:
+    """Keys of those that nobody has used for as long as they may stay; the longest unused first."""
+    busy = set(in_use)
+    late = [
+        (max(row.used, row.since), key)
+        for key, row in table.items()
+        if key not in busy and not row.pinned and max(row.used, row.since) + wanted[key].keep_alive <= now
+    ]
+    return [key for _, key in sorted(late)]
+
+
+def surprise(stated: int | None, seen: int) -> bool:
+    """Whether what was seen differs so much from what the owner states that he should know."""
+    return stated is not None and abs(seen - stated) > TOLERATED * stated
+
+
+def _rows(models: Models, names: Iterable[str]) -> Iterator[OneModel]:
+    own = {full_name(name) or name for name in names}
+    return (row for name, row in models.models.items() if (full_name(name) or name) in own)
+
+
+def _seconds(keep_alive: float | str) -> float:
+    return math.inf if isinstance(keep_alive, str) else keep_alive

@@ -1,0 +1,130 @@
+"""One swap at a time: a queue for the line, orders and everything else that loads or unloads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from controller.residency.runner import Presence, Runner, Swap
+from controller.residency.swap import Ending, Swaps, Work
+from controller.scheduling.ticket import End
+
+WENT = Ending(words="Ollama went away.")
+
+
+@dataclass(slots=True, eq=False)
+class Works:
+    """`tasks` is None until the residents run. `on_failed` hears for whom nobody has to wait any longer."""
+
+    swaps: Swaps
+    comes_back: Callable[[Runner], bool]  # after a failed load: whether one that left for it has to
+    after: Callable[[], None]  # a swap is over: before anybody hears of it
+    on_failed: list[Callable[[str, End, str], None]] = field(default_factory=list)
+    tasks: asyncio.TaskGroup | None = None
+    open: bool = False  # Ollama is there, and what it holds is known
+    done: int = 0  # swaps so far: grows with each
+    _task: asyncio.Task[None] | None = None
+    _work: Work | None = None
+    _queue: deque[Work] = field(default_factory=deque)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a swap is under way or has to be done first, or none can be."""
+        return self._task is not None or bool(self._queue) or not self.open or self.tasks is None
+
+    def add(self, work: Work, *, first: bool = False) -> None:
+        """Do this after what is under way; `first`: before all that waits, and nothing more goes to who leaves."""
+        if self._joined(work):
+            return
+        if first:
+            self._queue.appendleft(work)
+            self._begin(work.swap.evict, None)
+        else:
+            self._queue.append(work)
+        self.next()
+
+    def next(self) -> None:
+        """Begin what waits, if it may. Its rows are marked when this returns."""
+        if self._task is not None or not self._queue or not self.open or self.tasks is None:
+            return
+        self._work = work = self._queue.popleft()
+        runner = work.swap.runner
+        self._task = self.tasks.create_task(self._carry(work), name="swap")
+        if self._aside(runner) is None:
+            self._begin(work.swap.evict, runner)
+
+    def forget(self) -> None:
+        """Ollama has gone: whatever was under way or waited is given up."""
+        works, self._queue = list(self._queue), deque[Work]()
+        if self._task is not None:
+            self._task.cancel()
+        self._task = self._work = None
+        for work in works:
+            work.end(WENT)
+
+    def _begin(self, evict: Sequence[str], runner: Runner | None) -> None:
+        need = self.swaps.need(runner) if runner is not None else 0
+        self.swaps.rows.begin(evict, runner, need, self.swaps.clock.now())
+
+    def _joined(self, work: Work) -> bool:
+        """Two who want the same thing loaded share one load."""
+        runner = work.swap.runner
+        if runner is None or work.swap.evict:
+            return False
+        for other in (*self._queue, *([self._work] if self._work else [])):
+            if other.swap.runner == runner:
+                other.join(work)
+                return True
+        return False
+
+    async def _carry(self, work: Work) -> None:
+        ending = WENT
+        try:
+            ending = await self._ending(work)
+        finally:
+            mine = self._task is asyncio.current_task()
+            if mine:
+                self._task = self._work = None
+                self.done += 1
+            work.end(ending)
+        if mine:
+            self._settle(work, ending)
+
+    async def _ending(self, work: Work) -> Ending:
+        runner = work.swap.runner
+        if runner is not None and (until := self._aside(runner)) is not None:
+            return Ending(failed=End.QUARANTINED, words=self.swaps.aside_words(runner, until))
+        if runner is not None and self._is_here(runner) and runner.key not in work.swap.evict:
+            if not work.swap.evict:
+                return Ending(loaded=True)  # somebody else was faster
+            work.swap = replace(work.swap, runner=None)
+        return await self.swaps.carry(work)
+
+    def _settle(self, work: Work, ending: Ending) -> None:
+        """What it meant for others, and what comes next: all before the line hears that it may decide again."""
+        runner = work.swap.runner
+        if runner is not None and not ending.loaded:
+            for left in reversed(ending.left):
+                if left.key != runner.key and (self.comes_back(left) or _undone(work, ending)):
+                    self._queue.appendleft(Work(Swap(left, (), "return"), held=True))
+        if runner is not None and ending.failed is not None:
+            for told in list(self.on_failed):
+                told(runner.key, ending.failed, ending.words)
+        self.after()
+        self.next()
+        self.swaps.rows.tell()
+
+    def _aside(self, runner: Runner | None) -> float | None:
+        now = self.swaps.clock.now()
+        return None if runner is None else self.swaps.quarantine.until(runner.key, now)
+
+    def _is_here(self, runner: Runner) -> bool:
+        row = self.swaps.rows.table.get(runner.key)
+        return row is not None and row.presence is Presence.RESIDENT
+
+
+def _undone(work: Work, ending: Ending) -> bool:
+    """An order that failed leaves everything as it was."""
+    return work.swap.why == "order" and ending.failed is not None

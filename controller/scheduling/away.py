@@ -1,0 +1,41 @@
+"""Whether Ollama is there for the line, and who has waited for it long enough. Pure; times are monotonic seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller.readiness import Verdict
+from controller.scheduling.ticket import Ticket
+
+
+class Away:
+    """Ollama is away from a moment on until it is ready again; and even then the line may rest for a moment."""
+
+    def __init__(self, now: float) -> None:
+        self._since: float | None = now
+        self._rests = now
+
+    def see(self, verdict: Verdict, now: float) -> None:
+        """What readiness says now."""
+        if verdict == "ready":
+            self._since = None
+        elif self._since is None:
+            self._since = now
+
+    def rest(self, until: float) -> None:
+        """Grant nothing before that, although it is there."""
+        self._rests = max(self._rests, until)
+
+    def here(self, now: float) -> bool:
+        """Whether anything may be granted."""
+        return self._since is None and now >= self._rests
+
+    def held_out(self, waiting: Iterable[Ticket], hold: float, now: float) -> list[Ticket]:
+        """Those that have waited for Ollama, not for their turn, as long as `hold`."""
+        since = self._since
+        return [] if since is None else [each for each in waiting if max(since, each.arrived) + hold <= now]
+
+    def wake(self, waiting: Iterable[Ticket], hold: float) -> float | None:
+        """When the next of them will have."""
+        since = self._since
+        return None if since is None else min((max(since, each.arrived) + hold for each in waiting), default=None)

@@ -1,0 +1,453 @@
+"""The loop around the scheduler: what happens goes in, what it decides is carried out, and who waits is woken.
+
+Everything here is a plain `def`, so nothing interleaves; only the alarm and a fresh look at names are tasks. A request
+that is granted at once costs neither a future nor a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+from controller.clock import Clock
+from controller.config.schema import Config
+from controller.errors import OrderRefused, Unreachable
+from controller.events import Journal
+from controller.readiness import Readiness
+from controller.residency.learned import Learned
+from controller.residency.runner import Presence, Runner, Swap
+from controller.scheduling.alarm import Alarm
+from controller.scheduling.away import Away
+from controller.scheduling.estimate import seconds_until
+from controller.scheduling.line import rules_of
+from controller.scheduling.neighbours import Names, Orders, Residents
+from controller.scheduling.renaming import Looks, Renaming
+from controller.scheduling.scheduler import Decision, Scheduler
+from controller.scheduling.tally import LineTally
+from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
+from controller.scheduling.tokens import Tokens
+from controller.scheduling.view import queue_document
+
+Problem = Literal["lost", "died", "busy", "idle"]
+"""Why a granted request brought nothing: its connection was refused or cut (lost); Ollama said that the runner died, or
+that it is too busy; or an earlier hang-up had taken its slot along, and the runner has been ended (idle)."""
+
+LONG_PROMPT = 50  # tokens from which a prompt tells how fast prompts are read
+UNLOAD_LIMIT = 60.0  # seconds that somebody who asked for it waits for a runner to be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """Pauses in granting. Seconds; tests scale them down."""
+
+    lost: float = 0.25
+    """A killed process loses its connections before its listening socket (Linux closes the newest file first): who
+    comes back at once is let in, only to be lost a second time."""
+    busy: float = 1.0
+
+
+class Dispatcher:
+    """The line, as the gateway and the pages see it."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        residents: Residents,
+        names: Names,
+        readiness: Readiness,
+        clock: Clock,
+        journal: Journal,
+        settings: Callable[[], Config],
+        learned: Mapping[str, Learned],
+        keep: Callable[[str, Learned], None],
+        *,
+        rests: Rests | None = None,
+        looks: Looks | None = None,
+    ) -> None:
+        self.tally = LineTally()
+        self.flying = asyncio.Event()  # set while anything is granted
+        self.orders: Orders | None = None  # the roof's: they need the residents, who need the line
+        self.on_cut: Callable[[Ticket], None] = _nobody  # the gateway's: ends an answer that is being written
+        self._scheduler = scheduler
+        self._residents = residents
+        self._readiness = readiness
+        self._clock = clock
+        self._journal = journal
+        self._settings = settings
+        self._learned = learned
+        self._keep = keep
+        self._rests = rests or Rests()
+        self._config = settings()
+        self._away = Away(clock.now())
+        self._numbers = count(1)
+        self._waiters: dict[Ticket, asyncio.Future[None]] = {}
+        self._unload: set[Ticket] = set()
+        self._loaded: set[str] = set()  # runners whose load has been counted
+        self._deciding = self._again = False
+        self._tasks: asyncio.TaskGroup | None = None  # while `run` runs
+        self._alarm = Alarm(clock, self._rang)
+        self._renaming = Renaming(names, clock, scheduler.waiting, self._means, self.decide, looks or Looks())
+        readiness.changed.append(self._readiness_changed)
+        residents.on_change.append(self._residents_changed)
+        residents.on_failed.append(self._failed)
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = self._alarm.tasks = self._renaming.tasks = tasks
+            try:
+                self._readiness_changed()
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._tasks = self._alarm.tasks = self._renaming.tasks = None
+
+    # --- the gateway's side ---
+
+    def enter(self, wish: Wish) -> Ticket | Turned:
+        """A place in the line. The ticket is granted already when nothing stands in its way, and may have ended."""
+        now = self._clock.now()
+        if self._settings() is not self._config:
+            self.reconfigure()
+        ticket = _ticket(next(self._numbers), wish, now)
+        turned = self._scheduler.enter(ticket, now)
+        if turned is not None:
+            self.tally.turned[turned.cap] += 1
+            return turned
+        self._meet(ticket, now)
+        self.decide()
+        return ticket
+
+    async def turn(self, ticket: Ticket) -> None:
+        """Return when it is granted or has ended; or for no reason of its own, after `nudge`."""
+        if ticket.state is not State.WAITING:
+            return
+        waiter = self._waiters[ticket] = asyncio.get_running_loop().create_future()
+        try:
+            await waiter
+        finally:
+            if self._waiters.get(ticket) is waiter:
+                del self._waiters[ticket]
+
+    def nudge(self, ticket: Ticket) -> None:
+        """Let `turn` return, if it waits."""
+        waiter = self._waiters.pop(ticket, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def back(self, ticket: Ticket, problem: Problem) -> None:
+        """Its grant came to nothing before the first byte: it waits again, with the due it had."""
+        if ticket.state is not State.GRANTED:
+            return
+        self.failed(ticket, problem)
+        now = self._clock.now()
+        self.tally.replays += 1
+        self._scheduler.back(ticket, now)
+        self._freed(ticket.runner.key)
+        self._rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
+        self._meet(ticket, now)
+        self.decide()
+
+    def failed(self, ticket: Ticket, problem: Problem) -> None:
+        """Something went wrong with an answer, before its first byte or after: what is known of its runner changes."""
+        if problem == "died":
+            self._residents.died(ticket.runner.key, f"request {ticket.number}")
+        elif problem == "lost":
+            self._residents.left(ticket.runner.key)
+
+    def end(self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None) -> None:
+        """The request is over, whatever became of it: to be called once for each ticket. `left`: its client hung up in
+        mid-answer. `tokens`: what a whole answer took.
+        """
+        now, key, granted = self._clock.now(), ticket.runner.key, ticket.state is State.GRANTED
+        self._scheduler.end(ticket, now)
+        if granted:
+            if left:
+                self._residents.left(key)
+            elif ticket.moved:
+                self._residents.proven(key)
+            if tokens is not None:
+                self._answered(ticket, tokens, now)
+            self._freed(key)
+        if ticket in self._unload:
+            self._unload.discard(ticket)
+            self._order(lambda orders: orders.unload(ticket.runner.name))
+        if next(iter(self._scheduler.waiting()), None) is not None:
+            self.decide()
+
+    def unproven(self, ticket: Ticket) -> bool:
+        """Whether its slot may have been lost: its first byte has to be watched for."""
+        return self._residents.unproven(ticket.runner.key)
+
+    async def suspect(self, ticket: Ticket) -> bool:
+        """Its unproven slot brings nothing. Whether its runner did nothing and has been ended: it may come back."""
+        return await self._residents.suspect(ticket.runner.key)
+
+    def position(self, ticket: Ticket) -> int:
+        """1 is next; 0 when it does not wait."""
+        return self._scheduler.position(ticket)
+
+    def estimate(self, ticket: Ticket) -> float | None:
+        """Seconds until its turn; None when nobody can tell honestly."""
+        return seconds_until(self._scheduler, ticket, self._learned, self._clock.now())
+
+    def unload_after(self, ticket: Ticket) -> None:
+        """Its runner is to leave memory once it has been answered."""
+        self._unload.add(ticket)
+
+    def pin(self, ticket: Ticket) -> None:
+        """Its runner is to stay in memory."""
+        self._order(lambda orders: orders.pin(ticket.runner.name))
+
+    async def unload(self, runner: Runner) -> None:
+        """Have a runner leave memory, and return when it is gone. Raises OrderRefused when it is not to be."""
+        if self.orders is None:
+            raise OrderRefused("Nothing can be unloaded yet.", "busy")
+        job = await self.orders.unload(runner.name)
+        await job.wait(UNLOAD_LIMIT)
+        if job.state != "done":
+            raise OrderRefused(job.text, "failed" if job.state == "failed" else "busy")
+
+    # --- the operator's side ---
+
+    def tickets(self) -> list[Ticket]:
+        """All that run or wait."""
+        return [*self._scheduler.running(), *self._scheduler.waiting()]
+
+    def waiting(self) -> Iterable[Ticket]:
+        """Those without a grant."""
+        return self._scheduler.waiting()
+
+    def running(self) -> Iterable[Ticket]:
+        """Those whose answers are being written."""
+        return self._scheduler.running()
+
+    def queue_document(self) -> dict[str, object]:
+        """The line as it is shown."""
+        scheduler = self._scheduler
+        return queue_document(scheduler.waiting(), scheduler.running(), self._paused(), self._guess, self._clock.now())
+
+    def _guess(self, ticket: Ticket) -> tuple[int, float | None]:
+        return self.position(ticket), self.estimate(ticket)
+
+    def _paused(self) -> list[str]:
+        """What is paused, as people call it."""
+        paused, table = self._scheduler.paused, self._residents.table
+        names = {each.runner.key: each.model for each in self._scheduler.waiting()}
+        names |= {key: row.runner.name for key, row in table.items()}
+        return [
+            *(["everything"] if paused.everything else []),
+            *(f"lane {lane:g}" for lane in sorted(paused.lanes)),
+            *sorted(names.get(key, key) for key in paused.runners),
+        ]
+
+    def pause(self, lane: float | None = None, model_key: str | None = None) -> None:
+        """Grant nothing to a lane, or a runner; both None: to nobody."""
+        self._scheduler.pause(lane, model_key)
+        self.decide()
+
+    def resume(self, lane: float | None = None, model_key: str | None = None) -> None:
+        """The end of that pause."""
+        self._scheduler.resume(lane, model_key)
+        self.decide()
+
+    def cut(self, key: str) -> None:
+        """End every answer that this runner is writing."""
+        for ticket in [each for each in self._scheduler.running() if each.runner.key == key]:
+            self.on_cut(ticket)
+
+    def cancel(self, number: int, words: str) -> bool:
+        """End one request, waiting or running. Whether there was one of this number."""
+        ticket = next((each for each in self.tickets() if each.number == number), None)
+        if ticket is None:
+            return False
+        if ticket.state is State.GRANTED:
+            self.on_cut(ticket)
+        else:
+            self._end(ticket, self._clock.now(), End.GONE, words)
+            self.decide()
+        return True
+
+    def refuse_waiting(self, as_: End, words: str) -> int:
+        """End all that wait, and say how many there were."""
+        now, waiting = self._clock.now(), list(self._scheduler.waiting())
+        for ticket in waiting:
+            self._end(ticket, now, as_, words)
+        return len(waiting)
+
+    def reconfigure(self) -> None:
+        """The configuration is another one."""
+        self._config = self._settings()
+        self._scheduler.rules = rules_of(self._config)
+
+    # --- deciding ---
+
+    def decide(self) -> None:
+        """Let the scheduler decide, and carry it out. What that causes in turn is decided before it returns."""
+        self._again = True
+        if self._deciding:
+            return
+        self._deciding = True
+        try:
+            while self._again and self._renaming.done:
+                self._again = False
+                now = self._clock.now()
+                self._carry_out(self._scheduler.decide(now), now)
+        finally:
+            self._deciding = False
+
+    def _carry_out(self, decision: Decision, now: float) -> None:
+        for ticket in decision.grants:
+            self.tally.granted(ticket, now)
+            self.nudge(ticket)
+        if decision.grants:
+            self.flying.set()
+        for ticket in decision.ended:
+            self._told(ticket)
+        if decision.swap is not None:
+            self._begin(decision.swap)
+        if decision.wake is not None:
+            self._alarm.wake_at(decision.wake)
+
+    def _begin(self, swap: Swap) -> None:
+        """The residents may have something else under way: they tell when that has ended, and it is decided again."""
+        self._residents.begin(swap)
+        rows = map(self._residents.table.get, (*swap.evict, *((swap.runner.key,) if swap.runner else ())))
+        if any(row is not None and row.presence is not Presence.RESIDENT for row in rows):
+            self.tally.swaps[swap.why] += 1
+
+    def _end(self, ticket: Ticket, now: float, as_: End, words: str) -> None:
+        self._scheduler.end(ticket, now, as_=as_, words=words)
+        self._told(ticket)
+
+    def _told(self, ticket: Ticket) -> None:
+        if ticket.ended is not None:
+            self.tally.ended[ticket.ended] += 1
+        self.nudge(ticket)
+
+    def _freed(self, key: str) -> None:
+        if not self._scheduler.busy(key):
+            self._residents.freed(key)
+        if next(iter(self._scheduler.running()), None) is None:
+            self.flying.clear()
+
+    def _answered(self, ticket: Ticket, tokens: Tokens, now: float) -> None:
+        key = ticket.runner.key
+        self.tally.answered(ticket.runner.name, tokens)
+        if ticket.granted is not None:
+            written = _rate(tokens.answer, tokens.answer_seconds)
+            read = _rate(tokens.prompt, tokens.prompt_seconds) if (tokens.prompt or 0) >= LONG_PROMPT else None
+            self._keep(key, self._learned.get(key, Learned()).answered(now - ticket.granted, written, read))
+
+    def _order(self, order: Callable[[Orders], Awaitable[object]]) -> None:
+        """Something that somebody who may asked for beside an answer, and does not wait for."""
+        if self._tasks is not None and self.orders is not None:
+            self._tasks.create_task(self._carry(order(self.orders)))
+
+    async def _carry(self, order: Awaitable[object]) -> None:
+        try:
+            await order
+        except (OrderRefused, Unreachable) as refused:
+            self._journal.say("gateway", str(refused), level="warning")
+
+    # --- Ollama comes and goes ---
+
+    def _rang(self) -> None:
+        self._look()
+        self.decide()
+
+    def _readiness_changed(self) -> None:
+        self._away.see(self._readiness.verdict, self._clock.now())
+        if self._readiness.verdict == "down":
+            self.refuse_waiting(End.DOWN, self._down())
+        self._look()
+        self.decide()
+
+    def _look(self) -> None:
+        """Whether Ollama is there, and who has waited for it too long."""
+        now, hold = self._clock.now(), self._settings().server.hold
+        self._open()
+        for ticket in self._away.held_out(self._scheduler.waiting(), hold, now):
+            self._end(ticket, now, End.HELD_OUT, self._held_out(hold))
+        wake = self._away.wake(self._scheduler.waiting(), hold)
+        if wake is not None:
+            self._alarm.wake_at(wake)
+
+    def _open(self) -> None:
+        self._scheduler.open = self._away.here(self._clock.now()) and self._residents.may_grant
+
+    def _meet(self, ticket: Ticket, now: float) -> None:
+        """A ticket that waits from now on, while Ollama may be away."""
+        if self._readiness.verdict == "down":
+            self._end(ticket, now, End.DOWN, self._down())
+        elif self._readiness.verdict == "coming":
+            self._alarm.wake_at(now + self._settings().server.hold)
+
+    def _rest(self, seconds: float) -> None:
+        if seconds > 0:
+            now = self._clock.now()
+            self._away.rest(now + seconds)
+            self._open()
+            self._alarm.wake_at(now + seconds)
+
+    def _down(self) -> str:
+        return f"Ollama is not running. {self._readiness.reason}"
+
+    def _held_out(self, hold: float) -> str:
+        reason = self._readiness.reason
+        return f"Ollama did not come back within {hold:g} seconds. {reason} Please try again in a moment."
+
+    # --- memory changes ---
+
+    def _residents_changed(self) -> None:
+        self._count_loads()
+        self._scheduler.may_load = self._residents.may_load
+        self._open()
+        self.decide()
+
+    def _count_loads(self) -> None:
+        table = self._residents.table
+        here = {key for key, row in table.items() if row.presence is not Presence.LOADING}
+        for key in here - self._loaded:
+            if (row := table[key]).load_seconds > 0:  # an adopted one was loaded by somebody else
+                self.tally.loaded(row.runner.name, row.load_seconds)
+        self._loaded = here
+
+    def _failed(self, key: str, as_: End, words: str) -> None:
+        for ticket in self._scheduler.refuse(key, as_, words, self._clock.now()):
+            self._told(ticket)
+        self.decide()
+
+    def _means(self, model: str, runner: Runner | None) -> None:
+        """What a name that waits means now."""
+        now = self._clock.now()
+        for ticket in [each for each in self._scheduler.waiting() if each.model == model]:
+            if runner is None:
+                self._end(ticket, now, End.UNKNOWN, f"There is no model {model} any more.")
+            elif runner.key != ticket.runner.key:
+                self._scheduler.rename(ticket, runner, now)
+
+
+def _nobody(ticket: Ticket) -> None:
+    """Nobody writes answers yet."""
+
+
+def _ticket(number: int, wish: Wish, now: float) -> Ticket:
+    return Ticket(
+        number=number,
+        caller=wish.caller,
+        lane=wish.lane,
+        model=wish.model,
+        runner=wish.runner,
+        arrived=now,
+        deadline=now + wish.wait,
+        size=wish.size,
+        width=wish.width,
+        caps=wish.caps,
+    )
+
+
+def _rate(tokens: int | None, seconds: float | None) -> float | None:
+    return tokens / seconds if tokens and seconds else None

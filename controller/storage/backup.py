@@ -1,0 +1,82 @@
+"""Copies of the database, made while it is in use, and which of them to keep."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controller.errors import SeadragonError
+from controller.plain import fault_words
+from controller.socketpath import private_folder
+from controller.storage.file import connect, damage, stamp
+
+FOLDER = "backups"
+DAILY, WEEKLY = 7, 4
+_SUFFIX = ".db"
+
+
+def back_up(source: Path, target: Path) -> None:
+    """Write a consistent copy of `source` to `target` (0600), which is there as a whole or not at all.
+
+    Blocks for as long as the disk takes. What was deleted is not in it. Raises SeadragonError.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        private_folder(target.parent)
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(connect(source)) as connection:
+            connection.execute("VACUUM INTO ?", (str(part),))  # an empty file that is there already is taken as it is
+        if found := damage(part):
+            raise SeadragonError(f"The copy of the database is damaged: {found}.")
+        _sync(part)
+        part.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise SeadragonError(f"The database cannot be copied: {fault_words(error)}.") from error
+    except sqlite3.Error as error:
+        raise SeadragonError(f"The database cannot be copied to {target}: {error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def before_migration(source: Path, folder: Path, revision: str, at: float, *, keep: int) -> Path:
+    """Copy `source` before it leaves `revision`, and drop the oldest such copies but `keep`. Raises SeadragonError."""
+    target = folder / f"before-migration-{stamp(at)}-from-{revision}{_SUFFIX}"
+    back_up(source, target)
+    for older in sorted(folder.glob(f"before-migration-*{_SUFFIX}"))[:-keep]:
+        with contextlib.suppress(OSError):
+            older.unlink()
+    return target
+
+
+def newest(folder: Path) -> Path | None:
+    """The last copy that was made, of whatever kind."""
+    made = [(file.stat().st_mtime, file) for file in folder.glob(f"*{_SUFFIX}")]
+    return max(made)[1] if made else None
+
+
+def to_keep(made: Collection[float], *, daily: int = DAILY, weekly: int = WEEKLY) -> set[float]:
+    """Of copies made at these moments (seconds since the epoch), those worth keeping: the newest of each of the last
+    `daily` days that have one, and of each of the last `weekly` weeks that have one. Days and weeks are UTC's. Pure.
+    """
+    days: dict[str, float] = {}
+    weeks: dict[str, float] = {}
+    for moment in sorted(made):
+        day = datetime.fromtimestamp(moment, UTC)
+        days[day.strftime("%Y-%m-%d")] = moment
+        weeks[day.strftime("%G-%V")] = moment
+    return {*sorted(days.values())[-daily:], *sorted(weeks.values())[-weekly:]}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

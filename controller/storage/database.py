@@ -1,0 +1,104 @@
+"""The one database, as long as it is open."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from controller.clock import Clock
+from controller.errors import SeadragonError
+from controller.events import Journal
+from controller.plain import fault_words
+from controller.storage import backup
+from controller.storage.file import damage, make_ours, set_aside
+from controller.storage.migrate import migrate
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+class Database:
+    """`async with Database(...)`: made or brought up to date, open until the block ends.
+
+    Entering raises SeadragonError: the file is not ours alone, of a newer Seadragon, or cannot be had. A damaged one is
+    told, set aside, and replaced by an empty one; no older copy takes its place unasked. What can take time happens in
+    a thread; nothing of SQLAlchemy is imported before.
+    """
+
+    def __init__(self, path: Path, clock: Clock, journal: Journal) -> None:
+        self.path = path
+        self._clock, self._journal = clock, journal
+        self._engine: AsyncEngine | None = None
+        self._writing = asyncio.Lock()  # SQLite takes one writer at a time: they wait here in order, not in threads
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """SQLAlchemy's own; only while it is open."""
+        assert self._engine is not None, "the database is not open"
+        return self._engine
+
+    async def __aenter__(self) -> Database:
+        told = await asyncio.to_thread(self._prepare)
+        for line in told:
+            self._journal.say("storage", line, level="error")
+        self._engine = await asyncio.to_thread(_engine_for, self.path)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.engine.dispose()
+        self._engine = None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one moment of the database for as long as the block lasts.
+
+        Raises sqlalchemy.exc.SQLAlchemyError, as everything done with the connection does.
+        """
+        async with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction: committed with the block's end, undone by an exception.
+
+        Raises sqlalchemy.exc.SQLAlchemyError, as everything done with the connection does.
+        """
+        async with self._writing, self.engine.connect() as connection:
+            await connection.execution_options(writes=True)
+            async with connection.begin():
+                yield connection
+
+    def _prepare(self) -> list[str]:
+        """Make sure of the file and its tables; what a person has to know of it. Raises SeadragonError."""
+        make_ours(self.path)
+        told = []
+        if found := damage(self.path):
+            told.append(self._replace(found))
+        migrate(self.path, self._clock.wall)
+        return told
+
+    def _replace(self, found: str) -> str:
+        try:
+            aside = set_aside(self.path, self._clock.wall())
+        except OSError as error:
+            raise SeadragonError(f"The database is damaged and cannot be moved: {fault_words(error)}.") from error
+        make_ours(self.path)
+        told = f"The database was damaged ({found}). It is kept as {aside}, and a new, empty one takes its place."
+        if copy := backup.newest(self.path.parent / backup.FOLDER):
+            old, new = shlex.quote(str(copy)), shlex.quote(str(self.path))
+            how = f"rm -f {new}-wal {new}-shm && cp {old} {new}"  # a log that is not its own would spoil the copy
+            told += f" To go back to its last copy instead, stop Seadragon and run: {how}"
+        return told
+
+
+def _engine_for(path: Path) -> AsyncEngine:
+    from controller.storage import engine, tables  # noqa: F401  # whoever opens a database wants its tables next
+
+    return engine.engine_for(path)

@@ -1,0 +1,190 @@
+"""What was learned of each runner, at hand in memory and written behind: no answer waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from controller.clock import Clock
+from controller.errors import SeadragonError
+from controller.events import Journal
+from controller.plain import printable
+from controller.residency.learned import Learned
+from controller.storage.database import Database
+
+GATHER: Final = 2.0  # seconds in which figures gather before they are written: what a crash may cost
+AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
+MANY: Final = 1000  # rows above which those of a year ago go
+YEAR: Final = 365 * 86400.0  # seconds
+
+_NOTHING: Final = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """Figures that are not in the database yet."""
+
+    learned: Learned
+    name: str
+    at: float  # seconds since the epoch
+
+
+class LearnedStore:
+    """`get` and `keep` work from the first moment to the last, whatever becomes of the database.
+
+    `run` brings in what was known before and writes what is new. Without a database, or with one that cannot be
+    written, figures live as long as the controller: a family can still chat.
+    """
+
+    def __init__(self, clock: Clock, journal: Journal) -> None:
+        self._clock, self._journal = clock, journal
+        self._figures: dict[str, Learned] = {}
+        self._names: dict[str, str] = {}
+        self._fresh: dict[str, _Fresh] = {}
+        self._waiting = asyncio.Event()  # there is something to write
+        self._writing = asyncio.Lock()
+        self._database: Database | None = None
+        self._troubled = False
+        self.known = asyncio.Event()
+        """Set once what was known before is here, or will not come."""
+
+    @property
+    def figures(self) -> Mapping[str, Learned]:
+        """All of them by runner key, as they are at any moment."""
+        return MappingProxyType(self._figures)
+
+    def get(self, key: str) -> Learned:
+        """What is known of this runner; nothing, when it is new."""
+        return self._figures.get(key, _NOTHING)
+
+    def keep(self, key: str, learned: Learned, name: str = "") -> None:
+        """Remember this of a runner: at once here, within seconds in the database. `name` is for people."""
+        self._figures[key] = learned
+        name = self._names[key] = name or self._names.get(key, "")
+        self._fresh[key] = _Fresh(learned, name, self._clock.wall())
+        self._waiting.set()
+
+    async def run(self, database: Database) -> None:
+        """Open the database and write behind until cancelled; then write the rest and close it.
+
+        Returns when it cannot be opened, which the journal tells.
+        """
+        try:
+            async with database:
+                await self._begin(database)
+                try:
+                    await self._write_behind()
+                finally:
+                    await self.flush()
+        except SeadragonError as error:
+            words = f"{error} Until it is put right and Seadragon restarted, what it learns of models is not kept."
+            self._journal.say("storage", words, level="error")
+        finally:
+            self._database = None
+            self.known.set()
+
+    async def flush(self) -> None:
+        """Write what is fresh, now. What cannot be written stays fresh, which the journal tells once."""
+        async with self._writing:
+            if not self._fresh or self._database is None:
+                return
+            batch, self._fresh = self._fresh, {}
+            why = await _written(self._database, batch)
+            if why is not None:
+                self._fresh = batch | self._fresh
+            self._tell(why)
+
+    async def _begin(self, database: Database) -> None:
+        """Bring in what was known before. Of what was learned in the meantime, neither half is lost."""
+        before, names = await _read(database, self._clock.wall() - YEAR)
+        self._database = database
+        self._names = names | {key: name for key, name in self._names.items() if name}
+        since = dict(self._figures)
+        self._figures.update(before)
+        for key, learned in since.items():
+            self.keep(key, learned.on_top_of(before.get(key, _NOTHING)))
+        self.known.set()
+
+    async def _write_behind(self) -> None:
+        while True:
+            await self._waiting.wait()
+            await self._clock.sleep(AGAIN if self._troubled else GATHER)
+            self._waiting.clear()
+            await _to_its_end(self.flush())
+            if self._fresh:
+                self._waiting.set()
+
+    def _tell(self, why: str | None) -> None:
+        if why is not None and not self._troubled:
+            words = f"What Seadragon learns of models cannot be written: {why}. It goes on, and tries again."
+            self._journal.say("storage", words, level="warning")
+        elif why is None and self._troubled:
+            self._journal.say("storage", "What Seadragon learns of models is written again.")
+        self._troubled = why is not None
+
+
+async def _read(database: Database, year_ago: float) -> tuple[dict[str, Learned], dict[str, str]]:
+    """All figures and names by runner key; of too many rows, those nobody used for a year are dropped first.
+
+    Raises SeadragonError.
+    """
+    from sqlalchemy import delete, func, select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from controller.storage.tables import LEARNED
+
+    try:
+        async with database.reading() as connection:
+            count = (await connection.execute(select(func.count()).select_from(LEARNED))).scalar_one()
+        if count > MANY:
+            async with database.writing() as connection:
+                await connection.execute(delete(LEARNED).where(LEARNED.c.updated_at < year_ago))
+        async with database.reading() as connection:
+            rows = (await connection.execute(select(LEARNED))).mappings().all()
+    except SQLAlchemyError as error:
+        raise SeadragonError(f"The database cannot be read: {_why(error)}.") from error
+    return {row["runner"]: _learned(row) for row in rows}, {row["runner"]: row["name"] for row in rows}
+
+
+async def _written(database: Database, batch: Mapping[str, _Fresh]) -> str | None:
+    """Write these rows in one transaction; why it could not be done, else None."""
+    from sqlalchemy import delete, insert
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from controller.storage.tables import LEARNED
+
+    try:
+        async with database.writing() as connection:  # deleted and made anew: every SQL database knows that
+            await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_(batch)))
+            await connection.execute(insert(LEARNED), list(_rows(batch)))
+    except SQLAlchemyError as error:
+        return _why(error)
+    return None
+
+
+def _rows(batch: Mapping[str, _Fresh]) -> Iterable[dict[str, Any]]:
+    """Names and errors are told by others: what no database takes, such as half a character, is spelled out."""
+    for key, fresh in batch.items():
+        figures = asdict(fresh.learned) | {"last_error": printable(fresh.learned.last_error)}
+        yield {"runner": key, "name": printable(fresh.name), **figures, "updated_at": fresh.at}
+
+
+def _learned(row: Mapping[Any, Any]) -> Learned:
+    return Learned(**{name: row[name] for name in Learned.__dataclass_fields__})
+
+
+async def _to_its_end(write: Coroutine[None, None, None]) -> None:
+    """A write that has begun ends before whoever waits for it is cancelled."""
+    writing = asyncio.ensure_future(write)
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)

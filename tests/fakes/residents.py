@@ -1,0 +1,128 @@
+"""Residents that load when the test says so: room for one runner, or as many as told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from controller.clock import Clock
+from controller.errors import OrderRefused
+from controller.residency.runner import Facts, Fits, NoRoom, Plan, Presence, Resident, Runner, Swap
+from controller.scheduling.ticket import End
+
+
+def runner(key: str, *, slots: int = 1, context: int = 0) -> Runner:
+    """A runner whose blob and name follow from its key."""
+    return Runner(key, f"sha256-{key}", f"{key}:latest", Facts(weights=1), slots=slots, context=context)
+
+
+class FakeResidents:
+    """Both the scheduler's room and the dispatcher's residents. `swaps` are those it was told to begin."""
+
+    def __init__(self, clock: Clock, *, most: int = 1) -> None:
+        self.table: dict[str, Resident] = {}
+        self.on_change: list[Callable[[], None]] = []
+        self.on_failed: list[Callable[[str, End, str], None]] = []
+        self.may_load = self.may_grant = True
+        self.swaps: list[Swap] = []
+        self.told: list[tuple[str, ...]] = []
+        self.idle = False  # whether a suspected runner does nothing
+        self._clock = clock
+        self._most = most
+
+    # --- room ---
+
+    def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
+        over = len(self.table) + 1 - self._most
+        return Fits(tuple(candidates[:over])) if over <= len(candidates) else NoRoom("No room.")
+
+    # --- what the dispatcher asks ---
+
+    def begin(self, swap: Swap) -> None:
+        self.swaps.append(swap)
+        for key in swap.evict:
+            self.table[key].presence = Presence.LEAVING
+        if swap.runner is not None:
+            now = self._clock.now()
+            self.table[swap.runner.key] = Resident(swap.runner, Presence.LOADING, now, 1, swap.runner.slots)
+        self._change()
+
+    def freed(self, key: str) -> None:
+        self.told.append(("freed", key))
+
+    def left(self, key: str) -> None:
+        self.told.append(("left", key))
+
+    def unproven(self, key: str) -> bool:
+        return key in self.table and self.table[key].unproven
+
+    def proven(self, key: str) -> None:
+        self.table[key].unproven = False
+
+    async def suspect(self, key: str) -> bool:
+        self.told.append(("suspect", key))
+        return self.idle
+
+    async def kill(self, key: str, why: str) -> None:
+        self.told.append(("kill", key, why))
+        self.gone(key)
+
+    def died(self, key: str, mark: str) -> None:
+        self.told.append(("died", key, mark))
+
+    # --- what the test does ---
+
+    def loaded(self, target: Runner, seconds: float = 2.0) -> None:
+        """It is there; who was to leave for it has left."""
+        for key in [key for key, row in self.table.items() if row.presence is Presence.LEAVING]:
+            del self.table[key]
+        row = Resident(target, Presence.RESIDENT, self._clock.now(), 1, target.slots, load_seconds=seconds)
+        self.table[target.key] = row
+        self._change()
+
+    def failed(self, key: str, as_: End, words: str) -> None:
+        """It could not be loaded."""
+        self.table.pop(key, None)
+        for tell in self.on_failed:
+            tell(key, as_, words)
+        self._change()
+
+    def gone(self, key: str) -> None:
+        """Its process has ended."""
+        self.table.pop(key, None)
+        self._change()
+
+    def _change(self) -> None:
+        for tell in self.on_change:
+            tell()
+
+
+@dataclass
+class FakeJob:
+    """An order's end is known at once."""
+
+    state: str = "done"
+    text: str = "It is done."
+
+    async def wait(self, seconds: float) -> None:
+        """It has ended."""
+
+
+class FakeOrders:
+    """Writes down what it is told; `job` is what becomes of it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.job: FakeJob | OrderRefused = FakeJob()
+
+    async def unload(self, model: str) -> FakeJob:
+        return self._tell("unload", model)
+
+    async def pin(self, model: str) -> FakeJob:
+        return self._tell("pin", model)
+
+    def _tell(self, kind: str, model: str) -> FakeJob:
+        self.told.append((kind, model))
+        if isinstance(self.job, OrderRefused):
+            raise self.job
+        return self.job

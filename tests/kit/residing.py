@@ -1,0 +1,142 @@
+"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory by a gauge of the test's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from controller.clock import Clock, SystemClock
+from controller.config.schema import Config
+from controller.events import Journal
+from controller.ollama import OllamaClient, Runners
+from controller.residency.facts import facts_of, forced_single
+from controller.residency.loading import Pace
+from controller.residency.memory import expected
+from controller.residency.names import Names, Weighs
+from controller.residency.orders import Orders
+from controller.residency.residents import Residents
+from controller.residency.runner import Fits, Presence, Runner, Swap
+from controller.residency.space import MachineSpace
+from controller.scheduling.ticket import End
+from tests.fakes.demand import FakeDemand, KeptInMemory
+from tests.fakes.gauge import FakeGauge
+from tests.kit.until import until
+
+QUICK = Pace(
+    tick=0.02, poll=0.1, poll_limit=5.0, look=0.05, standstill=0.6, leave=2.0, suspected=1.0, lost=0.3, aside=600.0
+)
+
+
+@dataclass
+class House:
+    """All of it."""
+
+    residents: Residents
+    orders: Orders
+    demand: FakeDemand
+    names: Names
+    store: KeptInMemory
+    gauge: FakeGauge
+    journal: Journal
+    ollama: OllamaClient
+    config: Config
+    pid: int | None
+    failures: list[tuple[str, End, str]] = field(default_factory=list)
+    history: list[dict[str, str]] = field(default_factory=list)  # the table after each change
+
+    async def runner(self, name: str) -> Runner:
+        """The runner of a name that exists."""
+        found = await self.names.look_up(name)
+        assert found is not None, name
+        return found
+
+    def swap(self, runner: Runner, caller: str = "") -> None:
+        """What the line would do: whoever is in the way leaves."""
+        plan = self.residents.plan(runner, [key for key in self.residents.table if key != runner.key])
+        assert isinstance(plan, Fits), plan
+        self.residents.begin(Swap(runner, plan.evict, "line", caller))
+
+    async def bring(self, name: str) -> Runner:
+        """Somebody waits for it, the line swaps it in, and it is there."""
+        runner = await self.runner(name)
+        ticket = self.demand.waits(runner)
+        self.swap(runner)
+        await self.here(runner)
+        self.demand.tickets.remove(ticket)
+        return runner
+
+    async def here(self, runner: Runner) -> None:
+        """Return once it is resident."""
+        await until(lambda: self.residents.is_here(runner.key) or self.failures)
+        assert not self.failures
+
+    async def loaded(self) -> list[str]:
+        """What Ollama lists, in order of names."""
+        return sorted(str(each["name"]) for each in await self.ollama.ps())
+
+    def processes(self) -> set[str]:
+        """The weights that processes below Ollama hold."""
+        assert self.pid is not None
+        found = set()
+        for each in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                argv = each.cmdline()
+                if "--model" in argv:
+                    found.add(argv[argv.index("--model") + 1].rpartition("/")[2])
+        return found
+
+    def said(self) -> str:
+        """The journal."""
+        return "\n".join(event.text for event in self.journal.last(500))
+
+    def presence(self, runner: Runner) -> Presence | None:
+        """Where it is."""
+        row = self.residents.table.get(runner.key)
+        return row and row.presence
+
+
+@contextlib.asynccontextmanager
+async def residing(
+    url: str,
+    pid: int | None,
+    *,
+    clock: Clock | None = None,
+    pace: Pace = QUICK,
+    models: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    adopted: bool = False,
+    before: Callable[[House], None] = lambda _: None,
+) -> AsyncIterator[House]:
+    """Residents that run until the block ends. What they have loaded stays loaded."""
+    clock = clock or SystemClock()
+    config = Config.model_validate({"models": models or {}, "server": server or {}})
+    journal, ollama = Journal(clock), OllamaClient(lambda: url)
+    demand, store, gauge = FakeDemand(), KeptInMemory(), FakeGauge()
+    settings = lambda: house.config  # noqa: E731
+    names = Names(ollama, store.get, settings, Weighs(facts_of, expected, forced_single))
+    space = MachineSpace(gauge, journal, settings)
+    runners = Runners(ollama, lambda: pid)
+    residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)
+    orders = Orders(residents, demand, names, clock, settings)
+    house = House(residents, orders, demand, names, store, gauge, journal, ollama, config, pid)
+    residents.on_failed.append(lambda key, as_, words: house.failures.append((key, as_, words)))
+    residents.on_change.append(
+        lambda: house.history.append({row.runner.name: row.presence.value for row in residents.table.values()})
+    )
+    before(house)
+    task = asyncio.create_task(residents.run())
+    try:
+        await until(lambda: space.reading is not None or task.done())
+        residents.upstream(ready=True, adopted=adopted, same=False)
+        yield house
+        if task.done():
+            await task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,241 @@
+"""The health loop on a wound clock: what it reads of processes is made up, what it decides is real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.errors import Unreachable
+from controller.events import Journal
+from controller.residency.health import Health
+from controller.residency.learned import Learned
+from controller.residency.progress import Rule
+from controller.residency.runner import Runner
+from controller.residency.vitals import Vitals
+from controller.scheduling.ticket import End, State, Ticket
+from tests.fakes.clock import WoundClock
+from tests.fakes.residents import FakeResidents, runner
+
+A = runner("a")
+RULE = Rule()
+SECOND_LOOK = RULE.first + RULE.apart
+
+
+class FakeLine:
+    """Answers that are being written."""
+
+    def __init__(self, clock: WoundClock) -> None:
+        self.flying = asyncio.Event()
+        self.tickets: list[Ticket] = []
+        self._clock = clock
+
+    def running(self) -> Iterable[Ticket]:
+        return self.tickets
+
+    def begin(self) -> Ticket:
+        now = self._clock.now()
+        ticket = Ticket(len(self.tickets) + 1, "anna", 1.0, "a", A, now, now + 1800, state=State.GRANTED, granted=now)
+        self.tickets.append(ticket)
+        self.flying.set()
+        return ticket
+
+    def end(self) -> None:
+        self.tickets.clear()
+        self.flying.clear()
+
+
+class FakeOllama:
+    """Says a token, unless it is mute. `loaded` is what it holds."""
+
+    def __init__(self) -> None:
+        self.mute = False
+        self.loaded = ["a:latest"]
+        self.probed: list[str] = []
+
+    async def ps(self) -> list[dict[str, Any]]:
+        return [{"name": name} for name in self.loaded]
+
+    async def probe(self, model: str, *, embeds: bool) -> None:
+        self.probed.append(model)
+        if self.mute:
+            raise Unreachable(f"{model} did not answer.")
+
+
+class IdlePulse:
+    """Runners that use no time."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    async def of(self, runner: Runner) -> Vitals:
+        return Vitals(1.0, self.stopped)
+
+    def forget(self, key: str) -> None:
+        """Nothing is kept."""
+
+
+@dataclass
+class Ward:
+    clock: WoundClock
+    line: FakeLine
+    residents: FakeResidents
+    ollama: FakeOllama
+    journal: Journal
+    pulse: IdlePulse = field(default_factory=IdlePulse)
+    restarts: list[str] = field(default_factory=list)
+    gpu: float | None = None
+
+    def killed(self) -> list[tuple[str, ...]]:
+        return [each for each in self.residents.told if each[0] == "kill"]
+
+
+@asynccontextmanager
+async def ward() -> AsyncIterator[Ward]:
+    clock = WoundClock()
+    it = Ward(clock, FakeLine(clock), FakeResidents(clock), FakeOllama(), Journal(clock))
+    it.residents.loaded(A)
+
+    async def gpu() -> float | None:
+        return it.gpu
+
+    health = Health(
+        it.line,
+        it.residents,
+        it.pulse,
+        it.ollama,
+        clock,
+        it.journal,
+        dict[str, Learned](),
+        it.restarts.append,
+        gpu=gpu,
+    )
+    running = asyncio.create_task(health.run())
+    try:
+        yield it
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_stuck_runner_is_killed_and_its_ollama_left_alone() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK - 1)
+        assert not it.killed()
+        await it.clock.wind(2)
+        it.line.end()  # Ollama tells whose answers were lost
+        await it.clock.wind(60)
+        assert [each[:2] for each in it.killed()] == [("kill", "a")]
+        assert not it.restarts
+
+
+async def test_a_stopped_runner_is_killed_at_once_and_not_held_against_it() -> None:
+    async with ward() as it:
+        it.pulse.stopped = True
+        for _ in range(2):
+            it.residents.loaded(A)
+            it.line.begin()
+            await it.clock.wind(0)
+            it.line.end()
+            await it.clock.wind(1)
+        assert len(it.killed()) == 2
+        assert not it.restarts
+
+
+async def test_a_gpu_at_work_keeps_its_runner_for_as_long_as_it_takes() -> None:
+    async with ward() as it:
+        it.gpu = 97.0
+        it.line.begin()
+        await it.clock.wind(200)
+        assert not it.killed()
+
+
+async def test_nothing_is_looked_at_while_nothing_is_being_answered() -> None:
+    async with ward() as it:
+        await it.clock.wind(60)
+        it.line.begin()
+        await it.clock.wind(3)
+        it.line.end()
+        await it.clock.wind(60)
+        assert not it.killed()
+
+
+async def test_a_runner_that_works_again_is_forgiven() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + 1)
+        it.line.end()
+        it.residents.loaded(A)
+        await it.clock.wind(5)
+        assert it.ollama.probed == ["a:latest"]
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + 1)
+        assert len(it.killed()) == 2
+        assert not it.restarts
+
+
+async def test_a_runner_that_brings_nothing_after_its_reload_has_ollama_restarted() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + 1)
+        it.line.end()
+        it.ollama.mute = True
+        it.residents.loaded(A)
+        await it.clock.wind(5)
+        assert it.restarts == ["a:latest was loaded again, and brings nothing."]
+        assert it.journal.last(1)[0].level == "error"
+
+
+async def test_a_runner_that_gets_stuck_again_at_once_has_ollama_restarted() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + 1)
+        it.line.end()
+        it.line.begin()  # the replay
+        it.residents.loaded(A)
+        await it.clock.wind(SECOND_LOOK + 1)
+        assert it.restarts == ["a:latest got stuck again."]
+        assert not it.ollama.probed  # it had something to do: no canary goes beside a real answer
+
+
+async def test_an_answer_that_ollama_itself_does_not_give_up_has_it_restarted() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + RULE.window + RULE.apart + 3)
+        assert len(it.killed()) == 1
+        assert it.restarts == ["a:latest got stuck again."]
+
+
+async def test_a_runner_that_does_not_come_back_has_ollama_restarted() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + 1)
+        it.line.end()
+        it.residents.failed("a", End.LOAD_FAILED, "It brought no token.")
+        assert it.restarts == ["It brought no token."]
+        it.residents.failed("b", End.LOAD_FAILED, "Its file is broken.")
+        assert len(it.restarts) == 1
+
+
+async def test_after_a_sleep_what_is_loaded_and_idle_is_asked_for_a_token() -> None:
+    async with ward() as it:
+        it.clock.step_wall(8 * 3600)
+        ticket = it.line.begin()
+        ticket.runner = runner("b")
+        it.ollama.mute = True
+        await it.clock.wind(2)
+        assert it.ollama.probed == ["a:latest"]
+        assert [each[:2] for each in it.killed()] == [("kill", "a")]
+
+
+async def test_no_canary_loads_a_model() -> None:
+    async with ward() as it:
+        it.ollama.loaded = []
+        it.clock.step_wall(8 * 3600)
+        it.line.begin().runner = runner("b")
+        await it.clock.wind(2)
+        assert not it.ollama.probed
+        assert not it.killed()
