@@ -54,8 +54,8 @@ def job_failed(job: Mapping[str, Any]) -> JSONResponse:
 
 
 def not_valid(error: RequestValidationError) -> JSONResponse:
-    """The first mistake of a body or a query, with the member's name."""
-    first = error.errors()[0]
+    """One mistake of a body or a query, with the member's name: one too many, if there is one, explains the rest."""
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = [each for each in first["loc"][1:] if isinstance(each, str)]  # after "body", "query" or "path"
     return refusal(400, _words(first, place), first["type"], param=place[0] if place else None)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Mood = Literal["happy", "waiting", "oops"]
 Tone = Literal["ok", "wait", "trouble", "off"]
+PartKind = Literal["model", "coming", "free"]
 
 
 def said(help: str) -> Any:
@@ -70,7 +71,6 @@ class LineCard:
     """The line, as the person who looks may see it."""
 
     waiting: int = said("How many wait.")
-    running: int = said("How many are being answered.")
     rows: tuple[TicketRow, ...] = said("Those that are shown, the ones being answered first.")
     more: str = said("How many there are beside the rows, in words; empty when these are all.")
     paused: tuple[str, ...] = said("What is paused, in words.")
@@ -81,7 +81,7 @@ class LineCard:
 class Part:
     """A part of the bar that memory is drawn as."""
 
-    kind: Literal["model", "free"] = said("A loaded model, or room for more.")
+    kind: PartKind = said("A loaded model, room that is promised to one, or room for more.")
     start: str = said("Where it begins, in percent of the bar.")
     width: str = said("How wide it is, in percent of the bar.")
     label: str = said("What it is, with its size.")

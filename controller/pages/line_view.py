@@ -24,6 +24,7 @@ from controller.pages.contexts import (
     OrderButton,
     OrderNotice,
     Part,
+    PartKind,
     TicketRow,
     Tone,
 )
@@ -60,7 +61,6 @@ def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     rows = tuple(_row(ticket) for ticket in seen["tickets"][:ROWS])
     return LineCard(
         waiting=queue["waiting"],
-        running=queue["running"],
         rows=rows,
         more=_more(len(seen["tickets"]) - len(rows), seen["others"]),
         paused=paused_words(queue["paused"]),
@@ -159,17 +159,17 @@ def memory_seen(memory: Mapping[str, Any]) -> MemoryCard | None:
 
 def _parts(memory: Mapping[str, Any]) -> Iterator[Part]:
     """One part for each loaded model, one for what is promised but not listed, and what is left."""
-    loaded = dict(memory["models_loaded"])
-    rest = (memory["taken_gb"] or 0.0) - sum(loaded.values())
-    if rest > 0.05:
-        loaded["being loaded"] = rest
-    whole = max(memory["budget_gb"], sum(loaded.values()), 0.001)
+    sizes: list[tuple[PartKind, str, float]] = [("model", name, gb) for name, gb in memory["models_loaded"].items()]
+    promised = (memory["taken_gb"] or 0.0) - sum(gb for _, _, gb in sizes)
+    if promised > 0.05:
+        sizes.append(("coming", "being loaded", promised))
+    left = max(0.0, memory["budget_gb"] - sum(gb for _, _, gb in sizes))
+    sizes.append(("free", "room", left))
+    whole = max(sum(gb for _, _, gb in sizes), 0.001)
     at = 0.0
-    for name, gb in loaded.items():
-        yield Part("model", _percent(at), _percent(100 * gb / whole), f"{name}: {gb_words(gb)}")
+    for kind, name, gb in sizes:
+        yield Part(kind, _percent(at), _percent(100 * gb / whole), f"{name}: {gb_words(gb)}")
         at += 100 * gb / whole
-    left = memory["budget_gb"] - sum(loaded.values())
-    yield Part("free", _percent(at), _percent(100 - at), f"room: {gb_words(max(0.0, left))}")
 
 
 def _percent(share: float) -> str:

@@ -251,7 +251,8 @@ async def test_who_may_not_manage_sees_no_job_either(api: httpx.AsyncClient, des
 @pytest.mark.parametrize(
     ("path", "body", "words", "param"),
     [
-        ("/models/load", '{"modle": "x"}', "`model` is missing.", "model"),
+        ("/models/load", "{}", "`model` is missing.", "model"),
+        ("/models/load", '{"modle": "x"}', "`modle` is no member that is known here.", "modle"),
         ("/models/load", '{"model": "x", "wiat": 3}', "`wiat` is no member that is known here.", "wiat"),
         ("/models/load", '{"model": 7}', "`model`: input should be a valid string.", "model"),
         ("/models/load", '{"model": ""}', "`model`: string should have at least 1 character.", "model"),

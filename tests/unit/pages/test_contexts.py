@@ -37,7 +37,6 @@ def a_now(**changes: object) -> contexts.Now:
         held=4,
         line=contexts.LineCard(
             waiting=1,
-            running=1,
             rows=(
                 contexts.TicketRow(
                     8, "1", False, f"who {EVIL}", "2", f"asked {EVIL}", "12 s", "about 40 s", f"why {EVIL}"
@@ -70,7 +69,7 @@ def a_now(**changes: object) -> contexts.Now:
 
 
 def an_empty(**changes: object) -> contexts.Now:
-    line = contexts.LineCard(0, 0, (), "", (), ())
+    line = contexts.LineCard(0, (), "", (), ())
     empty = {"children": (), "models": (), "events": (), "problems": (), "line": line, "memory": None, "order": None}
     return a_now(**{**empty, **changes})
 

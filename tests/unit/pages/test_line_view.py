@@ -26,7 +26,7 @@ def test_a_ticket_says_where_it_stands_how_long_and_why() -> None:
     assert (runs.place, runs.runs, runs.waited, runs.estimate) == ("now", True, "3 s", "")
     assert runs.why == "its model was loaded already"
     assert (waits.place, waits.lane, waits.waited, waits.estimate) == ("1", "2.5", "3 min", "about 40 s")
-    assert (line.waiting, line.running, line.more) == (1, 1, "")
+    assert (line.waiting, line.more) == (1, "")
 
 
 def test_who_may_not_manage_sees_their_own_and_how_many_others() -> None:
@@ -119,7 +119,11 @@ def test_memory_is_a_bar_of_what_is_loaded_and_what_is_left() -> None:
 def test_memory_that_is_promised_to_a_load_is_in_the_bar() -> None:
     memory = memory_seen(a_memory(budget_gb=40.0, models_loaded={"a": 10.0}, taken_gb=30.0))
     assert memory is not None
-    assert [part.label for part in memory.parts] == ["a: 10 GB", "being loaded: 20 GB", "room: 10 GB"]
+    assert [(part.kind, part.label) for part in memory.parts] == [
+        ("model", "a: 10 GB"),
+        ("coming", "being loaded: 20 GB"),
+        ("free", "room: 10 GB"),
+    ]
 
 
 def test_short_memory_says_what_follows() -> None:
