@@ -19,14 +19,12 @@ from controller.ollama import OllamaClient, Runners
 from controller.readiness import Readiness
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.aliases import Aliases
-from controller.residency.facts import facts_of
 from controller.residency.gauge import Gauge
 from controller.residency.health import Health
-from controller.residency.memory import expected, forced_single
-from controller.residency.names import Names, Weighs
+from controller.residency.names import Names
 from controller.residency.orders import Job, Orders
 from controller.residency.residents import Residents
-from controller.residency.runner import Facts, Plan, Resident, Runner
+from controller.residency.runner import Plan, Resident, Runner
 from controller.residency.space import MachineSpace
 from controller.residency.view import memory_document, models_document
 from controller.residency.vitals import Pulse
@@ -74,7 +72,7 @@ class ModelRoom:
         self._settings, self._log, self._restart = settings, ollama_log, restart
         self._database = Database(database, clock, journal)
         self._learned = LearnedStore(clock, journal)
-        self.names = Names(ollama, self._learned.get, settings, Weighs(facts_of, self._expected, forced_single))
+        self.names = Names(ollama, self._learned.get, settings)
         self._space = MachineSpace(gauge, journal, settings)
         table: dict[str, Resident] = {}
         room = _Room()
@@ -109,6 +107,9 @@ class ModelRoom:
         self._health = Health(
             self.line, self._residents, Pulse(runners), ollama, clock, journal, self._learned.figures, self._give_up
         )
+        self.on_moved = self._residents.on_change
+        """Told when something was loaded or unloaded, or what memory allows has changed."""
+        self.known, self.look_up = self.names.known, self.names.look_up  # the data plane's view of the names …
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: tuple[int | None, str | None] | None = None  # the Ollama whose models we know
         self._installed: list[dict[str, Any]] | None = None
@@ -142,14 +143,14 @@ class ModelRoom:
         external = self._settings().server.ollama.mode != "spawn" and status.pid is None
         if not same:
             self._spawn(self._learn_accelerator())
-            self.models_changed()
+            self.changed()
         self._residents.upstream(ready=True, adopted=status.adopted or external, same=same)
 
     def remember(self) -> None:
         """Ollama is about to be restarted on purpose: what is in memory now comes back."""
         self._residents.remember()
 
-    def models_changed(self) -> None:
+    def changed(self) -> None:  # … with this
         """Models were made, deleted or pulled, or the settings that make aliases changed."""
         self._installed_at = 0.0
         self.names.changed()
@@ -158,7 +159,7 @@ class ModelRoom:
     def reconfigured(self) -> None:
         """The configuration is another one."""
         self.line.reconfigure()
-        self.models_changed()
+        self.changed()
 
     def refuse_waiting(self, words: str) -> None:
         """Whoever still waits is told why it does not come to anything."""
@@ -184,9 +185,6 @@ class ModelRoom:
     def _give_up(self, why: str) -> None:
         self._journal.say(OLLAMA, f"Ollama is restarted: {why}.", level="warning")
         self._spawn(self._restart(why))
-
-    def _expected(self, facts: Facts, context: int, slots: int, precision: str | None) -> int:
-        return expected(facts, context, slots, precision, flash=self._settings().models.flash_attention)
 
     # --- as an operator sees it: `Desk` ---
 

@@ -181,7 +181,7 @@ class Pages:
         if len(pressed) != 1:
             return self.refusal(400)
         try:
-            job = forms.ORDERS[pressed[0]](self._desk, form[pressed[0]])
+            job = await forms.ORDERS[pressed[0]](self._desk, form[pressed[0]])
         except OrderRefused as refused:
             return self.refusal(409, str(refused))
         return RedirectResponse("/#line" if job is None else f"/?order={quote(job.id)}#models", 303)

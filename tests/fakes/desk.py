@@ -103,7 +103,7 @@ class FakeDesk:
     def memory(self) -> dict[str, Any]:
         return self.room
 
-    def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
+    async def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
         self._order(kind, {"model": model, **options})
         job = FakeJob(f"j{len(self.jobs) + 1}", kind, model)
         self.jobs[job.id] = job

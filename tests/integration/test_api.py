@@ -240,7 +240,7 @@ async def test_who_may_not_manage_is_told_how_to_get_the_right(
 
 
 async def test_who_may_not_manage_sees_no_job_either(api: httpx.AsyncClient, desk: FakeDesk, door: Door) -> None:
-    desk.order("load", "qwen3")
+    await desk.order("load", "qwen3")
     door.who = GUEST
     assert (await api.get("/jobs/j1")).status_code == 403
 

@@ -6,13 +6,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from controller.metrics import MODELS, Metrics
+from controller.proxy.tally import Histogram
+from controller.scheduling.tally import LineTally
 from controller.scheduling.ticket import Cap, Why
+from controller.scheduling.tokens import Tokens
 from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeDesk, a_line, a_memory, a_ticket, an_ollama
 
@@ -49,22 +53,11 @@ def desk(tmp_path: Path) -> FakeDesk:
     return desk
 
 
-@dataclass
-class Lined:
-    grants: dict[str, int] = field(default_factory=dict)
-    waits: dict[float, Took] = field(default_factory=dict)
-    turned: dict[str, int] = field(default_factory=dict)
-    swaps: int = 0
-    loads: int = 0
-    load_seconds: float = 0.0
-    tokens: dict[str, tuple[int, int, float]] = field(default_factory=dict)
-
-
 def scraped(
-    desk: FakeDesk, counted: Counted, lined: Lined | None = None
+    desk: FakeDesk, counted: Counted, lined: LineTally | None = None
 ) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Every sample by its name and labels."""
-    lined = lined or Lined()
+    lined = lined or LineTally()
     metrics = Metrics(desk, counted, lined, routes=ROUTES, reasons=["", "died"], bounds=BOUNDS, log_dropped=lambda: 7)
     body, content_type = metrics.text()
     assert content_type.startswith("text/plain")
@@ -178,8 +171,10 @@ def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> 
 
 def test_a_lane_nobody_is_given_any_more_is_counted_with_the_others(desk: FakeDesk) -> None:
     desk.line = a_line(a_ticket(1, "a", lane=7.5), a_ticket(2, "b", lane=8.5))
-    waits = {1.0: Took((1, 0, 0, 0), 0.05), 7.5: Took((0, 1, 0, 0), 0.5), 8.5: Took((0, 0, 0, 1), 20.0)}
-    found = scraped(desk, Counted(), Lined(waits=waits))
+    lined = LineTally()
+    for lane, took in ((1.0, Took((1, 0, 0, 0), 0.05)), (7.5, Took((0, 1, 0, 0), 0.5)), (8.5, Took((0, 0, 0, 1), 20))):
+        lined.waits[lane] = cast(Histogram, took)
+    found = scraped(desk, Counted(), lined)
     assert found[key("line_waiting", lane="other")] == 2
     assert found[key("line_wait_seconds_count", lane="1")] == 1
     assert found[key("line_wait_seconds_count", lane="other")] == 2
@@ -188,7 +183,11 @@ def test_a_lane_nobody_is_given_any_more_is_counted_with_the_others(desk: FakeDe
 
 
 def test_grants_refusals_swaps_and_loads_are_told(desk: FakeDesk) -> None:
-    lined = Lined(grants={"overtook": 5}, turned={"line_full": 2}, swaps=3, loads=4, load_seconds=12.5)
+    lined = LineTally()
+    lined.grants[Why.OVERTOOK], lined.turned[Cap.LINE] = 5, 2
+    lined.swaps["line"] = 3
+    for name, seconds in (("qwen3", 10.0), ("qwen3", 2.0), ("llama3.2", 0.25), ("llama3.2", 0.25)):
+        lined.loaded(name, seconds)
     found = scraped(desk, Counted(), lined)
     assert found[key("grants_total", why="overtook")] == 5
     assert found[key("turned_away_total", cap="line_full")] == 2
@@ -197,8 +196,11 @@ def test_grants_refusals_swaps_and_loads_are_told(desk: FakeDesk) -> None:
 
 
 def test_tokens_are_told_by_model_and_only_so_many_models(desk: FakeDesk) -> None:
-    few = {f"model-{n}": (1, 2, 1.0) for n in range(MODELS + 4)}
-    found = scraped(desk, Counted(), Lined(tokens={**few, "qwen3": (100, 400, 10.0)}))
+    lined = LineTally()
+    for name in range(MODELS + 4):
+        lined.answered(f"model-{name}", Tokens(prompt=1, answer=2, answer_seconds=1.0))
+    lined.answered("qwen3", Tokens(prompt=100, answer=400, answer_seconds=10.0))
+    found = scraped(desk, Counted(), lined)
     assert found[key("tokens_total", model="qwen3", direction="in")] == 100
     assert found[key("tokens_total", model="qwen3", direction="out")] == 400
     assert found[key("tokens_per_second", model="qwen3")] == 40
