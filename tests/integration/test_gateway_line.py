@@ -331,7 +331,7 @@ async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> No
                 talk = await native.chat("tiny", messages=CHAT["messages"], stream=True)  # type: ignore[call-overload]
                 said = "".join([part.message.content or "" async for part in talk])
             else:
-                said = (await native.generate("tiny", "hi")).response
+                said = str((await native.generate("tiny", "hi")).response)
             assert said.startswith("the sea is deep")
             await opening
             plane.line.open(0)
