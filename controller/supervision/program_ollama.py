@@ -15,7 +15,7 @@ import psutil
 from controller.config.schema import OLLAMA, Config
 from controller.errors import Unreachable
 from controller.readiness import Address, Readiness, Verdict
-from controller.residency.accelerator import accelerator_limit
+from controller.residency.accelerator import Accelerator, accelerator_limit, gpu_lost
 from controller.supervision import ports
 from controller.supervision.moves import Answered, Ending, GpuLost, Limits, Problem, Reading, Silent
 from controller.supervision.probe import ask
@@ -159,18 +159,16 @@ class OllamaServe:
         noted = runs.note.get("library")
         library = noted if isinstance(noted, str) else await self._library(runs)
         if library is None:
-            unsaid = self._needs_gpu and self._looks[1] < LOOKS
+            unsaid = self._lost(NO_GPU) and self._looks[1] < LOOKS
             return replace(answered, verdict=Silent(UNSAID)) if unsaid else answered
         return Answer(
-            GpuLost(GPU_LOST) if library == NO_GPU and self._needs_gpu else answered.verdict,
+            GpuLost(GPU_LOST) if self._lost(library) else answered.verdict,
             {**answered.facts, "library": library},
             {} if noted else {"library": library},  # an adopted one may have said it long ago
         )
 
-    @property
-    def _needs_gpu(self) -> bool:
-        wish = self.config.models.gpu
-        return wish == "required" or (wish == "auto" and APPLE_SILICON)
+    def _lost(self, library: str) -> bool:
+        return gpu_lost(Accelerator(library), self.config.models.gpu, silicon=APPLE_SILICON)
 
     async def _library(self, runs: Runs) -> str | None:
         """What its log says it computes with; None when it does not, or has been searched in vain often enough."""
