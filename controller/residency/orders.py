@@ -146,6 +146,8 @@ class Orders:
     # --- what they have in common ---
 
     async def _runner(self, model: str) -> Runner:
+        if not self._residents.ready:
+            raise OrderRefused("Ollama is not there. Try again when it is.", "busy")
         try:
             runner = self._names.known(model) or await self._names.look_up(model)
         except Unreachable as problem:

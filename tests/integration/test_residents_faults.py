@@ -154,6 +154,38 @@ async def test_a_load_that_stands_still_is_ended_and_counts_as_a_crash(tmp_path:
         await house.here(red)
 
 
+async def test_an_ollama_that_dies_in_the_middle_of_a_load_costs_nobody_a_place_and_counts_as_no_crash(
+    tmp_path: Path,
+) -> None:
+    async with fake_ollama(tmp_path, models=MODELS, load_hangs=True) as (url, process):
+        async with residing(url, process.pid, pace=replace(QUICK, lost=30.0)) as house:
+            red = await begin(house, "red")
+            await until(house.processes)
+            process.kill()
+            await process.wait()
+            house.residents.upstream(ready=False, adopted=False, same=False)  # its supervisor says so
+            assert house.residents.table == {}
+            house.residents.begin(Swap(red, (), "line"))  # nothing to load it with
+            assert house.residents.table == {}
+            assert (house.failures, house.store.get(red.key).crashes) == ([], 0)
+            assert house.demand.wanted(red.key)
+
+
+async def test_an_answer_that_failed_leaves_a_runner_that_is_there_in_doubt_and_one_that_is_not_out(
+    tmp_path: Path,
+) -> None:
+    async with house_of(tmp_path, pace=replace(QUICK, tick=60.0, poll=60.0)) as (house, _):
+        red = await house.bring("red")
+        house.residents.died(red.key, "request 7")
+        assert house.residents.unproven(red.key)
+        for process in await house.residents.processes(red.key):
+            process.kill()
+        await until(lambda: not house.processes())
+        house.residents.died(red.key, "request 8")
+        assert house.presence(red) is None
+        assert house.store.get(red.key).crashes == 1
+
+
 async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path) -> None:
     async with house_of(tmp_path, models={"load_timeout": "300ms"}) as (house, turn):
         turn(load_hangs=True)
