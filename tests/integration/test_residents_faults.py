@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
@@ -92,7 +94,7 @@ async def test_for_a_load_that_lacks_memory_all_unpinned_leave_and_then_it_is_tr
 async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_is_higher(tmp_path: Path) -> None:
     async with house_of(tmp_path) as (house, turn):
         red, blue = await house.bring("red"), await house.runner("blue")
-        turn(load_fails=NO_MEMORY)
+        turn(load_fails=NO_MEMORY, load_fails_next=2)
         house.demand.waits(red)
         house.demand.waits(blue)
         house.residents.begin(Swap(blue, (), "line"))
@@ -101,13 +103,24 @@ async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_i
         assert (key, as_) == (blue.key, End.NO_ROOM)
         assert NO_MEMORY in words
         assert (house.store.get(blue.key).memory or 0) > blue.need
-        turn()
-        house.residents.begin(Swap(red, (), "line"))
-        await house_has(house, red)
+        await until(lambda: house.presence(red) is Presence.RESIDENT)  # what left for it is wanted
 
 
-async def house_has(house: House, runner: Runner) -> None:
-    await until(lambda: house.presence(runner) is Presence.RESIDENT)
+async def test_nobody_asks_for_ollamas_list_while_it_loads_or_unloads_since_it_may_die_of_that(tmp_path: Path) -> None:
+    async with house_of(tmp_path, models={"max_loaded": 1}, pace=replace(QUICK, poll=0.01)) as (house, turn):
+        turn(load=0.3)
+        await house.bring("red")
+        await house.bring("blue")
+        paths = "".join("g" if path == "/api/generate" else "." for path in await asked(house))
+        assert paths.count("ggg") == 1  # unload, load, a token
+        assert paths.count("g") == 5
+
+
+async def asked(house: House) -> list[str]:
+    """The paths that Ollama has been asked for so far."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        seen = (await http.get(f"{house.url}/fake/seen")).json()["seen"]
+    return [str(each["path"]) for each in seen]
 
 
 async def test_one_crash_of_a_load_is_forgiven(tmp_path: Path) -> None:
