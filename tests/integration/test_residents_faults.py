@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from controller.errors import OrderRefused
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
@@ -227,6 +229,8 @@ async def test_short_memory_means_fewer_slots_and_no_loads_and_critical_memory_a
         house.gauge.pressure = 2
         await until(lambda: not house.residents.may_load)
         assert house.residents.may_grant
+        with pytest.raises(OrderRefused, match="Memory is short"):
+            await house.orders.load("blue")
         assert [row.slots for row in house.residents.table.values()] == [2, 2]
         house.gauge.pressure = 4
         await until(lambda: house.presence(red) is None)
