@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from controller.config.schema import OLLAMA, Config
 from controller.plain import count_words, size_words
+from controller.residency.memory import Reading, budget, ceiling, memory_words
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -98,7 +99,9 @@ class Facts:
     origins: str  # OLLAMA_ORIGINS as Ollama gets it
     cloudflared: Path | None
     files_limit: int
+    memory: Reading  # with the footprints of our own processes
     sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
 
 
 def examine(facts: Facts) -> list[Finding]:
@@ -237,6 +240,21 @@ def models(facts: Facts) -> Finding:
     return Finding("models", "ok", f"{count_words(facts.models, 'model')} in {facts.models_folder}.")
 
 
+def memory(facts: Facts) -> Finding:
+    """What models may take, and whether each of them could be loaded at all."""
+    if facts.config.server.ollama.mode == "external":
+        return Finding("memory", "ok", "Models are held by the Ollama elsewhere.")
+    settings = facts.config.server.memory
+    now = budget(facts.memory, sum(facts.memory.footprints.values()), settings)
+    most = ceiling(facts.memory, settings)
+    words = f"Models may take {memory_words(now)} in all at the moment, {memory_words(most)} at most."
+    large = [f"{name} ({memory_words(size)})" for name, size in facts.sizes.items() if size > most]
+    if large:
+        remedy = "Requests for them are refused. Use smaller ones, or see memory in server.yaml."
+        return Finding("memory", "warn", f"{words} Too big for this machine: {', '.join(large)}.", remedy)
+    return Finding("memory", "ok", words)
+
+
 def doors(facts: Facts) -> Finding:
     """Whether our addresses are ours, or can be."""
     bad = [door for door in facts.doors if door.state in ("taken", "refused")]
@@ -314,6 +332,7 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     child,
     others,
     models,
+    memory,
     doors,
     exposure,
     origins,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import re
 import resource
@@ -26,6 +27,9 @@ from controller.control import client
 from controller.doctor.checks import Door, Facts, Folder, Serving
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import CLONE, Paths
+from controller.residency.accelerator import accelerator_limit
+from controller.residency.gauge import gauge_for_this_machine
+from controller.residency.memory import Reading
 
 USUAL_PORT = 11434
 CONNECTING = 0.5  # seconds a connection on this machine may take
@@ -65,7 +69,8 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     config, problems, warnings = _configuration(paths, environment, hands)
     running, unheard = _running(paths)
     program = hands.find(OLLAMA, config.server.ollama.binary, environment)
-    serving = list(_others(set(_pids(running)), paths.run))
+    ours = set(_pids(running))
+    serving = list(_others(ours, paths.run))
     models_folder = _models_folder(config, environment)
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
     addresses = _addresses(config, running)
@@ -92,6 +97,8 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         cloudflared=hands.find("cloudflared", config.server.tunnel.binary, environment),
         files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
+        memory=_memory(paths, ours),
+        sizes=dict(_sizes(models_folder)),
     )
 
 
@@ -214,6 +221,26 @@ def _models(folder: Path) -> int | None:
         return sum(1 for file in (folder / "manifests").rglob("*") if file.is_file())
     except OSError:
         return None
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    """Each installed model with the bytes of its layers, by the name Ollama lists it by."""
+    manifests = folder / "manifests"
+    with contextlib.suppress(OSError):
+        for file in sorted(manifests.rglob("*")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a folder, or not a manifest
+                layers = json.loads(file.read_text())["layers"]
+                *where, name, tag = file.relative_to(manifests).parts
+                path = "/".join([*where, name]).removeprefix("registry.ollama.ai/").removeprefix("library/")
+                yield f"{path}:{tag}", sum(int(layer["size"]) for layer in layers)
+
+
+def _memory(paths: Paths, ours: set[int]) -> Reading:
+    """With the GPU's limit as our own Ollama found it, once it ran."""
+    gauge = gauge_for_this_machine()
+    with contextlib.suppress(OSError):
+        gauge.accelerator = accelerator_limit((paths.logs / f"{OLLAMA}.log").read_text(errors="replace"))
+    return gauge.read(sorted(ours))
 
 
 def _addresses(config: Config, running: dict[str, object] | None) -> dict[str, bool]:

@@ -30,6 +30,12 @@ PROOFS = (
         "0 (the system decides), and about 48 to 54 GiB of 64. A model that needs more than 90 % of it does not fit.",
     ),
     Proof(
+        "What a loaded model takes is seen: in its runner's footprint, and in what the GPU has in use.",
+        "load a model; footprint $(pgrep -f 'ollama runner') | grep -i footprint; "
+        "ioreg -r -c IOAccelerator -d 1 -w 0 | grep -o '\"In use system memory\"=[0-9]*'",
+        "Both grew by about the size of the model, and shrink when it is unloaded.",
+    ),
+    Proof(
         "Reading the GPU's state is cheap enough to do every few seconds.",
         "time ioreg -r -c IOAccelerator -d 1 -w 0 -a > /dev/null",
         "Well under 0.1 s.",

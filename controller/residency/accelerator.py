@@ -6,6 +6,7 @@ import plistlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 from xml.parsers.expat import ExpatError
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -49,6 +50,12 @@ def accelerator_limit(log_text: str) -> Accelerator | None:
         available=sum(_bytes(device.get("available", "")) for device in devices),
         unified=library.lower() == "metal" or all(device.get("type") == "iGPU" for device in devices),
     )
+
+
+def gpu_lost(found: Accelerator | None, wanted: Literal["auto", "required", "any"], *, silicon: bool) -> bool:
+    """Whether Ollama has to do without the GPU it must have. `wanted` is `models.gpu`; `silicon`: a Mac with one."""
+    required = wanted == "required" or (wanted == "auto" and silicon)
+    return required and found is not None and found.library == "cpu"
 
 
 def _pairs(line: str) -> Iterator[tuple[str, str]]:

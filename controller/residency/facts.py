@@ -16,6 +16,7 @@ F16, F32 = 2, 4  # bytes of a number
 BATCH = 512  # tokens read at a time, Ollama's num_batch
 CHECKPOINTS = 24  # earlier states a recurrent model keeps for each slot (kvcache/recurrent.go)
 MOST_TOKENS = 262_144  # no vocabulary is larger
+MOST_LAYERS = 4096  # nor is any model this deep
 
 # Families whose layers look back only a while, in Ollama's own engine: which layers see everything (each n-th; of the
 # patterns in use, the one that needs most), and the fewest tokens the others keep. The llama.cpp engine, which runs all
@@ -58,7 +59,7 @@ def facts_of(show: Mapping[str, Any], size: int) -> Facts:
         kv_in_window=float(F16 * sum(width for width, slide in zip(widths, slides, strict=True) if slide)),
         window=info.window if any(slides) else 0,
         work=info.work(size),
-        heads=max(info.heads("attention.head_count"), default=0),
+        heads=info.most_heads,
         flash=info.flash,
     )
 
@@ -75,7 +76,9 @@ class _Info:
         self._info = _mapping(show.get("model_info"))
         self._tensors = dict(_tensors(show.get("tensors")))
         self.family = str(self._info.get("general.architecture") or "")
-        self.layers = min(self.number("block_count"), 4096)
+        self.layers = min(self.number("block_count"), MOST_LAYERS)
+        self.most_heads = max(self._by_layer("attention.head_count"), default=0)
+        self._heads_kv = self._by_layer("attention.head_count_kv")
         # Pictures' parts in a file of their own are for the llama.cpp engine, whatever the family.
         self._sliding = None if show.get("projector_info") else WINDOWED.get(self.family)
 
@@ -90,10 +93,10 @@ class _Info:
         value = self._info.get(f"{self.family}.{key}")
         return value if isinstance(value, list) and value else None
 
-    def heads(self, key: str) -> list[int]:
+    def _by_layer(self, key: str) -> list[int]:
         """One number for each layer; empty when unknown."""
         if (each := self.items(key)) is not None:
-            known = [max(0, int(number)) for number in each if isinstance(number, int | float)]
+            known = [max(0, number) for number in each if isinstance(number, int)]
             return (known + known[-1:] * self.layers)[: self.layers]
         number = self.number(key)
         return [number] * self.layers if number else []
@@ -103,16 +106,15 @@ class _Info:
         if layer >= self.layers - self.number("attention.shared_kv_layers"):
             return 0  # these look into an earlier layer's
         key, value = self._lengths(layer)
-        if heads := self.heads("attention.head_count_kv"):
-            return heads[layer] * (key + value)
+        if self._heads_kv:
+            return self._heads_kv[layer] * (key + value)
         if (shown := self._shown(layer)) is not None:
             return shown
-        return (max(self.heads("attention.head_count"), default=1) or 1) * (key + value)
+        return max(1, self.most_heads) * (key + value)
 
     def _lengths(self, layer: int) -> tuple[int, int]:
         """Numbers of one head's key and value."""
-        most = max(self.heads("attention.head_count"), default=1) or 1
-        usual = self.number("embedding_length") // most
+        usual = self.number("embedding_length") // max(1, self.most_heads)
         key, value = self.number("attention.key_length", usual), self.number("attention.value_length", usual)
         if self.slides(layer):
             return self.number("attention.key_length_swa", key), self.number("attention.value_length_swa", value)

@@ -56,5 +56,5 @@ def _no_room(target: Runner, table: Table, fits: Callable[[Iterable[str]], bool]
     if pinned and not fits([key for key, row in table.items() if not row.pinned]):
         stay = "is pinned and leaves" if len(pinned) == 1 else "are pinned and leave"
         return NoRoom(f"{' and '.join(pinned)} {stay} no room for {target.name}.", pinned=True)
-    others = sorted(row.runner.name for row in table.values())
+    others = sorted(row.runner.name for row in table.values() if not row.pinned)
     return NoRoom(f"{target.name} fits once {' or '.join(others)} can leave.")

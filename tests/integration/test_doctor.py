@@ -190,6 +190,24 @@ def test_installed_models_are_counted_by_their_manifests(paths: Paths, tmp_path:
     assert look(paths, other, OLLAMA_MODELS=str(folder)).models == 0
 
 
+def test_installed_models_have_the_size_of_all_their_layers_and_the_names_ollama_lists(
+    paths: Paths, tiny_models: Path
+) -> None:
+    (tiny_models / "manifests" / "registry.ollama.ai" / "library" / "broken").mkdir()
+    (tiny_models / "manifests" / "registry.ollama.ai" / "library" / "broken" / "latest").write_text("{")
+    sizes = look(paths, OLLAMA_MODELS=str(tiny_models)).sizes
+    assert {"red:latest", "llama3.2:1b"} <= set(sizes)
+    assert "broken:latest" not in sizes
+    blobs = sum(file.stat().st_size for file in (tiny_models / "blobs").iterdir())
+    assert 100_000 < sizes["red:latest"] < blobs
+
+
+def test_the_gpu_is_as_our_own_ollama_found_it(paths: Paths) -> None:
+    found = 'msg="inference compute" id=0 library=ROCm type=discrete total="16.0 GiB" available="15.0 GiB"'
+    (paths.logs / "ollama.log").write_text(f"{found}\n")
+    assert look(paths).memory.limit == 16 * 2**30
+
+
 def test_an_ollama_open_to_other_machines_is_found_by_trying(paths: Paths) -> None:
     outer = [address for address in _outer_addresses() if "." in address]
     if not outer:

@@ -14,10 +14,8 @@ from controller.clock import Clock, SystemClock
 from controller.config.schema import Config
 from controller.events import Journal
 from controller.ollama import OllamaClient, Runners
-from controller.residency.facts import facts_of, forced_single
 from controller.residency.loading import Pace
-from controller.residency.memory import expected
-from controller.residency.names import Names, Weighs
+from controller.residency.names import Names
 from controller.residency.orders import Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Fits, Presence, Runner, Swap
@@ -122,7 +120,7 @@ async def residing(
     def settings() -> Config:
         return house.config
 
-    names = Names(ollama, store.get, settings, Weighs(facts_of, expected, forced_single))
+    names = Names(ollama, store.get, settings)
     space = MachineSpace(gauge, journal, settings)
     runners = Runners(ollama, lambda: pid)
     residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Models, Ollama, Server, Tunnel
+from controller.config.schema import Config, Memory, Models, Ollama, Server, Tunnel
 from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, examine
 from controller.doctor.mac import PROOFS
+from controller.residency.memory import Reading
 
+ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
 WELL = Facts(
     now=1_800_000_000.0,
     installed_at=1_790_000_000.0,
@@ -35,6 +37,7 @@ WELL = Facts(
     origins="",
     cloudflared=None,
     files_limit=65536,
+    memory=ROOMY,
 )
 
 
@@ -93,6 +96,7 @@ TROUBLE = [
     ("models", "warn", {"models": 0}, "seadragon demo"),
     ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 /usr/bin/ollama pull"),
     ("models", "warn", {"models": None}, "cannot be read"),
+    ("memory", "warn", {"memory": ROOMY, "sizes": {"tiny": 2**20, "huge:405b": 200 * 2**30}}, "huge:405b (200.0 GiB)."),
     ("listeners", "fail", {"doors": (Door("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)}, "nginx"),
     ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),
     ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
@@ -128,6 +132,9 @@ FINE = [
     ),
     ("models", {"models": 0, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
     ("models", {"models": 1}, "1 model in"),
+    ("memory", {"sizes": {"llama3.3:70b": 40 * 2**30}}, "43.2 GiB in all at the moment, 43.2 GiB at most."),
+    ("memory", {"config": server(memory=Memory(budget=8 * 2**30))}, "8.0 GiB at most"),
+    ("memory", {"config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
     ("other ollamas", {"others": (Serving(7, "mia", ()),), "config": server(ollama=Ollama(mode="adopt"))}, "No other"),
     ("ollama's state", {"running": running()}, "Ready"),
     ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),

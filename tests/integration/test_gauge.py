@@ -1,0 +1,232 @@
+"""Gauges on this machine, on made-up control groups, and beside a real Ollama."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from controller.config.schema import Memory
+from controller.ollama import OllamaClient, Runners
+from controller.residency.accelerator import accelerator_limit
+from controller.residency.facts import BATCH, facts_of, forced_single
+from controller.residency.gauge import gauge_for_this_machine
+from controller.residency.gauge_linux import LinuxGauge
+from controller.residency.memory import GIB, MIB, budget, ceiling, estimate, expected
+from tests.fakes.gauge import FakeGauge, FileGauge, write_gauge
+from tests.kit.real import RealOllama
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+RAM = 16 * GIB, 12 * GIB
+GONE = 2**30  # no process has this id
+HOLD = """
+import sys
+held = b"x" * int(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def holding(size: int) -> Iterator[int]:
+    """A process that holds so many bytes; its id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process.pid
+        process.kill()
+
+
+def test_this_machines_gauge_reads_sane_figures() -> None:
+    reading = gauge_for_this_machine().read([os.getpid(), GONE])
+    assert 0 < reading.available <= reading.total <= psutil.virtual_memory().total
+    assert reading.pressure in (1, 2, 4)
+    assert list(reading.footprints) == [os.getpid()]
+    assert 0 <= budget(reading, 0, Memory()) <= ceiling(reading, Memory()) < reading.total
+
+
+def test_a_footprint_is_what_a_process_holds() -> None:
+    gauge = gauge_for_this_machine()
+    with holding(300 * MIB) as large, holding(0) as small:
+        footprints = gauge.read([large, small]).footprints
+    assert 290 * MIB < footprints[large] - footprints[small] < 310 * MIB
+    assert gauge.read([large]).footprints == {}
+
+
+async def test_asking_the_tools_again_is_harmless_where_there_are_none() -> None:
+    gauge = gauge_for_this_machine()
+    await gauge.refresh()
+    assert gauge.read([]).total > 0
+
+
+@linux
+def test_program_text_and_mapped_files_are_not_missing_from_what_is_available() -> None:
+    """A process of its own that holds nothing still has the interpreter mapped."""
+    gauge = LinuxGauge()
+    with holding(100 * MIB) as pid:
+        reading = gauge.read([pid])
+    assert 0 < reading.elsewhere < reading.footprints[pid] - 100 * MIB
+
+
+def write(folder: Path, **files: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{content}\n")
+
+
+def gauge_at(root: Path, own_groups: str) -> LinuxGauge:
+    write(root / "proc/self", cgroup=own_groups)
+    return LinuxGauge(root, lambda: RAM)
+
+
+@linux
+def test_the_tightest_of_nested_groups_holds(tmp_path: Path) -> None:
+    top = tmp_path / "sys/fs/cgroup"
+    write(top / "a.slice", memory__max=8 * GIB, memory__current=3 * GIB, memory__stat=f"anon 1\nactive_file {GIB}")
+    write(top / "a.slice/b.scope", memory__max="max", memory__high=6 * GIB, memory__current=2 * GIB, memory__stat="")
+    reading = gauge_at(tmp_path, "0::/a.slice/b.scope").read([])
+    assert (reading.total, reading.available) == (6 * GIB, 4 * GIB)
+
+
+@linux
+def test_pages_the_kernel_takes_back_by_itself_are_available(tmp_path: Path) -> None:
+    stat = f"anon {GIB}\nfile {3 * GIB}\ninactive_file {GIB}\nactive_file {GIB}\nslab_reclaimable {GIB}"
+    write(tmp_path / "sys/fs/cgroup/a", memory__max=8 * GIB, memory__current=7 * GIB, memory__stat=stat)
+    assert gauge_at(tmp_path, "0::/a").read([]).available == 4 * GIB
+
+
+@linux
+def test_the_first_version_of_groups_is_read_too(tmp_path: Path) -> None:
+    top = tmp_path / "sys/fs/cgroup/memory"
+    unlimited = "9223372036854771712"
+    write(top, memory__limit_in_bytes=unlimited, memory__usage_in_bytes=9 * GIB)
+    stat = f"inactive_file 5\ntotal_inactive_file {GIB}"
+    write(top / "docker/x", memory__limit_in_bytes=4 * GIB, memory__usage_in_bytes=2 * GIB, memory__stat=stat)
+    reading = gauge_at(tmp_path, "4:memory:/docker/x\n1:cpu:/\n0::/").read([])
+    assert (reading.total, reading.available) == (4 * GIB, 3 * GIB)
+
+
+@linux
+@pytest.mark.parametrize("path", ["/docker/outer", "/../../outer"])
+def test_a_group_of_an_outer_namespace_is_the_top_of_ours(tmp_path: Path, path: str) -> None:
+    write(tmp_path / "sys/fs/cgroup", memory__max=2 * GIB, memory__current=GIB, memory__stat="")
+    assert gauge_at(tmp_path, f"0::{path}").read([]).total == 2 * GIB
+
+
+@linux
+def test_a_machine_that_tells_nothing_but_ram_is_read_and_noted(tmp_path: Path) -> None:
+    reading = LinuxGauge(tmp_path, lambda: RAM).read([os.getpid()])
+    assert (reading.total, reading.available, reading.limit, reading.pressure) == (*RAM, None, 1)
+    assert reading.footprints == {}
+    assert reading.notes == ("The kernel does not tell of memory stalls (PSI).",)
+
+
+@linux
+def test_stalls_of_the_machine_and_of_our_group_are_pressure(tmp_path: Path) -> None:
+    gauge = gauge_at(tmp_path, "0::/a")
+    calm, stalled, worse = (
+        f"full avg10={share} avg60=0.00 avg300=0.00 total=0" for share in ("0.00", "20.00", "41.00")
+    )
+    write(tmp_path / "proc/pressure", memory=calm)
+    assert (gauge.read([]).pressure, gauge.read([]).notes) == (1, ())
+    write(tmp_path / "sys/fs/cgroup/a", memory__pressure=stalled)
+    assert gauge.read([]).pressure == 2
+    write(tmp_path / "proc/pressure", memory=worse)
+    assert gauge.read([]).pressure == 4
+
+
+NVIDIA_SMI = """#!/bin/sh
+case "$1" in
+--query-gpu=*) echo "24576, 6144" ;;
+--query-compute-apps=*) echo "PID, 5120" ;;
+esac
+"""
+
+
+def put_nvidia_smi(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text(text)
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@linux
+async def test_a_card_tells_its_memory_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path / "bin", NVIDIA_SMI.replace("PID", str(os.getpid())), monkeypatch)
+    gauge = LinuxGauge()
+    bare = gauge.read([os.getpid()])
+    await gauge.refresh()
+    reading = gauge.read([os.getpid()])
+    assert (reading.limit, reading.accelerator_used, reading.unified) == (24 * GIB, 6 * GIB, False)
+    assert reading.elsewhere - bare.elsewhere == pytest.approx(5 * GIB, abs=64 * MIB)
+    assert reading.footprints[os.getpid()] > 5 * GIB
+
+
+@linux
+async def test_a_card_that_fails_is_noted_and_its_limit_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_nvidia_smi(tmp_path / "bin", "#!/bin/sh\necho NVIDIA-SMI has failed; exit 9\n", monkeypatch)
+    gauge = LinuxGauge()
+    await gauge.refresh()
+    reading = gauge.read([])
+    assert (reading.limit, reading.accelerator_used) == (None, None)
+    assert "nvidia-smi does not tell how much memory the GPU has." in reading.notes
+
+
+def test_ollamas_own_log_tells_what_it_works_with(real_ollama: RealOllama) -> None:
+    found = accelerator_limit(real_ollama.log.read_text(errors="replace"))
+    assert found is not None
+    if sys.platform == "linux" and found.library == "cpu":
+        assert found.limit is None
+        assert abs(found.total - psutil.virtual_memory().total) < GIB
+    else:
+        assert found.limit
+
+
+def test_a_real_answer_shows_no_lists_but_the_shapes_of_the_weights(real_ollama: RealOllama) -> None:
+    with real_ollama.client() as client:
+        brief = client.post("/api/show", json={"model": "red"}).json()
+        full = client.post("/api/show", json={"model": "red", "verbose": True}).json()
+        embedder = client.post("/api/show", json={"model": "embedder"}).json()
+    words = len(full["model_info"]["tokenizer.ggml.tokens"])
+    assert brief["model_info"]["tokenizer.ggml.tokens"] is None
+    facts = facts_of(brief, 10**9)
+    assert facts == facts_of(full, 10**9)
+    width = brief["model_info"]["llama.embedding_length"]
+    assert facts.work == 4 * BATCH * max(words + width, 4 * width)
+    assert facts.kv_per_token == (16 + 16) * 2
+    assert not forced_single(facts)
+    assert forced_single(facts_of(embedder, 1))
+
+
+async def test_a_real_runner_takes_about_what_was_expected(real_ollama: RealOllama) -> None:
+    ollama = OllamaClient(lambda: real_ollama.url)
+    size = next(each["size"] for each in await ollama.tags() if each["name"] == "red:latest")
+    facts = facts_of(await ollama.show("red"), size)
+    with real_ollama.client() as client:
+        client.post("/api/generate", json={"model": "red", "keep_alive": -1}).raise_for_status()
+    runners = await Runners(ollama, lambda: real_ollama.process.pid).of("red")
+    (held,) = gauge_for_this_machine().read([each.pid for each in runners]).footprints.values()
+    await ollama.unload("red")
+    assert estimate(facts, 8192, 1, None).context == 512 * 1024
+    assert re.search(r'msg="kv cache" device=\w+ size="512.0 KiB"', real_ollama.log.read_text(errors="replace"))
+    assert held / 3 < expected(facts, 8192, 1, None) < 3 * held
+
+
+def test_a_gauge_in_a_file_says_what_the_file_says_at_that_moment(tmp_path: Path) -> None:
+    gauge = FileGauge(tmp_path / "gauge.json")
+    assert gauge.read([]).total == FakeGauge().total
+    write_gauge(tmp_path / "gauge.json", total=GIB, available=GIB, limit=None, pressure=4, footprints={7: 5})
+    assert (gauge.read([7, 8]).footprints, gauge.read([]).pressure, gauge.read([]).limit) == ({7: 5}, 4, None)
+    write_gauge(tmp_path / "gauge.json", total=2 * GIB)
+    assert gauge.read([]).total == 2 * GIB
