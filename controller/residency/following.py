@@ -27,7 +27,7 @@ LEARN_LIMIT = 30.0  # seconds for the first list: nothing else is asked meanwhil
 
 @dataclass(slots=True, eq=False)
 class Following:
-    """The only one who asks /api/ps without need: it takes the scheduler's locks."""
+    """The only one who asks /api/ps beside a swap, and never during one: see `Loading.unload`."""
 
     rows: Rows
     ollama: OllamaClient
@@ -42,7 +42,8 @@ class Following:
     async def learn(self) -> None:
         """Take over what an adopted Ollama holds; every slot of it is in doubt."""
         try:
-            listed = await self.ollama.ps(LEARN_LIMIT)
+            async with self.swaps.alone:
+                listed = await self.ollama.ps(LEARN_LIMIT)
         except Unreachable:
             return  # the next comparison finds it
         for each in listed:
@@ -54,7 +55,8 @@ class Following:
     async def compare(self, quiet: Callable[[], bool]) -> list[Resident]:
         """See what has changed without us, unless something of ours began meanwhile. Returns who has no name left."""
         try:
-            listed = await self.ollama.ps(self.pace.poll_limit)
+            async with self.swaps.alone:
+                listed = await self.ollama.ps(self.pace.poll_limit)
         except Unreachable:
             return []  # late means busy, not dead
         found = {runner.key: each for each in listed if (runner := await self._runner(each))}

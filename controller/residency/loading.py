@@ -20,7 +20,7 @@ from controller.residency.spelling import full_name
 from controller.residency.standstill import Standstill
 
 FOREVER = -1.0  # seconds, as Ollama takes it
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25  # seconds between two looks at Ollama's list: /api/ps takes locks
+PAUSE = 0.25  # seconds between two looks at the list of an Ollama elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +85,23 @@ class Loading:
         return Loaded(self._clock.now() - began, await self._size(runner), processes)
 
     async def unload(self, runner: Runner, processes: Sequence[psutil.Process], *, grace: float | None = None) -> None:
-        """Return when it is gone. A process that does not leave by itself is killed."""
+        """Return when it is gone. A process that does not leave by itself is killed.
+
+        Its end is the proof: Ollama forgets a runner before it takes the next load. It is not asked for its list then:
+        /api/ps reads a map without a lock, and dies ("concurrent map iteration and map write") when that moment is hit.
+        """
         grace = self._pace.leave if grace is None else grace
         processes = processes or await self.processes(runner)
         try:
             await self._ollama.unload(runner.name, limit=grace)
         except Declined:  # its name was deleted: Ollama would keep it, and list it, for ever
-            await self._runners.end(processes)
-            return
+            grace = 0.0
         except Unreachable:
             pass
-        if processes and not await self._runners.gone(processes, grace):
+        if not self._runners.ours:
+            await self._unlisted(runner)
+        elif not await self._runners.gone(processes, grace):
             await self._runners.end(processes)
-        await self._unlisted(runner, grace if processes else self._pace.leave_elsewhere)
 
     async def end(self, processes: Sequence[psutil.Process]) -> None:
         """Kill them, and wait until they are gone."""
@@ -141,14 +145,13 @@ class Loading:
             return 0
         return next((int(each.get("size", 0)) for each in listed if _is(each, runner)), 0)
 
-    async def _unlisted(self, runner: Runner, limit: float) -> None:
-        """Return when Ollama does not list it, or when it has had `limit` seconds or no time for the question."""
-        pause = FIRST_PAUSE
+    async def _unlisted(self, runner: Runner) -> None:
+        """Return when an Ollama elsewhere does not list it, or when it has had its time."""
         with contextlib.suppress(TimeoutError, Unreachable):
-            async with asyncio.timeout(limit):
-                while any(_is(each, runner) for each in await self._ollama.ps(self._pace.poll_limit)):
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
+            async with asyncio.timeout(self._pace.leave_elsewhere):
+                await asyncio.sleep(PAUSE)
+                while any(_is(each, runner) for each in await self._ollama.ps(self._pace.poll_limit)):  # noqa: ASYNC110
+                    await asyncio.sleep(PAUSE)
 
 
 def _is(listed: dict[str, object], runner: Runner) -> bool:

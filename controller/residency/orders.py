@@ -146,6 +146,8 @@ class Orders:
     # --- what they have in common ---
 
     async def _runner(self, model: str) -> Runner:
+        if not self._residents.ready:
+            raise OrderRefused("Ollama is not there. Try again when it is.", "busy")
         try:
             runner = self._names.known(model) or await self._names.look_up(model)
         except Unreachable as problem:
@@ -162,6 +164,8 @@ class Orders:
 
     def _room_for(self, runner: Runner, leaving: Iterable[str] = ()) -> tuple[str, ...]:
         """Who has to leave for it, `leaving` first. Raises OrderRefused when nobody's leaving would do."""
+        if not self._residents.may_load:
+            raise OrderRefused("Memory is short: nothing more is loaded until that is over.", "no_room")
         first = list(leaving)
         rest = [key for key in self._residents.leavable() if key not in first]
         plan = self._residents.plan(runner, first + rest)

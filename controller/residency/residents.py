@@ -60,6 +60,7 @@ class Residents:
         self.on_failed = self._works.on_failed
         self._later: list[tuple[str, str]] = []  # names to load when nobody waits, and why
         self._remembered: list[str] = []
+        self._ready = False  # Ollama answers
         self._unlearnt = False  # an adopted Ollama has not told yet what it holds …
         self._learning: asyncio.Task[None] | None = None  # … and is being asked
         self._allowed = (True, True)
@@ -120,6 +121,11 @@ class Residents:
             self._staying.tell_surprise(loaded)
 
     # --- what an operator orders (`orders.py`) ---
+
+    @property
+    def ready(self) -> bool:
+        """Whether Ollama answers."""
+        return self._ready
 
     def is_here(self, key: str) -> bool:
         """Whether it is resident, and not about to leave."""
@@ -213,36 +219,37 @@ class Residents:
         if not same:
             if self._learning is not None:
                 self._learning.cancel()
+                self._learning = None
             self._works.forget()
             self._swaps.processes.clear()
             self._rows.drop(*self.table)
-        self._works.open = ready and not (adopted and not same)
+            self._unlearnt = ready and adopted
+        self._ready = ready
         if ready and not same:
-            self._unlearnt = adopted
             self._later = [(name, "return") for name in self._remembered]
             self._later += [(name, "preload") for name in preloads(self._settings().models)]
             self._remembered = []
-            self._learn()
-        self._works.next()
-        self._rows.tell()
+        self._open()
 
     def remember(self) -> None:
         """Ollama is about to be restarted: what is in memory now comes back as soon as it is there again."""
         rows = sorted(self.table.values(), key=lambda row: row.used, reverse=True)
         self._remembered = [row.runner.name for row in rows if row.presence is not Presence.LEAVING]
 
-    def _learn(self) -> None:
-        tasks = self._works.tasks
-        if self._unlearnt and tasks is not None:
-            self._unlearnt = False
-            self._learning = tasks.create_task(self._adopt(), name="adopt")
+    def _open(self) -> None:
+        """Let swaps begin, once Ollama answers and it is known what it holds."""
+        tasks, learning = self._works.tasks, self._learning is not None and not self._learning.done()
+        if self._ready and self._unlearnt and not learning and tasks is not None:
+            learning, self._learning = True, tasks.create_task(self._adopt(), name="adopt")
+        self._works.open = self._ready and not self._unlearnt and not learning
+        self._works.next()
+        self._rows.tell()
 
     async def _adopt(self) -> None:
         await self._following.learn()
+        self._unlearnt, self._learning = False, None
         self._staying.judge()
-        self._works.open = True
-        self._works.next()
-        self._rows.tell()
+        self._open()
 
     # --- every second ---
 
@@ -252,8 +259,7 @@ class Residents:
             self._works.tasks = tasks
             try:
                 tasks.create_task(self._poll(), name="poll")
-                self._learn()
-                self._works.next()
+                self._open()
                 while True:
                     await self._tick()
                     await self._clock.sleep(self._pace.tick)
@@ -274,6 +280,8 @@ class Residents:
         await self._load_later()
         self._swaps.poke()  # whatever it waits for: nothing is ever waited for in vain
         self._tell_memory()
+        if self._somebody_waits() and not self._works.busy:
+            self._rows.tell()  # there may be room now, for other programs come and go
 
     async def _poll(self) -> None:
         while True:

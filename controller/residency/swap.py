@@ -88,6 +88,7 @@ class Swaps:
     pace: Pace
     processes: dict[str, Sequence[psutil.Process]] = field(default_factory=dict)  # by runner key
     quarantine: Quarantine = field(init=False)
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by a swap, and by who asks for Ollama's list
     _raised: dict[str, int] = field(default_factory=dict)  # bytes: what did not fit takes more than was thought
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 

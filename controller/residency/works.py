@@ -100,7 +100,8 @@ class Works:
             if not work.swap.evict:
                 return Ending(loaded=True)  # somebody else was faster
             work.swap = replace(work.swap, runner=None)
-        return await self.swaps.carry(work)
+        async with self.swaps.alone:
+            return await self.swaps.carry(work)
 
     def _settle(self, work: Work, ending: Ending) -> None:
         """What it meant for others, and what comes next: all before the line hears that it may decide again."""

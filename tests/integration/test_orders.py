@@ -164,6 +164,9 @@ async def test_orders_that_wait_when_ollama_goes_away_fail_in_words(ollama: real
             await asyncio.wait_for(job.wait(LONG), LONG)
             assert (job.state, job.text) == ("failed", "Ollama went away.")
         assert house.residents.table == {}
+        with pytest.raises(OrderRefused, match="Ollama is not there") as refused:
+            await house.orders.load("red")
+        assert refused.value.kind == "busy"
 
 
 async def test_a_model_is_loaded_at_start_when_there_is_room_and_never_at_the_cost_of_another(

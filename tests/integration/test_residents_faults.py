@@ -9,6 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
+from controller.errors import OrderRefused
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
@@ -92,7 +96,7 @@ async def test_for_a_load_that_lacks_memory_all_unpinned_leave_and_then_it_is_tr
 async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_is_higher(tmp_path: Path) -> None:
     async with house_of(tmp_path) as (house, turn):
         red, blue = await house.bring("red"), await house.runner("blue")
-        turn(load_fails=NO_MEMORY)
+        turn(load_fails=NO_MEMORY, load_fails_next=2)
         house.demand.waits(red)
         house.demand.waits(blue)
         house.residents.begin(Swap(blue, (), "line"))
@@ -101,13 +105,24 @@ async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_i
         assert (key, as_) == (blue.key, End.NO_ROOM)
         assert NO_MEMORY in words
         assert (house.store.get(blue.key).memory or 0) > blue.need
-        turn()
-        house.residents.begin(Swap(red, (), "line"))
-        await house_has(house, red)
+        await until(lambda: house.presence(red) is Presence.RESIDENT)  # what left for it is wanted
 
 
-async def house_has(house: House, runner: Runner) -> None:
-    await until(lambda: house.presence(runner) is Presence.RESIDENT)
+async def test_nobody_asks_for_ollamas_list_while_it_loads_or_unloads_since_it_may_die_of_that(tmp_path: Path) -> None:
+    async with house_of(tmp_path, models={"max_loaded": 1}, pace=replace(QUICK, poll=0.01)) as (house, turn):
+        turn(load=0.3)
+        await house.bring("red")
+        await house.bring("blue")
+        paths = "".join("g" if path == "/api/generate" else "." for path in await asked(house))
+        assert paths.count("ggg") == 1  # unload, load, a token
+        assert paths.count("g") == 5
+
+
+async def asked(house: House) -> list[str]:
+    """The paths that Ollama has been asked for so far."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        seen = (await http.get(f"{house.url}/fake/seen")).json()["seen"]
+    return [str(each["path"]) for each in seen]
 
 
 async def test_one_crash_of_a_load_is_forgiven(tmp_path: Path) -> None:
@@ -154,6 +169,38 @@ async def test_a_load_that_stands_still_is_ended_and_counts_as_a_crash(tmp_path:
         await house.here(red)
 
 
+async def test_an_ollama_that_dies_in_the_middle_of_a_load_costs_nobody_a_place_and_counts_as_no_crash(
+    tmp_path: Path,
+) -> None:
+    async with fake_ollama(tmp_path, models=MODELS, load_hangs=True) as (url, process):
+        async with residing(url, process.pid, pace=replace(QUICK, lost=30.0)) as house:
+            red = await begin(house, "red")
+            await until(house.processes)
+            process.kill()
+            await process.wait()
+            house.residents.upstream(ready=False, adopted=False, same=False)  # its supervisor says so
+            assert house.residents.table == {}
+            house.residents.begin(Swap(red, (), "line"))  # nothing to load it with
+            assert house.residents.table == {}
+            assert (house.failures, house.store.get(red.key).crashes) == ([], 0)
+            assert house.demand.wanted(red.key)
+
+
+async def test_an_answer_that_failed_leaves_a_runner_that_is_there_in_doubt_and_one_that_is_not_out(
+    tmp_path: Path,
+) -> None:
+    async with house_of(tmp_path, pace=replace(QUICK, tick=60.0, poll=60.0)) as (house, _):
+        red = await house.bring("red")
+        house.residents.died(red.key, "request 7")
+        assert house.residents.unproven(red.key)
+        for process in await house.residents.processes(red.key):
+            process.kill()
+        await until(lambda: not house.processes())
+        house.residents.died(red.key, "request 8")
+        assert house.presence(red) is None
+        assert house.store.get(red.key).crashes == 1
+
+
 async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path) -> None:
     async with house_of(tmp_path, models={"load_timeout": "300ms"}) as (house, turn):
         turn(load_hangs=True)
@@ -182,6 +229,8 @@ async def test_short_memory_means_fewer_slots_and_no_loads_and_critical_memory_a
         house.gauge.pressure = 2
         await until(lambda: not house.residents.may_load)
         assert house.residents.may_grant
+        with pytest.raises(OrderRefused, match="Memory is short"):
+            await house.orders.load("blue")
         assert [row.slots for row in house.residents.table.values()] == [2, 2]
         house.gauge.pressure = 4
         await until(lambda: house.presence(red) is None)

@@ -43,6 +43,7 @@ class House:
     journal: Journal
     ollama: OllamaClient
     config: Config
+    url: str
     pid: int | None
     failures: list[tuple[str, End, str]] = field(default_factory=list)
     history: list[dict[str, str]] = field(default_factory=list)  # the table after each change
@@ -124,7 +125,7 @@ async def residing(
     runners = Runners(ollama, lambda: pid)
     residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)
     orders = Orders(residents, demand, names, clock, settings)
-    house = House(residents, orders, demand, names, store, gauge, journal, ollama, config, pid)
+    house = House(residents, orders, demand, names, store, gauge, journal, ollama, config, url, pid)
     residents.on_failed.append(lambda key, as_, words: house.failures.append((key, as_, words)))
     residents.on_change.append(
         lambda: house.history.append({row.runner.name: row.presence.value for row in residents.table.values()})
