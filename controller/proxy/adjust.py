@@ -131,7 +131,7 @@ def adjust(
     return changed if isinstance(changed, Refused) else Adjusted(changed, model, edits.told, keep)
 
 
-def adjusted_form(name: str, body: bytes, span: tuple[int, int], clamps: Clamps) -> Adjusted:
+def adjusted_form(name: str, span: tuple[int, int], body: bytes, clamps: Clamps) -> Adjusted:
     """As `adjust`, for a form whose field `model` is `name` and stands at `span`: only redirections reach it."""
     other = clamps.redirects.of(name) if name else None
     if other is None:

@@ -17,7 +17,7 @@ from controller.errors import OrderRefused, Unreachable
 from controller.proxy import own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, told_header
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
-from controller.proxy.dialects import Refused, compact
+from controller.proxy.dialects import Dialect, Reason, Refused, compact
 from controller.proxy.doors import may_not_manage
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Rhythm, manner_of
@@ -81,7 +81,8 @@ class Inference:
             return adjusted
         del read
         exchange.model = label(adjusted.model)
-        if asked is not None and asked.unloads and not (exchange.who and exchange.who.manage):
+        stops = asked is not None and asked.unloads and match.route.dialect is Dialect.OLLAMA
+        if stops and not (exchange.who and exchange.who.manage):
             return None if exchange.who is None else may_not_manage(exchange.who)
         if adjusted.told:
             exchange.extra.append((b"x-seadragon-adjusted", told_header(adjusted.told)))
@@ -93,7 +94,7 @@ class Inference:
             runner = found
         if runner is None:
             return await self._forward(exchange, match, rules, adjusted.body)
-        if asked is not None and asked.unloads:
+        if stops:
             return await self._unload(exchange, match, runner, adjusted.model)
         return await self._serve(exchange, match, rules, adjusted, runner, None if asked is None else asked.stream)
 
@@ -292,8 +293,10 @@ class Inference:
 
 def _adjusted(exchange: Exchange, match: Match, rules: Rules, body: bytes, asked: Peeked | None) -> Adjusted | Refused:
     if asked is None:
-        name, span = model_of(body, exchange.found.get(b"content-type", b""))
-        return adjusted_form(name, body, span, rules.clamps)
+        found = model_of(body, exchange.found.get(b"content-type", b""))
+        if found is None:
+            return Refused(400, Reason.BAD, "The form must have one field `model`, with the name of a model.")
+        return adjusted_form(*found, body, rules.clamps)
     who = exchange.who
     if who is None:
         return adjust(body, asked, match.route, rules.clamps)

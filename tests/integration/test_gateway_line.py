@@ -341,8 +341,8 @@ async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> No
             chunks = await client.chat.completions.create(
                 model="tiny", messages=[{"role": "user", "content": "hi"}], stream=True
             )
-            said = "".join([part.choices[0].delta.content or "" async for part in chunks if part.choices])
-            assert said.startswith("the sea is deep")
+            texts = [part.choices[0].delta.content or "" async for part in chunks if part.choices]
+            assert "".join(texts).startswith("the sea is deep")
             await opening
             plane.line.open(0)
             opening = asyncio.create_task(wait_for_fillers(plane))
@@ -413,6 +413,24 @@ async def test_a_transcription_is_never_filled() -> None:
             answer = await asking
             assert answer.content == b"some text"
             assert answer.headers["x-seadragon-adjusted"] == "model=real:large (redirect)"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"",
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+        b'--b\nContent-Disposition: form-data; name="model"\n\nm\n--b--\n',
+        b"--b\r\nContent-Disposition: form-data; name*=utf-8''model\r\n\r\nother\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--b--\r\n',
+    ],
+)
+async def test_a_form_that_we_read_otherwise_than_ollama_may_is_refused(tmp_path: Path, form: bytes) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = await client.post("/v1/audio/transcriptions", content=form, headers=kind)
+        assert answer.status_code == 400
+        assert await fake.seen() == []
 
 
 async def test_codex_is_told_before_it_gives_up() -> None:

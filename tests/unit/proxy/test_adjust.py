@@ -216,8 +216,8 @@ def test_an_exact_name_goes_before_a_pattern_and_a_longer_before_a_shorter(model
 
 def test_the_field_of_a_form_is_redirected_too() -> None:
     clamps = Clamps(Redirects({"whisper-1": "whisper:large"}))
-    assert adjusted_form("whisper-1", b"..whisper-1..", (2, 11), clamps).body == b"..whisper:large.."
-    assert adjusted_form("other", b"..other..", (2, 7), clamps).body == b"..other.."
+    assert adjusted_form("whisper-1", (2, 11), b"..whisper-1..", clamps).body == b"..whisper:large.."
+    assert adjusted_form("other", (2, 7), b"..other..", clamps).body == b"..other.."
 
 
 @examples(300)
