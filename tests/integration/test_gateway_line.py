@@ -257,6 +257,28 @@ async def test_who_waits_long_sees_fillers_and_then_every_byte_of_the_answer(pat
         assert (await plane.record()).reason == ""
 
 
+async def test_who_waits_for_ollama_or_for_a_doubtful_slot_sees_fillers_too(tmp_path: Path) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def suspect(model: str) -> bool:
+        asked.set()
+        await go_on.wait()
+        return False
+
+    rhythm = Rhythm(sweep=0.05, grace=0.2, every=0.2, unproven=0.1)
+    async with fake_ollama(tmp_path, freeze=True) as fake, gateway(None, rhythm=rhythm) as plane:
+        plane.line.suspect_with, plane.line.all_doubted = suspect, True
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        plane.readiness.set("ready", "It answers.", fake.address)
+        await asked.wait()
+        before = next(iter(plane.plane._open)).bytes_out
+        await until(lambda: any(each.bytes_out >= before + 2 for each in plane.plane._open))
+        fake.knobs()
+        go_on.set()
+        assert (await asking).text.endswith('"eval_count": 8}\n')
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/api/embed", "/v1/chat/completions", "/v1/messages"])
 async def test_a_document_is_filled_up_in_front_only(path: str) -> None:
     document = b'{"model":"m","done":true,"eval_count":1}'
