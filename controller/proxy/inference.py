@@ -209,7 +209,7 @@ class Inference:
         try:
             while True:
                 if seat.ticket.state is not State.GRANTED:
-                    await self._turn(seat)
+                    await self._turn(seat, held=refused_since is not None)
                 if seat.ticket.state is State.ENDED:
                     return None if seat.ticket.ended is End.UNKNOWN else self._ended(seat, hold)
                 connection = self._asking.pooled() or await self._asking.knock()
@@ -233,9 +233,12 @@ class Inference:
             return self._asking.held_out(hold)
         return refusals.ended(seat.ticket, ready=self._asking.ready)
 
-    async def _turn(self, seat: Seat) -> None:
-        """Wait until the ticket is granted or has ended, and let the client see that something happens."""
-        away = not self._asking.ready
+    async def _turn(self, seat: Seat, *, held: bool) -> None:
+        """Wait until the ticket is granted or has ended, and let the client see that something happens.
+
+        `held`: it counts already as one that waits for Ollama.
+        """
+        away = not held and not self._asking.ready
         self._tally.held += away
         try:
             while seat.ticket.state is State.WAITING:
