@@ -131,7 +131,7 @@ def adjust(
     return changed if isinstance(changed, Refused) else Adjusted(changed, model, edits.told, keep)
 
 
-def adjusted_form(name: str, body: bytes, span: tuple[int, int], clamps: Clamps) -> Adjusted:
+def adjusted_form(name: str, span: tuple[int, int], body: bytes, clamps: Clamps) -> Adjusted:
     """As `adjust`, for a form whose field `model` is `name` and stands at `span`: only redirections reach it."""
     other = clamps.redirects.of(name) if name else None
     if other is None:
@@ -257,13 +257,14 @@ def places(text: bytes, top: Members) -> dict[str, Place] | None:
     at = text.find(b"{") + 1
     for name, value in top.items():
         key = _KEY.match(text, at)
-        if key is None or fold(json.loads(key[1])) != fold(name):
+        if key is None or (key[1] != b'"%b"' % name.encode() and fold(json.loads(key[1])) != fold(name)):
             return None
-        end = key.end() + len(bytes(value))
+        raw, start = bytes(value), key.end()
+        end = start + len(raw)
         after = _NEXT.match(text, end)
-        if after is None or text[key.end() : end] != bytes(value):
+        if after is None or not text.startswith(raw, start):
             return None
-        found[name] = (key.start(1), key.end(), end)
+        found[name] = (key.start(1), start, end)
         at = after.end()
         if after[1] == b"}":
             break
@@ -272,16 +273,17 @@ def places(text: bytes, top: Members) -> dict[str, Place] | None:
 
 def _spliced(body: bytes, found: Mapping[str, Place], changes: Mapping[str, bytes | None]) -> bytes:
     """`body` with its changed members alone written anew."""
-    kept = [name for name in found if changes.get(name, b"") is not None]
-    first, last = body.find(b"{") + 1, max((place[2] for place in found.values()), default=0)
-    pieces = [
-        body[key:value] + (changes[name] or b"") if name in changes else body[key:end]
-        for name, (key, value, end) in ((name, found[name]) for name in kept)
-    ]
-    pieces += [
-        json.dumps(name).encode() + b":" + value for name, value in changes.items() if value and name not in found
-    ]
-    return body[:first] + b",".join(pieces) + body[max(first, last) :]
+    first = last = body.find(b"{") + 1
+    pieces: list[bytes] = []
+    for name, (key, value, last) in found.items():
+        if name not in changes:
+            pieces.append(body[key:last])
+        elif (new := changes[name]) is not None:
+            pieces.append(body[key:value] + new)
+    for name, new in changes.items():
+        if new is not None and name not in found:
+            pieces.append(b"%b:%b" % (json.dumps(name).encode(), new))
+    return body[:first] + b",".join(pieces) + body[last:]
 
 
 def _joined(top: Members, changes: Mapping[str, bytes | None]) -> bytes:

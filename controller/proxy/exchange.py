@@ -250,6 +250,7 @@ class Exchange:
 
     def forget(self) -> None:
         """The exchange is over."""
+        self.seat = None  # it knows us, as `answer` does below
         if self.watch is not None:
             self.watch.cancel()
         if self.answer is not None:

@@ -17,7 +17,7 @@ from controller.errors import OrderRefused, Unreachable
 from controller.proxy import own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, told_header
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
-from controller.proxy.dialects import Refused, compact
+from controller.proxy.dialects import Dialect, Reason, Refused, compact
 from controller.proxy.doors import may_not_manage
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Rhythm, manner_of
@@ -81,7 +81,8 @@ class Inference:
             return adjusted
         del read
         exchange.model = label(adjusted.model)
-        if asked is not None and asked.unloads and not (exchange.who and exchange.who.manage):
+        stops = asked is not None and asked.unloads and match.route.dialect is Dialect.OLLAMA
+        if stops and not (exchange.who and exchange.who.manage):
             return None if exchange.who is None else may_not_manage(exchange.who)
         if adjusted.told:
             exchange.extra.append((b"x-seadragon-adjusted", told_header(adjusted.told)))
@@ -93,7 +94,7 @@ class Inference:
             runner = found
         if runner is None:
             return await self._forward(exchange, match, rules, adjusted.body)
-        if asked is not None and asked.unloads:
+        if stops:
             return await self._unload(exchange, match, runner, adjusted.model)
         return await self._serve(exchange, match, rules, adjusted, runner, None if asked is None else asked.stream)
 
@@ -208,7 +209,7 @@ class Inference:
         try:
             while True:
                 if seat.ticket.state is not State.GRANTED:
-                    await self._turn(seat)
+                    await self._turn(seat, held=refused_since is not None)
                 if seat.ticket.state is State.ENDED:
                     return None if seat.ticket.ended is End.UNKNOWN else self._ended(seat, hold)
                 connection = self._asking.pooled() or await self._asking.knock()
@@ -232,9 +233,12 @@ class Inference:
             return self._asking.held_out(hold)
         return refusals.ended(seat.ticket, ready=self._asking.ready)
 
-    async def _turn(self, seat: Seat) -> None:
-        """Wait until the ticket is granted or has ended, and let the client see that something happens."""
-        away = not self._asking.ready
+    async def _turn(self, seat: Seat, *, held: bool) -> None:
+        """Wait until the ticket is granted or has ended, and let the client see that something happens.
+
+        `held`: it counts already as one that waits for Ollama.
+        """
+        away = not held and not self._asking.ready
         self._tally.held += away
         try:
             while seat.ticket.state is State.WAITING:
@@ -292,8 +296,10 @@ class Inference:
 
 def _adjusted(exchange: Exchange, match: Match, rules: Rules, body: bytes, asked: Peeked | None) -> Adjusted | Refused:
     if asked is None:
-        name, span = model_of(body, exchange.found.get(b"content-type", b""))
-        return adjusted_form(name, body, span, rules.clamps)
+        found = model_of(body, exchange.found.get(b"content-type", b""))
+        if found is None:
+            return Refused(400, Reason.BAD, "The form must have one field `model`, with the name of a model.")
+        return adjusted_form(*found, body, rules.clamps)
     who = exchange.who
     if who is None:
         return adjust(body, asked, match.route, rules.clamps)

@@ -27,6 +27,8 @@ SWAPPED = ("red", "blue", "gemma3:270m")  # each says its own sentence
 SAYS = {"red": "I am red.", "blue": "I am blue.", "gemma3:270m": "gemma3:270m."}
 QUICK = {"patience": "1s", "min_stay": "1s", "linger": "200ms", "aging": "60s", "waiting": 1000, "whole": 2000}
 
+ROOM_FOR = {1: "60MiB", 2: "100MiB", 3: "150MiB", 20: "8GiB"}  # a model takes 36, and up to 51 by the estimate
+
 MakeLine = Callable[..., FakeHouse]
 
 
@@ -48,7 +50,7 @@ def make_line(tmp_path: Path) -> Iterator[MakeLine]:
             house.configure(
                 ollama={"binary": str(real.program()), **server.pop("ollama", {})},
                 line={**QUICK, **(line or {})},
-                memory={"budget": f"{at_once * 50}MiB", "reserve": 0},  # one takes 36 to 44
+                memory={"budget": ROOM_FOR[at_once], "reserve": 0},
                 **server,
             )
             library = real.copy_library(tmp_path / "models")
@@ -105,7 +107,7 @@ def right(told: Told, model: str) -> bool:
 async def test_promise_1_whatever_is_killed_with_100_waiting_none_of_them_is_lost(
     make_line: MakeLine, victim: str
 ) -> None:
-    house = make_line((1,) * 6, models={"parallel": 4}, ollama={"probe_every": "200ms"})
+    house = make_line((1,) * 6, models={"parallel": 4, "context_length": 2048}, ollama={"probe_every": "200ms"})
     async with callers(house, 6) as people:
         streams = [asyncio.create_task(people[n % 2].ask("ticker", tokens=100_000)) for n in range(4)]
         await there(lambda: queue(house)["running"] == 4, "four stream")
@@ -305,7 +307,7 @@ async def test_an_alias_and_its_base_alternating_are_served_in_batches(make_line
 
 
 async def test_fifty_reloads_change_no_byte_of_twenty_streams(make_line: MakeLine) -> None:
-    house = make_line((1,) * 10, models={"parallel": 20})
+    house = make_line((1,) * 10, at_once=20, models={"parallel": 20})
 
     async def run(people: list[Caller]) -> list[list[str]]:
         told = await asyncio.gather(*(people[n % 10].ask("ticker", tokens=1000) for n in range(20)))

@@ -257,6 +257,28 @@ async def test_who_waits_long_sees_fillers_and_then_every_byte_of_the_answer(pat
         assert (await plane.record()).reason == ""
 
 
+async def test_who_waits_for_ollama_or_for_a_doubtful_slot_sees_fillers_too(tmp_path: Path) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def suspect(model: str) -> bool:
+        asked.set()
+        await go_on.wait()
+        return False
+
+    rhythm = Rhythm(sweep=0.05, grace=0.2, every=0.2, unproven=0.1)
+    async with fake_ollama(tmp_path, freeze=True) as fake, gateway(None, rhythm=rhythm) as plane:
+        plane.line.suspect_with, plane.line.all_doubted = suspect, True
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        plane.readiness.set("ready", "It answers.", fake.address)
+        await asked.wait()
+        before = next(iter(plane.plane._open)).bytes_out
+        await until(lambda: any(each.bytes_out >= before + 2 for each in plane.plane._open))
+        fake.knobs()
+        go_on.set()
+        assert (await asking).text.endswith('"eval_count": 8}\n')
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/api/embed", "/v1/chat/completions", "/v1/messages"])
 async def test_a_document_is_filled_up_in_front_only(path: str) -> None:
     document = b'{"model":"m","done":true,"eval_count":1}'
@@ -328,10 +350,10 @@ async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> No
         for stream in (True, False):
             opening = asyncio.create_task(wait_for_fillers(plane))
             if stream:
-                talk = await native.chat("tiny", messages=CHAT["messages"], stream=True)  # type: ignore[call-overload]
+                talk = await native.chat("tiny", messages=[{"role": "user", "content": "hi"}], stream=True)
                 said = "".join([part.message.content or "" async for part in talk])
             else:
-                said = str((await native.generate("tiny", "hi")).response)
+                said = (await native.generate("tiny", "hi")).response or ""
             assert said.startswith("the sea is deep")
             await opening
             plane.line.open(0)
@@ -341,8 +363,8 @@ async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> No
             chunks = await client.chat.completions.create(
                 model="tiny", messages=[{"role": "user", "content": "hi"}], stream=True
             )
-            said = "".join([part.choices[0].delta.content or "" async for part in chunks if part.choices])
-            assert said.startswith("the sea is deep")
+            texts = [part.choices[0].delta.content or "" async for part in chunks if part.choices]
+            assert "".join(texts).startswith("the sea is deep")
             await opening
             plane.line.open(0)
             opening = asyncio.create_task(wait_for_fillers(plane))
@@ -413,6 +435,24 @@ async def test_a_transcription_is_never_filled() -> None:
             answer = await asking
             assert answer.content == b"some text"
             assert answer.headers["x-seadragon-adjusted"] == "model=real:large (redirect)"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"",
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+        b'--b\nContent-Disposition: form-data; name="model"\n\nm\n--b--\n',
+        b"--b\r\nContent-Disposition: form-data; name*=utf-8''model\r\n\r\nother\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--b--\r\n',
+    ],
+)
+async def test_a_form_that_we_read_otherwise_than_ollama_may_is_refused(tmp_path: Path, form: bytes) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = await client.post("/v1/audio/transcriptions", content=form, headers=kind)
+        assert answer.status_code == 400
+        assert await fake.seen() == []
 
 
 async def test_codex_is_told_before_it_gives_up() -> None:

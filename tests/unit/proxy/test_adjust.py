@@ -92,6 +92,47 @@ def test_a_changed_body_means_the_same_but_for_its_changes(
     assert bool(found.told) == (found.body != body)
 
 
+_scraps = st.lists(
+    st.sampled_from(
+        [
+            b"{",
+            b"}",
+            b",",
+            b":",
+            b" ",
+            b'"model"',
+            b'"m"',
+            b'"options"',
+            b'{"num_ctx":1}',
+            b'"keep_alive"',
+            b"0",
+            b"\\ud8",
+        ]
+        + [b'"\\ud800"', b"\xff", b'"options":{"num_ctx":1},', b'"num_ctx":2', b"null", b"[", b"]", b'"OPTIONS"']
+    ),
+    max_size=14,
+)
+
+
+@examples(2000)
+@given(_scraps)
+def test_no_body_upsets_it_and_none_brings_a_fixed_option_past_it(scraps: list[bytes]) -> None:
+    body = b"{" + b"".join(scraps) + b"}"
+    asked = peek(body, "messages")
+    if isinstance(asked, Refused):
+        return
+    found = adjust(body, asked, route("/api/chat"), Clamps(Redirects({"m": "n"}), default="d", max_tokens=5))
+    if isinstance(found, Refused):
+        return
+    after = peek(found.body, "messages")
+    assert isinstance(after, Peeked)
+    options = after.members.get("options")
+    if options is not None and bytes(options).startswith(b"{"):
+        assert b"num_ctx" not in bytes(options)
+        assert found.body.count(b"num_ctx") == found.body.count(b'"num_ctx":2')  # a member of the top means nothing
+    assert bytes(after.members.get("keep_alive", b"null")) == b"null"
+
+
 def test_members_that_go_leave_no_comma_behind() -> None:
     for body in (
         b'{"keep_alive":5,"model":"m"}',
@@ -216,8 +257,8 @@ def test_an_exact_name_goes_before_a_pattern_and_a_longer_before_a_shorter(model
 
 def test_the_field_of_a_form_is_redirected_too() -> None:
     clamps = Clamps(Redirects({"whisper-1": "whisper:large"}))
-    assert adjusted_form("whisper-1", b"..whisper-1..", (2, 11), clamps).body == b"..whisper:large.."
-    assert adjusted_form("other", b"..other..", (2, 7), clamps).body == b"..other.."
+    assert adjusted_form("whisper-1", (2, 11), b"..whisper-1..", clamps).body == b"..whisper:large.."
+    assert adjusted_form("other", (2, 7), b"..other..", clamps).body == b"..other.."
 
 
 @examples(300)

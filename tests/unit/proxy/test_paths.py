@@ -171,3 +171,25 @@ def test_every_spelling_of_a_path_leads_back_to_it() -> None:
 def test_a_quoted_model_name_is_forwarded_decoded_once() -> None:
     path = resolve(("/v1/models/" + quote("llama3.2:1b", safe="")).encode(), ())
     assert path == "/v1/models/llama3.2:1b"
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/api/v1/chat/completions", "/v1/chat/completions"),
+        (b"/api/code/api/v1/embeddings", "/v1/embeddings"),
+        (b"/api/v1/models/qwen3", "/v1/models/qwen3"),
+        (b"/api/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+        (b"/api/v1/models", "/api/v1/models"),
+        (b"/ollama/api/v1/models/", "/api/v1/models"),
+        (b"/api/v1/models/switch", "/api/v1/models/switch"),
+        (b"/api/v1/queue", "/api/v1/queue"),
+        (b"/api/v1/queue/pause", "/api/v1/queue/pause"),
+        (b"/api/v1/memory", "/api/v1/memory"),
+        (b"/api/v1/jobs/a1", "/api/v1/jobs/a1"),
+        (b"/api/v1/jobs/a/b", "/v1/jobs/a/b"),
+        (b"/api/v1/nothing", "/v1/nothing"),
+    ],
+)
+def test_below_api_v1_are_our_own_api_and_openais(raw: bytes, path: str) -> None:
+    assert resolve(raw, ("/api/code", "/ollama")) == path

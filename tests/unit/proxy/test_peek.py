@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from math import inf
 from typing import Any
@@ -212,3 +213,21 @@ def test_names_are_found_under_any_spelling() -> None:
         "source": "a",
         "destination": "b",
     }
+
+
+def test_a_body_with_many_members_is_refused_and_one_with_much_in_a_few_is_not() -> None:
+    many = b"{" + b",".join(b'"%x":1' % number for number in range(20_000)) + b"}"
+    assert isinstance(peek(many), Refused)
+    assert isinstance(peek(b" " * 20_000 + many + b" trailing"), Refused)
+    long = {"model": "m", "messages": [{"role": "user", "content": "a: b: c"} for _ in range(20_000)]}
+    assert peek(json.dumps(long).encode(), "messages") == Peeked("m", None, False, None)
+    text = {"model": "m", "prompt": ":" * 50_000}
+    assert peek(json.dumps(text).encode(), "prompt") == Peeked("m", None, False, None)
+
+
+@pytest.mark.proof
+def test_millions_of_members_stop_nothing_for_long() -> None:
+    body = b"{" + b",".join(b'"%x":1' % number for number in range(3_000_000)) + b"}"
+    begun = time.perf_counter()
+    assert isinstance(peek(body), Refused)
+    assert time.perf_counter() - begun < 0.3
