@@ -26,13 +26,13 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from controller.desk import Desk
-from controller.scheduling.ticket import Cap, Why
+from controller.scheduling.tally import LineTally
 from controller.supervision.spec import ChildState, ChildStatus
 
 FIRST_STATUS = 200  # the one every route starts with, at nought
 LANES = (1.0, 2.0, 3.0)  # those everybody has
 OTHER = "other"  # the label of whatever is one too many
-MODELS = 100  # models with figures of their own
+SWAPS = ("line", "order", "preload", "idle", "pressure", "reload")  # why there may be one: `runner.Swap`
 GB = 2**30
 
 
@@ -72,25 +72,6 @@ class Counts(Protocol):
     def listed_hits(self) -> int: ...
 
 
-class LineCounts(Protocol):
-    """What the line counts."""
-
-    @property
-    def grants(self) -> Mapping[str, int]: ...  # by reason, a `ticket.Why`
-    @property
-    def waits(self) -> Mapping[float, Histogram]: ...  # by lane
-    @property
-    def turned(self) -> Mapping[str, int]: ...  # by cap, a `ticket.Cap`
-    @property
-    def swaps(self) -> int: ...
-    @property
-    def loads(self) -> int: ...
-    @property
-    def load_seconds(self) -> float: ...
-    @property
-    def tokens(self) -> Mapping[str, tuple[int, int, float]]: ...  # by model: in, out, seconds of answering
-
-
 class Metrics(Collector):
     """All of it. `routes` are (dialect, route) pairs and `reasons` the causes of failure that are known beforehand."""
 
@@ -98,7 +79,7 @@ class Metrics(Collector):
         self,
         desk: Desk,
         counts: Counts,
-        line: LineCounts,
+        line: LineTally,
         *,
         routes: Iterable[tuple[str, str]],
         reasons: Iterable[str],
@@ -192,11 +173,11 @@ class Metrics(Collector):
 
     def _grants(self) -> Iterator[Metric]:
         grants = CounterMetricFamily("seadragon_grants", "Requests let through.", labels=("why",))
-        for why, count in {**dict.fromkeys(map(str, Why), 0), **self._line.grants}.items():
+        for why, count in self._line.grants.items():
             grants.add_metric((str(why),), count)
         yield grants
         turned = CounterMetricFamily("seadragon_turned_away", "Requests not let into the line.", labels=("cap",))
-        for cap, count in {**dict.fromkeys(map(str, Cap), 0), **self._line.turned}.items():
+        for cap, count in self._line.turned.items():
             turned.add_metric((str(cap),), count)
         yield turned
 
@@ -219,19 +200,28 @@ class Metrics(Collector):
         return f"{lane:g}" if f"{lane:g}" in self._lanes() else OTHER
 
     def _loads(self) -> Iterator[Metric]:
-        yield _counter("swaps", "Times the line put one model in the place of another.", self._line.swaps)
-        yield _counter("loads", "Models loaded.", self._line.loads)
-        yield _counter("load_seconds", "Time that loads took.", self._line.load_seconds)
+        swaps = CounterMetricFamily(
+            "seadragon_swaps", "Changes of what is loaded, by who wanted them.", labels=("why",)
+        )
+        for why, count in {**dict.fromkeys(SWAPS, 0), **self._line.swaps}.items():
+            swaps.add_metric((why,), count)
+        yield swaps
+        loads = CounterMetricFamily("seadragon_loads", "Times it was loaded.", labels=("model",))
+        seconds = CounterMetricFamily("seadragon_load_seconds", "Time its loads took.", labels=("model",))
+        for model, figures in self._line.loads.items():
+            loads.add_metric((model,), figures.count)
+            seconds.add_metric((model,), figures.seconds)
+        yield from (loads, seconds)
 
     def _tokens(self) -> Iterator[Metric]:
         tokens = CounterMetricFamily("seadragon_tokens", "Tokens of finished answers.", labels=("model", "direction"))
         seconds = CounterMetricFamily("seadragon_answer_seconds", "Time spent on writing answers.", labels=("model",))
         speed = GaugeMetricFamily("seadragon_tokens_per_second", "Mean speed since the start.", labels=("model",))
-        for model, (asked, written, spent) in _most(self._line.tokens):
-            tokens.add_metric((model, "in"), asked)
-            tokens.add_metric((model, "out"), written)
-            seconds.add_metric((model,), spent)
-            speed.add_metric((model,), written / spent if spent else 0.0)
+        for model, spoken in self._line.tokens.items():
+            tokens.add_metric((model, "in"), spoken.prompt)
+            tokens.add_metric((model, "out"), spoken.answer)
+            seconds.add_metric((model,), spoken.seconds)
+            speed.add_metric((model,), spoken.answer / spoken.seconds if spoken.seconds else 0.0)
         yield from (tokens, seconds, speed)
 
     def _memory(self) -> Iterator[Metric]:
@@ -283,17 +273,6 @@ class Metrics(Collector):
             yield _gauge("resident_memory_bytes", "Of the controller.", self._process.memory_info().rss)
             yield _gauge("open_files", "Of the controller.", self._process.num_fds())
         yield _gauge("open_files_limit", "Of the controller.", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def _most(
-    tokens: Mapping[str, tuple[int, int, float]],
-) -> Iterator[tuple[str, tuple[int, int, float]]]:
-    """The models that worked most, and all others as one."""
-    ranked = sorted(tokens.items(), key=lambda item: -item[1][2])
-    yield from ranked[:MODELS]
-    rest = [figures for _, figures in ranked[MODELS:]]
-    if rest:
-        yield OTHER, (sum(each[0] for each in rest), sum(each[1] for each in rest), sum(each[2] for each in rest))
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

@@ -183,7 +183,7 @@ class Api:
         self, request: Request, body: Load, wait: float | None, kind: Order, **options: Any
     ) -> JSONResponse:
         """Begin; answer at once, or when it has ended. Who hangs up does not undo it."""
-        job = self._desk.order(kind, body.model, **options)
+        job = await self._desk.order(kind, body.model, **options)
         wait = wait if body.wait is None else body.wait
         if wait:
             await self._until_ended(request, job, wait)

@@ -38,7 +38,7 @@ async def order(desk: Desk, request: Request, tell: Tell) -> object:
         raise SeadragonError("Say which model: `model` must be its name.")
     if kind is None:
         raise SeadragonError(f"There is no such order. There is: {', '.join(_KINDS)}.")
-    job = desk.order(kind, model, **_options(kind, request))
+    job = await desk.order(kind, model, **_options(kind, request))
     if request.get("wait", True):
         await _follow(job, tell)
     return job_document(job)

@@ -103,7 +103,7 @@ class FakeDesk:
     def memory(self) -> dict[str, Any]:
         return self.room
 
-    def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
+    async def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
         self._order(kind, {"model": model, **options})
         job = FakeJob(f"j{len(self.jobs) + 1}", kind, model)
         self.jobs[job.id] = job
@@ -115,7 +115,8 @@ class FakeDesk:
 
     def pause(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("pause", (lane, model))
-        self.line["paused"].append({"lane": lane, "model": model})
+        words = ([] if lane is None else [f"lane {lane:g}"]) + ([] if model is None else [model])
+        self.line["paused"] += words or ["everything"]
 
     def resume(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("resume", (lane, model))

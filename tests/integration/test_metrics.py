@@ -11,8 +11,11 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from controller.metrics import MODELS, Metrics
+from controller.metrics import Metrics
+from controller.proxy.tally import BOUNDS as OURS
+from controller.scheduling.tally import LineTally
 from controller.scheduling.ticket import Cap, Why
+from controller.scheduling.tokens import Tokens
 from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeDesk, a_line, a_memory, a_ticket, an_ollama
 
@@ -49,23 +52,22 @@ def desk(tmp_path: Path) -> FakeDesk:
     return desk
 
 
-@dataclass
-class Lined:
-    grants: dict[str, int] = field(default_factory=dict)
-    waits: dict[float, Took] = field(default_factory=dict)
-    turned: dict[str, int] = field(default_factory=dict)
-    swaps: int = 0
-    loads: int = 0
-    load_seconds: float = 0.0
-    tokens: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scraped(
-    desk: FakeDesk, counted: Counted, lined: Lined | None = None
-) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    desk: FakeDesk, counted: Counted, lined: LineTally | None = None, bounds: Sequence[float] = BOUNDS
+) -> Samples:
     """Every sample by its name and labels."""
-    lined = lined or Lined()
-    metrics = Metrics(desk, counted, lined, routes=ROUTES, reasons=["", "died"], bounds=BOUNDS, log_dropped=lambda: 7)
+    metrics = Metrics(
+        desk,
+        counted,
+        lined or LineTally(),
+        routes=ROUTES,
+        reasons=["", "died"],
+        bounds=bounds,
+        log_dropped=lambda: 7,
+    )
     body, content_type = metrics.text()
     assert content_type.startswith("text/plain")
     return {
@@ -162,7 +164,7 @@ def test_the_line_is_told_before_anything_happened(desk: FakeDesk) -> None:
         assert found[key("line_wait_seconds_count", lane=lane)] == 0
     assert all(found[key("grants_total", why=str(why))] == 0 for why in Why)
     assert all(found[key("turned_away_total", cap=str(cap))] == 0 for cap in Cap)
-    assert found[key("swaps_total")] == found[key("loads_total")] == found[key("load_seconds_total")] == 0
+    assert found[key("swaps_total", why="line")] == found[key("swaps_total", why="order")] == 0
 
 
 def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> None:
@@ -178,8 +180,10 @@ def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> 
 
 def test_a_lane_nobody_is_given_any_more_is_counted_with_the_others(desk: FakeDesk) -> None:
     desk.line = a_line(a_ticket(1, "a", lane=7.5), a_ticket(2, "b", lane=8.5))
-    waits = {1.0: Took((1, 0, 0, 0), 0.05), 7.5: Took((0, 1, 0, 0), 0.5), 8.5: Took((0, 0, 0, 1), 20.0)}
-    found = scraped(desk, Counted(), Lined(waits=waits))
+    lined = LineTally()
+    for lane, seconds in ((1.0, 0.05), (7.5, 0.5), (8.5, 20.0)):
+        lined.waits[lane].add(seconds)
+    found = scraped(desk, Counted(), lined, OURS)
     assert found[key("line_waiting", lane="other")] == 2
     assert found[key("line_wait_seconds_count", lane="1")] == 1
     assert found[key("line_wait_seconds_count", lane="other")] == 2
@@ -188,22 +192,27 @@ def test_a_lane_nobody_is_given_any_more_is_counted_with_the_others(desk: FakeDe
 
 
 def test_grants_refusals_swaps_and_loads_are_told(desk: FakeDesk) -> None:
-    lined = Lined(grants={"overtook": 5}, turned={"line_full": 2}, swaps=3, loads=4, load_seconds=12.5)
+    lined = LineTally()
+    lined.grants[Why.OVERTOOK], lined.turned[Cap.LINE], lined.swaps["pressure"] = 5, 2, 3
+    lined.loaded("qwen3", 4.5)
+    lined.loaded("qwen3", 8.0)
     found = scraped(desk, Counted(), lined)
     assert found[key("grants_total", why="overtook")] == 5
     assert found[key("turned_away_total", cap="line_full")] == 2
-    figures = [found[key(name)] for name in ("swaps_total", "loads_total", "load_seconds_total")]
-    assert figures == [3, 4, 12.5]
+    assert found[key("swaps_total", why="pressure")] == 3
+    assert found[key("loads_total", model="qwen3")] == 2
+    assert found[key("load_seconds_total", model="qwen3")] == 12.5
 
 
-def test_tokens_are_told_by_model_and_only_so_many_models(desk: FakeDesk) -> None:
-    few = {f"model-{n}": (1, 2, 1.0) for n in range(MODELS + 4)}
-    found = scraped(desk, Counted(), Lined(tokens={**few, "qwen3": (100, 400, 10.0)}))
+def test_tokens_are_told_by_model(desk: FakeDesk) -> None:
+    lined = LineTally()
+    lined.answered("qwen3", Tokens(prompt=100, answer=400, answer_seconds=10.0))
+    lined.answered("embedder", Tokens(prompt=7))
+    found = scraped(desk, Counted(), lined)
     assert found[key("tokens_total", model="qwen3", direction="in")] == 100
     assert found[key("tokens_total", model="qwen3", direction="out")] == 400
     assert found[key("tokens_per_second", model="qwen3")] == 40
-    assert found[key("tokens_total", model="other", direction="out")] == 10
-    assert sum(name == "seadragon_tokens_per_second" for name, _ in found) == MODELS + 1
+    assert found[key("tokens_per_second", model="embedder")] == 0
 
 
 def test_memory_is_told_in_bytes(desk: FakeDesk) -> None:

@@ -30,7 +30,7 @@ def seen(*children: ChildStatus, problems: tuple[str, ...] = ()) -> dict[str, An
         "pid": 9,
         "listeners": [{"address": "127.0.0.1:8420", "url": "http://127.0.0.1:8420", "kind": "direct"}],
         "children": {child.name: child.to_json() for child in children},
-        "line": {"waiting": 2, "running": 1, "paused": [{"lane": 3.0, "model": None}]},
+        "line": {"waiting": 2, "running": 1, "paused": ["lane 3"]},
         "memory": a_memory(),
         "config": {"stale": bool(problems), "problems": list(problems)},
     }
