@@ -11,12 +11,14 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
 import uvloop
 
 from controller import lock, wanted
+from controller.api.late import LateApi
 from controller.auth.access import Principal
 from controller.clock import SystemClock
 from controller.config.change import Change
@@ -27,21 +29,26 @@ from controller.config.schema import OLLAMA, TUNNEL, Config
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
+from controller.desk import JobView, Order
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
-from controller.ollama import OllamaClient, Runners
+from controller.modelroom import ModelRoom
+from controller.ollama import OllamaClient
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
 from controller.proxy.app import DataPlane
 from controller.proxy.dialects import Reason
+from controller.proxy.relay import LEAVING
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
+from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
+from controller.storage.file import NAME
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
@@ -55,12 +62,18 @@ LAST_BYTES = 2.0  # seconds that connections get to take what is already written
 
 
 def run(
-    paths: Paths, port: int | None = None, service: bool = False, *, through_tunnel: Principal | None = None
+    paths: Paths,
+    port: int | None = None,
+    service: bool = False,
+    *,
+    through_tunnel: Principal | None = None,
+    gauge: Gauge | None = None,
 ) -> int:
     """Serve until told to leave; the exit code.
 
     `port` replaces the first direct listener's. `service`: a service manager restarts what exits, so a broken YAML is
-    no reason to. `through_tunnel` opens the tunnel as that principal: for tests alone, no setting reaches it.
+    no reason to. `through_tunnel` opens the tunnel as that principal, and `gauge` stands in for the machine's memory:
+    for tests alone, no setting reaches them.
     """
     os.umask(0o077)
     try:
@@ -70,7 +83,8 @@ def run(
             if start.kind == "leave":
                 print(*start.lines, sep="\n", file=sys.stderr)
                 return 2
-            controller = Controller(paths, start, port=port, service=service, through_tunnel=through_tunnel)
+            instead = Instead(through_tunnel, gauge)
+            controller = Controller(paths, start, instead, port=port, service=service)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(controller.live())
     except SeadragonError as error:
@@ -101,11 +115,25 @@ def _decide(paths: Paths, service: bool) -> Start:
         return how_to_start(invalid.problems, kept, attended=not service)
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What tests put in the place of the real thing."""
+
+    through_tunnel: Principal | None = None
+    gauge: Gauge | None = None
+
+
 class Controller:
     """Everything that runs, built once. It is the `Desk` that the control socket and the pages talk to."""
 
     def __init__(
-        self, paths: Paths, start: Start, *, port: int | None, service: bool, through_tunnel: Principal | None
+        self,
+        paths: Paths,
+        start: Start,
+        instead: Instead,
+        *,
+        port: int | None,
+        service: bool,
     ) -> None:
         self.version = version("seadragon")
         self.started_at = time.time()
@@ -132,19 +160,35 @@ class Controller:
         )
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
-        runners = Runners(self._ollama, lambda: self._child(OLLAMA).pid)
+        self._models = ModelRoom(
+            ollama=self._ollama,
+            pid=lambda: self._child(OLLAMA).pid,
+            gauge=instead.gauge or gauge_for_this_machine(),
+            readiness=self._readiness,
+            clock=clock,
+            journal=self.journal,
+            settings=lambda: self.config,
+            database=paths.data / NAME,
+            ollama_log=paths.logs / f"{OLLAMA}.log",
+            restart=self._restart_hung,
+        )
         tally = self._tally = Tally()
         self._pages = LatePages(self, traffic=lambda: Traffic(tally.streams, tally.held), metrics=self._metrics)
+        self._api = LateApi(self)
         self._plane = DataPlane(
             readiness=self._readiness,
             settings=lambda: self.config,
             pages=self._pages,
+            api=self._api,
+            turns=self._models.line,
+            names=self._models,
             clock=clock,
             tally=tally,
             access_log=self._log.access,
-            suspect=runners.end_idle,
-            through_tunnel=through_tunnel,
+            through_tunnel=instead.through_tunnel,
         )
+        self._models.line.on_cut = self._plane.switch_off
+        self._models.on_moved.append(self._plane.models_moved)
         self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
         self._roster: Roster
 
@@ -154,6 +198,7 @@ class Controller:
         return Metrics(
             self,
             self._tally,
+            self._models.line.tally,
             routes=[(route.dialect.value, route.path) for route in ROUTES],
             reasons=list(Reason),
             bounds=BOUNDS,
@@ -192,6 +237,27 @@ class Controller:
 
     async def reload(self) -> list[str]:
         return await self._watch.reload_now()
+
+    def queue(self) -> dict[str, Any]:
+        return self._models.queue()
+
+    async def models(self) -> list[dict[str, Any]]:
+        return await self._models.models()
+
+    def memory(self) -> dict[str, Any]:
+        return self._models.memory()
+
+    async def order(self, kind: Order, model: str, **options: Any) -> JobView:
+        return await self._models.order(kind, model, **options)
+
+    def job(self, id: str) -> JobView | None:
+        return self._models.job(id)
+
+    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+        self._models.pause(lane, model)
+
+    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+        self._models.resume(lane, model)
 
     def leave(self, *, keep_children: bool) -> None:
         self._begin_to("restart" if keep_children else "rest" if self._service else "left")
@@ -238,6 +304,7 @@ class Controller:
                 self._readiness.set("down", "The configuration is broken; its owner must put it right first.")
             else:
                 self._roster.become(self._programs(self.config))
+            stack.callback(tasks.create_task(self._models.run(), name="models").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
@@ -258,6 +325,7 @@ class Controller:
     async def _settle(self) -> None:
         """What can wait until clients are heard."""
         await self._pages.warm()
+        await self._api.warm()
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
 
@@ -289,6 +357,7 @@ class Controller:
         if self._leave != "restart" and any(child.name == TUNNEL for child in self.children()):
             last.append(self._roster.stop(TUNNEL))
         await _unless(self._hurry, *last)
+        self._models.refuse_waiting(LEAVING)
         await self._plane.cut()
         self.phase = "stopping"
         if self._leave != "restart":
@@ -302,6 +371,7 @@ class Controller:
         self._log.apply(new.server.log)
         if self.phase == "safe":
             self.phase = "running"
+        self._models.reconfigured()
         self._roster.become(self._programs(new), change.drains)
 
     async def _listen(self, config: Config) -> None:
@@ -329,6 +399,7 @@ class Controller:
             return
         with self._readiness.paused("Ollama restarts."):
             await self._plane.quiet(self.config.server.drain)
+            self._models.remember()
             yield
 
     # --- Ollama, as the gateway and the pages need it ---
@@ -337,8 +408,12 @@ class Controller:
         return next(child for child in self._roster if child.name == name)
 
     def _ollama_changed(self, status: ChildStatus) -> None:
-        if status.state is ChildState.READY and status.adopted:
-            self._plane.doubt_all()
+        if status.state is ChildState.READY:
+            self._plane.models_changed()
+        self._models.upstream(status)
+
+    async def _restart_hung(self, why: str) -> None:
+        await self._roster.restart(OLLAMA)
 
 
 def _causes(group: ExceptionGroup[Exception]) -> Iterator[Exception]:

@@ -173,6 +173,11 @@ class Runners:
         server = self._pid()
         return [] if server is None else await asyncio.to_thread(_holding, server, set(models))
 
+    async def all(self) -> list[psutil.Process]:
+        """Those that hold any model."""
+        server = self._pid()
+        return [] if server is None else await asyncio.to_thread(_holding, server, None)
+
     async def idle(self, runners: Sequence[psutil.Process]) -> bool:
         """Whether none of them does anything. In doubt they work."""
         return await _idle(runners)
@@ -188,12 +193,14 @@ class Runners:
         await _gone(runners, END_LIMIT)
 
 
-def _holding(server: int, wanted: set[str]) -> list[psutil.Process]:
+def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
+    """Those below `server` that hold one of `wanted`; None: whatever they hold."""
     try:
         below = psutil.Process(server).children(recursive=True)
     except psutil.Error:
         return []
-    return [each for each in below if _model_of(_argv(each)) in wanted]
+    held = {each: _model_of(_argv(each)) for each in below}
+    return [each for each, model in held.items() if model is not None and (wanted is None or model in wanted)]
 
 
 def _argv(process: psutil.Process) -> list[str]:

@@ -135,14 +135,17 @@ def _among(old: Entries, new: Entries, location: Location) -> Iterator[Differenc
 
 
 def _whole(entry: Branch, location: Location, *, added: bool) -> Iterator[Difference]:
-    """Every setting of an entry that only one side has."""
+    """Every setting of an entry that only one side has, but for those that are empty there too."""
     if isinstance(entry, Child | Listener):
         return
     for name in type(entry).model_fields:
-        leaf = leaf_at((*location, name))
-        if leaf is not None:
-            value = getattr(entry, name)
-            yield Difference((*location, name), leaf, None if added else value, value if added else None)
+        value, at = getattr(entry, name), (*location, name)
+        if isinstance(value, Branch):
+            yield from _whole(value, at, added=added)
+        elif value is not None:
+            leaf = leaf_at(at)
+            assert leaf is not None  # as in `_within`
+            yield Difference(at, leaf, None if added else value, value if added else None)
 
 
 def _effect(impact: Impact, child: str) -> str:

@@ -11,13 +11,14 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from controller.config import checks_models
 from controller.config.addresses import Place, place
+from controller.config.finding import Check, Finding
 from controller.config.problem import Location, dotted, shown
 from controller.config.schema import OLLAMA, TUNNEL, Config
 
@@ -33,6 +34,7 @@ OLLAMA_VARIABLES: Final[Mapping[str, str]] = {
     "OLLAMA_CONTEXT_LENGTH": "models.context_length",
     "OLLAMA_NUM_PARALLEL": "models.parallel",
     "OLLAMA_MAX_LOADED_MODELS": "models.max_loaded",
+    "OLLAMA_MAX_QUEUE": "server.line.whole",
     "OLLAMA_KEEP_ALIVE": "models.keep_alive",
     "OLLAMA_LOAD_TIMEOUT": "models.load_timeout",
     "OLLAMA_FLASH_ATTENTION": "models.flash_attention",
@@ -45,22 +47,6 @@ OLLAMA_VARIABLES: Final[Mapping[str, str]] = {
 """What Seadragon itself sets for Ollama (or never wants set), and where the operator says it instead."""
 
 _LOUDEST_DEBUG: Final = frozenset({"", "0", "1", "false", "true", "f", "t"})  # from 2 on Ollama logs prompts
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong at `location`. `at` is where to point when the value itself is not in the YAML; `key` says that
-    the key is wrong, not the value.
-    """
-
-    location: Location
-    found: str
-    allowed: str
-    at: Location | None = None
-    key: bool = False
-
-
-Check = Callable[[Config], Iterator[Finding]]
 
 
 def inside(config: Config) -> Iterator[Finding]:
@@ -201,12 +187,6 @@ def _taken_by_tunnel(name: str, value: str) -> str | None:
     return "the settings of server.tunnel" if name.startswith("TUNNEL_") or name == "NO_AUTOUPDATE" else None
 
 
-def _precision_possible(config: Config) -> Iterator[Finding]:
-    models = config.models
-    if models.flash_attention is False and models.kv_cache_type in ("q8_0", "q4_0"):
-        yield Finding(("models", "kv_cache_type"), models.kv_cache_type, "f16, or flash_attention: true")
-
-
 INSIDE: Final[tuple[Check, ...]] = (
     _listeners_apart,
     _one_closed_tunnel,
@@ -215,7 +195,7 @@ INSIDE: Final[tuple[Check, ...]] = (
     _tunnel_complete,
     _children_named,
     _variables_free,
-    _precision_possible,
+    *checks_models.INSIDE,
 )
 
 
@@ -268,6 +248,7 @@ def warnings(config: Config) -> Iterator[str]:
     if config.server.ollama.mode == "spawn" and config.server.ollama.url is not None:
         yield "server.ollama.url has no effect with mode: spawn; it is for adopt and external."
     yield from _shadowed(config)
+    yield from checks_models.warnings(config)
     for index, entry in enumerate(config.access.allow):
         if entry.manage and any("/" in address for address in entry.addresses):
             at = dotted(("access", "allow", index))

@@ -6,7 +6,9 @@ import re
 
 MODEL_WORDS = "the name of a model, such as qwen3:32b"
 PATTERN_WORDS = "a name of a model in which * stands for anything, such as gpt-4o*"
-LANE_WORDS = "the number of a lane, such as 3"
+LANE_WORDS = "the number of a lane from 0 to 1000, such as 3 or 1.5"
+
+HIGHEST_LANE = 1000
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _MODEL = re.compile(rf"(?:{_PART}(?::[0-9]+)?/)?(?:{_PART}/)*{_PART}(?::{_PART})?")
@@ -29,7 +31,7 @@ def model_pattern(text: str) -> str:
 
 
 def lane_name(text: str) -> str:
-    """A lane's number as text: `3`, `1.5`; one spelling for each."""
-    if len(text) > 8 or not _LANE.fullmatch(text):
+    """A lane's number as text, `3` or `1.5`: only in one spelling, so that no lane stands there twice."""
+    if len(text) > 8 or not _LANE.fullmatch(text) or float(text) > HIGHEST_LANE or f"{float(text):g}" != text:
         raise ValueError(LANE_WORDS)
-    return f"{float(text):g}"
+    return text

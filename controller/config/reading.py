@@ -13,10 +13,13 @@ from pydantic_core import ErrorDetails
 
 from controller.config import checks
 from controller.config.document import Data, Document, Spot
+from controller.config.finding import Finding
 from controller.config.problem import Location, Problem, dotted, shown
 from controller.config.renames import Rename, apply_renames
 from controller.config.schema import Config
 from controller.config.tree import ANY, keys_at, leaf_at, leaves
+
+_OF_A_KEY = "[key]"  # where pydantic says that a name is wrong, not what it stands for
 
 
 class Reading:
@@ -76,7 +79,7 @@ class Reading:
                     self._explain(detail)
                 self._prune({self._held(detail["loc"]) for detail in details})
 
-    def check(self, config: Config, findings: Iterator[checks.Finding], *, outside: bool) -> None:
+    def check(self, config: Config, findings: Iterator[Finding], *, outside: bool) -> None:
         """Take over what the checks found, but for what follows from a mistake that is told already."""
         for each in findings:
             if not any(each.location[: len(blamed)] == blamed for blamed in self._blamed):
@@ -101,7 +104,11 @@ class Reading:
         """One problem for one value, however many members of a union pydantic has tried on it."""
         location: Location = detail["loc"]
         unknown = detail["type"] == "extra_forbidden"
-        if unknown:
+        name = location[-1] == _OF_A_KEY
+        if name:
+            location = location[:-1]
+            found, allowed = shown(location[-1]), _allowed(location, detail)
+        elif unknown:
             found, allowed = f"the unknown key {shown(location[-1])}", _known(location)
         elif detail["type"] == "missing":
             found, allowed = "nothing", _allowed(location, detail)
@@ -109,7 +116,7 @@ class Reading:
             location = self._written(location)
             found, allowed = self._found(location), _allowed(location, detail)
         if not any(blamed[: len(location)] == location for blamed in self._blamed):
-            self.complain(location, found, allowed, key=unknown)
+            self.complain(location, found, allowed, key=unknown or name)
 
     def _found(self, location: Location) -> str:
         leaf = leaf_at(location)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from controller.config import addresses, names
+from controller.config import addresses, names, options
 from controller.config.addresses import Place
 from controller.config.impact import AT_ONCE, LISTENER, OWN, drains, restarts
 from controller.config.units import Bytes, Says, Seconds
@@ -27,6 +27,12 @@ _DAY = 86400  # seconds; no wait is longer
 def _empty_is_default(value: object) -> object:
     """A block whose every line is commented out is the block left out."""
     return {} if value is None else value
+
+
+def _typed(value: object) -> object:
+    """The YAML brings text: what it means depends on the parameter."""
+    given = _empty_is_default(value)
+    return {name: options.read(name, each) for name, each in given.items()} if isinstance(given, dict) else given
 
 
 def _one_line(text: str) -> str:
@@ -68,6 +74,17 @@ Variables = Annotated[
     BeforeValidator(_empty_is_default),
     PlainSerializer(_hidden),
     Says("lines of the form NAME: value, NAME: {file: path} or NAME: {from: NAME}"),
+]
+
+Options = Annotated[
+    dict[str, options.Value],
+    BeforeValidator(_typed),
+    Says("lines of the form parameter: value, such as num_ctx: 16384"),
+]
+Redirects = Annotated[
+    dict[ModelPattern, ModelName],
+    BeforeValidator(_empty_is_default),
+    Says("lines of the form pattern: model, such as gpt-4o*: qwen3:32b"),
 ]
 
 
@@ -164,10 +181,12 @@ class Line(Branch):
 class Memory(Branch):
     """How much of the machine's memory models may take."""
 
-    budget: Annotated[Bytes | Literal["auto"], AT_ONCE] = Field(
-        "auto", description="auto: worked out from what the machine says. Or a size."
+    budget: Annotated[Literal["auto"] | Bytes, AT_ONCE] = Field(
+        "auto", description="Memory that models may take in all. auto: worked out from what the machine says."
     )
-    reserve: Annotated[Bytes, AT_ONCE] = Field(4 * 2**30, ge=0, description="Left to everything else.")
+    reserve: Annotated[Bytes, AT_ONCE] = Field(
+        4 * 2**30, ge=0, description="Memory that auto leaves to everything else."
+    )
 
 
 class Log(Branch):
@@ -301,8 +320,8 @@ class Alias(Branch):
     """A name of yours for a model with options of its own: made as a model of that name in Ollama."""
 
     base: Annotated[ModelName, AT_ONCE] = Field(description="The model it is made from.")
-    options: Annotated[dict[str, bool | int | float | str | list[str]], AT_ONCE, BeforeValidator(_empty_is_default)] = (
-        Field({}, description="Ollama's parameters, such as num_ctx, temperature or stop.")
+    options: Annotated[Options, AT_ONCE] = Field(
+        {}, description="Ollama's parameters, such as num_ctx, temperature or stop."
     )
     system: Annotated[str | None, AT_ONCE] = Field(None, description="A system prompt of its own.")
 
@@ -341,14 +360,14 @@ class Models(Branch):
         description="required: nothing is asked of an Ollama that found no GPU. any: it may work on the processor. "
         "auto: required on a Mac with Apple silicon.",
     )
+    redirect: Annotated[Redirects, AT_ONCE] = Field(
+        {}, description="Names that mean another model, such as gpt-4o*. The answer then names the real one."
+    )
     models: Annotated[dict[ModelName, OneModel], BeforeValidator(_empty_is_default)] = Field(
         {}, description="What differs for one model, by name."
     )
     aliases: Annotated[dict[ModelName, Alias], BeforeValidator(_empty_is_default)] = Field(
         {}, description="Names of yours, each a model with options of its own."
-    )
-    redirect: Annotated[dict[ModelPattern, ModelName], AT_ONCE, BeforeValidator(_empty_is_default)] = Field(
-        {}, description="Names that mean another model, such as gpt-4o*. The answer then names the real one."
     )
 
 

@@ -193,6 +193,8 @@ def _written(value: object, field: FieldInfo) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(str, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_written(each, field)}" for name, each in value.items()) + "}"
     says = next((mark for mark in _marks(field) if isinstance(mark, Says)), None)
     return says.write(value) if says else str(value)
 

@@ -61,8 +61,10 @@ def write_seconds(value: object) -> str:
 
 def write_size(value: object) -> str:
     """`32 MiB`: the largest unit that says it exactly."""
+    if not isinstance(value, int):
+        return str(value)
     for unit, name in _WRITTEN:
-        if isinstance(value, int) and value and value % unit == 0:
+        if value and value % unit == 0:
             return f"{value // unit} {name}"
     return f"{value} bytes"
 

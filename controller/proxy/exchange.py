@@ -195,6 +195,9 @@ class Exchange:
     async def reset(self) -> None:
         """Drop the client's connection, so that what it has cannot pass for a whole answer."""
         transport = self._transport()
+        self.stopped = self.stopped or Reason.BROKEN  # it is we who hang up now: nobody is to take it for the client
+        if self.watch is not None:
+            self.watch.cancel()
         if transport is not None:
             transport.abort()
             while (await self.receive())["type"] != "http.disconnect":

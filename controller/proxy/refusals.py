@@ -51,7 +51,7 @@ _ORDERS: Mapping[OrderFault, tuple[int, int | None]] = {
 }
 
 SWITCHED = Refused(
-    503, Reason.SWITCHED, "The operator has switched to another model and ended this answer. Please ask again.", 5
+    503, Reason.SWITCHED, "The operator has ended this answer to make room for another one. Please ask again.", 5
 )
 POISONED = Refused(
     400,

@@ -163,5 +163,5 @@ class Seat:
             elif answer.broken and answer.status:
                 self._turns.failed(self.ticket, "lost")
         self.ticket.moved = self.usage.moved
-        answered = answer is not None and answer.status == 200
-        self._turns.end(self.ticket, left=cut, tokens=self.usage.tokens(self.ending) if answered else None)
+        whole = answer is not None and answer.status == 200 and not cut and not answer.broken
+        self._turns.end(self.ticket, left=cut, tokens=self.usage.tokens(self.ending) if whole else None)

@@ -55,7 +55,7 @@ class Usage:
         answer = _first(found, b"eval_count", b"completion_tokens", b"output_tokens")
         if ending is not None and not answer:
             counted = max(0, self.pieces - _CLOSING.get(ending, 1))
-            return Tokens(prompt or None, counted, estimated=True)
+            return Tokens(prompt or None, counted, estimated=True) if counted else None
         if prompt is None and answer is None:
             return None
         return Tokens(prompt, answer, _seconds(found, b"prompt_eval_duration"), _seconds(found, b"eval_duration"))

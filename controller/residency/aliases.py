@@ -7,6 +7,7 @@ under another name, or a model built on one, has its licences too, and is not ou
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -192,7 +193,7 @@ def _bases_first(wanted: Mapping[str, _Wanted]) -> list[_Wanted]:
 
     def take(full: str, above: frozenset[str]) -> None:
         base = wanted[full].base
-        if base in wanted and base not in above:
+        if base is not None and base in wanted and base not in above:
             take(base, above | {full})
         ordered.setdefault(full, wanted[full])
 

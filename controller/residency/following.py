@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from controller.clock import Clock
 from controller.errors import Unreachable
 from controller.events import Journal
@@ -19,6 +21,7 @@ from controller.residency.runner import Facts, Resident, Runner
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps
 
+NAMELESS = "nameless "  # how the key of one begins whose weights nobody knows
 LEARN_LIMIT = 30.0  # seconds for the first list: nothing else is asked meanwhile
 
 
@@ -71,10 +74,23 @@ class Following:
         runner = await self._runner(listed)
         if runner is None or runner.key in self.rows.table:
             return
+        processes = await self._processes(runner)
+        if processes is not None and not processes:
+            return  # Ollama goes on listing one that was deleted, whose process we have ended
         taken = int(listed.get("size") or 0) or runner.need
-        self.swaps.processes[runner.key] = await self.loading.processes(runner)
+        self.swaps.processes[runner.key] = processes or ()
         self.rows.found(runner, taken, self.swaps.space.slots(runner.slots), self.clock.now())
         self.journal.say(SOURCE, f"{runner.name} is in memory, loaded by somebody else: {size_words(taken)}.")
+
+    async def _processes(self, runner: Runner) -> list[psutil.Process] | None:
+        """Those that hold it; of one whose weights nobody knows, those that nobody else has. None: none can be seen."""
+        everybody = await self.loading.all_processes()
+        if everybody is None:
+            return None
+        if not runner.key.startswith(NAMELESS):
+            return await self.loading.processes(runner)
+        taken = {each.pid for held in self.swaps.processes.values() for each in held}
+        return [each for each in everybody if each.pid not in taken]
 
     async def _runner(self, listed: dict[str, Any]) -> Runner | None:
         """Who that is. One whose name is gone has to be known as well: it takes memory."""
@@ -87,7 +103,7 @@ class Following:
         except Unreachable:
             return None
         size = int(listed.get("size") or 0)
-        return runner or Runner(f"nameless {name}", blob=name, name=name, facts=Facts(size), need=size)
+        return runner or Runner(f"{NAMELESS}{name}", blob=name, name=name, facts=Facts(size), need=size)
 
     async def _nameless(self) -> list[Resident]:
         """Whose last name was deleted: nobody can ask for them again. Looked at when names have changed only."""

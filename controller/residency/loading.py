@@ -64,6 +64,10 @@ class Loading:
         """Those that hold it; none where they cannot be seen."""
         return await self._runners.holding(runner.blob, runner.name)
 
+    async def all_processes(self) -> list[psutil.Process] | None:
+        """Those that hold anything; None where they cannot be seen."""
+        return await self._runners.all() if self._runners.ours else None
+
     async def load(self, runner: Runner) -> Loaded:
         """Load it and have it say one token. Raises LoadFailed, or Unreachable when Ollama went away meanwhile."""
         began = self._clock.now()
@@ -84,8 +88,13 @@ class Loading:
         """Return when it is gone. A process that does not leave by itself is killed."""
         grace = self._pace.leave if grace is None else grace
         processes = processes or await self.processes(runner)
-        with contextlib.suppress(Unreachable):
+        try:
             await self._ollama.unload(runner.name, limit=grace)
+        except Declined:  # its name was deleted: Ollama would keep it, and list it, for ever
+            await self._runners.end(processes)
+            return
+        except Unreachable:
+            pass
         if processes and not await self._runners.gone(processes, grace):
             await self._runners.end(processes)
         await self._unlisted(runner, grace if processes else self._pace.leave_elsewhere)

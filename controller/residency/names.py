@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from controller.config.schema import Config
 from controller.errors import Declined
+from controller.residency.facts import facts_of, forced_single
 from controller.residency.learned import Learned
+from controller.residency.memory import need
 from controller.residency.recipe import Recipe, key_of, recipe_of
 from controller.residency.runner import Facts, Runner
 from controller.residency.spelling import full_name
@@ -23,7 +25,6 @@ AT_A_TIME: Final = 4  # questions to Ollama
 MISSING_FOR: Final = 1.0  # seconds: a model that was pulled behind our back is found soon
 MOST_MISSING: Final = 512
 MOST_SPELLINGS: Final = 4096
-GIB: Final = 2**30
 
 T = TypeVar("T")
 
@@ -34,15 +35,6 @@ class Asks(Protocol):
     async def show(self, model: str) -> dict[str, Any]: ...
 
     async def tags(self) -> list[dict[str, Any]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Weighs:
-    """What a model takes, worked out (`residency/facts.py`, `residency/memory.py`)."""
-
-    facts_of: Callable[[Mapping[str, Any], int], Facts]  # of /api/show, and the bytes on disk
-    expected: Callable[[Facts, int, int, str | None], int]  # bytes of: facts, context, slots, precision
-    forced_single: Callable[[Facts], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,6 @@ class Names:
         ollama: Asks,
         learned: Callable[[str], Learned],
         settings: Callable[[], Config],
-        weighs: Weighs,
         *,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +61,6 @@ class Names:
         self._ollama = ollama
         self._learned = learned
         self._settings = settings
-        self._weighs = weighs
         self._now = now
         self._known: dict[str, _Known] = {}  # by full name
         self._runners: dict[str, Runner] = {}  # by full name
@@ -146,7 +136,7 @@ class Names:
             listed = (await self._listed(full) or await self._listed(full)) if recipe else None  # the first may be old
         if recipe is None or listed is None:
             return None
-        return _Known(str(listed["name"]), recipe, self._weighs.facts_of(show, int(listed["size"])))
+        return _Known(str(listed["name"]), recipe, facts_of(show, int(listed["size"])))
 
     async def _listed(self, full: str) -> dict[str, Any] | None:
         tags = await self._lists.ask("all", self._ollama.tags)
@@ -179,38 +169,33 @@ class Names:
         self._spellings.clear()
 
     def _slots(self, known: _Known) -> int:
-        return 1 if self._weighs.forced_single(known.facts) else self._settings().models.parallel
+        return 1 if forced_single(known.facts) else self._settings().models.parallel
 
     def _asked_context(self, known: _Known) -> int:
         sees = "vision" in known.facts.capabilities
         return known.recipe.context(self._settings().models.context_length, sees=sees)
 
     def _key(self, known: _Known) -> str:
-        precision = self._settings().models.kv_cache_type or "f16"
+        models = self._settings().models
+        precision = f"{models.kv_cache_type or 'f16'} {models.flash_attention}"
         return key_of(known.recipe, context=self._asked_context(known), slots=self._slots(known), precision=precision)
 
     def _runner(self, known: _Known, names: list[str]) -> Runner:
+        """`names`: the full names of all that share it."""
         key, slots, context = self._key(known), self._slots(known), self._asked_context(known)
         if known.facts.context:
             context = min(context, known.facts.context)
-        return Runner(
-            key=key,
-            blob=known.recipe.blob,
-            name=known.name,
-            facts=known.facts,
-            options=known.recipe.options,
-            context=context,
-            slots=slots,
-            need=self._need(key, known.facts, context, slots, names),
+        models = self._settings().models
+        weight = need(
+            known.facts,
+            context,
+            slots,
+            models.kv_cache_type,
+            max(self._ordered(names), default=None),
+            self._learned(key).memory,
+            flash=models.flash_attention,
         )
-
-    def _need(self, key: str, facts: Facts, context: int, slots: int, names: list[str]) -> int:
-        """Bytes: what the operator says, else what was seen, else what is expected."""
-        if ordered := max(self._ordered(names), default=0.0):
-            return round(ordered * GIB)
-        seen = self._learned(key).memory
-        precision = self._settings().models.kv_cache_type
-        return self._weighs.expected(facts, context, slots, precision) if seen is None else seen
+        return Runner(key, known.recipe.blob, known.name, known.facts, known.recipe.options, context, slots, weight)
 
     def _ordered(self, names: list[str]) -> Iterator[float]:
         for name, one in self._settings().models.models.items():

@@ -54,7 +54,7 @@ class Residents:
         self._loading = Loading(ollama, runners, clock, settings, pace)
         self._swaps = Swaps(self._rows, self._loading, demand, space, store, clock, journal, pace)
         self._staying = Staying(self._swaps, names, settings)
-        self._works = Works(self._swaps, self._staying.comes_back, self._staying.judge)
+        self._works = Works(self._swaps, self._staying.comes_back, self._settled)
         self._following = Following(self._rows, ollama, names, self._loading, self._swaps, clock, journal, pace)
         self.on_change = self._rows.on_change
         self.on_failed = self._works.on_failed
@@ -112,6 +112,12 @@ class Residents:
         if row is None:
             return []
         return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
+
+    def _settled(self, loaded: Runner | None) -> None:
+        self._names.weigh()
+        self._staying.judge()
+        if loaded is not None:
+            self._staying.tell_surprise(loaded)
 
     # --- what an operator orders (`orders.py`) ---
 

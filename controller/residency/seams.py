@@ -53,6 +53,10 @@ class Names(Protocol):
 
     def names_of(self, key: str) -> list[str]: ...
 
+    def weigh(self) -> None:
+        """More was learned of what runners need."""
+        ...
+
 
 class Space(Protocol):
     """The memory: how much there is, what is to be done about it, and what fits."""

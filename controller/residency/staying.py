@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.config.schema import Config
 from controller.plain import span_words
+from controller.residency.memory import differs
 from controller.residency.runner import Presence, Runner, Swap
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps, Work
@@ -47,6 +48,12 @@ class Staying:
             row.slots = self.swaps.space.slots(row.runner.slots)
             if self._in_use(row.runner.key):
                 row.used = now
+
+    def tell_surprise(self, runner: Runner) -> None:
+        """Say so when what was seen is not what the owner states in models.yaml."""
+        row = self.swaps.rows.table.get(runner.key)
+        if row is not None and (words := differs(self.wishes(runner).memory_gb, row.taken)):
+            self.swaps.journal.say(SOURCE, f"{runner.name}: {words}", level="warning")
 
     def idle(self, works: Works) -> None:
         """Unload one that nobody has used for as long as it may stay."""

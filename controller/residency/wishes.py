@@ -10,9 +10,6 @@ from controller.config.schema import Models, OneModel
 from controller.residency.runner import Resident
 from controller.residency.spelling import full_name
 
-GIB = 2**30
-TOLERATED = 0.25  # of the memory the owner states, before what was seen is worth a word
-
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -20,7 +17,7 @@ class Wishes:
 
     keep_alive: float  # seconds; infinity: for ever
     pin: bool = False
-    memory: int | None = None  # bytes, as the owner states them
+    memory_gb: float | None = None  # GiB, as the owner states them
 
 
 def wishes(models: Models, names: Iterable[str]) -> Wishes:
@@ -31,7 +28,7 @@ def wishes(models: Models, names: Iterable[str]) -> Wishes:
     return Wishes(
         keep_alive=max(stays, default=_seconds(models.keep_alive)),
         pin=any(row.pin for row in rows),
-        memory=int(max(sizes) * GIB) if sizes else None,
+        memory_gb=max(sizes, default=None),
     )
 
 
@@ -51,11 +48,6 @@ def idle_too_long(
         if key not in busy and not row.pinned and max(row.used, row.since) + wanted[key].keep_alive <= now
     ]
     return [key for _, key in sorted(late)]
-
-
-def surprise(stated: int | None, seen: int) -> bool:
-    """Whether what was seen differs so much from what the owner states that he should know."""
-    return stated is not None and abs(seen - stated) > TOLERATED * stated
 
 
 def _rows(models: Models, names: Iterable[str]) -> Iterator[OneModel]:

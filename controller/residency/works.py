@@ -20,7 +20,7 @@ class Works:
 
     swaps: Swaps
     comes_back: Callable[[Runner], bool]  # after a failed load: whether one that left for it has to
-    after: Callable[[], None]  # a swap is over: before anybody hears of it
+    after: Callable[[Runner | None], None]  # a swap is over, and this was loaded: before anybody else hears of it
     on_failed: list[Callable[[str, End, str], None]] = field(default_factory=list)
     tasks: asyncio.TaskGroup | None = None
     open: bool = False  # Ollama is there, and what it holds is known
@@ -112,7 +112,7 @@ class Works:
         if runner is not None and ending.failed is not None:
             for told in list(self.on_failed):
                 told(runner.key, ending.failed, ending.words)
-        self.after()
+        self.after(runner if ending.loaded else None)
         self.next()
         self.swaps.rows.tell()
 

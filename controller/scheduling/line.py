@@ -121,7 +121,7 @@ class Line:
         if flow is None:
             flow = account.flows[ticket.lane] = Flow(account, ticket.lane)
         if self._queue(flow, ticket):
-            self._settle(flow, now)
+            self._settle(flow, now, ticket.runner.key)
 
     def remove(self, ticket: Ticket, now: float) -> None:
         """`ticket` waits no more."""
@@ -134,7 +134,7 @@ class Line:
         del self.tickets[ticket.number]
         flow = account.flows[ticket.lane]
         if self._dequeue(flow, ticket):
-            self._settle(flow, now)
+            self._settle(flow, now, ticket.runner.key)
 
     def take(self, ticket: Ticket, now: float) -> None:
         """`ticket` is granted: it waits no more and counts as its caller's running. Its due is fixed by now."""
@@ -142,7 +142,7 @@ class Line:
         account.running += 1
         ticket.head_since = now if ticket.head_since is None else ticket.head_since
         self.remove(ticket, now)
-        if len(account.flows) > 1:
+        if len(account.flows) > 1 and account.running >= ticket.caps.running:
             self._settle_all([flow for flow in account.flows.values() if flow.entries], now)
 
     def give(self, ticket: Ticket, now: float) -> None:
@@ -255,29 +255,38 @@ class Line:
         for flow in flows:
             self._settle(flow, now)
 
-    def _settle(self, flow: Flow, now: float) -> None:
-        """Bring what stands in the line up to date with who waits."""
-        if flow.entries:
-            self._withdraw(flow)
+    def _settle(self, flow: Flow, now: float, changed: str | None = None) -> None:
+        """Bring what stands in the line up to date with who waits; `changed`: the one runner for which that changed."""
         head = self._head_of(flow)
-        if head is None:
-            return
-        if head.head_since is None:
+        if head is not None and head.head_since is None:
             head.head_since = now
             head.due = self._due(head, now)
-        flow.under = head.runner.key
-        for key, queue in flow.queues.items():
-            if key not in self.paused.runners:
-                self._stand(flow, key, queue[0], now)
+        if changed is None or head is None or not flow.entries or flow.under != head.runner.key:
+            self._withdraw(flow, list(flow.entries))
+            self._stand(flow, head, flow.queues, now)
+        else:
+            self._withdraw(flow, (changed,))
+            self._stand(flow, head, (changed,), now)
 
-    def _stand(self, flow: Flow, key: str, ticket: Ticket, now: float) -> None:
-        if ticket.due is None:
-            ticket.due = self._due(ticket, now)  # as one who stands in; as head it is dated anew
-        entry = flow.entries[key] = (ticket.due, ticket.number, ticket)
-        insort(self.places.setdefault(key, {}).setdefault(flow.under, []), entry)
+    def _stand(self, flow: Flow, head: Ticket | None, keys: Iterable[str], now: float) -> None:
+        if head is None:
+            return
+        under = flow.under = head.runner.key
+        for key in keys:
+            queue = flow.queues.get(key)
+            if queue is None or key in self.paused.runners:
+                continue
+            ticket = queue[0]
+            if ticket.due is None:
+                ticket.due = self._due(ticket, now)  # as one who stands in; as head it is dated anew
+            entry = flow.entries[key] = (ticket.due, ticket.number, ticket)
+            insort(self.places.setdefault(key, {}).setdefault(under, []), entry)
 
-    def _withdraw(self, flow: Flow) -> None:
-        for key, entry in flow.entries.items():
+    def _withdraw(self, flow: Flow, keys: Iterable[str]) -> None:
+        for key in keys:
+            entry = flow.entries.pop(key, None)
+            if entry is None:
+                continue
             lists = self.places[key]
             entries = lists[flow.under]
             del entries[bisect_left(entries, entry)]
@@ -285,7 +294,6 @@ class Line:
                 del lists[flow.under]
                 if not lists:
                     del self.places[key]
-        flow.entries.clear()
 
     def _head_of(self, flow: Flow) -> Ticket | None:
         """The oldest ticket that is not paused; None when there is none, or its caller has enough running."""

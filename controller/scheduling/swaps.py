@@ -109,6 +109,8 @@ class Swaps:
 
     def _choose(self, heads: list[Entry], found: Outlook, now: float) -> None:
         claimed: set[str] = set()
+        ranked = self._ranked()
+        least = float("inf")  # memory that somebody before needs, and that is not free
         front = True
         for entry in heads:
             ticket = entry[2]
@@ -117,7 +119,9 @@ class Swaps:
                 self.bars[key] = (Hold.MIN_STAY, until)
                 found.until(until, now)
                 continue
-            ranked = self._ranked()
+            if ticket.runner.need >= least and len(claimed) == len(ranked):
+                self.bars[key] = (Hold.QUEUE, None)  # nothing is left to it: no need to ask
+                continue
             needs = self._needs(ticket, ranked, found)
             if needs is None:
                 continue
@@ -127,6 +131,7 @@ class Swaps:
             if self._begin(entry, ranked, needs, claimed, found, now):
                 return
             claimed.update(needs)
+            least = min(least, ticket.runner.need)
 
     def _needs(self, ticket: Ticket, ranked: list[Resident], found: Outlook) -> tuple[str, ...] | None:
         """Which runners would have to leave, if all might; None: even that would not do, or it has been refused."""
@@ -155,9 +160,10 @@ class Swaps:
         ticket = entry[2]
         key = ticket.runner.key
         bars = {row.runner.key: self._staying(row, entry, claimed, now) for row in ranked}
-        plan: Plan = Fits(needs)
+        free = [victim for victim, bar in bars.items() if bar is None]
+        plan: Plan | None = Fits(needs)
         if any(bars[victim] for victim in needs):
-            plan = self._room.plan(ticket.runner, [victim for victim, bar in bars.items() if bar is None])
+            plan = self._room.plan(ticket.runner, free) if free else None
         if isinstance(plan, Fits):
             found.swap = Swap(ticket.runner, plan.evict, "line", ticket.caller)
             return True

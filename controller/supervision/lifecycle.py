@@ -277,7 +277,7 @@ class Lifecycle:
         missed_enough = self._misses >= self.limits.probe_misses
         if self.remote:
             return self._remote_silent(event.words, missed_enough, now)
-        if self.was_ready or self.state is ChildState.OFFLINE:
+        if self.was_ready or self.state in (ChildState.OFFLINE, ChildState.GPU_LOST):
             if missed_enough:
                 words = f"It runs, but does not answer any more ({event.words}): it is stopped and started again."
                 return self._kill(Cause.HUNG, words)
@@ -297,6 +297,16 @@ class Lifecycle:
         self._is(ChildState.OFFLINE, words)
         self._do(moves.LetGo())
         self._retry(now + self.limits.probe_every)
+
+    def _on_gpu_lost(self, event: moves.GpuLost, now: float) -> None:
+        """It is left running: a restart would most likely find what this one found, and a person may allow it."""
+        if not self._probed(now):
+            return
+        self._misses, self._ready_since = 0, None
+        if self.state is not ChildState.GPU_LOST:
+            self._tell("error", event.words)
+        self._is(ChildState.GPU_LOST, event.words)
+        self._probe_again(now + self.limits.probe_every)
 
     def _on_not_asked(self, event: moves.NotAsked, now: float) -> None:
         if self._probed(now):
@@ -513,6 +523,7 @@ _ON: dict[type, Callable[..., None]] = {
     moves.Answered: Lifecycle._on_answered,
     moves.Waiting: Lifecycle._on_waiting,
     moves.Silent: Lifecycle._on_silent,
+    moves.GpuLost: Lifecycle._on_gpu_lost,
     moves.Stranger: Lifecycle._on_stranger,
     moves.NotAsked: Lifecycle._on_not_asked,
     moves.Glanced: Lifecycle._on_glanced,

@@ -144,13 +144,20 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuLost:
+    """It answers, and works without the GPU that it has to have. `words` is a sentence."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stranger:
     """Somebody else listens on its port."""
 
     words: str
 
 
-Probed = Answered | Waiting | Silent | Stranger
+Probed = Answered | Waiting | Silent | GpuLost | Stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +200,7 @@ class Tick:
 
 Event = (
     Begin | Start | Stop | Restart | Changed | Tuned | Looked | Spawned | NothingToAdopt | Failed | Answered
-    | Waiting | Silent | Stranger | NotAsked | Glanced | Exited | NetworkIs | Resumed | Tick
+    | Waiting | Silent | GpuLost | Stranger | NotAsked | Glanced | Exited | NetworkIs | Resumed | Tick
 )  # fmt: skip
 
 # --- what is done about it --------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import re
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,8 +15,9 @@ import psutil
 from controller.config.schema import OLLAMA, Config
 from controller.errors import Unreachable
 from controller.readiness import Address, Readiness, Verdict
+from controller.residency.accelerator import Accelerator, accelerator_limit, gpu_lost
 from controller.supervision import ports
-from controller.supervision.moves import Answered, Ending, Limits, Problem, Reading, Silent
+from controller.supervision.moves import Answered, Ending, GpuLost, Limits, Problem, Reading, Silent
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
     Answer,
@@ -39,6 +42,10 @@ from controller.supervision.spec import ChildSpec, ChildState
 RUNNING_ELSEWHERE = "http://127.0.0.1:11434"  # where an Ollama that somebody else started usually is
 PORT_TAKEN = re.compile(rb"bind: address already in use")
 HIGHEST_QUEUE = 4096  # the gateway keeps the line; Ollama's own, answered with 503, should never be full
+MOST_LOADED = 1024  # and it decides what is loaded: Ollama is never to make room by itself
+APPLE_SILICON = (sys.platform, platform.machine()) == ("darwin", "arm64")
+NO_GPU = "cpu"  # what Ollama's log calls it
+LOOKS = 20  # into the log of one start: it has said by its first answer what it found, and no version need say it so
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class OllamaServe:
     config: Config
     place: Place
     readiness: Readiness
+    _looks: tuple[int | None, int] = field(default=(None, 0), init=False)  # (pid, times its log was searched)
     _verified: tuple[int, int] | None = field(default=None, init=False)  # (pid, port) whose listener is surely ours
 
     @property
@@ -111,9 +119,9 @@ class OllamaServe:
             else "1",  # others' models are not ours to tidy
             "OLLAMA_CONTEXT_LENGTH": str(models.context_length or ""),
             "OLLAMA_NUM_PARALLEL": str(models.parallel),
-            "OLLAMA_MAX_LOADED_MODELS": str(models.max_loaded),
+            "OLLAMA_MAX_LOADED_MODELS": str(MOST_LOADED),
             "OLLAMA_MAX_QUEUE": str(HIGHEST_QUEUE),
-            "OLLAMA_KEEP_ALIVE": "-1" if models.keep_alive == "forever" else f"{models.keep_alive:g}s",
+            "OLLAMA_KEEP_ALIVE": "-1",
             "OLLAMA_LOAD_TIMEOUT": f"{models.load_timeout:g}s",
             "OLLAMA_FLASH_ATTENTION": "" if models.flash_attention is None else str(int(models.flash_attention)),
             "OLLAMA_KV_CACHE_TYPE": models.kv_cache_type or "",
@@ -143,7 +151,33 @@ class OllamaServe:
             return Answer(Silent(str(problem)))
         if reply.status != 200 or "version" not in reply.facts():
             return Answer(Silent(f"what answers at {self.url(runs.note)} is no Ollama: status {reply.status}"))
-        return Answer(Answered(), {"version": reply.facts()["version"]})
+        answered = Answer(Answered(), {"version": reply.facts()["version"]})
+        return await self._with_gpu(answered, runs) if runs.pid is not None else answered
+
+    async def _with_gpu(self, answered: Answer, runs: Runs) -> Answer:
+        """What the answer is worth, given what it computes with. Of an Ollama that is not ours nobody can tell."""
+        noted = runs.note.get("library")
+        library = noted if isinstance(noted, str) else await self._library(runs)
+        if library is None:
+            unsaid = self._lost(NO_GPU) and self._looks[1] < LOOKS
+            return replace(answered, verdict=Silent(UNSAID)) if unsaid else answered
+        return Answer(
+            GpuLost(GPU_LOST) if self._lost(library) else answered.verdict,
+            {**answered.facts, "library": library},
+            {} if noted else {"library": library},  # an adopted one may have said it long ago
+        )
+
+    def _lost(self, library: str) -> bool:
+        return gpu_lost(Accelerator(library), self.config.models.gpu, silicon=APPLE_SILICON)
+
+    async def _library(self, runs: Runs) -> str | None:
+        """What its log says it computes with; None when it does not, or has been searched in vain often enough."""
+        pid, looks = self._looks if self._looks[0] == runs.pid else (runs.pid, 0)
+        self._looks = (pid, looks + 1)
+        if runs.tail is None or looks >= LOOKS:
+            return None
+        found = accelerator_limit((await runs.tail()).decode(errors="replace"))
+        return found.library if found else None
 
     async def _answers(self, url: str) -> bool:
         try:
@@ -180,6 +214,11 @@ class OllamaServe:
         self.readiness.set("ready", reason, address)
 
 
+GPU_LOST = (
+    "Ollama found no GPU and would work on the processor, many times slower: nothing is asked of it. `seadragon "
+    "restart ollama` lets it look again; models.gpu: any lets it work as it is."
+)
+UNSAID = "it has not said yet whether it found a GPU"
 NOT_FOUND = (
     "No ollama was found on the PATH, in /Applications, with Homebrew, or built by `make setup`: install it, or say "
     "where it is with server.ollama.binary. It is started as soon as it is there."

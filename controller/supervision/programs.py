@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -76,14 +76,18 @@ class Runs:
 
     note: Note
     pid: int | None
+    tail: Callable[[], Awaitable[bytes]] | None = None  # the newest of its output, if it is ours
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a probe brought: the verdict, and facts for the status (version, connections …)."""
+    """What a probe brought: the verdict, facts for the status (version, connections …), and what of this process has
+    to be known to later controllers too.
+    """
 
     verdict: Probed
     facts: Mapping[str, object] = field(default_factory=dict)
+    note: Note = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

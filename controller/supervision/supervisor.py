@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -40,6 +41,8 @@ class Kept(Protocol):
 
     def descendants(self) -> list[ProcessIdentity]: ...
 
+    async def annotate(self, **note: object) -> None: ...
+
     async def lease(self, adopt_grace: float) -> None: ...
 
     async def release(self) -> None: ...
@@ -52,6 +55,8 @@ class Starts(Protocol):
         self, spec: ChildSpec, home: Path, /, *, note: Mapping[str, object], adopt_grace: float
     ) -> Awaitable[Kept]: ...
 
+
+WHOLE_TAIL = 256 * 1024  # bytes: as much as a keeper keeps
 
 Adopts = Callable[[str, Path], Awaitable[Kept | None]]
 
@@ -340,9 +345,15 @@ class Supervisor:
                 await self._clock.sleep(self._pace.look_every)
 
     async def _ask(self) -> None:
+        child = self._child
         try:
-            answer = await self._program.probe(Runs(self._note, self._child.pid if self._child else None))
-        except OSError:
+            answer = await self._program.probe(
+                Runs(self._note, child.pid, partial(child.tail, WHOLE_TAIL)) if child else Runs(self._note, None)
+            )
+            if child is not None and answer.note:
+                await child.annotate(**answer.note)
+                self._note = {**self._note, **answer.note}
+        except (OSError, Unreachable):
             return self._post(moves.NotAsked())
         self._facts |= answer.facts
         self._post(answer.verdict)

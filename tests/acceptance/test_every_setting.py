@@ -67,9 +67,11 @@ def situation(one: FakeHouse, mode: str) -> dict[str, Any]:
         "listeners": [{"address": f"127.0.0.1:{free_port()}"}, {"address": f"127.0.0.1:{one.port}"}],
         "children": {"awake": {"command": ["sleep", "1000"]}, "other": {"command": ["sleep", "1001"]}},
         "tunnel": tunnel,
+        "line": {"lanes": {"2": {}}},
     }
     allow = [{"label": "anna", "addresses": ["192.168.1.20"]}, {"label": "me", "addresses": ["127.0.0.1"]}]
-    return {"server": server, "models": {}, "access": {"allow": allow}}
+    models = {"models": {"tiny": {}}, "aliases": {"crimson": {"base": "red"}}}
+    return {"server": server, "models": models, "access": {"allow": allow}}
 
 
 def another(one: FakeHouse, name: str) -> Any:
@@ -96,8 +98,10 @@ def put(tree: dict[str, Any], name: str, value: Any) -> None:
     *way, last = name.split(".")
     holder: Any = tree
     for part in way:
-        first = part == "*" and (holder[0] if isinstance(holder, list) else next(iter(holder.values())))
-        holder = first or holder.setdefault(part, {})
+        if part != "*":
+            holder = holder.setdefault(part, {})
+        else:
+            holder = holder[0] if isinstance(holder, list) else next(iter(holder.values()))
     holder[last] = value
 
 

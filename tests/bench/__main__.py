@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.bench import report, servers, starts
+from tests.bench import line, report, servers, starts
 from tests.bench.arithmetic import OLLAMA
 from tests.bench.load import BenchFailed, Figures, small, streams
 from tests.bench.servers import LOAD_CORE, Command, Target, on_core
 
-PARTS = ("small", "streams", "starts")
+PARTS = ("line", "small", "streams", "starts")
 CONNECTIONS = (1, 32)
 STREAMS = (1, 64, 200)
 QUIET = 0.5  # load average up to which a machine is left to us
@@ -129,9 +129,16 @@ def measure_starts(folder: Path, asked: argparse.Namespace, results: Results) ->
             note(results, name, measure(binary, own))
 
 
-def tell(line: str) -> None:
+def measure_line(asked: argparse.Namespace, results: Results) -> None:
+    """Rounds of the line by itself."""
+    for number in range(1, asked.rounds + 1):
+        tell(f"line {number} of {asked.rounds}")
+        note(results, "seadragon", line.figures(), "line ")
+
+
+def tell(text: str) -> None:
     """Progress, out of the way of the figures."""
-    print(line, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -144,6 +151,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="seadragon-bench-") as folder:
             if "small" in asked.only or "streams" in asked.only:
                 measure_load(Path(folder), asked, results)
+            if "line" in asked.only and not asked.gateway:
+                measure_line(asked, results)
             if "starts" in asked.only and not asked.gateway:
                 measure_starts(Path(folder), asked, results)
     except BenchFailed as failure:

@@ -40,6 +40,14 @@ _TABLE = (
         for count in (1, 64, 200)
     ),
     (
+        "the line by itself",
+        (
+            ("line decision", "decision with 10,000 waiting, µs", "{:.1f}"),
+            ("line idle", "in, turn and out when idle, µs", "{:.1f}"),
+            ("line waiting", "memory of one that waits, bytes", "{:,.0f}"),
+        ),
+    ),
+    (
         "process",
         (
             ("memory", "resident after the load, MB", "{:.1f}"),

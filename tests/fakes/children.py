@@ -60,6 +60,9 @@ class FakeChild:
     def descendants(self) -> list[ProcessIdentity]:
         return []
 
+    async def annotate(self, **note: object) -> None:
+        self.note |= note
+
     async def lease(self, adopt_grace: float) -> None:
         self.leases.append(adopt_grace)
 

@@ -14,6 +14,8 @@ At start
     crash_after     seconds after its first HTTP answer at which it dies, by `crash_signal` (9) or with `crash_code`
     setsid_runner   runners leave our session, so that a group kill misses them
     ignore_term     TERM and INT do nothing (read at start)
+    library         what it says it computes with: "cpu" (no GPU was found) or "Metal"; on a Mac Metal unless told
+    mum             it does not say at all what it computes with
 While it runs
     mute            nothing is answered at all, /api/version neither: connections are taken, and silence follows
     freeze          inference brings no byte; /api/version, /api/tags and /api/ps answer
@@ -254,7 +256,7 @@ class Fake:
         """A runner that has to be seen starting, as one that crashes or hangs while it loads."""
         if self.knobs["load_crashes"] and self.knobs.take("load_crashes"):
             runner.kill()
-        while runner.alive and self.knobs["load_hangs"]:
+        while runner.alive and self.knobs["load_hangs"]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
         if not runner.alive:
             raise LoadFails("llama runner process has terminated: signal: killed")
@@ -447,6 +449,8 @@ async def serve() -> int:
         print(f"Error: listen tcp {host}:{port}: bind: address already in use", file=sys.stderr)
         return 1
     print(f'time=now level=INFO msg="Listening on {host}:{port} (version 0.24.0)"', file=sys.stderr, flush=True)
+    if not knobs["mum"]:
+        say_compute(str(knobs["library"] or ("Metal" if sys.platform == "darwin" else "cpu")))
     crash = knobs["crash_after"]
     with contextlib.suppress(TimeoutError):
         limit = None if crash is None else knobs.number("slow_start") + float(crash)
@@ -459,6 +463,18 @@ async def serve() -> int:
     for runner in fake.runners.values():
         runner.kill()
     return 0
+
+
+def say_compute(library: str) -> None:
+    """As the real one does between the open port and the first answer."""
+    device = 'id=0 library=Metal compute="" name=Metal description="Apple M4 Pro" libdirs="" driver=0.0 pci_id="" '
+    if library == "cpu":
+        device = 'id=cpu library=cpu compute="" name=cpu description=cpu libdirs=ollama driver="" pci_id="" '
+    sizes = 'type="" total="48.0 GiB" available="48.0 GiB"'
+    print('time=now level=INFO source=runner.go:67 msg="discovering available GPUs..."', file=sys.stderr)
+    print(
+        f'time=now level=INFO source=types.go:60 msg="inference compute" {device}{sizes}', file=sys.stderr, flush=True
+    )
 
 
 def main() -> int:

@@ -17,9 +17,7 @@ from controller.config.schema import Config
 from controller.events import Journal
 from controller.ollama import OllamaClient, Runners
 from controller.readiness import Address, Readiness
-from controller.residency.facts import facts_of, forced_single
-from controller.residency.memory import expected
-from controller.residency.names import Names, Weighs
+from controller.residency.names import Names
 from controller.residency.orders import Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Fits, Plan, Resident, Runner
@@ -85,7 +83,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
     config = Config.model_validate({"models": {"max_loaded": 1}, "server": {"line": SWIFT}})
     clock, readiness, store, table = SystemClock(), Readiness(), KeptInMemory(), dict[str, Resident]()
     journal, client = Journal(clock), OllamaClient(lambda: ollama.url)
-    names = Names(client, store.get, lambda: config, Weighs(facts_of, expected, forced_single))
+    names = Names(client, store.get, lambda: config)
     runners = Runners(client, lambda: ollama.process.pid)
     room = Room()
     scheduler = Scheduler(rules_of(config), table, room)

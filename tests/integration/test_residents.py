@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import httpx
 import psutil
 import pytest
 
-from controller.errors import OrderRefused
+from controller.config.schema import Config
 from controller.residency.runner import Presence, Swap
-from controller.scheduling.ticket import End
+from tests.fakes.clock import WoundClock
 from tests.kit import real
-from tests.kit.residing import House, residing
+from tests.kit.residing import QUICK, House, residing
 from tests.kit.until import until
 
 ONE = {"max_loaded": 1}
@@ -40,10 +41,14 @@ async def house_of(ollama: real.RealOllama, **settings: Any) -> AsyncIterator[Ho
 
 
 async def clear(house: House) -> None:
+    await unload_all(house)
+    await until(lambda: not house.residents.table)
+
+
+async def unload_all(house: House) -> None:
     for name in await house.loaded():
         await house.ollama.unload(name)
     await until(lambda: not house.processes())
-    await until(lambda: not house.residents.table)
 
 
 async def test_a_swap_there_and_back_leaves_one_process_and_one_line_in_ollamas_list(ollama: real.RealOllama) -> None:
@@ -75,3 +80,223 @@ async def test_rows_are_marked_when_a_swap_begins_and_at_no_time_is_memory_promi
         house.residents.freed(red.key)
         await house.here(blue)
         assert house.processes() == {blue.blob}
+
+
+async def test_a_load_whose_last_waiter_left_meanwhile_is_not_started(ollama: real.RealOllama) -> None:
+    async with house_of(ollama, models=ONE) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        stream, waiter = house.demand.runs(red), house.demand.waits(blue)
+        house.swap(blue)
+        house.demand.tickets.remove(waiter)
+        await until(lambda: house.presence(red) is Presence.RESIDENT)  # it need not leave after all
+        assert house.presence(blue) is None
+        house.demand.tickets.remove(stream)
+        house.residents.freed(red.key)
+        assert house.processes() == {red.blob}
+        assert "blue" not in house.said()
+        assert house.failures == []
+
+
+async def test_seconds_of_a_load_go_on_the_account_of_who_caused_it(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.runner("red")
+        house.demand.waits(red)
+        house.residents.begin(Swap(red, (), "line", "kim"))
+        await house.here(red)
+        assert house.demand.charged == {"kim": house.residents.table[red.key].load_seconds}
+
+
+async def test_two_names_of_one_blob_with_other_options_are_never_in_memory_together(ollama: real.RealOllama) -> None:
+    await asyncio.to_thread(create_alias, ollama.url, "red-short", "red", 512)
+    async with house_of(ollama) as house:
+        red, short = await house.bring("red"), await house.runner("red-short")
+        assert (red.blob, red.key == short.key) == (short.blob, False)
+        await house.bring("red-short")
+        assert (house.presence(red), house.presence(short)) == (None, Presence.RESIDENT)
+        assert await house.loaded() == ["red-short:latest"]
+        assert all(len(table) == 1 or set(table.values()) == {"leaving", "loading"} for table in house.history if table)
+
+
+async def test_a_model_that_embeds_is_loaded_and_tried_with_an_embedding(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        runner = await house.bring("embedder")
+        assert house.processes() == {runner.blob}
+
+
+async def test_a_runner_that_is_killed_while_it_loads_is_loaded_again(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.runner("red")
+        house.demand.waits(red)
+        house.residents.begin(Swap(red, (), "line"))
+        await until(house.processes)
+        for each in below(house):
+            each.kill()
+        await until(lambda: house.store.get(red.key).crashes or house.residents.table == {})
+        if red.key not in house.residents.table:  # it was faster, and was killed when it was there: the line's turn
+            house.residents.begin(Swap(red, (), "line"))
+        await house.here(red)
+        assert house.processes() == {red.blob}
+
+
+async def test_a_runner_that_dies_by_itself_leaves_the_table_and_counts_as_a_crash(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        for each in below(house):
+            each.kill()
+        await until(lambda: house.presence(red) is None)
+        assert house.store.get(red.key).crashes == 1
+        await house.bring("red")
+
+
+async def test_what_ollama_unloads_or_loads_without_us_the_table_follows(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        await house.ollama.load("blue", embeds=False)
+        await until(lambda: house.presence(blue) is Presence.RESIDENT)
+        assert house.residents.unproven(blue.key)
+        assert not house.residents.unproven(red.key)
+        await house.ollama.unload("red")
+        await until(lambda: house.presence(red) is None)
+        assert house.presence(blue) is Presence.RESIDENT
+
+
+async def test_an_adopted_ollama_tells_what_it_holds_and_every_slot_is_in_doubt(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        await house.bring("red")
+    async with residing(ollama.url, ollama.process.pid, adopted=True) as house:
+        red = await house.runner("red")
+        await until(lambda: house.residents.is_here(red.key))
+        assert house.residents.unproven(red.key)
+        assert house.residents.table[red.key].taken > 0
+        house.residents.proven(red.key)
+        assert not house.residents.unproven(red.key)
+        assert "Found in memory: red:latest." in house.said()
+
+
+async def test_a_stuck_runner_on_an_unproven_slot_is_killed_and_loaded_anew(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house, httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+        ticker = await house.bring("ticker")
+        [process] = below(house)
+        process.suspend()
+        stuck = asyncio.create_task(http.post("/api/generate", json={"model": "ticker", "prompt": "go"}))
+        house.demand.runs(ticker)
+        assert not await house.residents.suspect(ticker.key)  # nobody doubts it
+        house.residents.left(ticker.key)
+        assert await house.residents.suspect(ticker.key)
+        assert house.presence(ticker) is Presence.LEAVING  # nothing more is granted on it
+        stuck.cancel()  # as the gateway does: the request returns to the line
+        await until(lambda: house.presence(ticker) is Presence.RESIDENT)
+        [anew] = below(house)
+        assert anew.pid != process.pid
+        assert not house.residents.unproven(ticker.key)
+        await asyncio.gather(stuck, return_exceptions=True)
+
+
+async def test_a_runner_at_work_is_not_suspected(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house, httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+        ticker = await house.bring("ticker")
+        house.residents.left(ticker.key)
+        asked = {"model": "ticker", "prompt": "go", "options": {"num_predict": 100_000}}
+        async with http.stream("POST", "/api/generate", json=asked) as answer:
+            pieces = answer.aiter_raw()
+            await anext(pieces)
+            reading = asyncio.create_task(exhaust(pieces))  # who does not read stops the runner
+            assert not await house.residents.suspect(ticker.key)
+            assert house.presence(ticker) is Presence.RESIDENT
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_a_model_whose_last_name_is_deleted_leaves_memory(tmp_path: Path, tiny_models: Path) -> None:
+    with real.serve(tmp_path / "home", tiny_models, OLLAMA_KEEP_ALIVE="-1") as own:
+        await asyncio.to_thread(create_alias, own.url, "for-a-moment", "red", 700)
+        async with residing(own.url, own.process.pid) as house:
+            runner = await house.bring("for-a-moment")
+            await house.ollama.delete("for-a-moment")
+            house.names.changed()
+            await until(lambda: house.presence(runner) is None)
+            assert house.processes() == set()
+            assert "it has been deleted" in house.said()
+            polled = len(house.history)
+            await house.bring("red")  # of the same weights, which Ollama goes on listing by the name that is gone
+            assert all("for-a-moment:latest" not in table for table in house.history[polled:])
+
+
+async def test_an_idle_model_leaves_when_its_time_is_over_but_not_one_that_is_pinned_or_used(
+    ollama: real.RealOllama,
+) -> None:
+    clock = WoundClock()
+    models = {"keep_alive": "10m", "models": {"blue": {"pin": True}, "seer": {"keep_alive": "forever"}}}
+    async with residing(ollama.url, ollama.process.pid, clock=clock, pace=replace(QUICK, tick=1, poll=5)) as house:
+
+        async def wound(condition: Callable[[], object]) -> None:
+            async def step() -> bool:
+                await clock.wind(1)
+                return bool(condition())
+
+            await until(step)
+
+        await unload_all(house)
+        house.config = Config.model_validate({"models": models})
+        runners = {}
+        for name in ("red", "blue", "seer", "thinker"):
+            runner = runners[name] = await house.runner(name)
+            house.demand.waits(runner)
+            house.swap(runner)
+            await until(lambda key=runner.key: house.residents.is_here(key))  # type: ignore[misc]
+        house.demand.tickets.clear()
+        user = house.demand.runs(runners["thinker"])
+        await clock.wind(590)
+        assert house.presence(runners["red"]) is Presence.RESIDENT
+        await wound(lambda: house.presence(runners["red"]) is None)
+        assert {row.runner.name for row in house.residents.table.values()} == {
+            "blue:latest",
+            "seer:latest",
+            "thinker:latest",
+        }
+        house.demand.tickets.remove(user)
+        await clock.wind(590)
+        await wound(lambda: house.presence(runners["thinker"]) is None)
+        assert house.presence(runners["blue"]) is Presence.RESIDENT
+
+
+async def test_what_was_in_memory_before_a_planned_restart_comes_back(tmp_path: Path, tiny_models: Path) -> None:
+    with real.serve(tmp_path / "home", tiny_models, OLLAMA_KEEP_ALIVE="-1") as first:
+        async with residing(first.url, first.process.pid) as house:
+            red = await house.bring("red")
+            house.residents.remember()
+            house.residents.upstream(ready=False, adopted=False, same=False)
+            assert house.residents.table == {}
+            await house.ollama.unload("red")  # as if it were another process
+            await until(lambda: not house.processes())
+            house.residents.upstream(ready=True, adopted=False, same=False)
+            await house.here(red)
+            assert house.processes() == {red.blob}
+
+
+async def test_an_ollama_elsewhere_confirms_by_its_list_and_is_told_to_keep_what_we_load(
+    tmp_path: Path, tiny_models: Path
+) -> None:
+    with real.serve(tmp_path / "home", tiny_models) as elsewhere:
+        async with residing(elsewhere.url, None, models=ONE) as house:
+            await house.bring("red")
+            [listed] = await house.ollama.ps()
+            assert listed["expires_at"] > "2200"
+            await house.bring("blue")
+            assert await house.loaded() == ["blue:latest"]
+
+
+async def exhaust(pieces: AsyncIterator[bytes]) -> None:
+    async for _ in pieces:
+        pass
+
+
+def below(house: House) -> list[psutil.Process]:
+    """The processes below Ollama that hold a model."""
+    assert house.pid is not None
+    return [each for each in psutil.Process(house.pid).children() if "--model" in each.cmdline()]
+
+
+def create_alias(url: str, name: str, base: str, context: int) -> None:
+    content = {"model": name, "from": base, "parameters": {"num_ctx": context}, "stream": False}
+    httpx.post(f"{url}/api/create", json=content, trust_env=False, timeout=60).raise_for_status()

@@ -18,6 +18,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.readiness import Readiness
+from controller.supervision import program_ollama
 from controller.supervision.backoff import Pace
 from controller.supervision.program_further import Further
 from controller.supervision.program_ollama import OllamaServe
@@ -38,10 +39,11 @@ class Lab:
     knobs: Path
     readiness: Readiness
 
-    def config(self, **ollama: Any) -> Config:
+    def config(self, *, models: dict[str, Any] | None = None, **ollama: Any) -> Config:
         impatient = {"probe_every": 0.1, "probe_limit": 1, "startup": 20, "stop_grace": 3}
         environment = {"FAKE_OLLAMA_KNOBS": str(self.knobs)}
-        return config(ollama={"binary": str(self.program), "environment": environment, **impatient, **ollama})
+        wish = {"binary": str(self.program), "environment": environment, **impatient, **ollama}
+        return Config.model_validate({"server": {"ollama": wish}, "models": models or {}})
 
     def serve(self, **ollama: Any) -> OllamaServe:
         return OllamaServe(self.config(**ollama), self.place, self.readiness)
@@ -337,3 +339,60 @@ async def test_a_child_without_a_probe_is_ready_as_soon_as_it_runs_and_one_with_
         await one.reaches(ChildState.READY)
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200
+
+
+# --- fault 32: Ollama finds no GPU ------------------------------------------------------------------------------------
+
+
+async def test_one_that_lost_the_gpu_is_not_asked_anything_and_allowing_it_is_enough(lab: Lab) -> None:
+    turn(lab.knobs, library="cpu")
+    async with supervised(lab.serve(models={"gpu": "required"}), lab.place.home) as one:
+        status = await one.reaches(ChildState.GPU_LOST)
+        assert lab.readiness.verdict == "down"
+        assert "found no GPU" in lab.readiness.reason
+        assert "models.gpu: any" in lab.readiness.reason
+        assert status.facts["library"] == "cpu"
+        assert one.said().count("found no GPU") == 1
+        assert "Ready." not in one.said()
+        await one.supervisor.reconfigure(lab.serve(models={"gpu": "any"}))
+        after = await one.reaches(ChildState.READY)
+        assert (after.pid, lab.readiness.verdict) == (status.pid, "ready")
+        await one.supervisor.reconfigure(lab.serve(models={"gpu": "required"}))
+        await one.reaches(ChildState.GPU_LOST)
+
+
+async def test_one_that_lost_the_gpu_looks_again_when_it_is_restarted(lab: Lab) -> None:
+    turn(lab.knobs, library="cpu")
+    async with supervised(lab.serve(models={"gpu": "required"}), lab.place.home) as one:
+        await one.reaches(ChildState.GPU_LOST)
+        turn(lab.knobs, library="Metal")
+        await one.supervisor.restart()
+        assert (await one.reaches(ChildState.READY)).facts["library"] == "Metal"
+
+
+async def test_the_next_controller_knows_that_the_gpu_was_lost(lab: Lab) -> None:
+    turn(lab.knobs, library="cpu")
+    async with supervised(lab.serve(models={"gpu": "any"}), lab.place.home) as one:
+        first = await one.reaches(ChildState.READY)
+        await until(lambda: one.status.facts.get("library"))
+        await crash_the_controller(one)
+    program = lab.serve(models={"gpu": "required"})
+    async with supervised(program, lab.place.home) as one:
+        assert (await one.reaches(ChildState.GPU_LOST)).pid == first.pid
+        assert program._looks == (None, 0)  # it did not even have to search the log
+
+
+async def test_one_that_does_not_say_what_it_computes_with_is_used(lab: Lab) -> None:
+    turn(lab.knobs, mum=True)
+    async with supervised(lab.serve(models={"gpu": "required"}), lab.place.home) as one:
+        assert "library" not in (await one.reaches(ChildState.READY)).facts
+
+
+@pytest.mark.parametrize(("apple", "state"), [(True, ChildState.GPU_LOST), (False, ChildState.READY)])
+async def test_a_gpu_is_a_must_on_apple_silicon_unless_told_otherwise(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, apple: bool, state: ChildState
+) -> None:
+    monkeypatch.setattr(program_ollama, "APPLE_SILICON", apple)
+    turn(lab.knobs, library="cpu")
+    async with supervised(lab.serve(), lab.place.home) as one:
+        assert (await one.reaches(ChildState.GPU_LOST, ChildState.READY)).state is state

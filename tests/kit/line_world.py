@@ -14,7 +14,7 @@ from itertools import count
 from controller.residency.runner import Facts, Fits, NoRoom, Plan, Presence, Resident, Runner, Swap, Table, TooBig
 from controller.scheduling.line import Rules
 from controller.scheduling.scheduler import Decision, Scheduler
-from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
+from controller.scheduling.ticket import Caps, State, Ticket, Turned
 
 BIG = Caps(running=1000, waiting=100_000, size=2**60)
 
@@ -90,9 +90,10 @@ class World:
         self.granted: list[Ticket] = []
         self.ended: list[Ticket] = []
         self.lengths: dict[int, float] = {}
+        self._over: set[Ticket] = set()
         self._numbers = count(1)
         self._order = count()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._woken: float | None = None
 
     # --- what may happen ---
@@ -137,7 +138,7 @@ class World:
         self._freed()
         self.decide()
 
-    def at(self, moment: float, then: Callable[[], None]) -> None:
+    def at(self, moment: float, then: Callable[[], object]) -> None:
         """`then` happens at `moment`."""
         heapq.heappush(self._events, (max(moment, self.now), next(self._order), then))
 
@@ -177,7 +178,7 @@ class World:
 
     def _grant(self, ticket: Ticket) -> None:
         assert ticket.state is State.GRANTED
-        assert ticket not in self.ended
+        assert ticket not in self._over
         row = self.table[ticket.runner.key]
         assert row.presence is Presence.RESIDENT
         row.used = self.now
@@ -200,7 +201,8 @@ class World:
 
     def told_ended(self, ticket: Ticket) -> None:
         """It ended without its turn."""
-        assert ticket not in self.ended, "a ticket ends once"
+        assert ticket not in self._over, "a ticket ends once"
+        self._over.add(ticket)
         self.ended.append(ticket)
 
     def _begin(self, swap: Swap) -> None:
@@ -268,6 +270,3 @@ def waited(ticket: Ticket) -> float:
     """Seconds from its arrival to its grant."""
     assert ticket.granted is not None
     return ticket.granted - ticket.arrived
-
-
-__all__ = ["BIG", "Began", "End", "Refused", "SmallRoom", "World", "runner", "waited"]

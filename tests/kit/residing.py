@@ -1,4 +1,4 @@
-"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory by a gauge of the test's."""
+"""Residents at work on an Ollama, without a gateway: the line is written by hand, the memory is the test's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from controller.clock import Clock, SystemClock
 from controller.config.schema import Config
 from controller.events import Journal
 from controller.ollama import OllamaClient, Runners
-from controller.residency.facts import facts_of, forced_single
 from controller.residency.loading import Pace
-from controller.residency.memory import expected
-from controller.residency.names import Names, Weighs
+from controller.residency.names import Names
 from controller.residency.orders import Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Fits, Presence, Runner, Swap
@@ -97,7 +95,7 @@ class House:
     def presence(self, runner: Runner) -> Presence | None:
         """Where it is."""
         row = self.residents.table.get(runner.key)
-        return row and row.presence
+        return None if row is None else row.presence
 
 
 @contextlib.asynccontextmanager
@@ -117,8 +115,11 @@ async def residing(
     config = Config.model_validate({"models": models or {}, "server": server or {}})
     journal, ollama = Journal(clock), OllamaClient(lambda: url)
     demand, store, gauge = FakeDemand(), KeptInMemory(), FakeGauge()
-    settings = lambda: house.config  # noqa: E731
-    names = Names(ollama, store.get, settings, Weighs(facts_of, expected, forced_single))
+
+    def settings() -> Config:
+        return house.config
+
+    names = Names(ollama, store.get, settings)
     space = MachineSpace(gauge, journal, settings)
     runners = Runners(ollama, lambda: pid)
     residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)

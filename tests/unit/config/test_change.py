@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.change import Change, compare, differences
-from controller.config.schema import Access, Child, Config, Limits, Listener, Ollama, Server
+from controller.config.schema import (
+    Access,
+    Child,
+    Config,
+    Limits,
+    Listener,
+    Memory,
+    Models,
+    Ollama,
+    OneModel,
+    Server,
+    SomeWaits,
+)
 from controller.config.tree import Leaf, leaves
 from tests.kit.every_setting import base, other
 
@@ -15,7 +27,9 @@ SETTINGS = [leaf for leaf in leaves() if leaf.path != LISTENER_NAME]
 
 def dotted(leaf: Leaf) -> str:
     """The setting as it is named in the base, where the first of many entries differs."""
-    first = {"children": ".awake", "allow": "[0]", "listeners": "[0]"}
+    first = {"children": ".awake", "lanes": ".2", "models": ".red", "aliases": ".crimson"} | dict.fromkeys(
+        ("allow", "listeners"), "[0]"
+    )
     parts = [first[leaf.path[at - 1]] if part == "*" else f".{part}" for at, part in enumerate(leaf.path)]
     return "".join(parts).removeprefix(".")
 
@@ -79,6 +93,14 @@ def test_no_sentence_shows_a_value_that_may_be_a_secret(ways: set[tuple[str, ...
             Config(server=Server(ollama=Ollama(port=11500))),
             "server.ollama.port empty → 11500 restarts ollama when the answers in flight are finished",
         ),
+        (
+            Config(server=Server(memory=Memory(budget=33 * 2**30))),
+            "server.memory.budget auto → 33 GiB takes effect at once",
+        ),
+        (
+            Config(models=Models(redirect={"gpt-4o*": "red"})),
+            "models.redirect {} → {gpt-4o*: red} takes effect at once",
+        ),
         (Config(access=Access(hosts=("mini",))), "access.hosts [localhost] → [mini] takes effect at once"),
         (
             Config(server=Server(ollama=Ollama(environment={"A": "b"}))),
@@ -124,3 +146,10 @@ def test_an_allowed_entry_more_or_less_takes_effect_at_once() -> None:
     nobody = Config(access=Access(allow=()))
     fields = {f"access.allow[0].{name}" for name in ("label", "addresses", "lane", "manage")}
     assert set(compare(nobody, Config()).at_once) == set(compare(Config(), nobody).at_once) == fields
+
+
+def test_a_model_that_is_new_or_gone_says_all_that_is_set_for_it() -> None:
+    without, one = Config(), OneModel(memory_gb=2, times=SomeWaits(gap=5))
+    with_one = Config(models=Models(models={"red": one}))
+    fields = {f"models.models.red.{name}" for name in ("preload", "pin", "memory_gb", "times.gap")}
+    assert set(compare(without, with_one).at_once) == set(compare(with_one, without).at_once) == fields

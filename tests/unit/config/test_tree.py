@@ -56,7 +56,11 @@ def test_the_keys_of_a_block_are_known_and_those_an_operator_chooses_are_not() -
         ("server.hold", "(at least 0 s, at most 86400 s)", "60 s"),
         ("server.limits.body", "(at least 1 KiB)", "32 MiB"),
         ("server.ollama.port", "a whole number (at least 1024, at most 65535), or empty", "empty"),
-        ("models.keep_alive", "or forever", "300 s"),
+        ("models.keep_alive", "or forever", "forever"),
+        ("server.memory.budget", "auto or a size", "auto"),
+        ("server.line.lanes.*.wait", "or empty", "empty"),
+        ("models.aliases.*.options", "num_ctx: 16384", "{}"),
+        ("models.redirect", "gpt-4o*: qwen3:32b", "{}"),
         ("server.tunnel.mode", "one of off, token, named, quick", "off"),
         ("server.log.access", "true or false", "true"),
         ("server.prefixes", "a list, each a path", "[/api/code, /ollama]"),
@@ -67,6 +71,14 @@ def test_a_setting_says_what_it_allows_and_its_default_for_people(way: str, allo
     leaf = next(each for each in leaves() if name(each) == way)
     assert allowed in leaf.allowed
     assert leaf.write(leaf.field.get_default(call_default_factory=True, validated_data={})) == default
+
+
+def test_a_block_of_settings_by_name_is_walked_to_its_end() -> None:
+    found = leaf_at(("models", "models", "qwen3:32b", "times", "gap"))
+    assert found is not None
+    assert found.path == ("models", "models", ANY, "times", "gap")
+    assert keys_at(("server", "line", "lanes", "3")) == ("wait", "first_byte", "gap", "answer")
+    assert leaf_at(("models", "redirect", "gpt-4o*")) == leaf_at(("models", "redirect"))
 
 
 def test_secrets_and_paths_are_marked() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ from controller.config.schema import Config
 from controller.errors import Declined, Unreachable
 from controller.residency import names as module
 from controller.residency.learned import Learned
-from controller.residency.names import Names, Weighs
-from controller.residency.runner import Facts, Runner
+from controller.residency.memory import expected
+from controller.residency.names import Names
+from controller.residency.runner import Runner
 from tests.fakes.clock import WoundClock
 
 GIB = 2**30
@@ -24,6 +24,7 @@ class Shop:
     def __init__(self, **models: str) -> None:
         self.models = {name.replace("_", ":"): parameters for name, parameters in models.items()}
         self.blobs: dict[str, str] = {}
+        self.family, self.longest = "llama", 32768
         self.asked: Counter[str] = Counter()
         self.open = asyncio.Event()
         self.open.set()
@@ -46,7 +47,10 @@ class Shop:
         if model not in self.models:
             raise Declined(f"Ollama answered /api/show with 404 (model '{model}' not found).", 404, "")
         blob = self.blobs.get(model, "sha256-" + model.encode().hex())
-        return {"modelfile": f"FROM /blobs/{blob}\n", "parameters": self.models[model]}
+        facts = {"general.architecture": self.family, f"{self.family}.context_length": self.longest}
+        can = ["completion"]
+        modelfile = f"FROM /blobs/{blob}\n"
+        return {"modelfile": modelfile, "parameters": self.models[model], "model_info": facts, "capabilities": can}
 
     async def tags(self) -> list[dict[str, Any]]:
         self.asked["(all)"] += 1
@@ -60,18 +64,10 @@ class House:
         self.clock = WoundClock()
         self.config = Config.model_validate({"models": models})
         self.learned: dict[str, Learned] = {}
-        self.facts = Facts(weights=1000, context=32768)
-        self.single = False
-        weighs = Weighs(
-            facts_of=lambda show, size: replace(self.facts, weights=size),
-            expected=lambda facts, context, slots, precision: facts.weights + context * slots,
-            forced_single=lambda facts: self.single,
-        )
         self.names = Names(
             shop,
             lambda key: self.learned.get(key, Learned()),
             lambda: self.config,
-            weighs,
             now=self.clock.now,
         )
 
@@ -213,8 +209,9 @@ async def test_names_of_one_recipe_are_one_runner_and_those_of_another_are_not()
 async def test_a_slot_has_the_context_that_is_set_and_no_more_than_the_model_was_made_for(
     longest: int, usual: int, context: int
 ) -> None:
-    house = House(Shop(red_latest=""), context_length=usual)
-    house.facts = replace(house.facts, context=longest)
+    shop = Shop(red_latest="")
+    shop.longest = longest
+    house = House(shop, context_length=usual)
     assert (await house.there("red")).context == context
 
 
@@ -222,7 +219,7 @@ async def test_a_family_that_ollama_forces_to_one_slot_has_one() -> None:
     shop = Shop(red_latest="", blue_latest="")
     house = House(shop, parallel=4)
     assert (await house.there("red")).slots == 4
-    house.single = True
+    shop.family = "qwen3vl"
     house.names.changed()
     assert (await house.there("red")).slots == 1
 
@@ -232,7 +229,7 @@ async def test_what_a_runner_needs_is_an_order_or_what_was_seen_or_an_estimate()
     shop.blobs = dict.fromkeys(shop.models, "sha256-1")
     house = House(shop, context_length=4096)
     red = await house.there("red")
-    assert red.need == 1000 + 4096
+    assert red.need == expected(red.facts, 4096, 1, None) > red.facts.weights == 1000
     house.learned[red.key] = Learned(memory=7777)
     house.names.weigh()
     assert (house.names.known("red") or red).need == 7777

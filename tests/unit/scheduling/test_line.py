@@ -142,6 +142,31 @@ def test_a_cap_counts_a_caller_in_all_its_lanes() -> None:
     assert third.granted is None
 
 
+def test_a_turn_in_one_lane_that_fills_the_cap_takes_headship_away_in_the_others() -> None:
+    wide = runner("W", slots=2)
+    made = World()
+    made.resident(wide)
+    made.ask("other", wide, seconds=10, width=2)
+    one = Caps(running=1)
+    first, second = made.ask("anna", wide, lane=1, caps=one), made.ask("anna", wide, lane=2, caps=one)
+    made.wind(10)
+    assert (first.granted, second.granted) == (1010, None)
+    made.wind(4)
+    assert second.granted == 1014
+
+
+def test_a_cap_that_has_been_raised_lets_the_whole_flow_stand_again() -> None:
+    made = world()
+    made.ask("anna", A, seconds=50, caps=Caps(running=1))
+    before = made.ask("anna", A, caps=Caps(running=1))
+    head = made.ask("anna", A, caps=TWO)
+    made.ask("anna", B, caps=TWO)
+    flow = made.scheduler.line.flow(head)
+    assert not flow.entries
+    made.hang_up(before)
+    assert set(flow.entries) == {"A", "B"}
+
+
 def test_one_caller_in_two_lanes_is_two_flows() -> None:
     made = world()
     made.ask("other", A)

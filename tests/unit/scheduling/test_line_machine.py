@@ -6,13 +6,15 @@ load that nobody waits for, caps hold, a ticket ends once and gets no turn after
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from controller.residency.runner import Runner
 from controller.scheduling.line import Rules
-from controller.scheduling.ticket import Caps, End, State, Ticket
+from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
 from tests.kit.examples import examples
 from tests.kit.line_world import Refused, World, runner, waited
 
@@ -50,10 +52,13 @@ class Life(RuleBasedStateMachine):
         try:
             asked = world.ask(caller, which, seconds, lane=lane, caps=CAPS, size=size, width=width, wait=wait)
         except Refused as refused:
-            assert 1 <= refused.turned.retry_after <= 60
-            assert refused.turned.text
+            self.check_refusal(refused.turned)
         else:
             self.all.append(asked)
+
+    def check_refusal(self, turned: Turned) -> None:
+        assert 1 <= turned.retry_after <= 60
+        assert turned.text
 
     @rule(seconds=st.floats(0, 200))
     def wind(self, seconds: float) -> None:
@@ -120,6 +125,22 @@ class Life(RuleBasedStateMachine):
             assert scheduler.hold_of(ticket) is not None
             assert 1 <= scheduler.position(ticket) <= len(waiting)
 
+    @invariant()
+    def what_stands_in_the_line_is_what_it_should_be(self) -> None:
+        line = self.world.scheduler.line
+        standing = 0
+        for flow in line.flows():
+            standing += len(flow.entries)
+            may = {key: queue for key, queue in flow.queues.items() if key not in line.paused.runners}
+            oldest = min((queue[0] for queue in may.values()), key=lambda ticket: ticket.number, default=None)
+            paused = line.paused.everything or flow.lane in line.paused.lanes
+            if oldest is None or paused or flow.account.running >= CAPS.running:
+                assert not flow.entries
+            else:
+                assert flow.under == oldest.runner.key
+                assert {key: entry[2] for key, entry in flow.entries.items()} == {k: q[0] for k, q in may.items()}
+        assert standing == sum(len(entries) for lists in line.places.values() for entries in lists.values())
+
     def teardown(self) -> None:
         """Whatever happened: once the trouble is over, all have their turn."""
         world = self.world
@@ -134,7 +155,7 @@ class Life(RuleBasedStateMachine):
 
 
 def test_whatever_happens_the_line_adds_up_and_comes_to_an_end() -> None:
-    run_state_machine_as_test(Life, settings=examples(60))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Life, settings=examples(60))
 
 
 arrivals = st.lists(
@@ -153,8 +174,8 @@ arrivals = st.lists(
 def bound(ticket: Ticket, world: World) -> float:
     """How long a head may wait from when it became head:
 
-    (lane − 1) × aging + its charge + one generation for each other flow ÷ slots, and for each swap before its grant, its
-    own among them: max(patience, rest of min_stay) + max_run + unload + load.
+    (lane − 1) × aging + its charge + one generation for each other flow ÷ slots, and for each swap before its grant,
+    its own among them: max(patience, rest of min_stay) + max_run + unload + load.
     """
     assert ticket.granted is not None
     assert ticket.head_since is not None
@@ -175,7 +196,7 @@ def test_no_head_waits_longer_than_the_stated_bound(
 ) -> None:
     world = World(Rules(aging=50), budget=budget)
     for when, caller, which, seconds, lane in asked:
-        world.at(world.now + when, lambda c=caller, w=which, s=seconds, l=lane: world.ask(c, w, s, lane=l))
+        world.at(world.now + when, partial(world.ask, caller, which, seconds, lane=lane))
     world.wind(ENDS_BY)
     assert len(world.granted) == len(asked)
     for ticket in world.granted:
@@ -184,9 +205,9 @@ def test_no_head_waits_longer_than_the_stated_bound(
         assert ticket.granted - ticket.head_since <= bound(ticket, world) + 1e-6
 
 
-@examples(100)
-@given(st.integers(2, 6), st.floats(1, 10), st.sampled_from(["A", "B"]))
-def test_no_swaps_but_those_of_heads_before_it_delay_a_head(loops: int, seconds: float, wanted: str) -> None:
+@examples(50)
+@given(st.integers(2, 6), st.floats(2, 10))
+def test_no_swaps_but_those_of_heads_before_it_delay_a_head(loops: int, seconds: float) -> None:
     """Callers who ask again and again, some for A and some for B: a head for C is behind two swaps at most."""
     world, which = World(), {"A": runner("A"), "B": runner("B")}
 
@@ -199,7 +220,7 @@ def test_no_swaps_but_those_of_heads_before_it_delay_a_head(loops: int, seconds:
         world.ask(f"loop {number}", which["AB"[number % 2]], seconds)
     world.wind(100)
     one = world.ask("one", runner("C"), 5)
-    world.wind(2000)
+    world.wind(500)
     assert one.granted is not None
     before = [began for began in world.swaps if one.arrived <= began.at <= one.granted]
     assert len(before) <= 3, "one for A, one for B, and its own"

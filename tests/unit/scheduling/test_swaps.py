@@ -1,4 +1,4 @@
-"""Which model is loaded next, and which leave for it: sentences on a wound clock. A load takes 10 s, an unload 0.5 s."""
+"""Which model is loaded next, and which leave for it: on a wound clock. A load takes 10 s, an unload 0.5 s."""
 
 from __future__ import annotations
 

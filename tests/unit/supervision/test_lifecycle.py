@@ -320,6 +320,32 @@ def test_a_start_that_was_slept_through_keeps_the_rest_of_its_time() -> None:
     assert len(world.spawns) == 1
 
 
+# --- without its GPU --------------------------------------------------------------------------------------------------
+
+
+def test_one_that_lost_the_gpu_is_down_at_its_first_answer_and_left_running_until_it_may_be_used() -> None:
+    world = begun(probe=moves.GpuLost("It found no GPU."))
+    world.play(600)
+    assert (world.life.state, world.life.verdict, world.life.reason) == (
+        ChildState.GPU_LOST,
+        "down",
+        "It found no GPU.",
+    )
+    assert world.states == [ChildState.STARTING, ChildState.GPU_LOST]
+    assert (len(world.spawns), said(world, "error")) == (1, ["It found no GPU."])
+    world.probe = moves.Answered()
+    world.play(3)
+    assert (world.life.state, world.life.verdict, len(world.spawns)) == (ChildState.READY, "ready", 1)
+
+
+def test_one_that_lost_the_gpu_and_then_hangs_is_started_again() -> None:
+    world = begun(probe=moves.GpuLost("It found no GPU."))
+    world.probe = moves.Silent("timed out")
+    world.play(20)
+    assert len(world.spawns) == 2
+    assert "does not answer any more" in said(world, "error")[-1]
+
+
 # --- the tunnel -------------------------------------------------------------------------------------------------------
 
 NOT_CONNECTED = moves.Waiting("It runs, and has no connection to Cloudflare.")

@@ -35,6 +35,7 @@ FAILURES = st.builds(moves.Failed, st.just("It failed."), st.sampled_from(["faul
 PROBES: st.SearchStrategy[moves.Event] = st.sampled_from(
     [
         moves.Answered(),
+        moves.GpuLost("It found no GPU."),
         moves.Answered(),
         moves.Waiting("Not connected."),
         moves.Silent("No answer."),

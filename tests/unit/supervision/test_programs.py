@@ -59,9 +59,9 @@ def test_ollama_gets_its_settings_and_only_what_it_needs_of_ours() -> None:
         "OLLAMA_NOPRUNE": "1",
         "OLLAMA_CONTEXT_LENGTH": "8192",
         "OLLAMA_NUM_PARALLEL": "1",
-        "OLLAMA_MAX_LOADED_MODELS": "8",
+        "OLLAMA_MAX_LOADED_MODELS": "1024",
         "OLLAMA_MAX_QUEUE": "4096",
-        "OLLAMA_KEEP_ALIVE": "300s",
+        "OLLAMA_KEEP_ALIVE": "-1",
         "OLLAMA_LOAD_TIMEOUT": "300s",
         "OLLAMA_NO_CLOUD": "1",
     }
@@ -70,8 +70,8 @@ def test_ollama_gets_its_settings_and_only_what_it_needs_of_ours() -> None:
 @pytest.mark.parametrize(
     ("models", "name", "value"),
     [
-        ({"keep_alive": "forever"}, "OLLAMA_KEEP_ALIVE", "-1"),
-        ({"keep_alive": "90s"}, "OLLAMA_KEEP_ALIVE", "90s"),
+        ({"keep_alive": "90s"}, "OLLAMA_KEEP_ALIVE", "-1"),  # what is loaded, and for how long, is decided by us
+        ({"max_loaded": 1}, "OLLAMA_MAX_LOADED_MODELS", "1024"),
         ({"flash_attention": True}, "OLLAMA_FLASH_ATTENTION", "1"),
         ({"flash_attention": False}, "OLLAMA_FLASH_ATTENTION", "0"),
         ({"kv_cache_type": "q8_0"}, "OLLAMA_KV_CACHE_TYPE", "q8_0"),

@@ -1,0 +1,268 @@
+"""Part of the roof: everything about models, built once. Names, memory, residents, the line, their health, what was
+learned of them, and how an operator sees and orders it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from controller.clock import Clock
+from controller.config.schema import OLLAMA, Config
+from controller.desk import Order
+from controller.errors import OrderRefused, Unreachable
+from controller.events import Journal
+from controller.logtail import Tail
+from controller.ollama import OllamaClient, Runners
+from controller.readiness import Readiness
+from controller.residency.accelerator import accelerator_limit
+from controller.residency.aliases import Aliases
+from controller.residency.gauge import Gauge
+from controller.residency.health import Health
+from controller.residency.names import Names
+from controller.residency.orders import Job, Orders
+from controller.residency.residents import Residents
+from controller.residency.runner import Plan, Resident, Runner
+from controller.residency.space import MachineSpace
+from controller.residency.view import memory_document, models_document
+from controller.residency.vitals import Pulse
+from controller.scheduling.dispatcher import Dispatcher
+from controller.scheduling.line import rules_of
+from controller.scheduling.scheduler import Scheduler
+from controller.scheduling.ticket import End
+from controller.storage.database import Database
+from controller.storage.learned import LearnedStore
+from controller.supervision.spec import ChildState, ChildStatus
+
+LISTED_FOR = 5.0  # seconds that the names of the installed models count as known
+"""Pages and metrics ask for them once a second."""
+LOG_LINES = 5000  # of Ollama's log, in which its last start is looked for
+
+
+class _Room:
+    """The line's view of the residents, which are built after it."""
+
+    residents: Residents
+
+    def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
+        return self.residents.plan(target, candidates)
+
+
+class ModelRoom:
+    """Built before anything runs; `run` keeps it going, `upstream` tells it how Ollama is."""
+
+    def __init__(
+        self,
+        *,
+        ollama: OllamaClient,
+        pid: Callable[[], int | None],
+        gauge: Gauge,
+        readiness: Readiness,
+        clock: Clock,
+        journal: Journal,
+        settings: Callable[[], Config],
+        database: Path,
+        ollama_log: Path,
+        restart: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`restart` restarts Ollama, for the reason it is given."""
+        self._ollama, self._gauge, self._clock, self._journal = ollama, gauge, clock, journal
+        self._settings, self._log, self._restart = settings, ollama_log, restart
+        self._database = Database(database, clock, journal)
+        self._learned = LearnedStore(clock, journal)
+        self.names = Names(ollama, self._learned.get, settings)
+        self._space = MachineSpace(gauge, journal, settings)
+        table: dict[str, Resident] = {}
+        room = _Room()
+        self._scheduler = Scheduler(rules_of(settings()), table, room)
+        runners = Runners(ollama, pid)
+        self._residents = room.residents = Residents(
+            table,
+            ollama,
+            runners,
+            self._scheduler,
+            self.names,
+            self._space,
+            self._learned,
+            clock,
+            journal,
+            settings,
+        )
+        self.line = Dispatcher(
+            self._scheduler,
+            self._residents,
+            self.names,
+            readiness,
+            clock,
+            journal,
+            settings,
+            self._learned.figures,
+            self._learned.keep,
+        )
+        self._orders = self.line.orders = Orders(self._residents, self._scheduler, self.names, clock, settings)
+        self._orders.on_cut.append(self.line.cut)
+        self._aliases = Aliases(ollama, settings, journal)
+        self._health = Health(
+            self.line, self._residents, Pulse(runners), ollama, clock, journal, self._learned.figures, self._give_up
+        )
+        self.on_moved = self._residents.on_change
+        """Told when something was loaded or unloaded, or what memory allows has changed."""
+        self.known, self.look_up = self.names.known, self.names.look_up  # the data plane's view of the names …
+        self._tasks: asyncio.TaskGroup | None = None
+        self._serving: tuple[int | None, str | None] | None = None  # the Ollama whose models we know
+        self._installed: list[dict[str, Any]] | None = None
+        self._installed_at = 0.0
+
+    # --- running ---
+
+    async def run(self) -> None:
+        """Until it is cancelled; what is loaded stays loaded."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                for part in (self.line.run(), self._residents.run(), self._health.run()):
+                    tasks.create_task(part)
+                tasks.create_task(self._learned.run(self._database), name="learned")
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._tasks = None
+
+    def upstream(self, status: ChildStatus) -> None:
+        """Ollama is another one, or as it was; it answers, or does not."""
+        ready = status.state is ChildState.READY
+        process = (status.pid, status.url)
+        if not ready:
+            gone = status.pid is None and status.url is None
+            self._residents.upstream(ready=False, adopted=False, same=not gone and process == self._serving)
+            if gone:
+                self._serving = None
+            return
+        same, self._serving = process == self._serving, process
+        external = self._settings().server.ollama.mode != "spawn" and status.pid is None
+        if not same:
+            self._spawn(self._learn_accelerator())
+            self.changed()
+        self._residents.upstream(ready=True, adopted=status.adopted or external, same=same)
+
+    def remember(self) -> None:
+        """Ollama is about to be restarted on purpose: what is in memory now comes back."""
+        self._residents.remember()
+
+    def changed(self) -> None:  # … with this
+        """Models were made, deleted or pulled, or the settings that make aliases changed."""
+        self._installed_at = 0.0
+        self.names.changed()
+        self._spawn(self._settle())
+
+    def reconfigured(self) -> None:
+        """The configuration is another one."""
+        self.line.reconfigure()
+        self.changed()
+
+    def refuse_waiting(self, words: str) -> None:
+        """Whoever still waits is told why it does not come to anything."""
+        self.line.refuse_waiting(End.DOWN, words)
+
+    def _spawn(self, work: Any) -> None:
+        if self._tasks is None:
+            work.close()
+        else:
+            self._tasks.create_task(work)
+
+    async def _settle(self) -> None:
+        try:
+            if await self._aliases.settle():
+                self._installed_at = 0.0
+                self.names.changed()
+        except Unreachable:
+            pass  # it is done once Ollama is there
+
+    async def _learn_accelerator(self) -> None:
+        self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
+
+    def _give_up(self, why: str) -> None:
+        self._journal.say(OLLAMA, f"Ollama is restarted: {why}.", level="warning")
+        self._spawn(self._restart(why))
+
+    # --- as an operator sees it: `Desk` ---
+
+    def queue(self) -> dict[str, Any]:
+        """`Desk.queue`."""
+        return self.line.queue_document()
+
+    async def models(self) -> list[dict[str, Any]]:
+        """`Desk.models`. Raises Unreachable when Ollama has never told them."""
+        listed = await self._list()
+        return models_document(
+            listed,
+            self.names.known,
+            self._residents.table,
+            self._scheduler.waiting(),
+            self._scheduler.running(),
+            lambda key: self._residents.quarantined(key) is not None,
+            self._learned.figures,
+            self._clock.now(),
+        )
+
+    async def _list(self) -> list[dict[str, Any]]:
+        now = self._clock.now()
+        if self._installed is None or now - self._installed_at > LISTED_FOR:
+            try:
+                self._installed = await self._ollama.tags()
+                self._installed_at = now
+                for each in self._installed:  # what is not looked up has no runner to tell of
+                    if self.names.known(each["name"]) is None:
+                        await self.names.look_up(each["name"])
+            except Unreachable:
+                if self._installed is None:
+                    raise
+        return self._installed
+
+    def memory(self) -> dict[str, Any]:
+        """`Desk.memory`."""
+        space = self._space
+        return memory_document(
+            space.reading,
+            space.budget,
+            self._residents.table,
+            self.names.names_of,
+            may_load=space.may_load,
+            may_grant=space.may_grant,
+        )
+
+    async def order(self, kind: Order, model: str, **options: Any) -> Job:
+        """`Desk.order`. Raises OrderRefused."""
+        give: Mapping[str, Callable[..., Awaitable[Job]]] = {
+            "load": self._orders.load,
+            "unload": self._orders.unload,
+            "switch": self._orders.switch,
+            "pin": self._orders.pin,
+        }
+        return await give[kind](model, **options)
+
+    def job(self, id: str) -> Job | None:
+        """`Desk.job`."""
+        return self._orders.jobs.get(id)
+
+    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+        """`Desk.pause`. Raises OrderRefused."""
+        self.line.pause(lane, self._key(model))
+
+    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+        """`Desk.resume`. Raises OrderRefused."""
+        self.line.resume(lane, self._key(model))
+
+    def _key(self, model: str | None) -> str | None:
+        if model is None:
+            return None
+        runner = self.names.known(model)
+        if runner is None:
+            raise OrderRefused(f"There is no model called {model}, or nobody has asked for it yet.", "unknown")
+        return runner.key
+
+
+def _last_words(log: Path) -> str:
+    with Tail(log, LOG_LINES) as tail:
+        return "\n".join(tail.read())

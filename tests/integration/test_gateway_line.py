@@ -1,0 +1,700 @@
+"""The line as clients see it: turns, waiting, limits, refusals, and what becomes of each ticket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import ollama
+import openai
+import pytest
+
+from controller.config.schema import Access, Allowed, Config, Line, Models, OneModel, Server, SomeWaits, Waits
+from controller.errors import OrderRefused
+from controller.proxy.fillers import Rhythm
+from controller.scheduling.ticket import Cap, End, Turned
+from tests.integration.plane import (
+    CHAT,
+    MANAGER,
+    Plane,
+    config,
+    fake_ollama,
+    gateway,
+    request_of,
+    until,
+    upstream,
+)
+
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+QUICK = Rhythm(sweep=0.05, grace=0.2, every=0.2, told=0.05)
+PATIENT = Rhythm(sweep=0.05, grace=60.0)
+
+STREAMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
+    "/api/chat": (
+        "application/x-ndjson",
+        b'{"model":"m","message":{"role":"assistant","content":"hi"},"done":false}\n'
+        b'{"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop",'
+        b'"prompt_eval_count":3,"eval_count":4}\n',
+        {**CHAT},
+    ),
+    "/v1/chat/completions": (
+        "text/event-stream",
+        b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":'
+        b'{"role":"assistant","content":"hi"},"finish_reason":null}]}\n\n'
+        b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":'
+        b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}\n\ndata: [DONE]\n\n',
+        {**CHAT, "stream": True},
+    ),
+    "/v1/messages": (
+        "text/event-stream",
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m1","type":"message","role":"assistant",'
+        b'"content":[],"model":"m","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,'
+        b'"output_tokens":0}}}\n\n'
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text",'
+        b'"text":""}}\n\n'
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+        b'"text":"hi"}}\n\n'
+        b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+        b'"usage":{"input_tokens":3,"output_tokens":4}}\n\n'
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+        {**CHAT, "stream": True, "max_tokens": 9},
+    ),
+    "/v1/responses": (
+        "text/event-stream",
+        b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":{}}\n\n'
+        b'event: response.completed\ndata: {"type":"response.completed","sequence_number":1,"response":{"usage":'
+        b'{"input_tokens":3,"output_tokens":4}}}\n\n',
+        {"model": "tiny", "input": "hi", "stream": True},
+    ),
+}
+FILLERS = {
+    "/api/chat": b" ",
+    "/v1/chat/completions": b": waiting\n",
+    "/v1/messages": b'event: ping\ndata: {"type":"ping"}\n\n',
+    "/v1/responses": b": waiting\n",
+}
+
+
+def speaking(
+    path: str, *, begun: asyncio.Event | None = None, go_on: asyncio.Event | None = None
+) -> Callable[[Reader, Writer], Awaitable[None]]:
+    """A server that streams the path's answer, its first record at once and the rest when told to."""
+    kind, whole, _ = STREAMS[path]
+    first = whole.index(b"\n") + 1 if kind == "application/x-ndjson" else whole.index(b"\n\n") + 2
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        while True:
+            await request_of(reader)
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            writer.write(head)
+            for piece in (whole[:first], whole[first:]):
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                if begun is not None:
+                    begun.set()
+                if go_on is not None:
+                    await go_on.wait()
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+
+    return serve
+
+
+def failing(status: int, body: bytes) -> Callable[[Reader, Writer], Awaitable[None]]:
+    async def serve(reader: Reader, writer: Writer) -> None:
+        while True:
+            await request_of(reader)
+            head = f"HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+
+    return serve
+
+
+async def silent(reader: Reader, writer: Writer) -> None:
+    await request_of(reader)
+    await reader.read()
+
+
+def timed(**times: float) -> Config:
+    return Config(server=Server(hold=20.0, line=Line(times=Waits(**times))))
+
+
+async def post(plane: Plane, path: str, body: dict[str, Any]) -> httpx.Response:
+    async with plane.client() as client:
+        return await client.post(path, json=body)
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+
+async def test_who_must_wait_is_answered_in_turn_and_told_how_long_it_was(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=QUICK) as plane:
+        plane_wide = [asyncio.create_task(post(plane, "/api/chat", {**CHAT, "stream": False})) for _ in range(3)]
+        await until(lambda: len(plane.line.waiting) == 3)
+        assert await fake.seen() == []
+        plane.line.open(1)
+        answers = [await each for each in plane_wide]
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert len(plane.line.ended) == 3
+
+
+async def test_a_late_answer_says_how_long_it_waited(tmp_path: Path) -> None:
+    rhythm = Rhythm(sweep=0.05, told=0.05)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=rhythm) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        await asyncio.sleep(0.1)  # so that it has waited for longer than goes without saying
+        plane.line.open(1)
+        assert (await asking).headers["x-seadragon-queue"] == "waited=0s; granted=turn"
+        at_once = await post(plane, "/api/chat", CHAT)
+        assert "x-seadragon-queue" not in at_once.headers
+
+
+async def test_the_line_is_told_who_asks_for_what_and_for_how_long(tmp_path: Path) -> None:
+    allow = (Allowed(label="family", addresses=("127.0.0.1",), lane=3, running=5),)
+    models = Models(models={"tiny": OneModel(times=SomeWaits(wait=7))})
+    line = Line(waiting=4, bytes=4096, times=Waits(wait=99), lanes={"3": SomeWaits(first_byte=5)})
+    using = Config(server=Server(line=line), models=models, access=Access(allow=allow))
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=using) as plane:
+        await post(plane, "/api/chat", CHAT)
+        wish = plane.line.wishes[0]
+        assert (wish.caller, wish.lane, wish.model, wish.runner.key, wish.wait) == ("family", 3, "tiny", "tiny", 7)
+        assert (wish.caps.running, wish.caps.waiting, wish.caps.size) == (5, 4, 4096)
+        assert wish.size > 40
+
+
+async def test_metadata_never_waits(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0) as plane, plane.client() as client:
+        asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        for path in ("/api/tags", "/api/ps", "/v1/models", "/api/version"):
+            assert (await client.get(path)).status_code == 200
+        plane.line.open(1)
+        assert (await asking).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("cap", "reason"),
+    [(Cap.CALLER, "caller_full"), (Cap.BYTES, "caller_bytes"), (Cap.LINE, "line_full")],
+)
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_who_is_turned_away_is_told_when_to_come_back(path: str, cap: Cap, reason: str) -> None:
+    async with upstream(silent) as address, gateway(address) as plane:
+        plane.line.turned = Turned(cap, "The line is full.", 17)
+        answer = await post(plane, path, STREAMS[path][2])
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "17")
+        assert "The line is full." in answer.text
+        assert (await plane.record()).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "retries"),
+    [
+        (End.WAITED_OUT, 429, True),
+        (End.LOAD_FAILED, 500, False),
+        (End.TOO_BIG, 400, False),
+        (End.NO_ROOM, 503, True),
+        (End.QUARANTINED, 503, True),
+        (End.SWITCHED, 503, True),
+        (End.DOWN, 503, True),
+        (End.HELD_OUT, 503, True),
+        (End.GONE, 503, True),
+    ],
+)
+async def test_a_wait_that_ends_without_a_turn_says_why(end: End, status: int, retries: bool) -> None:
+    async with upstream(silent) as address, gateway(address, slots=0, rhythm=PATIENT) as plane:
+        asking = asyncio.create_task(post(plane, "/v1/chat/completions", CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        plane.line.finish(plane.line.waiting[0], end, "These are its words.")
+        answer = await asking
+        assert answer.status_code == status
+        assert ("retry-after" in answer.headers) is retries
+        assert answer.json()["error"]["message"] == "These are its words."
+        assert (await plane.record()).reason
+
+
+async def test_a_model_deleted_meanwhile_is_ollamas_to_miss() -> None:
+    missing = b'{"error":"model \'tiny\' not found"}'
+    async with upstream(failing(404, missing)) as address, gateway(address, slots=0, rhythm=PATIENT) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        plane.line.finish(plane.line.waiting[0], End.UNKNOWN)
+        answer = await asking
+        assert (answer.status_code, answer.content) == (404, missing)
+
+
+# --- waiting, visibly -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_who_waits_long_sees_fillers_and_then_every_byte_of_the_answer(path: str) -> None:
+    kind, whole, body = STREAMS[path]
+    async with upstream(speaking(path)) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        plane.line.wait_estimate = 41.7
+        async with plane.client() as client, client.stream("POST", path, json=body) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == kind
+            assert answer.headers["cache-control"] == "no-cache, no-transform"
+            assert answer.headers["x-accel-buffering"] == "no"
+            assert answer.headers["x-request-id"]
+            assert "content-length" not in answer.headers
+            assert answer.headers["x-seadragon-queue"].startswith("position=1, estimate=42s, waited=")
+            got = b""
+            pieces = answer.aiter_raw()
+            while got.count(FILLERS[path]) < 3:
+                got += await anext(pieces)
+            assert got == FILLERS[path] * (len(got) // len(FILLERS[path]))
+            plane.line.open(1)
+            got += b"".join([piece async for piece in pieces])
+        assert got.replace(FILLERS[path] * 3, b"", 1).lstrip(b" ").endswith(whole)
+        assert (await plane.record()).reason == ""
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/embed", "/v1/chat/completions", "/v1/messages"])
+async def test_a_document_is_filled_up_in_front_only(path: str) -> None:
+    document = b'{"model":"m","done":true,"eval_count":1}'
+    async with upstream(failing(200, document)) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        asking = asyncio.create_task(post(plane, path, {**CHAT, "input": "x", "stream": False}))
+        await until(lambda: any(each.bytes_out >= 2 for each in plane.plane._open))
+        plane.line.open(1)
+        answer = await asking
+        assert answer.headers["content-type"] == "application/json; charset=utf-8"
+        assert answer.content.lstrip(b" ") == document
+        assert answer.content.startswith(b"  ")
+        assert answer.json() == json.loads(document)
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_a_silence_in_mid_stream_is_filled_between_records(path: str) -> None:
+    go_on, begun = asyncio.Event(), asyncio.Event()
+    _, whole, body = STREAMS[path]
+    serve = speaking(path, begun=begun, go_on=go_on)
+    rhythm = Rhythm(sweep=0.05, grace=60, every=0.2)
+    async with upstream(serve) as address, gateway(address, rhythm=rhythm) as plane:
+        asking = asyncio.create_task(post(plane, path, body))
+        await begun.wait()
+        first = 0
+        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        first = next(iter(plane.plane._open)).bytes_out
+        filled = first + 2 * len(FILLERS[path])
+        await until(lambda: any(each.bytes_out >= filled for each in plane.plane._open))
+        go_on.set()
+        content = (await asking).content
+        rest = content[first:]
+        while rest.startswith(FILLERS[path]):
+            rest = rest.removeprefix(FILLERS[path])
+        assert content[:first] + rest == whole
+        assert len(content) >= len(whole) + 2 * len(FILLERS[path])
+
+
+async def test_nothing_follows_the_last_record() -> None:
+    """A space after it would be a line of its own to some readers."""
+    ended = asyncio.Event()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await request_of(reader)
+        line = b'{"done":true}\n'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"%x\r\n%b\r\n" % (len(line), line))
+        await ended.wait()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    async with upstream(serve) as address, gateway(address, rhythm=QUICK) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        seat = next(iter(plane.plane._open)).seat
+        assert seat is not None
+        await until(lambda: seat._quiet == 0.0 and seat._sent > 0)
+        await asyncio.sleep(0.5)  # two fillers' time
+        ended.set()
+        assert (await asking).content == b'{"done":true}\n'
+
+
+async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> None:
+    async def wait_for_fillers(plane: Plane) -> None:
+        await until(lambda: any(each.bytes_out > 1 for each in plane.plane._open))
+        plane.line.open(1)
+
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=QUICK) as plane:
+        native = ollama.AsyncClient(host=plane.url)
+        for stream in (True, False):
+            opening = asyncio.create_task(wait_for_fillers(plane))
+            if stream:
+                talk = await native.chat("tiny", messages=CHAT["messages"], stream=True)  # type: ignore[call-overload]
+                said = "".join([part.message.content or "" async for part in talk])
+            else:
+                said = str((await native.generate("tiny", "hi")).response)
+            assert said.startswith("the sea is deep")
+            await opening
+            plane.line.open(0)
+        await native._client.aclose()
+        async with openai.AsyncOpenAI(base_url=f"{plane.url}/v1", api_key="x", max_retries=0) as client:
+            opening = asyncio.create_task(wait_for_fillers(plane))
+            chunks = await client.chat.completions.create(
+                model="tiny", messages=[{"role": "user", "content": "hi"}], stream=True
+            )
+            said = "".join([part.choices[0].delta.content or "" async for part in chunks if part.choices])
+            assert said.startswith("the sea is deep")
+            await opening
+            plane.line.open(0)
+            opening = asyncio.create_task(wait_for_fillers(plane))
+            whole = await client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}])
+            assert (whole.choices[0].message.content or "").startswith("the sea is deep")
+            await opening
+    async with upstream(speaking("/v1/messages")) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        opening = asyncio.create_task(wait_for_fillers(plane))
+        async with anthropic.AsyncAnthropic(base_url=plane.url, api_key="x", max_retries=0) as claude:
+            async with claude.messages.stream(
+                model="tiny", max_tokens=9, messages=[{"role": "user", "content": "hi"}]
+            ) as events:
+                assert "".join([text async for text in events.text_stream]) == "hi"
+        await opening
+
+
+_RECORDS = {
+    "/api/chat": b'{"error":"too hot"}\n',
+    "/v1/chat/completions": b'data: {"error":{"message":"too hot","type":"api_error","param":null,"code":null}}\n\n',
+    "/v1/messages": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"too hot"}}\n\n',
+    "/v1/responses": b'"error":{"code":"server_error","message":"too hot"}}}\n\n',
+}
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+@pytest.mark.parametrize("where", ["ollama", "line"])
+async def test_a_failure_after_fillers_is_the_dialects_own_error_record(path: str, where: str) -> None:
+    error = b'{"error":{"message":"too hot"}}' if path.startswith("/v1") else b'{"error":"too hot"}'
+    async with upstream(failing(503, error)) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
+        await until(lambda: any(each.status for each in plane.plane._open))
+        if where == "ollama":
+            plane.line.open(1)
+        else:
+            plane.line.finish(plane.line.waiting[0], End.NO_ROOM, "too hot")
+        answer = await asking
+        assert answer.status_code == 200
+        assert answer.content.endswith(_RECORDS[path])
+        assert b"[DONE]" not in answer.content
+        assert (b"response.failed" in answer.content) == (path == "/v1/responses")
+        assert (await plane.record()).reason == ("error_after_filler" if where == "ollama" else "no_room")
+
+
+async def test_a_document_that_fails_after_fillers_is_reset_and_logged() -> None:
+    async with upstream(failing(500, b'{"error":"x"}')) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", {**CHAT, "stream": False}))
+        await until(lambda: any(each.status for each in plane.plane._open))
+        plane.line.open(1)
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await asking
+        assert (await plane.record()).reason == "error_after_filler"
+
+
+async def test_a_transcription_is_never_filled() -> None:
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nmodel\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n'
+    )
+    using = Config(models=Models(redirect={"whisper-*": "real:large"}))
+    async with upstream(failing(200, b"some text")) as address:
+        async with gateway(address, slots=0, rhythm=QUICK, using=using) as plane, plane.client() as client:
+            kind = {"Content-Type": "multipart/form-data; boundary=b"}
+            asking = asyncio.create_task(client.post("/v1/audio/transcriptions", content=form, headers=kind))
+            await until(lambda: bool(plane.line.waiting))
+            await asyncio.sleep(0.5)  # two fillers' time
+            assert plane.line.wishes[0].model == "real:large"
+            plane.line.open(1)
+            answer = await asking
+            assert answer.content == b"some text"
+            assert answer.headers["x-seadragon-adjusted"] == "model=real:large (redirect)"
+
+
+async def test_codex_is_told_before_it_gives_up() -> None:
+    rhythm = Rhythm(sweep=0.05, grace=0.1, every=0.1, silent=0.5)
+    _, _, body = STREAMS["/v1/responses"]
+    async with upstream(silent) as address, gateway(address, slots=0, rhythm=rhythm) as plane:
+        answer = await post(plane, "/v1/responses", body)
+        assert answer.status_code == 200
+        assert b"event: response.failed" in answer.content
+        assert (await plane.record()).reason == "silent_too_long"
+    async with upstream(silent) as address, gateway(address, slots=0, rhythm=Rhythm(sweep=0.05, silent=0.3)) as plane:
+        answer = await post(plane, "/v1/responses", body)
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+# --- limits of time ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"), [({"first_byte": 0.3}, "first_byte_too_late"), ({"answer": 0.3}, "answer_too_long")]
+)
+async def test_an_answer_that_does_not_begin_in_time_is_ended(times: dict[str, float], reason: str) -> None:
+    closed = asyncio.Event()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await silent(reader, writer)
+        closed.set()
+
+    rhythm = Rhythm(sweep=0.05)
+    async with upstream(serve) as address, gateway(address, using=timed(**times), rhythm=rhythm) as plane:
+        answer = await post(plane, "/v1/chat/completions", CHAT)
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (504, "false")
+        assert "0.3 s" in answer.json()["error"]["message"]
+        assert (await plane.record()).reason == reason
+        async with asyncio.timeout(20):
+            await closed.wait()
+        assert plane.line.ended[0][1]  # its slot is unproven
+
+
+async def test_a_silence_in_mid_answer_ends_it_and_so_does_its_length() -> None:
+    begun = asyncio.Event()
+    serve = speaking("/api/chat", begun=begun, go_on=asyncio.Event())
+    rhythm = Rhythm(sweep=0.05)
+    async with upstream(serve) as address, gateway(address, using=timed(gap=0.3), rhythm=rhythm) as plane:
+        answer = await post(plane, "/api/chat", CHAT)
+        assert "fell silent" in json.loads(answer.text.splitlines()[-1])["error"]
+        assert (await plane.record()).reason == "gap_too_long"
+        plane.configure(timed(answer=0.3))
+        answer = await post(plane, "/api/chat", CHAT)
+        assert "took longer" in json.loads(answer.text.splitlines()[-1])["error"]
+        assert (await plane.record(2)).reason == "answer_too_long"
+
+
+async def test_waiting_in_line_is_no_part_of_an_answers_time(tmp_path: Path) -> None:
+    using = timed(first_byte=0.3, answer=0.5, gap=0.3)
+    rhythm = Rhythm(sweep=0.05)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=using, rhythm=rhythm) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        await asyncio.sleep(0.8)  # longer than any of its times
+        plane.line.open(1)
+        assert (await asking).status_code == 200
+
+
+# --- tickets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_the_line_hears_what_an_answer_took(path: str) -> None:
+    async with upstream(speaking(path)) as address, gateway(address) as plane:
+        await post(plane, path, STREAMS[path][2])
+        ((ticket, left, tokens),) = plane.line.ended
+        assert not left
+        assert tokens is not None
+        assert (tokens.prompt, tokens.answer) == (3, 4)
+        assert ticket.moved == len(STREAMS[path][1])
+
+
+async def test_a_client_that_leaves_in_line_gives_its_place_back_at_once() -> None:
+    async with upstream(silent) as address, gateway(address, slots=0) as plane:
+        _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        body = json.dumps(CHAT).encode()
+        writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await until(lambda: bool(plane.line.waiting))
+        writer.close()
+        record = await plane.record()
+        assert (record.reason, record.attempts) == ("client_gone", 0)
+        assert [(left, tokens) for _, left, tokens in plane.line.ended] == [(False, None)]
+
+
+async def test_a_client_that_leaves_in_mid_answer_leaves_a_doubtful_slot() -> None:
+    begun = asyncio.Event()
+    async with upstream(speaking("/api/chat", begun=begun, go_on=asyncio.Event())) as address:
+        async with gateway(address) as plane, plane.client() as client:
+            async with client.stream("POST", "/api/chat", json=CHAT) as answer:
+                await anext(answer.aiter_raw())
+            await plane.record()
+            assert [(left, tokens) for _, left, tokens in plane.line.ended] == [(True, None)]
+
+
+async def test_a_slot_is_free_when_ollama_has_said_all_however_slowly_its_client_reads() -> None:
+    document = b'{"response":"' + b"x" * (12 * 2**20) + b'","done":true,"eval_count":5}'
+    async with upstream(failing(200, document)) as address, gateway(address, slots=1) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port, limit=1000)
+        body = json.dumps({**CHAT, "stream": False}).encode()
+        writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await until(lambda: len(plane.line.ended) == 1)
+        assert plane.plane.in_flight == 1
+        _, left, tokens = plane.line.ended[0]
+        assert (left, tokens and tokens.answer) == (False, 5)
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(document)) == document
+        writer.close()
+
+
+async def test_the_line_hears_of_each_failed_attempt(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, fail_next=1) as fake, gateway(fake.address) as plane:
+        assert (await post(plane, "/api/chat", {**CHAT, "stream": False})).status_code == 200
+        assert (plane.line.backs, plane.line.failures) == (["died"], [])
+        fake.knobs(close_next=2)
+        assert (await post(plane, "/api/chat", CHAT)).status_code == 502
+        assert (plane.line.backs, plane.line.failures) == (["died", "lost"], ["lost"])
+        fake.knobs(fail_next=1, fail_status=503, fail_error="server busy, please try again.")
+        assert (await post(plane, "/api/chat", CHAT)).status_code == 200
+        assert plane.line.backs[-1] == "busy"
+        fake.knobs(drop_after=2)
+        assert "Ollama stopped" in (await post(plane, "/api/chat", CHAT)).text
+        assert plane.line.failures[-1] == "lost"
+
+
+async def test_a_request_that_crashes_its_model_each_time_is_refused_for_a_while(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, fail_next=3) as fake, gateway(fake.address) as plane:
+        poison = {**CHAT, "stream": False}
+        assert (await post(plane, "/api/chat", poison)).status_code == 500
+        assert len(await fake.seen()) == 2
+        assert (await post(plane, "/api/chat", poison)).status_code == 500
+        assert len(await fake.seen()) == 3  # known by now: it is not tried twice
+        answer = await post(plane, "/api/chat", poison)
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (400, "false")
+        assert len(await fake.seen()) == 3
+        assert (await post(plane, "/api/chat", {**poison, "options": {"seed": 1}})).status_code == 200
+
+
+async def test_an_operator_who_switches_now_ends_the_answer_with_a_reason() -> None:
+    begun = asyncio.Event()
+    async with upstream(speaking("/api/chat", begun=begun, go_on=asyncio.Event())) as address:
+        async with gateway(address) as plane:
+            asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+            await until(lambda: any(each.bytes_out for each in plane.plane._open))
+            plane.plane.switch_off(plane.line.running[0])
+            assert "operator" in json.loads((await asking).text.splitlines()[-1])["error"]
+            assert (await plane.record()).reason == "switched"
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_name_that_nobody_knows_is_ollamas_to_refuse_and_gets_no_place(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0) as plane:
+        plane.names.unknown = {"nobody"}
+        answer = await post(plane, "/api/chat", {**CHAT, "model": "nobody"})
+        assert (answer.status_code, answer.json()) == (404, {"error": "model 'nobody' not found"})
+        answer = await post(plane, "/api/chat", {"messages": CHAT["messages"]})
+        assert answer.status_code == 404
+        assert plane.line.wishes == []
+        assert plane.names.asked == {"nobody": 1}
+
+
+async def test_a_new_name_is_looked_up_as_soon_as_ollama_is_there(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(None) as plane:
+        plane.names.cold, plane.names.unreachable = {"tiny"}, 2
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: plane.plane.tally.held == 1)
+        assert not plane.names.asked
+        plane.readiness.set("ready", "It answers.", fake.address)
+        assert (await asking).status_code == 200
+        assert plane.names.asked["tiny"] == 3
+
+
+async def test_a_change_of_the_models_is_told_to_the_names(tmp_path: Path) -> None:
+    using = config(access=MANAGER)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=using) as plane, plane.client() as client:
+        await client.request("DELETE", "/api/delete", json={"model": "tiny"})
+        assert plane.names.changes >= 1
+
+
+# --- adjusted ---------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_changed_is_told() -> None:
+    got: list[bytes] = []
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        while True:
+            _, body = await request_of(reader)
+            got.append(body)
+            writer.write(
+                b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"done":true}'
+            )
+            await writer.drain()
+
+    using = Config(models=Models(default="house", redirect={"gpt-*": "qwen3"}, max_tokens=100))
+    async with upstream(serve) as address, gateway(address, using=using) as plane:
+        answer = await post(plane, "/api/chat", {"messages": ["x"], "options": {"num_ctx": 9}, "keep_alive": 5})
+        told = answer.headers["x-seadragon-adjusted"]
+        assert told == "model=house (default), keep_alive dropped, num_ctx dropped, num_predict=100 (limit)"
+        assert json.loads(got[0]) == {"messages": ["x"], "options": {"num_predict": 100}, "model": "house"}
+        assert plane.line.wishes[0].model == "house"
+        answer = await post(plane, "/v1/chat/completions", {"model": "gpt-5", "messages": ["x"], "max_tokens": 5})
+        assert answer.headers["x-seadragon-adjusted"] == "model=qwen3 (redirect)"
+        assert (await plane.record(2)).model == "qwen3"
+        answer = await post(plane, "/v1/chat/completions", {"model": "own", "messages": ["x"], "max_tokens": 5})
+        assert "x-seadragon-adjusted" not in answer.headers
+
+
+async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> None:
+    stop = {"model": "tiny", "keep_alive": 0}
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=config(access=MANAGER)) as plane:
+        for path, said in (("/api/generate", "response"), ("/api/chat", "message"), ("/api/embed", "embeddings")):
+            answer = (await post(plane, path, stop)).json()
+            assert said in answer
+            assert path == "/api/embed" or (answer["done"], answer["done_reason"]) == (True, "unload")
+        assert plane.line.orders == [("unload", "tiny")] * 3
+        plane.line.refuses_to_unload = OrderRefused("It is pinned.", "conflict")
+        answer = await post(plane, "/api/generate", stop)
+        assert (answer.status_code, answer.json()) == (409, {"error": "It is pinned."})
+        await post(plane, "/api/chat", {**CHAT, "keep_alive": 0})
+        await post(plane, "/api/chat", {**CHAT, "keep_alive": -1})
+        assert plane.line.orders[3:] == [("unload after", "tiny"), ("pin", "tiny")]
+        assert len(plane.line.wishes) == 2
+        plane.configure(config())
+        assert (await post(plane, "/api/generate", stop)).status_code == 403
+        answer = await post(plane, "/api/chat", {**CHAT, "keep_alive": -1})
+        assert answer.headers["x-seadragon-adjusted"] == "keep_alive dropped"
+        assert len(plane.line.orders) == 5
+
+
+async def test_a_load_is_a_ticket_like_any_other(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=QUICK) as plane:
+        asking = asyncio.create_task(post(plane, "/api/generate", {"model": "tiny", "keep_alive": "10m"}))
+        await until(lambda: any(each.status for each in plane.plane._open))
+        plane.line.open(1)
+        assert json.loads((await asking).content)["done_reason"] == "load"
+        assert plane.line.ended[0][2] is None
+
+
+async def test_a_body_of_millions_of_members_is_refused_at_once(tmp_path: Path) -> None:
+    body = b"{" + b",".join(b'"%x":1' % number for number in range(1_000_000)) + b"}"
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        answer = await client.post("/api/chat", content=body)
+        assert answer.status_code == 400
+        assert await fake.seen() == []
+
+
+# --- the management API -----------------------------------------------------------------------------------------------
+
+
+async def test_the_management_api_is_told_who_asks(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address, using=config(access=MANAGER)) as plane:
+        async with plane.client() as client:
+            for method, path in (
+                ("GET", "/api/v1/models"),
+                ("GET", "/api/code/api/v1/queue"),
+                ("GET", "/api/v1/jobs/abc"),
+                ("POST", "/api/v1/models/switch"),
+                ("POST", "/api/v1/queue/pause"),
+            ):
+                told = (await client.request(method, path, json={"model": "m"})).json()
+                assert told["who"] == "this computer"
+                assert told["path"] == path.removeprefix("/api/code")
+                assert (told["body"] == '{"model":"m"}') is (method == "POST")
+            large = await client.post("/api/v1/models/load", content=b"x" * 70_000)
+            assert large.status_code == 413
+            plane.configure(config())
+            assert (await client.get("/api/v1/memory")).status_code == 200
+            assert (await client.post("/api/v1/models/load", json={"model": "m"})).status_code == 403
+
+
+async def test_the_same_base_url_serves_openais_clients(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        async with openai.AsyncOpenAI(base_url=f"{plane.url}/api/v1", api_key="x", max_retries=0) as client:
+            said = await client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}])
+            assert (said.choices[0].message.content or "").startswith("the sea")
+        assert (await plane.record()).route == "/v1/chat/completions"

@@ -1,0 +1,177 @@
+"""What an operator orders about models, on a real Ollama."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from controller.errors import OrderRefused
+from controller.residency.runner import Presence
+from controller.scheduling.ticket import End
+from tests.kit import real
+from tests.kit.residing import House, residing
+from tests.kit.until import until
+
+LONG = 30.0
+
+
+@pytest.fixture(scope="module")
+def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.RealOllama]:
+    """One for this module: nothing is evicted but by us."""
+    home = tmp_path_factory.mktemp("ollama")
+    with real.serve(home, real.copy_library(home / "models"), OLLAMA_KEEP_ALIVE="-1") as ollama:
+        yield ollama
+
+
+@asynccontextmanager
+async def house_of(ollama: real.RealOllama, **models: Any) -> AsyncIterator[House]:
+    async with residing(ollama.url, ollama.process.pid, models={"max_loaded": 1} | models) as house:
+        for name in await house.loaded():
+            await house.ollama.unload(name)
+        await until(lambda: not house.processes() and not house.residents.table)
+        yield house
+
+
+async def test_two_orders_for_one_model_share_one_load(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        jobs = [await house.orders.load("red"), await house.orders.load("RED:latest")]
+        for job in jobs:
+            await job.wait(LONG)
+            assert (job.state, job.text) == ("done", "red:latest is loaded.")
+        assert house.said().count("Loaded red") == 1
+        again = await house.orders.load("red")
+        assert (again.state, again.text) == ("done", "red:latest is loaded already.")
+
+
+async def test_an_order_joins_the_load_that_the_line_began_and_keeps_it_going(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        stream, waiter = house.demand.runs(red), house.demand.waits(blue)
+        house.swap(blue)
+        job = await house.orders.load("blue")
+        house.demand.tickets.remove(waiter)  # now only the order wants it
+        await until(lambda: job.text == "Waiting for 1 answer of red:latest to end.")
+        house.demand.tickets.remove(stream)
+        house.residents.freed(red.key)
+        await job.wait(LONG)
+        assert job.state == "done"
+        assert house.said().count("Loaded blue") == 1
+
+
+async def test_an_order_for_what_is_not_there_or_not_loaded_is_refused(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        with pytest.raises(OrderRefused, match="no model nobody") as refused:
+            await house.orders.load("nobody")
+        assert refused.value.kind == "unknown"
+        with pytest.raises(OrderRefused, match="blue is not loaded") as refused:
+            await house.orders.switch("red", from_="blue")
+        assert refused.value.kind == "conflict"
+        with pytest.raises(OrderRefused, match="red is not loaded"):
+            await house.orders.unload("red")
+        assert house.orders.jobs == {}
+
+
+async def test_a_switch_keeps_who_waits_and_has_the_old_model_back_no_sooner_than_min_stay(
+    ollama: real.RealOllama,
+) -> None:
+    async with house_of(ollama) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        stream = house.demand.runs(red)
+        waiting = [house.demand.waits(red), house.demand.waits(red)]
+        job = await house.orders.switch("blue", from_="red")
+        assert job.touched == 3
+        assert house.demand.away == {red.key: math.inf}
+        await until(lambda: "Waiting for 1 answer" in job.text)
+        assert house.presence(red) is Presence.LEAVING
+        house.demand.tickets.remove(stream)
+        house.residents.freed(red.key)
+        await job.wait(LONG)
+        assert (job.state, house.processes()) == ("done", {blue.blob})
+        row = house.residents.table[blue.key]
+        assert house.demand.away[red.key] == pytest.approx(row.since + 60, abs=5)
+        assert [ticket.runner for ticket in waiting] == [red, red]
+        assert house.failures == []
+
+
+async def test_a_switch_can_give_who_waits_the_new_model(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        ticket = house.demand.waits(red)
+        job = await house.orders.switch("blue", waiting="redirect")  # what stands in its way leaves
+        await job.wait(LONG)
+        assert (job.state, job.touched, ticket.runner) == ("done", 1, blue)
+        assert house.presence(red) is None
+
+
+async def test_a_switch_can_refuse_who_waits_and_cut_who_is_being_answered(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        stream = house.demand.runs(red)
+        house.demand.waits(red)
+
+        def cut(key: str) -> None:
+            house.demand.tickets.remove(stream)
+            house.residents.freed(key)
+
+        house.orders.on_cut.append(cut)
+        job = await house.orders.switch("blue", from_="red", waiting="refuse", when="now")
+        await job.wait(LONG)
+        assert (job.state, job.touched) == ("done", 2)
+        [(key, as_, words)] = house.failures
+        assert (key, as_) == (red.key, End.SWITCHED)
+        assert "switched to blue:latest" in words
+        assert house.presence(blue) is Presence.RESIDENT
+
+
+async def test_a_switch_to_what_is_loaded_already_still_unloads_the_other(ollama: real.RealOllama) -> None:
+    async with house_of(ollama, max_loaded=2) as house:
+        red, blue = await house.bring("red"), await house.bring("blue")
+        job = await house.orders.switch("blue", from_="red")
+        await job.wait(LONG)
+        assert job.state == "done"
+        assert (house.presence(red), house.presence(blue)) == (None, Presence.RESIDENT)
+
+
+async def test_what_is_pinned_is_not_evicted_but_leaves_when_that_is_ordered(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        assert (await house.orders.pin("red")).text == "red:latest is loaded and stays."
+        with pytest.raises(OrderRefused, match="red:latest is pinned") as refused:
+            await house.orders.load("blue")
+        assert refused.value.kind == "no_room"
+        job = await house.orders.unload("red")
+        await job.wait(LONG)
+        assert (job.state, job.text, house.presence(red)) == ("done", "red:latest is unloaded.", None)
+        await (await house.orders.load("red")).wait(LONG)
+        assert house.residents.table[red.key].pinned
+        await house.orders.pin("red", on=False)
+        await (await house.orders.load("blue")).wait(LONG)
+        assert house.presence(red) is None
+
+
+async def test_orders_that_wait_when_ollama_goes_away_fail_in_words(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        house.demand.runs(red)
+        jobs = [await house.orders.load("blue"), await house.orders.load("seer")]
+        house.residents.upstream(ready=False, adopted=False, same=False)
+        for job in jobs:
+            await asyncio.wait_for(job.wait(LONG), LONG)
+            assert (job.state, job.text) == ("failed", "Ollama went away.")
+        assert house.residents.table == {}
+
+
+async def test_a_model_is_loaded_at_start_when_there_is_room_and_never_at_the_cost_of_another(
+    ollama: real.RealOllama,
+) -> None:
+    rows = {"red": {"preload": "at_start"}, "blue": {"preload": "at_start"}, "nobody": {"preload": "at_start"}}
+    async with house_of(ollama, models=rows) as house:
+        house.residents.upstream(ready=True, adopted=False, same=False)
+        await until(lambda: "nobody was not loaded" in house.said())
+        assert [row.runner.name for row in house.residents.table.values()] == ["red:latest"]
+        assert "blue was not loaded at the start of Ollama: there is no room for it now." in house.said()

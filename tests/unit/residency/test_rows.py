@@ -1,0 +1,50 @@
+"""The table of what is in memory."""
+
+from __future__ import annotations
+
+from controller.residency.rows import Rows
+from controller.residency.runner import Facts, Presence, Resident, Runner
+
+A, B = (Runner(key, blob=key, name=key, facts=Facts(1), slots=4, need=100) for key in "ab")
+
+
+def with_a() -> Rows:
+    rows = Rows({})
+    rows.begin((), A, 100, 1.0)
+    rows.loaded("a", 120, 2.5, 4, 3.0)
+    return rows
+
+
+def test_who_leaves_and_who_comes_are_marked_in_one_change() -> None:
+    rows, seen = with_a(), list[dict[str, Presence]]()
+    rows.on_change.append(lambda: seen.append({key: row.presence for key, row in rows.table.items()}))
+    rows.begin(("a",), B, 70, 10.0)
+    assert seen == [{"a": Presence.LEAVING, "b": Presence.LOADING}]
+    assert (rows.table["b"].taken, rows.table["a"].taken) == (70, 120)  # promised, and still there
+    assert not rows.is_here("a")
+
+
+def test_one_that_need_not_leave_has_been_there_all_the_time() -> None:
+    rows = with_a()
+    rows.begin(("a",), None, 0, 10.0)
+    rows.stays(("a", "nobody"))
+    assert (rows.table["a"].presence, rows.table["a"].since) == (Presence.RESIDENT, 3.0)
+
+
+def test_a_load_proves_the_slots_and_one_that_was_found_does_not() -> None:
+    rows = with_a()
+    row: Resident = rows.table["a"]
+    row.unproven = True
+    rows.loaded("a", 130, 1.0, 2, 20.0)
+    assert (row.unproven, row.taken, row.slots, row.since, row.used) == (False, 130, 2, 20.0, 20.0)
+    rows.found(B, 50, 4, 21.0)
+    assert rows.table["b"].unproven
+
+
+def test_one_that_is_coming_back_is_not_promised_memory_twice() -> None:
+    rows = with_a()
+    rows.begin(("a",), A, 100, 5.0)  # a reload: it leaves, and comes again
+    assert (len(rows.table), rows.table["a"].presence) == (1, Presence.LEAVING)
+    rows.drop("a")
+    rows.begin((), A, 100, 6.0)
+    assert rows.table["a"].presence is Presence.LOADING

@@ -1,0 +1,66 @@
+"""What models.yaml wants of a runner that may have several names, and who is idle too long."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.config.schema import Models
+from controller.residency.runner import Facts, Presence, Resident, Runner
+from controller.residency.wishes import Wishes, idle_too_long, preloads, wishes
+
+
+def resident(key: str, used: float, *, since: float = 0.0, pinned: bool = False) -> Resident:
+    runner = Runner(key, blob=key, name=key, facts=Facts(1))
+    return Resident(runner, Presence.RESIDENT, since, taken=1, slots=1, used=used, pinned=pinned)
+
+
+def test_what_is_not_said_of_a_model_is_as_everywhere() -> None:
+    assert wishes(Models(), ["red:latest"]) == Wishes(keep_alive=math.inf)
+    assert wishes(Models(keep_alive=300), ["red:latest"]).keep_alive == 300
+
+
+def test_every_spelling_of_every_name_counts_and_who_wants_most_prevails() -> None:
+    rows = {"RED": {"keep_alive": "5m"}, "pen:latest": {"keep_alive": "1h", "pin": True, "memory_gb": 3}, "blue": {}}
+    models = Models.model_validate({"models": rows})
+    assert wishes(models, ["red:latest"]) == Wishes(keep_alive=300)
+    assert wishes(models, ["red:latest", "pen:latest"]) == Wishes(keep_alive=3600, pin=True, memory_gb=3)
+
+
+def test_what_is_to_be_there_at_start_comes_in_the_files_order() -> None:
+    rows = {"b": {"preload": "at_start"}, "a": {"preload": "at_start"}, "c": {}}
+    assert preloads(Models.model_validate({"models": rows})) == ["b", "a"]
+
+
+def test_one_that_was_just_loaded_is_not_idle_for_what_was_before() -> None:
+    table = {"a": resident("a", used=0.0, since=90.0)}
+    assert idle_too_long(table, {"a": Wishes(60)}, [], 100.0) == []
+    assert idle_too_long(table, {"a": Wishes(60)}, [], 150.0) == ["a"]
+
+
+def test_one_that_may_stay_for_no_time_goes_as_soon_as_nobody_uses_it() -> None:
+    table = {"a": resident("a", used=100.0)}
+    assert idle_too_long(table, {"a": Wishes(0)}, [], 100.0) == ["a"]
+    assert idle_too_long(table, {"a": Wishes(0)}, ["a"], 100.0) == []
+
+
+rows = st.lists(
+    st.tuples(st.floats(0, 1000), st.booleans(), st.one_of(st.just(math.inf), st.floats(0, 500)), st.booleans()),
+    max_size=6,
+)
+
+
+@given(rows, st.floats(1000, 2000))
+def test_nobody_who_is_pinned_used_or_young_leaves_and_the_longest_unused_goes_first(
+    given_rows: list[tuple[float, bool, float, bool]], now: float
+) -> None:
+    table = {str(n): resident(str(n), used, pinned=pinned) for n, (used, pinned, _, _) in enumerate(given_rows)}
+    wanted = {str(n): Wishes(stay) for n, (_, _, stay, _) in enumerate(given_rows)}
+    busy = [str(n) for n, (_, _, _, works) in enumerate(given_rows) if works]
+    late = idle_too_long(table, wanted, busy, now)
+    for key, row in table.items():
+        leaves = not row.pinned and key not in busy and row.used + wanted[key].keep_alive <= now
+        assert (key in late) == leaves
+    assert [table[key].used for key in late] == sorted(table[key].used for key in late)
