@@ -77,8 +77,9 @@ def memory_words(memory: Mapping[str, Any]) -> str:
     """What is taken of how much, and what the matter is if something is."""
     if memory.get("total_gb") is None:
         return "not measured yet"
-    words = f"{gb_words(memory['taken_gb']) or 'nothing'} of {gb_words(memory['budget_gb'])} for models taken"
-    words += f", {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
+    taken = gb_words(memory["taken_gb"]) if memory["taken_gb"] else "nothing"
+    words = f"{gb_words(memory['budget_gb'])} for models, {taken} of it taken"
+    words += f"; {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
     if memory["pressure"] != 1:
         words += f", pressure {PRESSURES.get(memory['pressure'], memory['pressure'])}"
     return words if memory["may_load"] else f"{words}. Nothing is loaded now: {memory['why']}"

@@ -113,7 +113,8 @@ def test_an_estimate_is_silent_when_nobody_knows_and_never_nothing() -> None:
 
 
 def test_memory_says_what_is_wrong_only_when_something_is() -> None:
-    assert memory_words(a_memory()) == "3.1 GB of 47 GB for models taken, 51 GB of 64 GB free"
+    assert memory_words(a_memory()) == "47 GB for models, 3.1 GB of it taken; 51 GB of 64 GB free"
+    assert memory_words(a_memory(taken_gb=0.0)) == "47 GB for models, nothing of it taken; 51 GB of 64 GB free"
     short = a_memory(pressure=2, may_load=False, why="memory is short")
     assert memory_words(short).endswith(", pressure high. Nothing is loaded now: memory is short")
     assert memory_words(a_memory(total_gb=None)) == "not measured yet"

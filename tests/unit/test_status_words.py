@@ -46,7 +46,7 @@ def test_a_child_that_is_well_takes_one_line() -> None:
         "",
         "  line       2 waiting, 1 being answered; paused: lane 3",
         "  loaded     qwen3 (3.1 GB)",
-        "  memory     3.1 GB of 47 GB for models taken, 51 GB of 64 GB free",
+        "  memory     47 GB for models, 3.1 GB of it taken; 51 GB of 64 GB free",
     ]
 
 
