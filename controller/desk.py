@@ -131,9 +131,9 @@ class Desk(Protocol):
     # --- the line, the models, the memory; every `…_gb` is in GiB, as `memory_gb` of models.yaml is ---
 
     def queue(self) -> dict[str, Any]:
-        """Everybody in the line: `waiting`, `running`, `paused` (each `{"lane": …, "model": …}`; both null: all of it),
-        `lanes` (by number: `waiting`, `oldest_seconds`) and `tickets`, first those that run, then by position. A ticket
-        has `number, caller, lane, model, state, waited_seconds, position, estimate_seconds, why, hold`.
+        """The line: how many are `waiting` and `running`; what is `paused` ("everything", "lane 3", names); `lanes` (by
+        number: `waiting`, `oldest_seconds`); the first of its `tickets`, those that run, then by position. A ticket has
+        `number, caller, lane, model, state, waited_seconds, position, estimate_seconds, why, hold`.
         """
         ...
 
@@ -160,9 +160,9 @@ class Desk(Protocol):
         ...
 
     def pause(self, lane: float | None = None, model: str | None = None) -> None:
-        """Grant nothing in that lane, or for that model; without either: nothing at all. Raises OrderRefused."""
+        """Grant nothing in that lane and for that model; without either: nothing at all. Raises OrderRefused."""
         ...
 
     def resume(self, lane: float | None = None, model: str | None = None) -> None:
-        """Undo that pause; without either: every pause. Raises OrderRefused."""
+        """Undo that; without either: every pause. Raises OrderRefused."""
         ...

@@ -5,7 +5,7 @@ The documents are those of `controller.desk`: `queue()`, `models()`, `memory()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from controller.plain import Style, printable, span_words
@@ -31,13 +31,15 @@ _NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "LANE", "WAITED", "ABOUT")
 
 
 def seen_by(queue: Mapping[str, Any], label: str, *, manage: bool) -> dict[str, Any]:
-    """The line as the caller `label` may see it: who may not manage is told of others only how many they are."""
+    """The line as the caller `label` may see it: who may not manage is told of others only how many they are.
+
+    Of a long line the document names only the first: the rest are among the `others` too.
+    """
     tickets = queue["tickets"]
     own = [ticket for ticket in tickets if manage or ticket["caller"] == label]
-    shown = {id(ticket) for ticket in own}
-    states = [ticket["state"] for ticket in tickets if id(ticket) not in shown]
-    others = {state: states.count(state) for state in ("waiting", "granted")}
-    return {**queue, "tickets": own, "others": {"waiting": others["waiting"], "running": others["granted"]}}
+    waiting = sum(ticket["state"] == "waiting" for ticket in own)
+    others = {"waiting": queue["waiting"] - waiting, "running": queue["running"] - (len(own) - waiting)}
+    return {**queue, "tickets": own, "others": others}
 
 
 def gb_words(gb: float | None) -> str:
@@ -50,18 +52,6 @@ def gb_words(gb: float | None) -> str:
 def lane_words(lane: float) -> str:
     """`1`, `2.5`."""
     return f"{lane:g}"
-
-
-def paused_words(paused: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What is paused: `all of it`, `lane 3`, `qwen3 in lane 3`."""
-    return tuple(_paused(each.get("lane"), each.get("model")) for each in paused)
-
-
-def _paused(lane: float | None, model: str | None) -> str:
-    where = "" if lane is None else f"lane {lane_words(lane)}"
-    if model is None:
-        return where or "all of it"
-    return f"{model} in {where}" if where else model
 
 
 def estimate_words(seconds: float | None) -> str:
@@ -79,16 +69,17 @@ def why_words(ticket: Mapping[str, Any]) -> str:
 def line_words(line: Mapping[str, Any]) -> str:
     """The whole line in one line, from what `seadragon status` is told."""
     words = f"{line['waiting'] or 'nobody'} waiting, {line['running'] or 'none'} being answered"
-    paused = paused_words(line.get("paused", ()))
-    return f"{words}; paused: {', '.join(paused)}" if paused else words
+    paused = ", ".join(map(printable, line["paused"]))
+    return f"{words}; paused: {paused}" if paused else words
 
 
 def memory_words(memory: Mapping[str, Any]) -> str:
     """What is taken of how much, and what the matter is if something is."""
     if memory.get("total_gb") is None:
         return "not measured yet"
-    words = f"{gb_words(memory['taken_gb']) or 'nothing'} of {gb_words(memory['budget_gb'])} for models taken"
-    words += f", {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
+    taken = gb_words(memory["taken_gb"]) if memory["taken_gb"] else "nothing"
+    words = f"{gb_words(memory['budget_gb'])} for models, {taken} of it taken"
+    words += f"; {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
     if memory["pressure"] != 1:
         words += f", pressure {PRESSURES.get(memory['pressure'], memory['pressure'])}"
     return words if memory["may_load"] else f"{words}. Nothing is loaded now: {memory['why']}"

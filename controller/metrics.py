@@ -26,13 +26,13 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from controller.desk import Desk
-from controller.scheduling.tally import LineTally, Spoken
+from controller.scheduling.tally import LineTally
 from controller.supervision.spec import ChildState, ChildStatus
 
 FIRST_STATUS = 200  # the one every route starts with, at nought
 LANES = (1.0, 2.0, 3.0)  # those everybody has
 OTHER = "other"  # the label of whatever is one too many
-MODELS = 100  # models with figures of their own
+SWAPS = ("line", "order", "preload", "idle", "pressure", "reload")  # why there may be one: `runner.Swap`
 GB = 2**30
 
 
@@ -174,11 +174,11 @@ class Metrics(Collector):
     def _grants(self) -> Iterator[Metric]:
         grants = CounterMetricFamily("seadragon_grants", "Requests let through.", labels=("why",))
         for why, count in self._line.grants.items():
-            grants.add_metric((why.value,), count)
+            grants.add_metric((str(why),), count)
         yield grants
         turned = CounterMetricFamily("seadragon_turned_away", "Requests not let into the line.", labels=("cap",))
         for cap, count in self._line.turned.items():
-            turned.add_metric((cap.value,), count)
+            turned.add_metric((str(cap),), count)
         yield turned
 
     def _waits(self) -> Iterator[Metric]:
@@ -200,16 +200,24 @@ class Metrics(Collector):
         return f"{lane:g}" if f"{lane:g}" in self._lanes() else OTHER
 
     def _loads(self) -> Iterator[Metric]:
-        loads = self._line.loads.values()
-        yield _counter("swaps", "Times the line had a model loaded.", sum(self._line.swaps.values()))
-        yield _counter("loads", "Models loaded.", sum(each.count for each in loads))
-        yield _counter("load_seconds", "Time that loads took.", sum(each.seconds for each in loads))
+        swaps = CounterMetricFamily(
+            "seadragon_swaps", "Changes of what is loaded, by who wanted them.", labels=("why",)
+        )
+        for why, count in {**dict.fromkeys(SWAPS, 0), **self._line.swaps}.items():
+            swaps.add_metric((why,), count)
+        yield swaps
+        loads = CounterMetricFamily("seadragon_loads", "Times it was loaded.", labels=("model",))
+        seconds = CounterMetricFamily("seadragon_load_seconds", "Time its loads took.", labels=("model",))
+        for model, figures in self._line.loads.items():
+            loads.add_metric((model,), figures.count)
+            seconds.add_metric((model,), figures.seconds)
+        yield from (loads, seconds)
 
     def _tokens(self) -> Iterator[Metric]:
         tokens = CounterMetricFamily("seadragon_tokens", "Tokens of finished answers.", labels=("model", "direction"))
         seconds = CounterMetricFamily("seadragon_answer_seconds", "Time spent on writing answers.", labels=("model",))
         speed = GaugeMetricFamily("seadragon_tokens_per_second", "Mean speed since the start.", labels=("model",))
-        for model, spoken in _most(self._line.tokens):
+        for model, spoken in self._line.tokens.items():
             tokens.add_metric((model, "in"), spoken.prompt)
             tokens.add_metric((model, "out"), spoken.answer)
             seconds.add_metric((model,), spoken.seconds)
@@ -265,20 +273,6 @@ class Metrics(Collector):
             yield _gauge("resident_memory_bytes", "Of the controller.", self._process.memory_info().rss)
             yield _gauge("open_files", "Of the controller.", self._process.num_fds())
         yield _gauge("open_files_limit", "Of the controller.", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def _most(tokens: Mapping[str, Spoken]) -> Iterator[tuple[str, Spoken]]:
-    """The models that worked most, and all others as one."""
-    ranked = sorted(tokens.items(), key=lambda item: -item[1].seconds)
-    yield from ranked[:MODELS]
-    rest = [spoken for _, spoken in ranked[MODELS:]]
-    if rest:
-        sums = (
-            sum(each.prompt for each in rest),
-            sum(each.answer for each in rest),
-            sum(each.seconds for each in rest),
-        )
-        yield OTHER, Spoken(*sums)
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

@@ -74,5 +74,7 @@ POLICY: Mapping[str, Row] = {
     "/api/v1/queue/pause": Row(Right.MANAGE),
     "/api/v1/queue/resume": Row(Right.MANAGE),
     "/api/v1/memory": Row(Right.INFER),
-    "/api/v1/jobs/{id}": Row(Right.INFER),
+    "/api/v1/models/{name}": Row(Right.INFER),
+    "/api/v1/jobs/{id}": Row(Right.MANAGE),
+    "/api/v1/openapi.json": Row(Right.INFER),
 }

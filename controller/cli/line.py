@@ -11,7 +11,7 @@ import click
 
 from controller.cli.group import FAILED, main, places
 from controller.control import client
-from controller.line_words import model_lines, paused_words, queue_lines
+from controller.line_words import model_lines, queue_lines
 from controller.paths import Paths
 from controller.plain import printable
 
@@ -139,5 +139,5 @@ def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options:
 
 
 def _tell_paused(paused: Any) -> None:
-    words = ", ".join(map(printable, paused_words(paused)))
+    words = ", ".join(map(printable, paused))
     click.echo(f"Paused: {words}. To go on: seadragon resume" if words else "Nothing is paused.")

@@ -177,14 +177,22 @@ class Pages:
             return self.refusal(400)
         if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.label, time.time()):
             return self.refusal(403, _STALE)
-        pressed = [name for name in form if name in forms.ORDERS]
+        pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:
             return self.refusal(400)
+        return await self._carry_out(pressed[0], form[pressed[0]])
+
+    async def _carry_out(self, order: str, model: str) -> Response:
         try:
-            job = await forms.ORDERS[pressed[0]](self._desk, form[pressed[0]])
+            if order in forms.LINE_ORDERS:
+                forms.LINE_ORDERS[order](self._desk)
+                return RedirectResponse("/#line", 303)
+            if order in forms.ORDERS:
+                job = await forms.ORDERS[order](self._desk, model)
+                return RedirectResponse(f"/?order={quote(job.id)}#models", 303)
         except OrderRefused as refused:
             return self.refusal(409, str(refused))
-        return RedirectResponse("/#line" if job is None else f"/?order={quote(job.id)}#models", 303)
+        return self.refusal(400)
 
     async def _show_metrics(self, request: Request) -> Response:
         body, content_type = self._metrics()

@@ -21,25 +21,19 @@ LARGEST = 16 * 2**10  # bytes of a form
 GOOD_FOR = 12 * 3600.0  # seconds
 _GATE = Gate((), ())
 
-
-async def _pause(desk: Desk, model: str) -> None:
-    desk.pause()
-
-
-async def _resume(desk: Desk, model: str) -> None:
-    desk.resume()
-
-
-ORDERS: Mapping[str, Callable[[Desk, str], Awaitable[JobView | None]]] = {
+ORDERS: Mapping[str, Callable[[Desk, str], Awaitable[JobView]]] = {
     "load": lambda desk, model: desk.order("load", model),
     "unload": lambda desk, model: desk.order("unload", model),
     "switch": lambda desk, model: desk.order("switch", model, waiting="keep", when="free"),
     "pin": lambda desk, model: desk.order("pin", model, on=True),
     "unpin": lambda desk, model: desk.order("pin", model, on=False),
-    "pause": _pause,
-    "resume": _resume,
 }
-"""By the name of the button. Those about the line have no job: they are done at once."""
+"""About a model, by the name of the button."""
+LINE_ORDERS: Mapping[str, Callable[[Desk], None]] = {
+    "pause": lambda desk: desk.pause(),
+    "resume": lambda desk: desk.resume(),
+}
+"""About the line: done at once."""
 
 
 class Tokens:

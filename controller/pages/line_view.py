@@ -13,7 +13,6 @@ from controller.line_words import (
     estimate_words,
     gb_words,
     lane_words,
-    paused_words,
     seen_by,
     why_words,
 )
@@ -31,6 +30,7 @@ from controller.pages.contexts import (
 from controller.plain import count_words, span_words
 
 ROWS = 40  # tickets on the page
+EVERYTHING = "everything"  # in the list of what is paused
 IDLE = 60.0  # seconds for which a model is not called idle: a page that counts seconds never comes to rest
 
 _TONES: dict[str, Tone] = {
@@ -63,7 +63,7 @@ def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
         waiting=queue["waiting"],
         rows=rows,
         more=_more(len(seen["tickets"]) - len(rows), seen["others"]),
-        paused=paused_words(queue["paused"]),
+        paused=tuple(queue["paused"]),
         buttons=tuple(_line_buttons(queue["paused"])) if viewer.manage else (),
     )
 
@@ -92,8 +92,8 @@ def _more(own: int, others: Mapping[str, int]) -> str:
     return ", ".join(count for count in counts if count)
 
 
-def _line_buttons(paused: Sequence[Mapping[str, Any]]) -> Iterator[OrderButton]:
-    if not any(each["lane"] is None and each["model"] is None for each in paused):
+def _line_buttons(paused: Sequence[str]) -> Iterator[OrderButton]:
+    if EVERYTHING not in paused:
         yield OrderButton("pause", "", "Pause", "the line")
     if paused:
         yield OrderButton("resume", "", "Resume", "the line")

@@ -168,7 +168,10 @@ class Exchange:
         await self.reply(refused.status, headers, data, now)
 
     async def hand_over(self, app: App, now: Callable[[], float], body: bytes | None = None) -> None:
-        """Another application answers; what it says is noted on its way. `body`: what has been read already."""
+        """Another application answers; what it says is noted on its way. `body`: what has been read already.
+
+        It finds who calls (a Principal, or None) in `seadragon.who` of the scope.
+        """
         waiting = deque([] if body is None else [body])
 
         async def send(message: Message) -> None:
@@ -185,6 +188,7 @@ class Exchange:
                 return {"type": "http.request", "body": waiting.popleft(), "more_body": False}
             return await self.receive()
 
+        self.scope["seadragon.who"] = self.who
         self.receiving = True  # from here on that application listens to the client
         await app(self.scope, receive, send)
 

@@ -17,7 +17,7 @@ _ODD = re.compile(rb"[^\x21-\x7e]|[\\#?]")
 _SLASHES = re.compile(r"/{2,}")
 
 _SLIPS = (("/api/v1/", "/v1/"), ("/api/api/", "/api/"), ("/v1/api/", "/api/"), ("/v1/v1/", "/v1/"))
-_OURS = re.compile(r"/api/v1/(?:models(?:/(?:load|unload|switch|pin))?|queue(?:/(?:pause|resume))?|memory|jobs/[^/]+)")
+_OURS = re.compile(r"/api/v1/(?:models(?:/.+)?|queue(?:/(?:pause|resume))?|memory|jobs/[^/]+|openapi\.json)")
 """The management API lives where an OpenAI client's base URL may point too: the rest below /api/v1 is OpenAI's."""
 _BARE = ("/chat/completions", "/completions", "/models", "/embeddings", "/responses", "/messages")
 

@@ -69,7 +69,7 @@ class Route:
         return re.compile("".join(_PARAMETERS.get(part) or re.escape(part) for part in parts))
 
 
-_PARAMETERS = {name: r"[^/]+" for name in ("{digest}", "{model}", "{key}", "{id}")}
+_PARAMETERS = {name: r"[^/]+" for name in ("{digest}", "{model}", "{key}", "{id}")} | {"{name}": ".+"}
 
 _POST, _GET, _LOOK = ("POST",), ("GET",), ("GET", "HEAD")
 
@@ -147,7 +147,9 @@ ROUTES: Sequence[Route] = (
     _api("/api/v1/queue/pause", "POST"),
     _api("/api/v1/queue/resume", "POST"),
     _api("/api/v1/memory", "GET", "HEAD"),
+    _api("/api/v1/models/{name}", "GET", "HEAD"),
     _api("/api/v1/jobs/{id}", "GET", "HEAD"),
+    _api("/api/v1/openapi.json", "GET", "HEAD"),
     Route("/v1/messages/count_tokens", _POST, Kind.METADATA, Dialect.ANTHROPIC, Body.JSON, own=True),
 )
 

@@ -198,7 +198,6 @@ class Treatments:
             if isinstance(read, Refused):
                 return read
             body = read
-        exchange.scope["seadragon.who"] = exchange.who
         exchange.scope["path"], exchange.scope["raw_path"] = match.target, match.target.encode()
         await exchange.hand_over(self._api, self._clock.now, body)
         return None

@@ -115,7 +115,8 @@ class FakeDesk:
 
     def pause(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("pause", (lane, model))
-        self.line["paused"].append({"lane": lane, "model": model})
+        words = ([] if lane is None else [f"lane {lane:g}"]) + ([] if model is None else [model])
+        self.line["paused"] += words or ["everything"]
 
     def resume(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("resume", (lane, model))

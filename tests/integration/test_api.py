@@ -220,7 +220,7 @@ async def test_an_order_that_is_refused_says_why_in_openais_shape(
 
 async def test_a_lane_or_a_model_is_paused_and_resumed(api: httpx.AsyncClient, desk: FakeDesk) -> None:
     answer = await api.post("/queue/pause", json={"lane": 3, "model": "qwen3"})
-    assert answer.json() == {"object": "pauses", "paused": [{"lane": 3.0, "model": "qwen3"}]}
+    assert answer.json() == {"object": "pauses", "paused": ["lane 3", "qwen3"]}
     assert (await api.post("/queue/resume", json={})).json()["paused"] == []
     assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", (None, None))]
 

@@ -126,7 +126,7 @@ async def test_orders_work_without_scripts(page: str, desk: FakeDesk, tmp_path: 
         await tab.call("Emulation.setScriptExecutionDisabled", value=False)  # `until` is a script itself
         await tab.until("document.querySelector('[name=resume]')")
         assert desk.orders == [("pause", (None, None))]
-        assert "all of it" in await tab.value("document.querySelector('#line').textContent")
+        assert "everything: nobody" in await tab.value("document.querySelector('#line').textContent")
 
 
 async def test_what_changes_beside_it_takes_no_focus_away_and_no_button_changes_under_a_finger(

@@ -240,7 +240,7 @@ def test_the_line_is_watched_until_somebody_has_seen_enough(tmp_path: Path, plac
 
 async def test_pause_and_resume_tell_what_is_paused(desk: FakeDesk, places: list[str]) -> None:
     paused = await run("pause", "--lane", "3", "--model", "qwen3", *places)
-    assert paused.output == "Paused: qwen3 in lane 3. To go on: seadragon resume\n"
+    assert paused.output == "Paused: lane 3, qwen3. To go on: seadragon resume\n"
     assert (await run("resume", *places)).output == "Nothing is paused.\n"
     assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", (None, None))]
 

@@ -394,7 +394,7 @@ async def test_an_order_that_makes_no_sense_is_refused_in_words(
 
 
 async def test_a_lane_or_a_model_is_paused_and_resumed(path: Path, desk: FakeDesk) -> None:
-    assert await ask(path, "pause", lane=3) == [{"lane": 3.0, "model": None}]
+    assert await ask(path, "pause", lane=3) == ["lane 3"]
     assert await ask(path, "resume") == []
     assert desk.orders == [("pause", (3.0, None)), ("resume", (None, None))]
     for wrong in ({"lane": -1}, {"lane": "3"}, {"lane": True}, {"model": 7}):

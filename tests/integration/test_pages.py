@@ -433,7 +433,7 @@ async def test_an_order_is_watched_to_its_end(browser: httpx.AsyncClient, desk: 
 async def test_pause_and_resume_are_done_at_once(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
     answer = await pressed(browser, pause="")
     assert (answer.status_code, answer.headers["location"]) == (303, "/#line")
-    assert "all of it" in (await browser.get("/")).text
+    assert "everything: nobody" in (await browser.get("/")).text
     await pressed(browser, resume="")
     assert desk.orders == [("pause", (None, None)), ("resume", (None, None))]
 

@@ -31,7 +31,9 @@ CALLERS: dict[str, tuple[ListenerKind, Config, Headers, frozenset[Right]]] = {
 
 
 def paths() -> list[str]:
-    known = [route.path.format(digest="sha256:" + "a" * 64, model="tiny", key="k", id="1") for route in ROUTES]
+    known = [
+        route.path.format(digest="sha256:" + "a" * 64, model="tiny", key="k", id="1", name="a/b") for route in ROUTES
+    ]
     return [*known, "/api/new", "/v1/new", "/metrics", "/static/x", "/debug/pprof/"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +13,6 @@ from controller.line_words import (
     loaded_words,
     memory_words,
     model_lines,
-    paused_words,
     queue_lines,
     seen_by,
 )
@@ -101,14 +98,14 @@ def test_a_size_has_the_figures_that_matter(gb: float | None, words: str) -> Non
 
 
 def test_what_is_paused_is_named() -> None:
-    paused: list[dict[str, Any]] = [
-        {"lane": None, "model": None},
-        {"lane": 3.0, "model": None},
-        {"lane": None, "model": "qwen3"},
-        {"lane": 2.5, "model": "qwen3"},
-    ]
-    assert paused_words(paused) == ("all of it", "lane 3", "qwen3", "qwen3 in lane 2.5")
-    assert line_words({**a_line(), "paused": paused[:2]}).endswith("paused: all of it, lane 3")
+    line = {**a_line(), "paused": ["lane 3", "qwen3"]}
+    assert line_words(line) == "nobody waiting, none being answered; paused: lane 3, qwen3"
+
+
+def test_of_a_line_too_long_to_be_told_the_rest_are_others() -> None:
+    line = {**a_line(a_ticket(1, "mia"), a_ticket(2, "n8n", state="granted")), "waiting": 900, "running": 4}
+    assert seen_by(line, "mia", manage=False)["others"] == {"waiting": 899, "running": 4}
+    assert seen_by(line, "owner", manage=True)["others"] == {"waiting": 899, "running": 3}
 
 
 def test_an_estimate_is_silent_when_nobody_knows_and_never_nothing() -> None:
@@ -116,7 +113,8 @@ def test_an_estimate_is_silent_when_nobody_knows_and_never_nothing() -> None:
 
 
 def test_memory_says_what_is_wrong_only_when_something_is() -> None:
-    assert memory_words(a_memory()) == "3.1 GB of 47 GB for models taken, 51 GB of 64 GB free"
+    assert memory_words(a_memory()) == "47 GB for models, 3.1 GB of it taken; 51 GB of 64 GB free"
+    assert memory_words(a_memory(taken_gb=0.0)) == "47 GB for models, nothing of it taken; 51 GB of 64 GB free"
     short = a_memory(pressure=2, may_load=False, why="memory is short")
     assert memory_words(short).endswith(", pressure high. Nothing is loaded now: memory is short")
     assert memory_words(a_memory(total_gb=None)) == "not measured yet"

@@ -30,7 +30,7 @@ def seen(*children: ChildStatus, problems: tuple[str, ...] = ()) -> dict[str, An
         "pid": 9,
         "listeners": [{"address": "127.0.0.1:8420", "url": "http://127.0.0.1:8420", "kind": "direct"}],
         "children": {child.name: child.to_json() for child in children},
-        "line": {"waiting": 2, "running": 1, "paused": [{"lane": 3.0, "model": None}]},
+        "line": {"waiting": 2, "running": 1, "paused": ["lane 3"]},
         "memory": a_memory(),
         "config": {"stale": bool(problems), "problems": list(problems)},
     }
@@ -46,7 +46,7 @@ def test_a_child_that_is_well_takes_one_line() -> None:
         "",
         "  line       2 waiting, 1 being answered; paused: lane 3",
         "  loaded     qwen3 (3.1 GB)",
-        "  memory     3.1 GB of 47 GB for models taken, 51 GB of 64 GB free",
+        "  memory     47 GB for models, 3.1 GB of it taken; 51 GB of 64 GB free",
     ]
 
 
