@@ -52,14 +52,14 @@ def test_a_verdict_takes_the_median_of_the_rounds_and_says_so_in_one_line() -> N
     verdict = goal("added p50 at 1 connection").judge(RESULTS, "ours")
     assert verdict is not None
     assert verdict.met
-    assert verdict.line == "met     added p50 at 1 connection: 2 × nginx's (goal ≤ 2.2)"
+    assert verdict.line == "met     added p50 at 1 connection: 2 × nginx's (goal ≤ 2.4)"
 
 
 def test_a_goal_may_be_a_least_value() -> None:
     verdict = goal("requests/s at 32 connections").judge(RESULTS, "ours")
     assert verdict is not None
     assert not verdict.met
-    assert verdict.line == "missed  requests/s at 32 connections: 0.2 × nginx's (goal ≥ 0.25)"
+    assert verdict.line == "missed  requests/s at 32 connections: 0.2 × nginx's (goal ≥ 0.22)"
 
 
 def test_a_figure_that_equals_its_limit_meets_it() -> None:

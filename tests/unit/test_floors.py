@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -50,9 +49,14 @@ def modules() -> list[str]:
 def floors() -> dict[str, str]:
     """What ARCHITECTURE.md says: the floor of each module."""
     text = (CLONE / "ARCHITECTURE.md").read_text()
-    rows = dict(re.findall(r"^\| (\w+) \| (.+) \|$", text[text.index("## Floors") :], re.MULTILINE))
-    assert [floor for floor in rows if floor != "floor"] == ORDER
-    named = [(module, floor) for floor in ORDER for module in _expanded(rows[floor])]
+    rows = re.findall(r"^\| (\w+) \| ([\w/-]+) \| (.+) \|$", text[text.index("## Floors") :], re.MULTILINE)
+    assert list(dict.fromkeys(floor for floor, *_ in rows if floor != "floor")) == ORDER
+    named = [
+        (each.strip(" `") if package == "-" else f"{package}/{each.strip(' `')}", floor)
+        for floor, package, cell in rows
+        if floor != "floor"
+        for each in cell.split(",")
+    ]
     twice = {module for module, _ in named if [each for each, _ in named].count(module) > 1}
     assert not twice, f"on more than one floor: {twice}"
     table = {module: floor for module, floor in named if not module.endswith("/*")}
@@ -61,12 +65,6 @@ def floors() -> dict[str, str]:
         if module not in table and (floor := rest.get(module.partition("/")[0])):
             table[module] = floor
     return table
-
-
-def _expanded(cell: str) -> Iterator[str]:
-    """`config/{a, b}, c` is config/a, config/b and c."""
-    for package, many, one in re.findall(r"(\w+/)\{([^}]*)\}|([\w/*]+)", cell.replace("`", "")):
-        yield from (package + each.strip() for each in many.split(",")) if many else (one,)
 
 
 def imported(module: str) -> set[str]:

@@ -178,7 +178,7 @@ def test_a_quoted_model_name_is_forwarded_decoded_once() -> None:
     [
         (b"/api/v1/chat/completions", "/v1/chat/completions"),
         (b"/api/code/api/v1/embeddings", "/v1/embeddings"),
-        (b"/api/v1/models/qwen3", "/v1/models/qwen3"),
+        (b"/api/v1/models/qwen3", "/api/v1/models/qwen3"),
         (b"/api/v1/messages/count_tokens", "/v1/messages/count_tokens"),
         (b"/api/v1/models", "/api/v1/models"),
         (b"/ollama/api/v1/models/", "/api/v1/models"),
