@@ -231,8 +231,7 @@ async def test_a_light_caller_hardly_feels_heavy_ones_and_equals_get_equal_share
                 generations[number].append(told.ended - (told.first or told.ended))
 
         pressing = [asyncio.create_task(press(number)) for number in range(heavy) for _ in range(20)]
-        while min(sum(each) for each in generations) < 2.0:  # until what they have had sets them back
-            await asyncio.sleep(0.05)
+        await there(lambda: min(len(each) for each in generations) >= 5, "what they have had sets them back")
         waits: list[float] = []
         own: list[float] = []
         while len(waits) < 12:
@@ -246,7 +245,7 @@ async def test_a_light_caller_hardly_feels_heavy_ones_and_equals_get_equal_share
         await asyncio.gather(*pressing, return_exceptions=True)
     longest = max(each for one in generations for each in one)
     assert sorted(waits)[-2] <= 2 * longest + max(own) + 0.5, (waits, longest)
-    shares = [sum(each) for each in generations]
+    shares = [len(each) for each in generations]  # all are of one length; a busy client's own clock says less
     assert sum(shares) ** 2 / (len(shares) * sum(share * share for share in shares)) >= 0.95, shares
 
 
