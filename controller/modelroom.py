@@ -78,7 +78,7 @@ class ModelRoom:
         room = _Room()
         self._scheduler = Scheduler(rules_of(settings()), table, room)
         runners = Runners(ollama, pid)
-        self._residents = room.residents = Residents(
+        self._residents = self.in_memory = room.residents = Residents(
             table,
             ollama,
             runners,

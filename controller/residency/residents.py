@@ -107,6 +107,26 @@ class Residents:
         """Until when a runner is set aside because loading it kept crashing; None: it is not."""
         return self._swaps.quarantine.until(key, self._clock.now())
 
+    @property
+    def moving(self) -> bool:
+        """Whether something is being loaded or unloaded, or about to be."""
+        return any(row.presence is not Presence.RESIDENT for row in self.table.values())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is there that could answer."""
+        return not any(self._rows.here())
+
+    @property
+    def alone(self) -> asyncio.Lock:
+        """Whoever holds it may ask Ollama for what is in memory: nothing is loaded or unloaded meanwhile."""
+        return self._swaps.alone
+
+    async def lives(self, key: str) -> bool:
+        """Whether it is resident and, as far as can be seen, its process is there."""
+        held = await self.processes(key)
+        return self.is_here(key) and (not held or any(runs(each) for each in held))
+
     async def processes(self, key: str) -> Sequence[psutil.Process]:
         """Those that hold this runner; none where they cannot be seen."""
         row = self.table.get(key)

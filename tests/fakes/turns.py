@@ -1,6 +1,6 @@
 """A line without rules: first come, first served, so many at a time. And names that mean what a test says.
 
-`Line` is a `controller.proxy.turns.Turns`, `Known` a `Names`. Tests take slots away, end tickets, and look at what the
+`Line` is a `controller.proxy.turns.Turns`, `Known` a `Names`, `Memory` an `InMemory`. Tests take slots away, end tickets, and look at what the
 gateway has said of each.
 """
 
@@ -208,3 +208,12 @@ class Known:
 
     def changed(self) -> None:
         self.changes += 1
+
+
+@dataclass
+class Memory:
+    """Nothing moves in it until a test says so: it takes `alone` for as long as a swap would."""
+
+    moving: bool = False
+    empty: bool = False
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -23,6 +23,9 @@ from tests.fakes import ollama as fake_ollama
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
+GENEROUS: Mapping[str, Any] = {"running": 1000, "waiting": 10000, "whole": 100000}
+"""The line of a house whose test is about something else: one caller may ask a hundred things at once."""
+AT_A_TIME = 64  # answers of one model: the same, for its slots
 
 
 def until(what: Callable[[], T | None], *, seconds: float = PATIENCE, why: str = "") -> T:
@@ -224,7 +227,7 @@ class House:
 
 @dataclass
 class FakeHouse(House):
-    """A house whose Ollama is the fake, with its knobs."""
+    """A house whose Ollama is the fake, with its knobs. Until a test says otherwise, nobody has to wait in its line."""
 
     server: dict[str, Any] = field(default_factory=dict)
 
@@ -233,6 +236,7 @@ class FakeHouse(House):
         self.binary = fake_ollama.program(self.folder)
         self.knob_file = self.folder / "knobs.json"
         self.knobs()
+        self.write("models", {"parallel": AT_A_TIME})
         self.configure()
 
     def server_tree(self) -> dict[str, Any]:
@@ -244,7 +248,8 @@ class FakeHouse(House):
             **self.server.get("ollama", {}),
         }
         listeners = self.server.get("listeners", [{"address": f"127.0.0.1:{self.port}"}])
-        return {"drain": "5s", "adopt_grace": "5s", **self.server, "listeners": listeners, "ollama": ollama}
+        mild = {"drain": "5s", "adopt_grace": "5s", "line": dict(GENEROUS)}
+        return {**mild, **self.server, "listeners": listeners, "ollama": ollama}
 
     def configure(self, **server: Any) -> None:
         """Write server.yaml, with these further settings from now on."""
