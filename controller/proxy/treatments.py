@@ -129,8 +129,8 @@ class Treatments:
         return await self._asking.ask(exchange, match, body, rules.hold, 0)
 
     async def _ask_memory(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
-        """Nothing is loaded or unloaded until the answer's head is here, with which Ollama has done its reading: it goes
-        through a map without a lock, and may die of "concurrent map iteration and map write" (v0.24.0, server/routes.go).
+        """Nothing is loaded or unloaded until the answer has a head, since Ollama has done its reading then: it goes
+        through a map without a lock, and dies of "concurrent map iteration and map write" (v0.24.0, routes.go).
         """
         try:
             async with asyncio.timeout(self._swap_limit), self._in_memory.alone:

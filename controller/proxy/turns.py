@@ -1,4 +1,4 @@
-"""What the gateway needs of the line, the models' names and the memory. Their makers live below; tests bring their own."""
+"""What the gateway needs of the line, the models' names and the memory. Their makers live below."""
 
 from __future__ import annotations
 

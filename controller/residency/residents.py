@@ -206,13 +206,15 @@ class Residents:
             return
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, replace(self._store.get(key), last_error=why))
-        await self._loading.end(await self.processes(key))
+        processes = await self.processes(key)
+        self._rows.begin((key,), None, 0, self._clock.now())  # it goes, and did not crash
+        await self._loading.end(processes)
         self._gone(row)
 
     def died(self, key: str, request: str = "") -> None:
         """The runner failed under a request; `request` tells which, without its words."""
         row = self.table.get(key)
-        if row is None or row.presence is Presence.LOADING:
+        if row is None or row.presence is not Presence.RESIDENT:
             return
         if any(runs(each) for each in self._swaps.processes.get(key, ())):
             row.unproven = True  # one answer failed; the process is there, and has yet to prove itself
@@ -228,7 +230,7 @@ class Residents:
 
     def _gone(self, row: Resident) -> None:
         self._swaps.processes.pop(row.runner.key, None)
-        if self.table.get(row.runner.key) is row and row.presence is Presence.RESIDENT:
+        if self.table.get(row.runner.key) is row:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 

@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 from tests.fakes import ollama as fake_ollama
+from tests.fakes.gauge import write_gauge
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
@@ -60,7 +61,7 @@ class House:
     folder: Path
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
-    module: str = "controller"  # what `up` runs; the other commands are always the real ones
+    rigging: tuple[str, ...] | None = None  # options of `tests.kit.rigged`, which then is what `up` runs
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -97,7 +98,20 @@ class House:
 
     def command(self, *arguments: str) -> list[str]:
         folders = [f"--config={self.config}", f"--data={self.data}", f"--logs={self.logs}"]
-        return [sys.executable, "-m", self.module if arguments[0] == "up" else "controller", *arguments, *folders]
+        if arguments[0] == "up" and self.rigging is not None:
+            return [sys.executable, "-m", "tests.kit.rigged", *arguments, *self.rigging, *folders]
+        return [sys.executable, "-m", "controller", *arguments, *folders]
+
+    def rig(self, *options: str) -> None:
+        """From the next `up` on, with these options of `tests.kit.rigged`; other commands are always the real ones."""
+        self.rigging = (*(self.rigging or ()), *options)
+
+    def rig_memory(self, **figures: Any) -> Path:
+        """As `rig`, with a machine whose memory the returned file tells (`tests.fakes.gauge.write_gauge`)."""
+        path = self.folder / "gauge.json"
+        write_gauge(path, **figures)
+        self.rig(f"--gauge={path}")
+        return path
 
     def run(self, *arguments: str, limit: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """One `seadragon` command on this house, to its end."""
