@@ -101,10 +101,7 @@ class Works:
                 return Ending(loaded=True)  # somebody else was faster
             work.swap = replace(work.swap, runner=None)
         async with self.swaps.alone:
-            ending = await self.swaps.carry(work)
-            if not ending.loaded:  # a load would have been the proof that Ollama has forgotten who left
-                await self.swaps.clock.sleep(self.swaps.pace.forgets)
-            return ending
+            return await self.swaps.carry(work)
 
     def _settle(self, work: Work, ending: Ending) -> None:
         """What it meant for others, and what comes next: all before the line hears that it may decide again."""
