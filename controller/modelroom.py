@@ -77,7 +77,7 @@ class ModelRoom:
         table: dict[str, Resident] = {}
         room = _Room()
         self._scheduler = Scheduler(rules_of(settings()), table, room)
-        runners = Runners(ollama, pid)
+        runners = Runners(pid)
         self._residents = self.in_memory = room.residents = Residents(
             table,
             ollama,

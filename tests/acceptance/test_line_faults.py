@@ -110,7 +110,8 @@ def on_real_ollama(make_house: MakeHouse, tmp_path: Path, **line: Any) -> FakeHo
     """A house on the real Ollama with the kit's models, up and ready."""
     house = make_house(line={**QUICK, **line}, ollama={"binary": str(real.program())})
     house.write("models", {"folder": str(real.copy_library(tmp_path / "models"))})
-    return house.up().until_ready() and house
+    house.up().until_ready()
+    return house
 
 
 # --- row 31: memory gets short, and is fine again ---
