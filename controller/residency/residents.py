@@ -224,12 +224,15 @@ class Residents:
             self._swaps.processes.clear()
             self._rows.drop(*self.table)
             self._unlearnt = ready and adopted
+            self._later = []
         self._ready = ready
-        if ready and not same:
-            self._later = [(name, "return") for name in self._remembered]
-            self._later += [(name, "preload") for name in preloads(self._settings().models)]
-            self._remembered = []
         self._open()
+
+    def load_at_start(self) -> None:
+        """Ollama has begun and has all its aliases: what was there before comes back, and what is preloaded comes."""
+        self._later = [(name, "return") for name in self._remembered]
+        self._later += [(name, "preload") for name in preloads(self._settings().models)]
+        self._remembered = []
 
     def remember(self) -> None:
         """Ollama is about to be restarted: what is in memory now comes back as soon as it is there again."""
