@@ -329,7 +329,7 @@ async def test_a_switch_loads_one_model_and_lets_the_others_requests_wait(make_l
     house = make_line((1, 1))
     async with callers(house, 2) as (one, other):
         assert (await one.ask("ticker")).whole
-        stream = asyncio.create_task(one.ask("ticker", tokens=1500))
+        stream = asyncio.create_task(one.ask("ticker", tokens=6000))
         await there(lambda: queue(house)["running"] == 1)
         order = {"model": "red", "from": "ticker", "wait": 60}
         async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
@@ -347,7 +347,7 @@ async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads
     house = make_line((1, 1))
     async with callers(house, 2) as (one, other):
         assert (await one.ask("ticker")).whole
-        stream = asyncio.create_task(one.ask("ticker", tokens=1500))
+        stream = asyncio.create_task(one.ask("ticker", tokens=6000))
         await there(lambda: queue(house)["running"] == 1)
         waiter = asyncio.create_task(other.ask("ticker"))
         await there(lambda: queue(house)["waiting"] == 1)
