@@ -180,13 +180,19 @@ class Residents:
         return True
 
     async def kill(self, key: str, why: str) -> None:
-        """End a runner that does not get on. The line has it loaded again when somebody wants it."""
+        """End a runner that does not get on. The line has it loaded again when somebody wants it.
+
+        Nothing more is given to it while it dies: Ollama would hand it over, and a request may fail only once.
+        """
         row = self.table.get(key)
         if row is None:
             return
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, replace(self._store.get(key), last_error=why))
-        await self._loading.end(await self.processes(key))
+        processes = await self.processes(key)
+        self._swaps.processes.pop(key, None)  # that they end is no crash
+        self._rows.begin((key,), None, 0, self._clock.now())
+        await self._loading.end(processes)
         self._gone(row)
 
     def died(self, key: str, request: str = "") -> None:
@@ -208,7 +214,7 @@ class Residents:
 
     def _gone(self, row: Resident) -> None:
         self._swaps.processes.pop(row.runner.key, None)
-        if self.table.get(row.runner.key) is row and row.presence is Presence.RESIDENT:
+        if self.table.get(row.runner.key) is row and row.presence is not Presence.LOADING:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 

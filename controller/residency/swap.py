@@ -45,8 +45,9 @@ class Work:
             hearer.heard(text)
 
     def end(self, ending: Ending) -> None:
-        """It is over."""
-        for hearer in self.hearers:
+        """It is over. Whoever hears of it hears once."""
+        hearers, self.hearers = self.hearers, []
+        for hearer in hearers:
             hearer.ended(ending)
 
     def join(self, other: Work) -> None:

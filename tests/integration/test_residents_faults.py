@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -106,6 +107,26 @@ async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_i
         assert NO_MEMORY in words
         assert (house.store.get(blue.key).memory or 0) > blue.need
         await until(lambda: house.presence(red) is Presence.RESIDENT)  # what left for it is wanted
+
+
+async def test_an_order_that_ollama_leaves_before_it_begins_has_failed_and_holds_nobody_back(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as (house, _):
+        red = await house.bring("red")
+        job = await house.orders.unload("red")
+        house.residents.upstream(ready=False, adopted=False, same=False)  # in the very same moment
+        assert (job.state, job.text) == ("failed", "Ollama went away.")
+        assert house.demand.away[red.key] < math.inf
+
+
+async def test_nothing_more_is_given_to_a_runner_that_is_being_ended(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as (house, _):
+        red = await house.bring("red")
+        begun = len(house.history)
+        await house.residents.kill(red.key, "it did nothing")
+        assert [table.get("red:latest") for table in house.history[begun:]][:2] == ["leaving", None]
+        await until(lambda: house.presence(red) is None)
+        assert house.store.get(red.key).last_error == "it did nothing"
+        assert house.store.get(red.key).crashes == 0
 
 
 async def test_nobody_asks_for_ollamas_list_while_it_loads_or_unloads_since_it_may_die_of_that(tmp_path: Path) -> None:
