@@ -5,6 +5,7 @@ learned of them, and how an operator sees and orders it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class ModelRoom:
         table: dict[str, Resident] = {}
         room = _Room()
         self._scheduler = Scheduler(rules_of(settings()), table, room)
-        runners = Runners(ollama, pid)
+        runners = Runners(pid)
         self._residents = room.residents = Residents(
             table,
             ollama,
@@ -271,5 +272,6 @@ class ModelRoom:
 
 
 def _last_words(log: Path) -> str:
-    with Tail(log, LOG_LINES) as tail:
+    with contextlib.suppress(OSError), Tail(log, LOG_LINES) as tail:
         return "\n".join(tail.read())
+    return ""

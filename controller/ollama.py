@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import plistlib
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -38,39 +37,29 @@ END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
 GPU_IDLE = 3  # percent
+UNSEEN = (psutil.Error, OSError)  # it is gone or not ours; or we have no descriptor left to look with
 IOREG = ("/usr/sbin/ioreg", "-r", "-c", "IOAccelerator", "-d", "1", "-w", "0", "-a")
-
-_FROM = re.compile(r"^FROM\s+(.+)$", re.MULTILINE)
 
 
 class OllamaClient:
     """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time or
-    is not there (`url` gives None); and Rejected, which is one of those, when it answers with an error.
+    is not there (`url` gives None); and Declined, which is one of those, when it answers with an error.
     """
 
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url = url
 
-    async def version(self) -> str:
-        """Its version, as in `0.24.0`."""
-        return str((await self._ask("GET", "/api/version"))["version"])
-
     async def tags(self) -> list[dict[str, Any]]:
         """The models on disk."""
-        return list((await self._ask("GET", "/api/tags"))["models"] or [])
+        return _models(await self._ask("GET", "/api/tags"), "/api/tags")
 
     async def ps(self, limit: float = QUESTION_LIMIT) -> list[dict[str, Any]]:
         """The models in memory. One that is loading is not among them."""
-        return list((await self._ask("GET", "/api/ps", limit=limit))["models"] or [])
+        return _models(await self._ask("GET", "/api/ps", limit=limit), "/api/ps")
 
     async def show(self, model: str) -> dict[str, Any]:
         """What Ollama knows of a model."""
         return await self._ask("POST", "/api/show", {"model": model})
-
-    async def blob(self, model: str) -> str | None:
-        """Path of the weights: two names with the same one share a runner."""
-        found = _FROM.search(str((await self.show(model)).get("modelfile", "")))
-        return found[1].strip() if found else None
 
     async def create(self, model: str, base: str, **further: object) -> None:
         """Make a model from another one, named exactly as it is stored, which has to be there: Ollama would fetch one
@@ -121,8 +110,16 @@ class OllamaClient:
             return dict(answer.json()) if answer.content else {}
         except TimeoutError:
             raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
-        except (httpx.HTTPError, OSError, ValueError) as problem:
+        except (httpx.HTTPError, OSError, ValueError, TypeError) as problem:
             raise Unreachable(f"Ollama did not answer {path}: {problem or type(problem).__name__}.") from problem
+
+
+def _models(answer: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    """The rows that have a name. Raises Unreachable for an answer without any list: that is no Ollama."""
+    listed = answer.get("models", ())
+    if not isinstance(listed, list | None):
+        raise Unreachable(f"What answers {path} is no Ollama.")
+    return [each for each in listed or () if isinstance(each, dict) and each.get("name")]
 
 
 def _declined(path: str, status: int, content: bytes) -> Declined:
@@ -136,32 +133,8 @@ def _declined(path: str, status: int, content: bytes) -> Declined:
 class Runners:
     """The processes below our `ollama serve` that hold models; `pid` gives the server's, None while there is none."""
 
-    def __init__(self, client: OllamaClient, pid: Callable[[], int | None]) -> None:
-        self._client = client
+    def __init__(self, pid: Callable[[], int | None]) -> None:
         self._pid = pid
-
-    async def of(self, model: str) -> list[psutil.Process]:
-        """Those that hold this model, under whatever name it was loaded. Raises Unreachable."""
-        server = self._pid()
-        if server is None:
-            return []
-        blob = await self._client.blob(model)
-        return await asyncio.to_thread(_holding, server, {PurePath(blob).name if blob else model, model})
-
-    async def end_idle(self, model: str) -> bool:
-        """Kill this model's runners if they do nothing, and say whether that was so. Ollama loads it anew when asked.
-
-        For a model that brings no byte: one that thinks uses a processor or the GPU, and keeps its runner at work; one
-        whose slot got lost when a client hung up in mid-stream sits idle for ever.
-        """
-        try:
-            runners = await self.of(model)
-        except Unreachable:
-            return False
-        if not runners or not await self.idle(runners):
-            return False
-        await self.end(runners)
-        return True
 
     @property
     def ours(self) -> bool:
@@ -197,7 +170,7 @@ def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
     """Those below `server` that hold one of `wanted`; None: whatever they hold."""
     try:
         below = psutil.Process(server).children(recursive=True)
-    except psutil.Error:
+    except UNSEEN:
         return []
     held = {each: _model_of(_argv(each)) for each in below}
     return [each for each, model in held.items() if model is not None and (wanted is None or model in wanted)]
@@ -206,7 +179,7 @@ def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
 def _argv(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
-    except psutil.Error:  # gone, or a zombie
+    except UNSEEN:
         return []
 
 
@@ -239,7 +212,7 @@ async def gpu_share() -> float | None:
         seen = await run_tool(IOREG, limit=QUESTION_LIMIT)
         devices = plistlib.loads(seen.out)
         shares = [device["PerformanceStatistics"]["Device Utilization %"] for device in devices]
-    except (SpawnFailed, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
+    except (SpawnFailed, OSError, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
         return 100.0
     return max(map(float, shares), default=100.0)
 
@@ -254,7 +227,7 @@ def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
     for runner in runners:
         try:
             times = runner.cpu_times()
-        except psutil.Error:
+        except UNSEEN:
             continue
         total += times.user + times.system
     return total
@@ -271,15 +244,17 @@ async def _gone(runners: Sequence[psutil.Process], limit: float) -> bool:
 
 
 def runs(runner: psutil.Process) -> bool:
-    """Whether this very process exists and is no zombie."""
+    """Whether this very process exists and is no zombie. In doubt it does."""
     try:
         return runner.is_running() and runner.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+    except OSError:
+        return True
 
 
 def _kill(runner: psutil.Process) -> None:
     try:
         runner.kill()  # refuses when the pid belongs to somebody else by now
-    except psutil.Error:
+    except UNSEEN:
         pass

@@ -148,7 +148,7 @@ class Names:
             listed = (await self._listed(full) or await self._listed(full)) if recipe else None  # the first may be old
         if recipe is None or listed is None:
             return None
-        return _Known(str(listed["name"]), recipe, facts_of(show, int(listed["size"])))
+        return _Known(str(listed["name"]), recipe, facts_of(show, int(listed.get("size") or 0)))
 
     async def _listed(self, full: str) -> dict[str, Any] | None:
         tags = await self._lists.ask("all", self._ollama.tags)

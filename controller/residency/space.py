@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from controller.config.schema import Config
 from controller.events import Journal
+from controller.plain import fault_words
 from controller.residency.gauge import Gauge
 from controller.residency.memory import Action, Pressures, Reading, budget, ceiling
 from controller.residency.plan import plan
@@ -53,12 +54,19 @@ class MachineSpace:
         return self.action.unload
 
     async def look(self, pids: Sequence[int]) -> None:
-        await self._gauge.refresh()
-        self.reading = await asyncio.to_thread(self._gauge.read, pids)
+        """What was read last stays when nothing can be read: a machine may run out of descriptors for a moment."""
+        try:
+            await self._gauge.refresh()
+            self.reading = await asyncio.to_thread(self._gauge.read, pids)
+        except OSError as problem:
+            return self._tell(f"The memory cannot be read: {fault_words(problem)}.")
         for note in self.reading.notes:
-            if note not in self._told:
-                self._told.add(note)
-                self._journal.say(SOURCE, note, level="warning")
+            self._tell(note)
+
+    def _tell(self, note: str) -> None:
+        if note not in self._told:
+            self._told.add(note)
+            self._journal.say(SOURCE, note, level="warning")
 
     def footprint(self, pids: Sequence[int]) -> int:
         return sum(self.reading.footprints.get(pid, 0) for pid in pids) if self.reading is not None else 0

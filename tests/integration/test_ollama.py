@@ -17,6 +17,7 @@ import pytest
 
 from controller.errors import Unreachable
 from controller.ollama import OllamaClient, Runners
+from controller.residency.recipe import recipe_of
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit.until import until
@@ -36,9 +37,10 @@ async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str,
 
     async def answers() -> bool:
         try:
-            return bool(await client.version())
+            await client.tags()
         except Unreachable:
             return False
+        return True
 
     try:
         await until(answers)
@@ -48,20 +50,24 @@ async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str,
         await process.wait()
 
 
+async def blob_of(client: OllamaClient, model: str) -> str:
+    """The file name of its weights."""
+    recipe = recipe_of(await client.show(model))
+    assert recipe is not None
+    return recipe.blob
+
+
 async def test_it_answers_about_its_models(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, _):
         client = OllamaClient(lambda: url)
-        assert await client.version() == "0.24.0"
         assert [each["name"] for each in await client.tags()] == ["tiny:latest", "other:latest"]
         assert await client.ps() == []
-        blob = await client.blob("tiny")
-        assert blob is not None
-        assert Path(blob).name.startswith("sha256-")
+        assert (await blob_of(client, "tiny")).startswith("sha256-")
 
 
 async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="does not run"):
-        await OllamaClient(lambda: None).version()
+        await OllamaClient(lambda: None).tags()
     with pytest.raises(Unreachable, match="did not answer /api/ps"):
         await OllamaClient(lambda: f"http://127.0.0.1:{free_port()}").ps()
     async with fake_ollama(tmp_path) as (url, _):
@@ -69,20 +75,35 @@ async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_p
             await OllamaClient(lambda: url).show("nobody")
 
 
-async def test_an_idle_runner_is_found_by_its_blob_under_any_name_and_killed_without_its_neighbours(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("said", [b"[1]", b"7", b'"models"', b"<html>", b'{"models":7}', b'{"models":{}}'])
+async def test_a_stranger_where_ollama_should_be_is_unreachable_too(said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        client = OllamaClient(lambda: f"http://{host}:{port}")
+        for ask in (client.tags, client.ps):
+            with pytest.raises(Unreachable):
+                await ask()
+
+
+async def test_an_idle_runner_is_found_by_its_blob_and_killed_without_its_neighbours(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, process):
-        client = OllamaClient(lambda: url)
-        runners = Runners(client, lambda: process.pid)
-        assert not await runners.end_idle("tiny")  # nothing is loaded
+        client, runners = OllamaClient(lambda: url), Runners(lambda: process.pid)
+        tiny, other = await blob_of(client, "TINY:latest"), await blob_of(client, "other")
+        assert await runners.holding(tiny) == []  # nothing is loaded
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             for model in ("tiny", "other"):
                 await http.post("/api/generate", json={"model": model, "prompt": ""})
-        [runner] = await runners.of("TINY:latest")
-        await until(lambda: runners.end_idle("tiny"))  # a runner that is just starting is at work
+        [runner] = held = await runners.holding(tiny)
+        await until(lambda: runners.idle(held))  # one that is just starting is at work
+        await runners.end(held)
         assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
-        assert len(await runners.of("other")) == 1
+        assert len(await runners.holding(other)) == 1
 
 
 async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) -> None:
@@ -95,22 +116,22 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) 
             await anext(answer.aiter_raw())  # … and the client leaves
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/api/generate", json={**asked, "stream": False}, timeout=1)
-        assert await Runners(OllamaClient(lambda: url), lambda: process.pid).end_idle("tiny")
+        runners = Runners(lambda: process.pid)
+        held = await runners.all()
+        assert await runners.idle(held)
+        await runners.end(held)
         answer = await http.post("/api/generate", json={**asked, "stream": False})
         assert answer.json()["response"].startswith("the sea")
 
 
-async def test_a_runner_at_work_is_left_alone(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path) as (url, process):
-        client = OllamaClient(lambda: url)
-        blob = await client.blob("tiny")
-        argv = [sys.executable, "-c", "while True: pass", "runner", "--model", str(blob)]
-        busy = await asyncio.create_subprocess_exec(*argv)
-        try:
-            runners = Runners(client, os.getpid)
-            assert [each.pid for each in await runners.of("tiny")] == [busy.pid]
-            assert not await runners.end_idle("tiny")
-            assert busy.returncode is None
-        finally:
-            busy.kill()
-            await busy.wait()
+async def test_a_runner_at_work_is_known_as_such() -> None:
+    argv = [sys.executable, "-c", "while True: pass", "runner", "--model", "/blobs/sha256-tiny"]
+    busy = await asyncio.create_subprocess_exec(*argv)
+    try:
+        runners = Runners(os.getpid)
+        held = await runners.holding("sha256-tiny")
+        assert [each.pid for each in held] == [busy.pid]
+        assert not await runners.idle(held)
+    finally:
+        busy.kill()
+        await busy.wait()

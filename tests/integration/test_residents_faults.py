@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.config.schema import Config
 from controller.errors import OrderRefused
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
@@ -107,6 +108,19 @@ async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_i
         assert NO_MEMORY in words
         assert (house.store.get(blue.key).memory or 0) > blue.need
         await until(lambda: house.presence(red) is Presence.RESIDENT)  # what left for it is wanted
+
+
+async def test_an_estimate_is_not_raised_to_where_it_could_never_be_loaded_again(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as (house, turn):
+        red, blue = await house.bring("red"), await house.runner("blue")
+        house.config = Config.model_validate({"server": {"memory": {"budget": int(blue.need * 1.1)}}})
+        turn(load_fails=NO_MEMORY, load_fails_next=2)
+        house.demand.waits(blue)
+        house.residents.begin(Swap(blue, (red.key,), "line"))
+        await until(lambda: house.failures)
+        assert house.failures[0][1] is End.NO_ROOM
+        house.failures.clear()
+        await house.bring("blue")  # whatever took the memory has gone
 
 
 async def test_an_order_that_ollama_leaves_before_it_begins_has_failed_and_holds_nobody_back(tmp_path: Path) -> None:
