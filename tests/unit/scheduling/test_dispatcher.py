@@ -279,7 +279,7 @@ async def test_however_long_answers_finish_before_a_planned_restart_who_waits_is
             await it.clock.wind(59)
             assert waiting.state is State.WAITING
         it.readiness.set("ready", "Ollama answers.", HERE)
-        assert waiting.state is State.GRANTED
+        assert it.granted(waiting)
 
 
 async def test_nobody_waits_for_an_ollama_that_is_down() -> None:
