@@ -51,7 +51,7 @@ class Residents:
         self._demand, self._names, self._space, self._store = demand, names, space, store
         self._clock, self._journal, self._settings = clock, journal, settings
         self._rows = Rows(table)
-        self._loading = Loading(ollama, runners, clock, settings, pace)
+        self._loading = Loading(ollama, runners, clock, self._load_timeout, pace)
         self._swaps = Swaps(self._rows, self._loading, demand, space, store, clock, journal, pace)
         self._staying = Staying(self._swaps, names, settings)
         self._works = Works(self._swaps, self._staying.comes_back, self._settled)
@@ -113,6 +113,9 @@ class Residents:
         if row is None:
             return []
         return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
+
+    def _load_timeout(self, runner: Runner) -> float:
+        return self._staying.wishes(runner).load_timeout
 
     def _settled(self, loaded: Runner | None) -> None:
         self._names.weigh()
