@@ -78,7 +78,8 @@ def memory_words(memory: Mapping[str, Any]) -> str:
     if memory.get("total_gb") is None:
         return "not measured yet"
     taken = gb_words(memory["taken_gb"]) if memory["taken_gb"] else "nothing"
-    words = f"{gb_words(memory['budget_gb'])} for models, {taken} of it taken"
+    budget = memory["budget_gb"]
+    words = f"models have {taken}" if budget is None else f"{gb_words(budget)} for models, {taken} of it taken"
     words += f"; {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
     if memory["pressure"] != 1:
         words += f", pressure {PRESSURES.get(memory['pressure'], memory['pressure'])}"

@@ -313,6 +313,9 @@ class OneModel(Branch):
     memory_gb: Annotated[float | None, AT_ONCE] = Field(
         None, gt=0, le=4096, description="GiB it takes when loaded, if you know better than the estimate."
     )
+    load_timeout: Annotated[Seconds | None, AT_ONCE] = Field(
+        None, gt=0, le=_DAY, description="Longest its load may take."
+    )
     times: SomeWaits = SomeWaits()
 
 
@@ -343,7 +346,7 @@ class Models(Branch):
     keep_alive: Annotated[Idle | Literal["forever"], AT_ONCE] = Field(
         "forever", description="How long an idle model stays in memory when nobody needs its room."
     )
-    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, le=_DAY, description="Longest a load may stand still.")
+    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, le=_DAY, description="Longest a load may take.")
     flash_attention: Annotated[bool | None, _OLLAMA] = Field(None, description="Empty: Ollama decides.")
     kv_cache_type: Annotated[Literal["f16", "q8_0", "q4_0"] | None, _OLLAMA] = Field(
         None, description="Precision of the context memory; q8_0 halves it. Needs flash attention."

@@ -112,12 +112,12 @@ class Following:
         if self._epoch == self.names.epoch:
             return []
         epoch, gone = self.names.epoch, list[Resident]()
-        for row in list(self.rows.here()):
-            try:
-                there = self.names.names_of(row.runner.key) or await self.names.look_up(row.runner.name)
-            except Unreachable:
-                return gone
-            if not there:
-                gone.append(row)
+        try:
+            await self.names.survey()
+            for row in list(self.rows.here()):
+                if not self.names.names_of(row.runner.key) and not await self.names.look_up(row.runner.name):
+                    gone.append(row)
+        except Unreachable:
+            return gone
         self._epoch = epoch
         return gone

@@ -51,7 +51,7 @@ class Residents:
         self._demand, self._names, self._space, self._store = demand, names, space, store
         self._clock, self._journal, self._settings = clock, journal, settings
         self._rows = Rows(table)
-        self._loading = Loading(ollama, runners, clock, settings, pace)
+        self._loading = Loading(ollama, runners, clock, self._load_timeout, pace)
         self._swaps = Swaps(self._rows, self._loading, demand, space, store, clock, journal, pace)
         self._staying = Staying(self._swaps, names, settings)
         self._works = Works(self._swaps, self._staying.comes_back, self._settled)
@@ -134,6 +134,9 @@ class Residents:
             return []
         return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
 
+    def _load_timeout(self, runner: Runner) -> float:
+        return self._staying.wishes(runner).load_timeout
+
     def _settled(self, loaded: Runner | None) -> None:
         self._names.weigh()
         self._staying.judge()
@@ -200,14 +203,18 @@ class Residents:
         return True
 
     async def kill(self, key: str, why: str) -> None:
-        """End a runner that does not get on. The line has it loaded again when somebody wants it."""
+        """End a runner that does not get on. The line has it loaded again when somebody wants it.
+
+        Nothing more is given to it while it dies: Ollama would hand it over, and a request may fail only once.
+        """
         row = self.table.get(key)
         if row is None:
             return
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, replace(self._store.get(key), last_error=why))
         processes = await self.processes(key)
-        self._rows.begin((key,), None, 0, self._clock.now())  # it goes, and did not crash
+        self._swaps.processes.pop(key, None)  # that they end is no crash
+        self._rows.begin((key,), None, 0, self._clock.now())
         await self._loading.end(processes)
         self._gone(row)
 
@@ -230,7 +237,7 @@ class Residents:
 
     def _gone(self, row: Resident) -> None:
         self._swaps.processes.pop(row.runner.key, None)
-        if self.table.get(row.runner.key) is row:
+        if self.table.get(row.runner.key) is row and row.presence is not Presence.LOADING:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 
@@ -246,12 +253,15 @@ class Residents:
             self._swaps.processes.clear()
             self._rows.drop(*self.table)
             self._unlearnt = ready and adopted
+            self._later = []
         self._ready = ready
-        if ready and not same:
-            self._later = [(name, "return") for name in self._remembered]
-            self._later += [(name, "preload") for name in preloads(self._settings().models)]
-            self._remembered = []
         self._open()
+
+    def load_at_start(self) -> None:
+        """Ollama has begun and has all its aliases: what was there before comes back, and what is preloaded comes."""
+        self._later = [(name, "return") for name in self._remembered]
+        self._later += [(name, "preload") for name in preloads(self._settings().models)]
+        self._remembered = []
 
     def remember(self) -> None:
         """Ollama is about to be restarted: what is in memory now comes back as soon as it is there again."""

@@ -18,6 +18,7 @@ class Wishes:
     keep_alive: float  # seconds; infinity: for ever
     pin: bool = False
     memory_gb: float | None = None  # GiB, as the owner states them
+    load_timeout: float = 300.0  # seconds
 
 
 def wishes(models: Models, names: Iterable[str]) -> Wishes:
@@ -29,6 +30,9 @@ def wishes(models: Models, names: Iterable[str]) -> Wishes:
         keep_alive=max(stays, default=_seconds(models.keep_alive)),
         pin=any(row.pin for row in rows),
         memory_gb=max(sizes, default=None),
+        load_timeout=max(
+            (row.load_timeout for row in rows if row.load_timeout is not None), default=models.load_timeout
+        ),
     )
 
 

@@ -359,7 +359,7 @@ class Dispatcher:
         self.decide()
 
     def _readiness_changed(self) -> None:
-        self._away.see(self._readiness.verdict, self._clock.now())
+        self._away.see(self._readiness.verdict, self._clock.now(), draining=self._readiness.draining)
         if self._readiness.verdict == "down":
             self.refuse_waiting(End.DOWN, self._down())
         self._look()

@@ -165,9 +165,10 @@ class Scheduler:
         return refused
 
     def redirect(self, from_key: str, to: Runner, now: float) -> int:
-        """All who wait for one runner wait for another; returns how many."""
+        """All who wait for one runner wait for another, and ask for it by its name; returns how many."""
         moved = self.line.waiting_for(from_key)
         for ticket in moved:
+            ticket.model = to.name
             self.line.rename(ticket, to, now)
         return len(moved)
 

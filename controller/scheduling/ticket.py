@@ -108,7 +108,7 @@ class Ticket:
     number: int  # grows
     caller: str
     lane: float
-    model: str  # the name it asks for: resolved again at the grant
+    model: str  # the name it asks for: resolved again at the grant; an operator's switch may put another in its place
     runner: Runner
     arrived: float
     deadline: float  # when it has waited long enough

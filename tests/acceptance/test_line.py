@@ -326,7 +326,7 @@ async def test_a_switch_loads_one_model_and_lets_the_others_requests_wait(make_l
     house = make_line((1, 1))
     async with callers(house, 2) as (one, other):
         assert (await one.ask("ticker")).whole
-        stream = asyncio.create_task(one.ask("ticker", tokens=1500))
+        stream = asyncio.create_task(one.ask("ticker", tokens=6000))
         await there(lambda: queue(house)["running"] == 1)
         order = {"model": "red", "from": "ticker", "wait": 60}
         async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
@@ -338,6 +338,30 @@ async def test_a_switch_loads_one_model_and_lets_the_others_requests_wait(make_l
             again = await admin.post("/api/v1/models/switch", json=order)
             assert again.status_code == 409  # ticker is not loaded any more
         assert right(await other.ask("red"), "red")
+
+
+async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads_no_other(make_line: MakeLine) -> None:
+    house = make_line((1, 1))
+    async with callers(house, 2) as (one, other):
+        assert (await one.ask("ticker")).whole
+        stream = asyncio.create_task(one.ask("ticker", tokens=6000))
+        await there(lambda: queue(house)["running"] == 1)
+        waiter = asyncio.create_task(other.ask("ticker"))
+        await there(lambda: queue(house)["waiting"] == 1)
+        order = {"model": "red", "from": "ticker", "waiting": "redirect"}
+        async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
+            assert (await admin.post("/api/v1/models/switch", json=order)).json()["touched"] == 2
+        assert (await stream).whole
+        told = await waiter
+        assert right(told, "red")
+        assert told.headers["x-seadragon-adjusted"] == "model=red:latest (switched)"
+        assert len(runners(house)) == 1
+
+
+async def test_an_alias_is_preloaded_at_the_very_first_start(make_line: MakeLine) -> None:
+    aliases = {"assistant": {"base": "red", "options": {"num_ctx": 1024}}}
+    house = make_line((1,), models={"aliases": aliases, "models": {"assistant": {"preload": "at_start"}}})
+    await there(lambda: models(house).get("assistant", {}).get("state") == "resident", "it is loaded")
 
 
 async def test_a_request_without_a_model_gets_the_default_and_is_told(make_line: MakeLine) -> None:

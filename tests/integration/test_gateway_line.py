@@ -19,6 +19,7 @@ from controller.config.schema import Access, Allowed, Config, Line, Models, OneM
 from controller.errors import OrderRefused
 from controller.proxy.fillers import Rhythm
 from controller.scheduling.ticket import Cap, End, Turned
+from tests.fakes.turns import runner
 from tests.integration.plane import (
     CHAT,
     MANAGER,
@@ -677,6 +678,52 @@ async def test_what_was_changed_is_told() -> None:
         assert (await plane.record(2)).model == "qwen3"
         answer = await post(plane, "/v1/chat/completions", {"model": "own", "messages": ["x"], "max_tokens": 5})
         assert "x-seadragon-adjusted" not in answer.headers
+
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nmodel\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nred\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "wanted"),
+    [
+        (
+            "/api/chat",
+            "application/json",
+            b'{"model":"red","messages":["x"]}',
+            b'{"model":"blue:latest","messages":["x"]}',
+        ),
+        (
+            "/v1/audio/transcriptions",
+            "multipart/form-data; boundary=b",
+            FORM,
+            FORM.replace(b"\nred\r", b"\nblue:latest\r"),
+        ),
+    ],
+)
+async def test_who_is_given_another_model_by_a_switch_asks_ollama_for_that_one(
+    path: str, kind: str, body: bytes, wanted: bytes
+) -> None:
+    got: list[bytes] = []
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        got.append((await request_of(reader))[1])
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"done":true}')
+        await writer.drain()
+
+    async with upstream(serve) as address, gateway(address, slots=0) as plane, plane.client() as client:
+        asking = asyncio.create_task(client.post(path, content=body, headers={"Content-Type": kind}))
+        await until(lambda: bool(plane.line.waiting))
+        [ticket] = plane.line.waiting
+        ticket.model, ticket.runner = "blue:latest", runner("blue")
+        plane.line.open(1)
+        answer = await asking
+        assert answer.status_code == 200
+        assert answer.headers["x-seadragon-adjusted"] == "model=blue:latest (switched)"
+        assert got == [wanted]
+        assert (await plane.record()).model == "blue:latest"
 
 
 async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> None:

@@ -175,6 +175,7 @@ async def test_a_model_is_loaded_at_start_when_there_is_room_and_never_at_the_co
     rows = {"red": {"preload": "at_start"}, "blue": {"preload": "at_start"}, "nobody": {"preload": "at_start"}}
     async with house_of(ollama, models=rows) as house:
         house.residents.upstream(ready=True, adopted=False, same=False)
+        house.residents.load_at_start()
         await until(lambda: "nobody was not loaded" in house.said())
         assert [row.runner.name for row in house.residents.table.values()] == ["red:latest"]
         assert "blue was not loaded at the start of Ollama: there is no room for it now." in house.said()

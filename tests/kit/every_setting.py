@@ -97,6 +97,7 @@ OTHER: dict[str, object] = {
     "models.models.*.preload": "at_start",
     "models.models.*.pin": "true",
     "models.models.*.memory_gb": "1.5",
+    "models.models.*.load_timeout": "61s",
     "models.models.*.times.wait": "61m",
     "models.models.*.times.first_byte": "61m",
     "models.models.*.times.gap": "61s",

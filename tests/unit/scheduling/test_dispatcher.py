@@ -268,6 +268,20 @@ async def test_time_in_the_line_is_no_time_waited_for_ollama() -> None:
         assert waiting.ended is End.HELD_OUT
 
 
+async def test_however_long_answers_finish_before_a_planned_restart_who_waits_is_not_given_up_for_it() -> None:
+    async with house() as it:
+        it.residents.loaded(A)
+        with it.readiness.paused("Ollama restarts."):
+            waiting = it.ask()
+            await it.clock.wind(119)
+            assert waiting.state is State.WAITING
+            it.readiness.set("coming", "It starts.")
+            await it.clock.wind(59)
+            assert waiting.state is State.WAITING
+        it.readiness.set("ready", "Ollama answers.", HERE)
+        assert it.granted(waiting)
+
+
 async def test_nobody_waits_for_an_ollama_that_is_down() -> None:
     async with house(ready=False) as it:
         before = it.ask()
