@@ -23,9 +23,9 @@ class Seat:
 
     __slots__ = (
         "_moved",
-        "_quiet",
         "_rhythm",
         "_sent",
+        "_spoke",
         "_still",
         "_times",
         "_turns",
@@ -56,7 +56,7 @@ class Seat:
         self.due = False  # a filler
         self.left = False
         self._sent = 0  # bytes that the client had been sent at the last look
-        self._quiet = 0.0  # seconds since it was sent any
+        self._spoke = 0.0  # when it was sent any, at the earliest
         self._moved = 0  # bytes that had come from upstream
         self._still = 0.0  # seconds since any came
 
@@ -68,7 +68,7 @@ class Seat:
             return None
         late = self._late(now, elapsed)
         if late is None and self._filler_due(now, elapsed):
-            self.due, self._quiet = True, 0.0
+            self.due, self._spoke = True, now
             self._nudge()
         return late
 
@@ -96,9 +96,9 @@ class Seat:
         exchange = self.exchange
         if not exchange.status:
             return now - exchange.started >= self._rhythm.grace
-        self._quiet = self._quiet + elapsed if exchange.bytes_out == self._sent else 0.0
-        self._sent = exchange.bytes_out
-        return self._quiet + elapsed > self._rhythm.every
+        if exchange.bytes_out != self._sent:
+            self._sent, self._spoke = exchange.bytes_out, now - elapsed
+        return now + 2 * elapsed - self._spoke > self._rhythm.every  # the next look may be too late
 
     def _nudge(self) -> None:
         if self.ticket.state is State.WAITING:
