@@ -39,7 +39,7 @@ _LIMITS: Mapping[Reason, tuple[int, str, int | None]] = {
     Reason.FIRST_BYTE: (504, "The model did not begin to answer in time ({limit:g} s).", None),
     Reason.GAP: (504, "The model fell silent in the middle of its answer ({limit:g} s).", None),
     Reason.ANSWER: (504, "The answer took longer than it may ({limit:g} s), so it was ended.", None),
-    Reason.SILENT: (429, "Its turn did not come within {limit:g} s, the longest such a request may wait.", 30),
+    Reason.SILENT: (429, "It could not be answered within {limit:g} s, the longest such a request may be silent.", 30),
 }
 
 _ORDERS: Mapping[OrderFault, tuple[int, int | None]] = {
