@@ -173,7 +173,8 @@ class Dispatcher:
             self._freed(key)
         if ticket in self._unload:
             self._unload.discard(ticket)
-            self._order(lambda orders: orders.unload(ticket.runner.name))
+            if not (self._scheduler.busy(key) or self._scheduler.wanted(key)):  # whoever comes after says otherwise
+                self._order(lambda orders: orders.unload(ticket.runner.name))
         if next(iter(self._scheduler.waiting()), None) is not None:
             self.decide()
 
