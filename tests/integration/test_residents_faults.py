@@ -246,3 +246,6 @@ async def test_the_owner_is_told_when_a_model_takes_much_more_or_less_than_he_sa
         assert red.need == 2 * 2**30
         assert house.residents.table[red.key].taken == 5 * 2**30
         assert "memory_gb: 2" in house.said()
+        await (await house.orders.unload("red")).wait(30)
+        await house.bring("red")
+        assert house.said().count("memory_gb: 2") == 1  # once is enough
