@@ -77,7 +77,7 @@ class Seat:
         if self._silent(now):
             return out_of_time(Reason.SILENT, self._rhythm.silent)
         if ticket.state is not State.GRANTED or ticket.granted is None:
-            return None
+            return self._load_late(now)
         ticket.moved = moved
         if now - ticket.granted > times.answer:
             return out_of_time(Reason.ANSWER, times.answer)
@@ -86,6 +86,11 @@ class Seat:
         self._still = self._still + elapsed if moved == self._moved else 0.0
         self._moved = moved
         return out_of_time(Reason.GAP, times.gap) if self._still > times.gap else None
+
+    def _load_late(self, now: float) -> Refused | None:
+        limit = self._times.load
+        began = self._turns.loading_since(self.ticket) if limit is not None else None
+        return out_of_time(Reason.LOAD, limit) if limit and began is not None and now - began > limit else None
 
     def _silent(self, now: float) -> bool:
         """Codex counts events, not bytes: it has left long before a filler could tell it anything."""

@@ -18,6 +18,7 @@ from controller.residency.failures import Fault, LoadFailed, fault_of
 from controller.residency.runner import Runner
 from controller.residency.spelling import full_name
 from controller.residency.standstill import Standstill
+from controller.residency.wishes import wishes
 
 FOREVER = -1.0  # seconds, as Ollama takes it
 PAUSE = 0.25  # seconds between two looks at the list of an Ollama elsewhere
@@ -71,7 +72,8 @@ class Loading:
     async def load(self, runner: Runner) -> Loaded:
         """Load it and have it say one token. Raises LoadFailed, or Unreachable when Ollama went away meanwhile."""
         began = self._clock.now()
-        limit = self._settings().models.load_timeout
+        models = self._settings().models
+        limit = wishes(models, [runner.name]).load or models.load_timeout
         try:
             async with asyncio.timeout(limit):
                 await self._watched(runner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -491,6 +492,20 @@ async def test_an_answer_that_does_not_begin_in_time_is_ended(times: dict[str, f
         async with asyncio.timeout(20):
             await closed.wait()
         assert plane.line.ended[0][1]  # its slot is unproven
+
+
+async def test_who_waits_too_long_for_a_load_is_told_so(tmp_path: Path) -> None:
+    rhythm, using = Rhythm(sweep=0.05), timed(load=0.3)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=using, rhythm=rhythm) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: plane.line.waiting)
+        await asyncio.sleep(0.5)  # the line takes longer than that, and no load is under way
+        assert not asking.done()
+        plane.line.load_began = time.monotonic()
+        answer = await asking
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+        assert "not loaded in time (0.3 s)" in answer.json()["error"]
+        assert (await plane.record()).reason == "load_too_long"
 
 
 async def test_a_silence_in_mid_answer_ends_it_and_so_does_its_length() -> None:

@@ -201,8 +201,9 @@ async def test_an_answer_that_failed_leaves_a_runner_that_is_there_in_doubt_and_
         assert house.store.get(red.key).crashes == 1
 
 
-async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path) -> None:
-    async with house_of(tmp_path, models={"load_timeout": "300ms"}) as (house, turn):
+@pytest.mark.parametrize("models", [{"load_timeout": "300ms"}, {"models": {"red": {"times": {"load": "300ms"}}}}])
+async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path, models: dict[str, object]) -> None:
+    async with house_of(tmp_path, models=models) as (house, turn):
         turn(load_hangs=True)
         red = await begin(house, "red")
         await until(lambda: house.failures)

@@ -29,6 +29,13 @@ def test_every_spelling_of_every_name_counts_and_who_wants_most_prevails() -> No
     assert wishes(models, ["red:latest", "pen:latest"]) == Wishes(keep_alive=3600, pin=True, memory_gb=3)
 
 
+def test_a_load_may_take_as_long_as_the_most_patient_of_its_names_says() -> None:
+    rows = {"red": {"times": {"load": "5m"}}, "pen": {"times": {"load": "1h"}}, "blue": {}}
+    models = Models.model_validate({"models": rows})
+    assert wishes(models, ["red:latest", "pen:latest", "blue:latest"]).load == 3600
+    assert wishes(models, ["blue:latest"]).load is None
+
+
 def test_what_is_to_be_there_at_start_comes_in_the_files_order() -> None:
     rows = {"b": {"preload": "at_start"}, "a": {"preload": "at_start"}, "c": {}}
     assert preloads(Models.model_validate({"models": rows})) == ["b", "a"]
