@@ -77,8 +77,8 @@ class ModelRoom:
         table: dict[str, Resident] = {}
         room = _Room()
         self._scheduler = Scheduler(rules_of(settings()), table, room)
-        runners = Runners(ollama, pid)
-        self._residents = room.residents = Residents(
+        runners = Runners(pid)
+        self._residents = self.in_memory = room.residents = Residents(
             table,
             ollama,
             runners,

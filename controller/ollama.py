@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import plistlib
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,8 +39,6 @@ IDLE_SHARE = 0.05  # … and the share of one processor below which it does noth
 GPU_IDLE = 3  # percent
 IOREG = ("/usr/sbin/ioreg", "-r", "-c", "IOAccelerator", "-d", "1", "-w", "0", "-a")
 
-_FROM = re.compile(r"^FROM\s+(.+)$", re.MULTILINE)
-
 
 class OllamaClient:
     """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time or
@@ -66,11 +63,6 @@ class OllamaClient:
     async def show(self, model: str) -> dict[str, Any]:
         """What Ollama knows of a model."""
         return await self._ask("POST", "/api/show", {"model": model})
-
-    async def blob(self, model: str) -> str | None:
-        """Path of the weights: two names with the same one share a runner."""
-        found = _FROM.search(str((await self.show(model)).get("modelfile", "")))
-        return found[1].strip() if found else None
 
     async def create(self, model: str, base: str, **further: object) -> None:
         """Make a model from another one, named exactly as it is stored, which has to be there: Ollama would fetch one
@@ -136,32 +128,8 @@ def _declined(path: str, status: int, content: bytes) -> Declined:
 class Runners:
     """The processes below our `ollama serve` that hold models; `pid` gives the server's, None while there is none."""
 
-    def __init__(self, client: OllamaClient, pid: Callable[[], int | None]) -> None:
-        self._client = client
+    def __init__(self, pid: Callable[[], int | None]) -> None:
         self._pid = pid
-
-    async def of(self, model: str) -> list[psutil.Process]:
-        """Those that hold this model, under whatever name it was loaded. Raises Unreachable."""
-        server = self._pid()
-        if server is None:
-            return []
-        blob = await self._client.blob(model)
-        return await asyncio.to_thread(_holding, server, {PurePath(blob).name if blob else model, model})
-
-    async def end_idle(self, model: str) -> bool:
-        """Kill this model's runners if they do nothing, and say whether that was so. Ollama loads it anew when asked.
-
-        For a model that brings no byte: one that thinks uses a processor or the GPU, and keeps its runner at work; one
-        whose slot got lost when a client hung up in mid-stream sits idle for ever.
-        """
-        try:
-            runners = await self.of(model)
-        except Unreachable:
-            return False
-        if not runners or not await self.idle(runners):
-            return False
-        await self.end(runners)
-        return True
 
     @property
     def ours(self) -> bool:

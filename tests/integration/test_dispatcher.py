@@ -84,7 +84,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
     clock, readiness, store, table = SystemClock(), Readiness(), KeptInMemory(), dict[str, Resident]()
     journal, client = Journal(clock), OllamaClient(lambda: ollama.url)
     names = Names(client, store.get, lambda: config)
-    runners = Runners(client, lambda: ollama.process.pid)
+    runners = Runners(lambda: ollama.process.pid)
     room = Room()
     scheduler = Scheduler(rules_of(config), table, room)
     space = MachineSpace(FakeGauge(), journal, lambda: config)

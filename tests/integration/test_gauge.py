@@ -20,6 +20,7 @@ from controller.residency.facts import BATCH, facts_of, forced_single
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.gauge_linux import LinuxGauge
 from controller.residency.memory import GIB, MIB, budget, ceiling, estimate, expected
+from controller.residency.recipe import recipe_of
 from tests.fakes.gauge import FakeGauge, FileGauge, write_gauge
 from tests.kit.real import RealOllama
 
@@ -215,7 +216,9 @@ async def test_a_real_runner_takes_about_what_was_expected(real_ollama: RealOlla
     facts = facts_of(await ollama.show("red"), size)
     with real_ollama.client() as client:
         client.post("/api/generate", json={"model": "red", "keep_alive": -1}).raise_for_status()
-    runners = await Runners(ollama, lambda: real_ollama.process.pid).of("red")
+    recipe = recipe_of(await ollama.show("red"))
+    assert recipe is not None
+    runners = await Runners(lambda: real_ollama.process.pid).holding(recipe.blob)
     (held,) = gauge_for_this_machine().read([each.pid for each in runners]).footprints.values()
     await ollama.unload("red")
     assert estimate(facts, 8192, 1, None).context == 512 * 1024

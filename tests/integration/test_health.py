@@ -19,6 +19,7 @@ from controller.ollama import OllamaClient, Runners
 from controller.residency.health import Health, Pace
 from controller.residency.learned import Learned
 from controller.residency.progress import Rule
+from controller.residency.recipe import recipe_of
 from controller.residency.runner import Facts, Presence, Resident, Runner
 from controller.residency.vitals import Pulse
 from controller.scheduling.ticket import End, State, Ticket
@@ -49,6 +50,9 @@ class OneRunner:
     async def processes(self) -> list[psutil.Process]:
         return await self.runners.holding(self.runner.blob, self.runner.name)
 
+    async def lives(self, key: str) -> bool:
+        return bool(await self.processes())
+
     async def kill(self, key: str, why: str) -> None:
         self.killed.append(why)
         await self.runners.end(await self.processes())
@@ -78,10 +82,10 @@ class OneRunner:
 async def watched(url: str, pid: int, model: str) -> AsyncIterator[tuple[OneRunner, httpx.AsyncClient]]:
     """A loaded model of the Ollama at `url`, with the health loop around it."""
     client, clock = OllamaClient(lambda: url), SystemClock()
-    blob = await client.blob(model)
-    assert blob is not None
-    runner = Runner("k", Path(blob).name, model, Facts(weights=1))
-    one = OneRunner(runner, Runners(client, lambda: pid))
+    recipe = recipe_of(await client.show(model))
+    assert recipe is not None
+    runner = Runner("k", recipe.blob, model, Facts(weights=1))
+    one = OneRunner(runner, Runners(lambda: pid))
     one.table["k"] = Resident(runner, Presence.RESIDENT, clock.now(), 1, 1)
     health = Health(
         one,

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from controller.errors import Unreachable
 from controller.ollama import OllamaClient, Runners
+from controller.residency.recipe import recipe_of
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit.until import until
@@ -54,9 +54,6 @@ async def test_it_answers_about_its_models(tmp_path: Path) -> None:
         assert await client.version() == "0.24.0"
         assert [each["name"] for each in await client.tags()] == ["tiny:latest", "other:latest"]
         assert await client.ps() == []
-        blob = await client.blob("tiny")
-        assert blob is not None
-        assert Path(blob).name.startswith("sha256-")
 
 
 async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_path: Path) -> None:
@@ -69,23 +66,31 @@ async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_p
             await OllamaClient(lambda: url).show("nobody")
 
 
-async def test_an_idle_runner_is_found_by_its_blob_under_any_name_and_killed_without_its_neighbours(
-    tmp_path: Path,
-) -> None:
+async def blob_of(client: OllamaClient, model: str) -> str:
+    """The file name of its weights."""
+    recipe = recipe_of(await client.show(model))
+    assert recipe is not None
+    return recipe.blob
+
+
+async def test_a_runner_is_found_by_its_blob_and_ended_without_its_neighbours_once_it_is_idle(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, process):
         client = OllamaClient(lambda: url)
-        runners = Runners(client, lambda: process.pid)
-        assert not await runners.end_idle("tiny")  # nothing is loaded
+        runners = Runners(lambda: process.pid)
+        tiny, other = await blob_of(client, "tiny"), await blob_of(client, "other")
+        assert not await runners.holding(tiny)  # nothing is loaded
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             for model in ("tiny", "other"):
                 await http.post("/api/generate", json={"model": model, "prompt": ""})
-        [runner] = await runners.of("TINY:latest")
-        await until(lambda: runners.end_idle("tiny"))  # a runner that is just starting is at work
-        assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
-        assert len(await runners.of("other")) == 1
+        found = await runners.holding(tiny)
+        await until(lambda: runners.idle(found))  # a runner that is just starting is at work
+        await runners.end(found)
+        assert len(found) == 1
+        assert await runners.gone(found, 0)
+        assert len(await runners.holding(other)) == len(await runners.all()) == 1
 
 
-async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) -> None:
+async def test_a_lost_slot_comes_back_once_its_runner_is_ended(tmp_path: Path) -> None:
     asked = {"model": "tiny", "prompt": "hello", "stream": True}
     async with (
         fake_ollama(tmp_path, leak_slots=True, pause=0.05) as (url, process),
@@ -95,22 +100,22 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) 
             await anext(answer.aiter_raw())  # … and the client leaves
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/api/generate", json={**asked, "stream": False}, timeout=1)
-        assert await Runners(OllamaClient(lambda: url), lambda: process.pid).end_idle("tiny")
+        runners = Runners(lambda: process.pid)
+        assert await runners.idle(await runners.all())
+        await runners.end(await runners.all())
         answer = await http.post("/api/generate", json={**asked, "stream": False})
         assert answer.json()["response"].startswith("the sea")
 
 
-async def test_a_runner_at_work_is_left_alone(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path) as (url, process):
-        client = OllamaClient(lambda: url)
-        blob = await client.blob("tiny")
-        argv = [sys.executable, "-c", "while True: pass", "runner", "--model", str(blob)]
-        busy = await asyncio.create_subprocess_exec(*argv)
-        try:
-            runners = Runners(client, os.getpid)
-            assert [each.pid for each in await runners.of("tiny")] == [busy.pid]
-            assert not await runners.end_idle("tiny")
-            assert busy.returncode is None
-        finally:
-            busy.kill()
-            await busy.wait()
+async def test_a_runner_at_work_is_not_idle(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "while True: pass", "runner", "--model", "/blobs/sha256-tiny"]
+    busy = await asyncio.create_subprocess_exec(*argv)
+    try:
+        runners = Runners(os.getpid)
+        await until(lambda: runners.holding("sha256-tiny"))
+        found = await runners.holding("sha256-tiny")
+        assert [each.pid for each in found] == [busy.pid]
+        assert not await runners.idle(found)
+    finally:
+        busy.kill()
+        await busy.wait()

@@ -122,7 +122,7 @@ async def residing(
 
     names = Names(ollama, store.get, settings)
     space = MachineSpace(gauge, journal, settings)
-    runners = Runners(ollama, lambda: pid)
+    runners = Runners(lambda: pid)
     residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)
     orders = Orders(residents, demand, names, clock, settings)
     house = House(residents, orders, demand, names, store, gauge, journal, ollama, config, url, pid)
