@@ -254,20 +254,23 @@ class ModelRoom:
         """`Desk.job`."""
         return self._orders.jobs.get(id)
 
-    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+    async def pause(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.pause`. Raises OrderRefused."""
-        self.line.pause(lane, self._key(model))
+        self.line.pause(lane, await self._key(model))
 
-    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+    async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.resume`. Raises OrderRefused."""
-        self.line.resume(lane, self._key(model))
+        self.line.resume(lane, await self._key(model))
 
-    def _key(self, model: str | None) -> str | None:
+    async def _key(self, model: str | None) -> str | None:
         if model is None:
             return None
-        runner = self.names.known(model)
+        try:
+            runner = self.names.known(model) or await self.names.look_up(model)
+        except Unreachable as problem:
+            raise OrderRefused(str(problem), "busy") from problem
         if runner is None:
-            raise OrderRefused(f"There is no model called {model}, or nobody has asked for it yet.", "unknown")
+            raise OrderRefused(f"There is no model {model}.", "unknown")
         return runner.key
 
 

@@ -135,7 +135,7 @@ class Residents:
         return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
 
     def _load_timeout(self, runner: Runner) -> float:
-        return self._staying.wishes(runner).load_timeout
+        return self._staying.wishes(runner).load or self._settings().models.load_timeout
 
     def _settled(self, loaded: Runner | None) -> None:
         self._names.weigh()

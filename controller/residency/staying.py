@@ -23,6 +23,7 @@ class Staying:
     names: Names
     settings: Callable[[], Config]
     _pins: dict[str, bool] = field(default_factory=dict)  # by order: prevails over models.yaml
+    _told: dict[str, float] = field(default_factory=dict)  # by runner: the `memory_gb` that was said to be wrong
 
     def wishes(self, runner: Runner) -> Wishes:
         """What models.yaml wants of it."""
@@ -50,9 +51,12 @@ class Staying:
                 row.used = now
 
     def tell_surprise(self, runner: Runner) -> None:
-        """Say so when what was seen is not what the owner states in models.yaml."""
-        row = self.swaps.rows.table.get(runner.key)
-        if row is not None and (words := differs(self.wishes(runner).memory_gb, row.taken)):
+        """Say so, once, when what was seen is not what the owner states in models.yaml."""
+        row, stated = self.swaps.rows.table.get(runner.key), self.wishes(runner).memory_gb
+        if row is None or stated is None or self._told.get(runner.key) == stated:
+            return
+        if words := differs(stated, row.taken):
+            self._told[runner.key] = stated
             self.swaps.journal.say(SOURCE, f"{runner.name}: {words}", level="warning")
 
     def idle(self, works: Works) -> None:

@@ -30,9 +30,10 @@ def test_every_spelling_of_every_name_counts_and_who_wants_most_prevails() -> No
 
 
 def test_a_load_may_take_as_long_as_the_most_patient_of_its_names_says() -> None:
-    models = Models.model_validate({"load_timeout": "10m", "models": {"red": {"load_timeout": "1m"}, "pen": {}}})
-    assert wishes(models, ["red:latest", "pen:latest"]).load_timeout == 60
-    assert wishes(models, ["pen:latest"]).load_timeout == 600
+    rows = {"red": {"times": {"load": "5m"}}, "pen": {"times": {"load": "1h"}}, "blue": {}}
+    models = Models.model_validate({"models": rows})
+    assert wishes(models, ["red:latest", "pen:latest", "blue:latest"]).load == 3600
+    assert wishes(models, ["blue:latest"]).load is None
 
 
 def test_what_is_to_be_there_at_start_comes_in_the_files_order() -> None:
