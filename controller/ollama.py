@@ -239,11 +239,13 @@ async def _gone(runners: Sequence[psutil.Process], limit: float) -> bool:
 
 
 def runs(runner: psutil.Process) -> bool:
-    """Whether this very process exists and is no zombie."""
+    """Whether this very process exists and is no zombie. One that cannot be looked at does."""
     try:
         return runner.is_running() and runner.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+    except OSError:  # no file can be opened just now
+        return True
 
 
 def _kill(runner: psutil.Process) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from controller.config.schema import Config
 from controller.events import Journal
+from controller.plain import fault_words
 from controller.residency.gauge import Gauge
 from controller.residency.memory import Action, Pressures, Reading, budget, ceiling
 from controller.residency.plan import plan
@@ -54,11 +55,18 @@ class MachineSpace:
 
     async def look(self, pids: Sequence[int]) -> None:
         await self._gauge.refresh()
-        self.reading = await asyncio.to_thread(self._gauge.read, pids)
-        for note in self.reading.notes:
-            if note not in self._told:
-                self._told.add(note)
-                self._journal.say(SOURCE, note, level="warning")
+        try:
+            self.reading = await asyncio.to_thread(self._gauge.read, pids)
+        except OSError as problem:  # no file can be opened just now, most likely: what was seen last still counts
+            self._note(f"The memory cannot be read: {fault_words(problem)}.")
+        else:
+            for note in self.reading.notes:
+                self._note(note)
+
+    def _note(self, note: str) -> None:
+        if note not in self._told:
+            self._told.add(note)
+            self._journal.say(SOURCE, note, level="warning")
 
     def footprint(self, pids: Sequence[int]) -> int:
         return sum(self.reading.footprints.get(pid, 0) for pid in pids) if self.reading is not None else 0
