@@ -73,7 +73,7 @@ async def test_a_machine_without_descriptors_at_the_start_is_no_reason_to_forget
     store = LearnedStore(clock, journal)
     store.keep("llama", LLAMA)
     running_store = asyncio.create_task(store.run(LateDatabase(path, clock, journal)))
-    await until(lambda: "too many open files" in told(journal))
+    await until(lambda: any("too many open files" in line for line in told(journal)))
     await clock.wind(AGAIN)
     await store.known.wait()
     running_store.cancel()
