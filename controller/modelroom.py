@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ class ModelRoom:
             pass  # it is done once Ollama is there
 
     async def _learn_accelerator(self) -> None:
-        self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
+        with suppress(OSError):  # no descriptors are left: what was known of it still counts
+            self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
 
     def _give_up(self, why: str) -> None:
         self._journal.say(OLLAMA, f"Ollama is restarted: {why}.", level="warning")
