@@ -182,6 +182,7 @@ class Controller:
             api=self._api,
             turns=self._models.line,
             names=self._models,
+            in_memory=self._models.in_memory,
             clock=clock,
             tally=tally,
             access_log=self._log.access,

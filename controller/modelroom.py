@@ -79,7 +79,7 @@ class ModelRoom:
         room = _Room()
         self._scheduler = Scheduler(rules_of(settings()), table, room)
         runners = Runners(pid)
-        self._residents = room.residents = Residents(
+        self._residents = self.in_memory = room.residents = Residents(
             table,
             ollama,
             runners,

@@ -63,7 +63,6 @@ class Watch:
         self._folder, self._data, self._environment = folder, data, environment
         self._apply, self._journal, self._clock, self._poll = apply, journal, clock, poll
         self.running = start.loaded.config if start.loaded else Config()
-        self.loaded_at = clock.wall()
         self.problems = start.problems
         self._from_disk = start.kind == "run"
         self._loaded = start.loaded
@@ -128,7 +127,7 @@ class Watch:
 
     def _adopt(self, loaded: Loaded, change: Change) -> None:
         recovered, self.problems = bool(self.problems), ()
-        self.running, self.loaded_at, self._from_disk = loaded.config, self._clock.wall(), True
+        self.running, self._from_disk = loaded.config, True
         self._loaded, self._may_heal = loaded, False
         if change:
             self._journal.say("config", f"Reloaded: {'; '.join(change.sentences)}.", changes=list(change.sentences))

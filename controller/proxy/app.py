@@ -27,7 +27,7 @@ from controller.proxy.routes import Match
 from controller.proxy.rules import rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
-from controller.proxy.turns import Names, Turns
+from controller.proxy.turns import InMemory, Names, Turns
 from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
@@ -58,6 +58,7 @@ class DataPlane:
         api: App,
         turns: Turns,
         names: Names,
+        in_memory: InMemory,
         clock: Clock,
         tally: Tally,
         access_log: Callable[[AccessRecord], None],
@@ -82,6 +83,7 @@ class DataPlane:
             self._asking,
             turns,
             names,
+            in_memory,
             self._lists,
             clock,
             tally,

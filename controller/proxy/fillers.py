@@ -28,6 +28,7 @@ class Rhythm:
     every: float = 15.0  # of silence, at most, from then on
     silent: float = 240.0  # that a streamed /v1/responses may wait: Codex gives up on 300 s without a real event
     unproven: float = 2.0  # that a slot may bring nothing before it is suspected
+    swap: float = 10.0  # that a question about the memory waits for the end of a swap, and for its answer
     told: float = 1.0  # of waiting from which an answer says how long it was
 
 

@@ -24,7 +24,7 @@ from controller.proxy.fillers import Rhythm, manner_of
 from controller.proxy.forms import model_of
 from controller.proxy.lists import Lists
 from controller.proxy.peek import Peeked, peek
-from controller.proxy.poison import KNOWN, REFUSED, Poison
+from controller.proxy.poison import KNOWN, Poison, guilty
 from controller.proxy.relay import relay
 from controller.proxy.routes import Body, Match, label
 from controller.proxy.rules import Rules
@@ -142,7 +142,7 @@ class Inference:
         who, body = exchange.who, adjusted.body
         assert who is not None, "The doors let nobody in who is nobody."
         level = self._poison.level(body, self._clock.now())
-        if level >= REFUSED:
+        if guilty(level, runner.slots):
             return refusals.POISONED
         times = rules.times.of(who.lane, adjusted.model)
         wish = Wish(who.label, who.lane, adjusted.model, runner, len(body), 1, times.wait, rules.caps(who))

@@ -1,7 +1,8 @@
 """Requests that crash their model: asked again they would crash it again, under everybody else's answers.
 
-One whose both attempts ended with a dead runner is known from then on: it gets one attempt more, and if that kills the
-runner too, none for a while. An answer clears it: then it was not the request.
+One whose both attempts ended with a dead runner is known from then on. Where its runner works on one answer at a time
+that was its own doing, and it is not tried again for a while; where others ran beside it, it may have been theirs: it
+gets one attempt more. An answer clears it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 from hashlib import blake2b
 
 KNOWN = 2  # crashes in a row after which it is not tried twice
-REFUSED = 3  # … and not tried at all
+REFUSED = 3  # … and not tried at all, if others may have done it
 FORGOTTEN = 600.0  # seconds
 _MOST = 256  # requests that are remembered
+
+
+def guilty(level: int, slots: int) -> bool:
+    """Whether a request that caused `level` crashes in a row of a runner with `slots` is not tried at all."""
+    return level >= (KNOWN if slots == 1 else REFUSED)
 
 
 class Poison:

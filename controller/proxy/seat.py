@@ -96,7 +96,7 @@ class Seat:
         exchange = self.exchange
         if not exchange.status:
             return now - exchange.started >= self._rhythm.grace
-        self._quiet = self._quiet + elapsed if exchange.bytes_out == self._sent else 0.0
+        self._quiet = elapsed + (self._quiet if exchange.bytes_out == self._sent else 0.0)  # at most
         self._sent = exchange.bytes_out
         return self._quiet + elapsed > self._rhythm.every
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from controller.clock import Clock
@@ -18,12 +19,17 @@ from controller.proxy.room import Room
 from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
 from controller.proxy.rules import Rules
 from controller.proxy.tally import Tally
-from controller.proxy.turns import Names, Turns
+from controller.proxy.turns import InMemory, Names, Turns
+from controller.proxy.upstream import Answer
 
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]
 
 _COPILOT = b"GitHubCopilotChat/"
 _LONGEST_ORDER = 64 * 1024  # bytes
+_NOTHING = b'{"models":[]}'
+_SWAPPING = Refused(
+    503, Reason.HELD_OUT, "Models are being loaded and unloaded. Please ask again in a moment.", retry_after=5
+)
 
 
 class Treatments:
@@ -34,6 +40,7 @@ class Treatments:
         asking: Asking,
         turns: Turns,
         names: Names,
+        in_memory: InMemory,
         lists: Lists,
         clock: Clock,
         tally: Tally,
@@ -44,6 +51,8 @@ class Treatments:
     ) -> None:
         self._asking = asking
         self._names = names
+        self._in_memory = in_memory
+        self._swap_limit = rhythm.swap
         self._lists = lists
         self._clock = clock
         self._tally = tally
@@ -92,11 +101,14 @@ class Treatments:
         kept = self._lists.fresh(key, listed, self._clock.now())
         if kept is None and not self._asking.ready:
             kept = self._lists.stale(key) or self._away(listed)
+        if kept is None and listed is Listed.PS and self._in_memory.moving:
+            kept = self._lists.stale(key) or self._nothing()
         if kept is not None:
             await self._tell(exchange, kept)
             return None
         epoch = self._lists.epoch(listed)
-        answer = await self._asking.ask(exchange, match, body, rules.hold, 0)
+        ask = self._ask_memory if listed is Listed.PS else self._ask
+        answer = await ask(exchange, match, rules, body)
         if isinstance(answer, Refused):
             kept = self._lists.stale(key) or self._away(listed)
             if kept is None:
@@ -112,6 +124,25 @@ class Treatments:
             headers: Headers = [*kind, (b"content-length", b"%d" % len(data))]
             self._lists.keep(key, Kept(headers, data, self._clock.now(), epoch))
         return None
+
+    async def _ask(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
+        return await self._asking.ask(exchange, match, body, rules.hold, 0)
+
+    async def _ask_memory(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
+        """Nothing is loaded or unloaded until the answer has a head, since Ollama has done its reading then: it goes
+        through a map without a lock, and dies of "concurrent map iteration and map write" (v0.24.0, routes.go).
+        """
+        try:
+            async with asyncio.timeout(self._swap_limit), self._in_memory.alone:
+                return await self._ask(exchange, match, rules, body)
+        except TimeoutError:
+            if exchange.answer is not None:
+                exchange.answer.drop()
+                exchange.answer = None
+            return _SWAPPING
+
+    def _nothing(self) -> Kept | None:
+        return Kept(own.headers(own.JSON, _NOTHING), _NOTHING, 0.0, 0) if self._in_memory.empty else None
 
     async def _tell(self, exchange: Exchange, kept: Kept) -> None:
         self._tally.listed_hits += 1

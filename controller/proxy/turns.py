@@ -1,7 +1,8 @@
-"""What the gateway needs of the line and of the models' names. Their makers live below; tests bring their own."""
+"""What the gateway needs of the line, the models' names and the memory. Their makers live below."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal, Protocol
 
 from controller.residency.runner import Runner
@@ -83,4 +84,23 @@ class Names(Protocol):
 
     def changed(self) -> None:
         """Models were made, copied, deleted or pulled: forget."""
+        ...
+
+
+class InMemory(Protocol):
+    """What is in memory, as `residency/residents.py` knows it."""
+
+    @property
+    def alone(self) -> asyncio.Lock:
+        """Whoever holds it may ask Ollama for what is in memory: nothing is loaded or unloaded meanwhile."""
+        ...
+
+    @property
+    def moving(self) -> bool:
+        """Whether something is being loaded or unloaded, or about to be."""
+        ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is there that could answer."""
         ...

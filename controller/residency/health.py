@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from controller.clock import Clock
 from controller.errors import Unreachable
@@ -53,6 +53,7 @@ class Residents(Protocol):
 
     @property
     def table(self) -> Mapping[str, Resident]: ...
+    async def lives(self, key: str) -> bool: ...
     async def kill(self, key: str, why: str) -> None: ...
 
 
@@ -64,9 +65,8 @@ class Feels(Protocol):
 
 
 class Asks(Protocol):
-    """What is asked of Ollama; `ollama.OllamaClient` is the real one. Both raise Unreachable."""
+    """What is asked of Ollama; `ollama.OllamaClient` is the real one. Raises Unreachable."""
 
-    async def ps(self) -> list[dict[str, Any]]: ...
     async def probe(self, model: str, *, embeds: bool) -> None: ...
 
 
@@ -221,10 +221,10 @@ class Health:
                 await self._end(row.runner, Verdict.STUCK)
 
     async def _speaks(self, runner: Runner) -> bool:
-        """Whether it brings a token. What Ollama does not hold is not asked, and passes."""
+        """Whether it brings a token. What is not there any more is not asked, since that would load it, and passes."""
+        if not await self._residents.lives(runner.key):
+            return True
         try:
-            if runner.name not in {each.get("name") for each in await self._ollama.ps()}:
-                return True
             async with asyncio.timeout(self._pace.canary):
                 await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
         except (Unreachable, TimeoutError):

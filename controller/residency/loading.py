@@ -33,6 +33,7 @@ class Pace:
     standstill: float = standstill.LIMIT
     leave: float = 5.0  # for an unloaded runner to be gone, before it is killed
     leave_elsewhere: float = 30.0  # the same, where its process cannot be seen
+    forgets: float = 0.1  # for Ollama to strike one off its list whose process has ended
     suspected: float = 1.0  # the same, for one whose slot got lost
     lost: float = 2.0  # for the word that Ollama itself went, after it went away in the middle of a load
     aside: float = 600.0  # a runner whose load keeps crashing

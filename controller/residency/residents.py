@@ -107,6 +107,26 @@ class Residents:
         """Until when a runner is set aside because loading it kept crashing; None: it is not."""
         return self._swaps.quarantine.until(key, self._clock.now())
 
+    @property
+    def moving(self) -> bool:
+        """Whether something is being loaded or unloaded, or about to be."""
+        return any(row.presence is not Presence.RESIDENT for row in self.table.values())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is there that could answer."""
+        return not any(self._rows.here())
+
+    @property
+    def alone(self) -> asyncio.Lock:
+        """Whoever holds it may ask Ollama for what is in memory: nothing is loaded or unloaded meanwhile."""
+        return self._swaps.alone
+
+    async def lives(self, key: str) -> bool:
+        """Whether it is resident and, as far as can be seen, its process is there."""
+        held = await self.processes(key)
+        return self.is_here(key) and (not held or any(runs(each) for each in held))
+
     async def processes(self, key: str) -> Sequence[psutil.Process]:
         """Those that hold this runner; none where they cannot be seen."""
         row = self.table.get(key)
@@ -196,15 +216,14 @@ class Residents:
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, replace(self._store.get(key), last_error=why))
         processes = await self.processes(key)
-        self._swaps.processes.pop(key, None)  # that they end is no crash
-        self._rows.begin((key,), None, 0, self._clock.now())
+        self._rows.begin((key,), None, 0, self._clock.now())  # it goes, and did not crash
         await self._loading.end(processes)
         self._gone(row)
 
     def died(self, key: str, request: str = "") -> None:
         """The runner failed under a request; `request` tells which, without its words."""
         row = self.table.get(key)
-        if row is None or row.presence is Presence.LOADING:
+        if row is None or row.presence is not Presence.RESIDENT:
             return
         if any(runs(each) for each in self._swaps.processes.get(key, ())):
             row.unproven = True  # one answer failed; the process is there, and has yet to prove itself
@@ -220,7 +239,7 @@ class Residents:
 
     def _gone(self, row: Resident) -> None:
         self._swaps.processes.pop(row.runner.key, None)
-        if self.table.get(row.runner.key) is row and row.presence is not Presence.LOADING:
+        if self.table.get(row.runner.key) is row:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 

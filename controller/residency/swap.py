@@ -126,7 +126,8 @@ class Swaps:
             return Ending(left=tuple(left))
         self.rows.begin((), runner, self.need(runner), self.clock.now())  # a reload: it has just been dropped
         ending = await self._make_room(work, runner, left) or await self._load(work, runner, left)
-        if not ending.loaded:
+        if not ending.loaded and runner.key in self.rows.table:
+            await self.clock.sleep(self.pace.forgets)
             self.rows.drop(runner.key)
         return ending
 
@@ -147,6 +148,8 @@ class Swaps:
                 work.tell(f"Unloading {row.runner.name}.")
                 await self.loading.unload(row.runner, self.processes.pop(key, ()), grace=work.grace)
                 left.append(row.runner)
+                if work.swap.runner is None:  # else the load that follows is the proof that Ollama has forgotten it
+                    await self.clock.sleep(self.pace.forgets)
                 self.rows.drop(key)
         return True
 

@@ -186,10 +186,6 @@ class Scheduler:
         """Whether somebody waits for a runner who may have a turn: not the paused."""
         return self.line.wanted(key)
 
-    def idle_since(self, key: str) -> float | None:
-        """When the last answer of a runner ended; None while it works, and when it has never been used."""
-        return None if self.slots.busy(key) else self.slots.last_used(key)
-
     def waiting(self) -> Iterable[Ticket]:
         """In no order that means anything."""
         return self.line.tickets.values()

@@ -22,7 +22,7 @@ def tunnelled(make_house: MakeHouse, outside: Outside, *, opened: bool) -> FakeH
     one = make_house(tunnel=outside.settings())
     one.write("access", {"allow": [{"label": "me", "addresses": ["127.0.0.1"]}], "hosts": [HOST]})
     if opened:
-        one.module = "tests.kit.open_tunnel"
+        one.rig("--open-tunnel")
     one.up().until_ready()
     one.until_state("ready", "tunnel", seconds=60)
     return one

@@ -24,6 +24,7 @@ While it runs
     close_next      this many requests of any kind have their connection closed before the head
     drop_after      the connection is cut in mid-stream after this many tokens
     crash_tokens    the server kills itself after this many tokens in all
+    poison          a prompt with this text in it kills its runner, before the first token
     error_after     the stream ends with the real one's error line after this many tokens
     tokens          tokens of an answer (8)
     pause           seconds before each token but the first (0)
@@ -32,6 +33,7 @@ While it runs
     load_fails      loading fails with this text (status 500, or `load_status`) …
     load_fails_next … only this many times
     load_crashes    this many loads (counted since the knobs changed) end with their runner dying
+    cursed          the name of a model whose every load ends with its runner dying
     load_hangs      the runner of a load starts, and then nothing happens until it is killed
     size            bytes that a loaded model takes, as /api/ps tells it (4,000,000)
     forget          /api/ps does not list what is loaded: as after an eviction of its own
@@ -231,6 +233,8 @@ class Fake:
             return send_json(writer, int(self.knobs.number("load_status", 500)), {"error": str(problem)})
         if not asked.get("prompt") and not asked.get("messages"):
             return send_json(writer, 200, {"model": name, "response": "", "done": True, "done_reason": "load"})
+        if self.knobs["poison"] and self.knobs["poison"] in json.dumps(asked):
+            runner.kill()
         await self.speak(path, name, asked, runner, reader, writer)
 
     async def load(self, name: str) -> Runner:
@@ -254,7 +258,8 @@ class Fake:
 
     async def come_up(self, runner: Runner) -> None:
         """A runner that has to be seen starting, as one that crashes or hangs while it loads."""
-        if self.knobs["load_crashes"] and self.knobs.take("load_crashes"):
+        cursed = self.knobs["cursed"] and self.full(self.knobs["cursed"]) == runner.name
+        if cursed or (self.knobs["load_crashes"] and self.knobs.take("load_crashes")):
             runner.kill()
         while runner.alive and self.knobs["load_hangs"]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)

@@ -26,6 +26,7 @@ class FakeResidents:
         self.may_load = self.may_grant = True
         self.swaps: list[Swap] = []
         self.told: list[tuple[str, ...]] = []
+        self.dead: set[str] = set()  # whose process has ended, and nobody has noticed
         self.idle = False  # whether a suspected runner does nothing
         self._clock = clock
         self._most = most
@@ -62,6 +63,9 @@ class FakeResidents:
     async def suspect(self, key: str) -> bool:
         self.told.append(("suspect", key))
         return self.idle
+
+    async def lives(self, key: str) -> bool:
+        return key in self.table and self.table[key].presence is Presence.RESIDENT and key not in self.dead
 
     async def kill(self, key: str, why: str) -> None:
         self.told.append(("kill", key, why))

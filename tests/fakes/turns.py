@@ -1,7 +1,7 @@
 """A line without rules: first come, first served, so many at a time. And names that mean what a test says.
 
-`Line` is a `controller.proxy.turns.Turns`, `Known` a `Names`. Tests take slots away, end tickets, and look at what the
-gateway has said of each.
+`Line` is a `controller.proxy.turns.Turns`, `Known` a `Names`, `Memory` an `InMemory`. Tests take slots away, end
+tickets, and look at what the gateway has said of each.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ async def no_suspicion(model: str) -> bool:
     return False
 
 
-def runner(name: str, key: str | None = None) -> Runner:
-    return Runner(key or name, f"sha256-{name}", name, Facts(4_000_000))
+def runner(name: str, key: str | None = None, slots: int = 1) -> Runner:
+    return Runner(key or name, f"sha256-{name}", name, Facts(4_000_000), slots=slots)
 
 
 @dataclass
@@ -192,9 +192,10 @@ class Known:
     unreachable: int = 0  # look-ups that fail
     asked: Counter[str] = field(default_factory=Counter)
     changes: int = 0
+    slots: int = 1  # of each runner
 
     def known(self, model: str) -> Runner | None:
-        return None if model in self.unknown | self.cold else runner(model)
+        return None if model in self.unknown | self.cold else runner(model, slots=self.slots)
 
     async def look_up(self, model: str) -> Runner | None:
         self.asked[model] += 1
@@ -204,7 +205,16 @@ class Known:
         if model in self.unknown:
             return None
         self.cold.discard(model)
-        return runner(model)
+        return runner(model, slots=self.slots)
 
     def changed(self) -> None:
         self.changes += 1
+
+
+@dataclass
+class Memory:
+    """Nothing moves in it until a test says so: it takes `alone` for as long as a swap would."""
+
+    moving: bool = False
+    empty: bool = False
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)

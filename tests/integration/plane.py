@@ -26,7 +26,7 @@ from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
-from tests.fakes.turns import Known, Line
+from tests.fakes.turns import Known, Line, Memory
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
@@ -48,6 +48,7 @@ class Plane:
     settings: list[Config]
     line: Line
     names: Known
+    memory: Memory
     records: list[AccessRecord] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,7 +114,7 @@ async def gateway(
     if upstream is not None:
         readiness.set("ready", "It answers.", upstream)
     settings = [using or config()]
-    line, names = Line(readiness, lambda: settings[0].server.hold, slots), Known()
+    line, names, memory = Line(readiness, lambda: settings[0].server.hold, slots), Known(), Memory()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made: Plane
         plane = DataPlane(
@@ -123,13 +124,14 @@ async def gateway(
             api=api,
             turns=line,
             names=names,
+            in_memory=memory,
             clock=SystemClock(),
             tally=Tally(),
             access_log=lambda record: made.note(record),
             rhythm=rhythm,
             through_tunnel=through_tunnel,
         )
-        made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names)
+        made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(
             plane.listener(kind),
             http=Wire,

@@ -50,6 +50,9 @@ class OneRunner:
     async def processes(self) -> list[psutil.Process]:
         return await self.runners.holding(self.runner.blob, self.runner.name)
 
+    async def lives(self, key: str) -> bool:
+        return bool(await self.processes())
+
     async def kill(self, key: str, why: str) -> None:
         self.killed.append(why)
         await self.runners.end(await self.processes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable
@@ -250,8 +251,12 @@ async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path) -> None:
 async def test_a_runner_is_killed_and_loaded_again_when_it_does_not_get_on(tmp_path: Path) -> None:
     async with house_of(tmp_path) as (house, _):
         red = await house.bring("red")
-        await house.residents.kill(red.key, "it has brought nothing for 30 s")
+        killing = asyncio.create_task(house.residents.kill(red.key, "it has brought nothing for 30 s"))
+        await until(lambda: house.presence(red) is not Presence.RESIDENT)  # nothing more is sent to it
+        house.residents.died(red.key, "request 9")  # which is what its answers come to
+        await killing
         assert house.presence(red) is None
+        assert house.store.get(red.key).crashes == 0
         assert not house.processes()
         assert "it has brought nothing for 30 s" in house.said()
         await house.bring("red")

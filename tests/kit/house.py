@@ -20,9 +20,13 @@ import psutil
 import yaml
 
 from tests.fakes import ollama as fake_ollama
+from tests.fakes.gauge import write_gauge
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
+GENEROUS: Mapping[str, Any] = {"running": 1000, "waiting": 10000, "whole": 100000}
+"""The line of a house whose test is about something else: one caller may ask a hundred things at once."""
+AT_A_TIME = 64  # answers of one model: the same, for its slots
 
 
 def until(what: Callable[[], T | None], *, seconds: float = PATIENCE, why: str = "") -> T:
@@ -57,7 +61,7 @@ class House:
     folder: Path
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
-    module: str = "controller"  # what `up` runs; the other commands are always the real ones
+    rigging: tuple[str, ...] | None = None  # options of `tests.kit.rigged`, which then is what `up` runs
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -94,7 +98,20 @@ class House:
 
     def command(self, *arguments: str) -> list[str]:
         folders = [f"--config={self.config}", f"--data={self.data}", f"--logs={self.logs}"]
-        return [sys.executable, "-m", self.module if arguments[0] == "up" else "controller", *arguments, *folders]
+        if arguments[0] == "up" and self.rigging is not None:
+            return [sys.executable, "-m", "tests.kit.rigged", *arguments, *self.rigging, *folders]
+        return [sys.executable, "-m", "controller", *arguments, *folders]
+
+    def rig(self, *options: str) -> None:
+        """From the next `up` on, with these options of `tests.kit.rigged`; other commands are always the real ones."""
+        self.rigging = (*(self.rigging or ()), *options)
+
+    def rig_memory(self, **figures: Any) -> Path:
+        """As `rig`, with a machine whose memory the returned file tells (`tests.fakes.gauge.write_gauge`)."""
+        path = self.folder / "gauge.json"
+        write_gauge(path, **figures)
+        self.rig(f"--gauge={path}")
+        return path
 
     def run(self, *arguments: str, limit: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """One `seadragon` command on this house, to its end."""
@@ -224,7 +241,7 @@ class House:
 
 @dataclass
 class FakeHouse(House):
-    """A house whose Ollama is the fake, with its knobs."""
+    """A house whose Ollama is the fake, with its knobs. Until a test says otherwise, nobody has to wait in its line."""
 
     server: dict[str, Any] = field(default_factory=dict)
 
@@ -233,6 +250,7 @@ class FakeHouse(House):
         self.binary = fake_ollama.program(self.folder)
         self.knob_file = self.folder / "knobs.json"
         self.knobs()
+        self.write("models", {"parallel": AT_A_TIME})
         self.configure()
 
     def server_tree(self) -> dict[str, Any]:
@@ -244,7 +262,8 @@ class FakeHouse(House):
             **self.server.get("ollama", {}),
         }
         listeners = self.server.get("listeners", [{"address": f"127.0.0.1:{self.port}"}])
-        return {"drain": "5s", "adopt_grace": "5s", **self.server, "listeners": listeners, "ollama": ollama}
+        mild = {"drain": "5s", "adopt_grace": "5s", "line": dict(GENEROUS)}
+        return {**mild, **self.server, "listeners": listeners, "ollama": ollama}
 
     def configure(self, **server: Any) -> None:
         """Write server.yaml, with these further settings from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.proxy.poison import FORGOTTEN, KNOWN, REFUSED, Poison
+from controller.proxy.poison import FORGOTTEN, KNOWN, REFUSED, Poison, guilty
 
 BODY = b'{"model":"m"}'
 
@@ -16,6 +16,11 @@ def test_it_is_known_after_two_crashes_and_refused_after_three() -> None:
     poison.crashed(BODY, REFUSED, 2)
     assert poison.level(BODY, 3) == REFUSED
     assert poison.level(b"other", 3) == 0
+
+
+def test_who_ran_alone_is_guilty_after_two_crashes_and_who_had_company_after_three() -> None:
+    assert [level for level in range(5) if guilty(level, slots=1)] == [2, 3, 4]
+    assert [level for level in range(5) if guilty(level, slots=4)] == [3, 4]
 
 
 def test_one_crash_under_many_equal_requests_counts_once() -> None:

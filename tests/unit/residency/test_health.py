@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from controller.errors import Unreachable
 from controller.events import Journal
@@ -48,15 +47,11 @@ class FakeLine:
 
 
 class FakeOllama:
-    """Says a token, unless it is mute. `loaded` is what it holds."""
+    """Says a token, unless it is mute."""
 
     def __init__(self) -> None:
         self.mute = False
-        self.loaded = ["a:latest"]
         self.probed: list[str] = []
-
-    async def ps(self) -> list[dict[str, Any]]:
-        return [{"name": name} for name in self.loaded]
 
     async def probe(self, model: str, *, embeds: bool) -> None:
         self.probed.append(model)
@@ -233,7 +228,7 @@ async def test_after_a_sleep_what_is_loaded_and_idle_is_asked_for_a_token() -> N
 
 async def test_no_canary_loads_a_model() -> None:
     async with ward() as it:
-        it.ollama.loaded = []
+        it.residents.dead.add("a")
         it.clock.step_wall(8 * 3600)
         it.line.begin().runner = runner("b")
         await it.clock.wind(2)

@@ -195,15 +195,6 @@ def test_a_position_counts_the_heads_before_and_the_own_tickets_before() -> None
     assert positions == [1, 2, 3, 3, 4]
 
 
-def test_a_runner_is_idle_since_its_last_answer() -> None:
-    made = world()
-    assert made.scheduler.idle_since("A") is None
-    made.ask("anna", A)
-    assert made.scheduler.idle_since("A") is None
-    made.wind(10)
-    assert made.scheduler.idle_since("A") == 1004
-
-
 def test_the_scheduler_says_when_it_wants_to_be_asked_again() -> None:
     made = world()
     made.ask("other", A, seconds=100)
