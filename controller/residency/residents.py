@@ -160,9 +160,12 @@ class Residents:
         """Who may be unloaded for another, best victim first."""
         return self._swaps.leavable()
 
-    def order(self, work: Work) -> None:
-        """Done after what is under way, whether the line wants it or not; joined to a load that is the same."""
-        self._works.add(work)
+    def order(self, work: Work, *, first: bool = False) -> None:
+        """Done after what is under way, whether the line wants it or not; joined to a load that is the same.
+
+        `first`: also before all that waits to be done, and nothing more goes to who leaves for it.
+        """
+        self._works.add(work, first=first)
 
     def pin(self, key: str, on: bool) -> None:
         """It is never evicted, or may be again, whatever models.yaml says."""

@@ -210,9 +210,13 @@ class Dispatcher:
         self._order(lambda orders: orders.pin(ticket.runner.name))
 
     async def unload(self, runner: Runner) -> None:
-        """Have a runner leave memory, and return when it is gone. Raises OrderRefused when it is not to be."""
+        """Have a runner leave memory, and return when it is gone: at once when it is not there, as Ollama does. Raises
+        OrderRefused when it is not to be.
+        """
         if self.orders is None:
             raise OrderRefused("Nothing can be unloaded yet.", "busy")
+        if runner.key not in self._residents.table:
+            return
         job = await self.orders.unload(runner.name)
         await job.wait(UNLOAD_LIMIT)
         if job.state != "done":

@@ -116,6 +116,7 @@ async def test_a_switch_can_refuse_who_waits_and_cut_who_is_being_answered(ollam
         house.demand.waits(red)
 
         def cut(key: str) -> None:
+            assert house.presence(red) is Presence.LEAVING  # so nobody gets its slot
             house.demand.tickets.remove(stream)
             house.residents.freed(key)
 
@@ -127,6 +128,24 @@ async def test_a_switch_can_refuse_who_waits_and_cut_who_is_being_answered(ollam
         assert (key, as_) == (red.key, End.SWITCHED)
         assert "switched to blue:latest" in words
         assert house.presence(blue) is Presence.RESIDENT
+
+
+async def test_what_is_to_leave_now_does_not_wait_for_orders_before_it(ollama: real.RealOllama) -> None:
+    async with house_of(ollama, max_loaded=2) as house:
+        red, blue = await house.bring("red"), await house.bring("blue")
+        stream, later = house.demand.runs(blue), house.demand.runs(red)
+        first = await house.orders.unload("blue")  # when it is free
+        second = await house.orders.load("seer")
+        await until(lambda: "Waiting for 1 answer" in first.text)
+        third = await house.orders.unload("red", when="now")
+        assert house.presence(red) is Presence.LEAVING
+        house.demand.tickets.remove(later)
+        house.demand.tickets.remove(stream)
+        house.residents.freed(blue.key)
+        for job in (first, third, second):
+            await job.wait(LONG)
+        assert [first.state, second.state, third.state] == ["done"] * 3
+        assert (third.ended or 0.0) < (second.ended or 0.0)
 
 
 async def test_a_switch_to_what_is_loaded_already_still_unloads_the_other(ollama: real.RealOllama) -> None:

@@ -478,8 +478,9 @@ async def test_an_unload_that_is_waited_for_says_how_it_ended() -> None:
     async with house() as it:
         orders = FakeOrders()
         it.dispatcher.orders = orders
-        await it.dispatcher.unload(A)
         orders.job = FakeJob("failed", "It did not go.")
+        await it.dispatcher.unload(A)  # which is not there: Ollama is content too
+        it.residents.loaded(A)
         with pytest.raises(OrderRefused, match="It did not go"):
             await it.dispatcher.unload(A)
         orders.job = OrderRefused("It is not loaded.", "conflict")
