@@ -101,7 +101,7 @@ class Residents:
         row = self.table.get(key)
         if row is not None:
             row.used = self._clock.now()
-            if row.presence is Presence.RESIDENT and self._staying.wishes(row.runner).keep_alive == 0:
+            if row.presence is Presence.RESIDENT and self._staying.leaves_at_once(row.runner):
                 self._staying.idle(self._works)
         self._swaps.poke()
 

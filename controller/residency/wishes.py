@@ -35,6 +35,12 @@ def wishes(models: Models, names: Iterable[str]) -> Wishes:
     )
 
 
+def some_leave_at_once(models: Models) -> bool:
+    """Whether any model is not to stay in memory at all once it is idle."""
+    stays = [row.keep_alive for row in models.models.values() if row.keep_alive is not None]
+    return any(_seconds(each) == 0 for each in (models.keep_alive, *stays))
+
+
 def preloads(models: Models) -> list[str]:
     """The names to load as soon as Ollama runs, in their order."""
     return [name for name, row in models.models.items() if row.preload == "at_start"]

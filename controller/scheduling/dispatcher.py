@@ -112,6 +112,10 @@ class Dispatcher:
         if self._settings() is not self._config:
             self.reconfigure()
         ticket = _ticket(next(self._numbers), wish, now)
+        if self._renaming.done and self._scheduler.at_once(ticket, now):
+            self.tally.granted(ticket, now)
+            self.flying.set()
+            return ticket
         turned = self._scheduler.enter(ticket, now)
         if turned is not None:
             self.tally.turned[turned.cap] += 1
