@@ -5,49 +5,56 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-HARMLESS = frozenset({"", "client_gone"})
+DONE: Final = "done"
+HARMLESS: Final = frozenset({DONE, "client_gone"})
 """Outcomes that are nobody's failure: all went well, or the client had seen enough."""
 
 
 class Use(msgspec.Struct, frozen=True, gc=False):
-    """One request, as it is kept. Made on the hot path: about a microsecond."""
+    """One request, as the table `usage` keeps it. Made on the hot path, where it costs half a microsecond.
+
+    Seconds are None for what did not happen.
+    """
 
     at: float  # seconds since the epoch, when it ended
     request: str  # its id, as in the access log
+    kind: str  # of its principal: address, key, person, operator, anonymous
     caller: str  # the label it stood in the line under
-    key: str  # id of its key; "" without one
-    user: str  # id of the person; "" for none
-    model: str
+    key_id: str  # "": none
+    user_id: str  # "": none
+    model: str  # asked for
     dialect: str
+    route: str
     lane: float
-    waited: float  # seconds in the line until its last grant, or until it gave up
-    loading: float  # … of them, those in which its model was being loaded
-    first_byte: float | None  # seconds until the model's first byte; None: there was none
-    prompt: int | None  # tokens; None: nobody told
-    answer: int | None
-    estimated: bool  # `answer` is the number of pieces that came, since the stream does not tell
-    seconds: float  # from its first byte to the last of its answer
-    status: int
-    outcome: str  # a `dialects.Reason`; "" when all went well
+    waited: float | None  # seconds in the line until its last grant
+    loaded: float | None  # … of them, those in which its model was being loaded
+    first_byte: float | None  # seconds from its turn to the model's first byte
+    seconds: float  # from its arrival to its end
+    prompt_tokens: int
+    answer_tokens: int
+    estimated: bool  # the answer named no figures: its pieces were counted
     bytes_in: int
     bytes_out: int
+    outcome: str  # "done", or why not: a `dialects.Reason`, or `status_404` for what Ollama itself refused
 
     @property
     def failed(self) -> bool:
         """Whether it brought no whole answer, and not by its client's own doing."""
-        return self.outcome not in HARMLESS or (not self.outcome and self.status >= 400)
+        return self.outcome not in HARMLESS
 
 
 class Slot(NamedTuple):
     """What the sums of a day are told apart by."""
 
     day: str  # 2026-11-21, where this machine stands
+    kind: str
     caller: str
-    key: str
+    key_id: str
+    user_id: str
     model: str
 
 
@@ -57,8 +64,9 @@ class Sums:
 
     requests: int = 0
     failed: int = 0
-    prompt: int = 0  # tokens
-    answer: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    estimated: int = 0  # requests whose tokens are estimates
     waited: float = 0.0  # seconds
     seconds: float = 0.0
     bytes_in: int = 0
@@ -68,9 +76,10 @@ class Sums:
         """One more."""
         self.requests += 1
         self.failed += use.failed
-        self.prompt += use.prompt or 0
-        self.answer += use.answer or 0
-        self.waited += use.waited
+        self.prompt_tokens += use.prompt_tokens
+        self.answer_tokens += use.answer_tokens
+        self.estimated += use.estimated
+        self.waited += use.waited or 0.0
         self.seconds += use.seconds
         self.bytes_in += use.bytes_in
         self.bytes_out += use.bytes_out
@@ -80,7 +89,8 @@ def rolled_up(uses: Iterable[Use], day_of: Callable[[float], str]) -> Mapping[Sl
     """Their sums. `day_of` names the day of a moment."""
     days: dict[Slot, Sums] = {}
     for use in uses:
-        days.setdefault(Slot(day_of(use.at), use.caller, use.key, use.model), Sums()).add(use)
+        slot = Slot(day_of(use.at), use.kind, use.caller, use.key_id, use.user_id, use.model)
+        days.setdefault(slot, Sums()).add(use)
     return days
 
 

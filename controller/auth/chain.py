@@ -11,86 +11,64 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Final
 
-BEGINNING: Final = "0" * 64
-"""What stands in for the hash before the first row."""
+from controller.auth.rows import AuditRow
+
 FORGOTTEN: Final = "audit.forgotten"
-"""The deed of a row that says: rows up to the one named in its target were old, and are gone."""
-
-
-class Linked(Protocol):
-    """A row, as far as the chain is concerned. Everything but `hash` itself goes into the hash."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def at(self) -> float: ...
-    @property
-    def who(self) -> str: ...
-    @property
-    def peer(self) -> str: ...
-    @property
-    def deed(self) -> str: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def result(self) -> str: ...
-    @property
-    def request(self) -> str: ...
-    @property
-    def facts(self) -> str: ...
-    @property
-    def before(self) -> str: ...
-    @property
-    def hash(self) -> str: ...
+"""What a row says whose target is the last of those that were old, and are gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a look at the whole chain found."""
 
-    rows: int
-    last: int  # its number; 0: there is no row
-    hash: str  # of the last row that is as it was written
+    rows: int  # that are as they were written, up to the first that is not
+    last: int  # number of the last of them; 0: there is none
+    hash: str  # of the last of them, hexadecimal
     broken: int | None = None  # number of the first row that is not
     words: str = ""  # what is wrong with it
 
 
-def seal(row: Linked) -> str:
-    """The hash of a row (SHA-256, hexadecimal): of its fields as JSON, which is one text for one row."""
-    fields = [row.number, row.at, row.who, row.peer, row.deed, row.target, row.result, row.request, row.facts]
-    return hashlib.sha256(json.dumps([*fields, row.before]).encode()).hexdigest()
+def sealed(row: AuditRow) -> AuditRow:
+    """The row with its hash."""
+    return replace(row, hash=_hash(row))
 
 
-def verify(rows: Iterable[Linked]) -> Verdict:
+def verify(rows: Iterable[AuditRow]) -> Verdict:
     """Look at all rows, in the order of their numbers."""
-    count, last, before = 0, 0, BEGINNING
-    begins = ""  # with the row that ought to stand before the first one, when that is not the very first
+    count, last, before = 0, 0, b""
+    beginning = ""  # the row that ought to stand before the first one, when that is not number 1
     forgotten: set[str] = set()
     for row in rows:
-        if not count and row.number != 1:
-            begins, last, before = mark(row.number - 1, row.before), row.number - 1, row.before
+        if not count and row.number > 1:
+            beginning, last, before = mark(row.number - 1, row.before), row.number - 1, row.before
         if words := _wrong(row, last, before):
-            return Verdict(count, last, before, row.number, words)
+            return Verdict(count, last, before.hex(), row.number, words)
         count, last, before = count + 1, row.number, row.hash
-        if row.deed == FORGOTTEN:
+        if row.what == FORGOTTEN:
             forgotten.add(row.target)
-    if begins and begins not in forgotten:
-        first = int(begins.partition(" ")[0]) + 1
-        return Verdict(count, last, before, first, f"The rows before number {first} are gone, and not by their age.")
-    return Verdict(count, last, before)
+    if beginning and beginning not in forgotten:
+        first = last - count + 1
+        return Verdict(0, 0, "", first, f"The rows before number {first} are gone, and not because they were old.")
+    return Verdict(count, last, before.hex())
 
 
-def mark(number: int, hash: str) -> str:
-    """How the last row that was forgotten is named in the row that says so."""
-    return f"{number} {hash}"
+def mark(number: int, hash: bytes) -> str:
+    """How the last of the rows that are gone is named in the row that says so."""
+    return f"{number} {hash.hex()}"
 
 
-def _wrong(row: Linked, last: int, before: str) -> str:
+def _wrong(row: AuditRow, last: int, before: bytes) -> str:
     if row.number != last + 1:
-        return f"A row is missing before number {row.number}: the one before it is number {last}."
+        return f"Row {row.number} follows row {last}: what stood between them is gone."
     if row.before != before:
-        return f"Row {row.number} does not follow from the one before it."
-    return "" if row.hash == seal(row) else f"Row {row.number} is not as it was written."
+        return f"Row {row.number} was written after another row {last} than the one that is there."
+    return "" if row.hash == _hash(row) else f"Row {row.number} is not as it was written."
+
+
+def _hash(row: AuditRow) -> bytes:
+    """SHA-256 over everything but the hash itself, as JSON: one text for one row."""
+    told = [row.number, row.at, row.actor, row.what, row.target, row.outcome, row.peer, row.request, row.facts]
+    return hashlib.sha256(json.dumps([*told, row.before.hex()], sort_keys=True).encode()).digest()
