@@ -36,23 +36,41 @@ def sealed(row: AuditRow) -> AuditRow:
     return replace(row, hash=_hash(row))
 
 
-def verify(rows: Iterable[AuditRow]) -> Verdict:
-    """Look at all rows, in the order of their numbers."""
-    count, last, before = 0, 0, b""
-    beginning = ""  # the row that ought to stand before the first one, when that is not number 1
-    forgotten: set[str] = set()
-    for row in rows:
-        if not count and row.number > 1:
-            beginning, last, before = mark(row.number - 1, row.before), row.number - 1, row.before
-        if words := _wrong(row, last, before):
-            return Verdict(count, last, before.hex(), row.number, words)
-        count, last, before = count + 1, row.number, row.hash
+class Inspection:
+    """A look at the whole chain, in the order of the numbers, as many rows at a time as suits the one who looks."""
+
+    def __init__(self) -> None:
+        self._rows, self._last, self._before = 0, 0, b""
+        self._broken: tuple[int, str] | None = None
+        self._beginning = ""  # the row that ought to stand before the first one, when that is not number 1
+        self._forgotten: set[str] = set()
+
+    def look(self, rows: Iterable[AuditRow]) -> None:
+        """The next rows. After the first that is wrong nothing more is looked at."""
+        for row in rows:
+            if self._broken is None:
+                self._look(row)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all that was looked at."""
+        if self._broken is not None:
+            return Verdict(self._rows, self._last, self._before.hex(), *self._broken)
+        if self._beginning and self._beginning not in self._forgotten:
+            first = self._last - self._rows + 1
+            words = f"The rows before number {first} are gone, and not because they were old."
+            return Verdict(0, 0, "", first, words)
+        return Verdict(self._rows, self._last, self._before.hex())
+
+    def _look(self, row: AuditRow) -> None:
+        if not self._rows and row.number > 1:
+            self._beginning, self._last, self._before = mark(row.number - 1, row.before), row.number - 1, row.before
+        if words := _wrong(row, self._last, self._before):
+            self._broken = row.number, words
+            return
+        self._rows, self._last, self._before = self._rows + 1, row.number, row.hash
         if row.what == FORGOTTEN:
-            forgotten.add(row.target)
-    if beginning and beginning not in forgotten:
-        first = last - count + 1
-        return Verdict(0, 0, "", first, f"The rows before number {first} are gone, and not because they were old.")
-    return Verdict(count, last, before.hex())
+            self._forgotten.add(row.target)
 
 
 def mark(number: int, hash: bytes) -> str:

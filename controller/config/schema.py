@@ -63,6 +63,7 @@ Url = Annotated[str, AfterValidator(addresses.upstream_url), Says(addresses.URL_
 ProbeUrl = Annotated[str, AfterValidator(addresses.probe_url), Says(addresses.PROBE_WORDS)]
 Idle = Annotated[Seconds, Field(ge=0, le=365 * _DAY)]
 Span = Annotated[Seconds, Field(gt=0, le=_DAY)]
+Keep = Annotated[Seconds, Field(ge=_DAY, le=36500 * _DAY)]
 Wait = Annotated[Seconds, Field(ge=0, le=_DAY)]
 LaneName = Annotated[str, AfterValidator(names.lane_name), Says(names.LANE_WORDS)]
 ModelName = Annotated[str, AfterValidator(names.model_name), Says(names.MODEL_WORDS)]
@@ -200,6 +201,19 @@ class Log(Branch):
     files: Annotated[int, AT_ONCE] = Field(5, ge=1, le=100, description="Rotated files kept.")
 
 
+class Usage(Branch):
+    """What everybody used: how much, never what about."""
+
+    keep: Annotated[Keep, AT_ONCE] = Field(90 * _DAY, description="How long each request is kept.")
+    daily: Annotated[Keep, AT_ONCE] = Field(730 * _DAY, description="How long the sums of each day are kept.")
+
+
+class Audit(Branch):
+    """Who did what, and what was refused."""
+
+    keep: Annotated[Keep, AT_ONCE] = Field(400 * _DAY, description="How long each deed is kept.")
+
+
 class Ollama(Branch):
     """The upstream."""
 
@@ -293,6 +307,8 @@ class Server(Branch):
     line: Line = Line()
     memory: Memory = Memory()
     log: Log = Log()
+    usage: Usage = Usage()
+    audit: Audit = Audit()
     ollama: Ollama = Ollama()
     tunnel: Tunnel = Tunnel()
     children: Annotated[dict[str, Child], BeforeValidator(_empty_is_default)] = Field(

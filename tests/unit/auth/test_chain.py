@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.auth.chain import FORGOTTEN, mark, sealed, verify
+from controller.auth.chain import FORGOTTEN, Inspection, Verdict, mark, sealed
 from controller.auth.rows import AuditRow
 
 CHANGES: dict[str, Any] = {
@@ -24,13 +24,21 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def a_chain(count: int, **changes: Any) -> list[AuditRow]:
+def a_chain(count: int) -> list[AuditRow]:
     rows: list[AuditRow] = []
     for number in range(1, count + 1):
         before = rows[-1].hash if rows else b""
         row = AuditRow(number, 1.5, "anna", "key.revoke", f"key {number}", "done", "", "r-1", {"lane": 2.0}, before)
         rows.append(sealed(row))
     return rows
+
+
+def verify(rows: list[AuditRow]) -> Verdict:
+    inspection = Inspection()
+    half = len(rows) // 2
+    inspection.look(rows[:half])
+    inspection.look(rows[half:])
+    return inspection.verdict
 
 
 def forgetting(rows: list[AuditRow], gone: int) -> list[AuditRow]:

@@ -47,7 +47,9 @@ def test_the_next_stretch_tells_again() -> None:
 
 def test_as_many_addresses_as_a_scanner_likes_take_a_bounded_room() -> None:
     sparing = Sparing()
-    told = sum(sparing.tell(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0.0) for number in range(5 * PLACES))
+    told = sum(
+        sparing.tell(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0.0) for number in range(5 * PLACES)
+    )
     silenced = sparing.ended(STRETCH)
     assert told == ALL
     assert len(silenced) <= PLACES + 1
