@@ -1,7 +1,8 @@
 """Secrets never reach a log: whatever looks like one is replaced before it is written. Pure.
 
-The shapes: our own keys and one-time tokens, passwords as bcrypt keeps them, bearer and basic credentials, JSON web tokens (a tunnel's token has that shape too), cookies,
-secrets in a query string, and `password: …` in any spelling that occurs in practice.
+The shapes: our own keys and one-time tokens, passwords as bcrypt keeps them, bearer and basic credentials, JSON web
+tokens (a tunnel's token has that shape too), cookies, secrets in a query string, and `password: …` in any spelling that
+occurs in practice.
 """
 
 from __future__ import annotations
