@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Literal
 
 from controller.auth.policy import Right
 from controller.config.schema import Allowed
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
+
+Kind = Literal["address", "key", "person", "operator", "anonymous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Principal:
     default: str = ""  # the model of a request that names none
     running: int | None = None  # caps of its own in the line
     waiting: int | None = None
+    kind: Kind = "address"
+    id: str = ""  # of its row: a key, a person, an entry of the allow-list; "": it has none
 
     def may(self, right: Right) -> bool:
         """Whether this principal has `right`."""

@@ -21,6 +21,7 @@ from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope,
 from controller.proxy.fillers import Rhythm
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
+from controller.proxy.noted import DEEDS, TURNED_AWAY
 from controller.proxy.refusals import SWITCHED
 from controller.proxy.relay import FAILED, LEAVING, break_off
 from controller.proxy.routes import Match
@@ -31,6 +32,7 @@ from controller.proxy.turns import Names, Turns
 from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
+from controller.usage import Use
 
 ListenerKind = Literal["direct", "tunnel"]
 
@@ -44,6 +46,10 @@ _STALLED = Refused(
 )
 _TOLD = {each.reason: each for each in (_CUT, _STALLED)}
 _LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
+
+
+def _unkept(value: object) -> None:
+    """Where nobody keeps it."""
 
 
 class DataPlane:
@@ -61,18 +67,23 @@ class DataPlane:
         clock: Clock,
         tally: Tally,
         access_log: Callable[[AccessRecord], None],
+        used: Callable[[Use], None] = _unkept,
+        noted: Callable[[AccessRecord], None] = _unkept,
         rhythm: Rhythm | None = None,
         through_tunnel: Principal | None = None,
     ) -> None:
-        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. `access_log` must
-        not block: it is called for every request. `through_tunnel` opens the tunnel's listener as that principal: for
-        tests only, until there are accounts.
+        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. None of the three
+        that are told of requests may block: `access_log` hears of every one, `used` of each that stood in the line,
+        `noted` of each that the audit wants to know of. `through_tunnel` opens the tunnel's listener as that principal:
+        for tests only, until there are accounts.
         """
         self._readiness = readiness
         self._settings = settings
         self._pages = pages
         self._clock = clock
         self._access_log = access_log
+        self._used = used
+        self._noted = noted
         self._through_tunnel = through_tunnel
         self._pool = Pool()
         self._asking = Asking(readiness, self._pool, clock, tally)
@@ -236,11 +247,16 @@ class DataPlane:
     def _end(self, exchange: Exchange) -> None:
         self._open.discard(exchange)
         self._ended.set()
+        seat = exchange.seat
         exchange.forget()
         self._treatments.leave_room(exchange)
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)
+        if seat is not None:
+            self._used(seat.use(record))
+        if record.reason in TURNED_AWAY or (record.route, record.method) in DEEDS:
+            self._noted(record)
 
     def _sweep(self) -> None:
         """Look after the clients of all requests that are not over within a moment."""

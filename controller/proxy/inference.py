@@ -164,7 +164,7 @@ class Inference:
             del body, adjusted  # nobody needs it again, and the answer may take minutes
             self._leave_room(exchange)
             seat.tell_wait()
-            seat.finish_with(answer)
+            seat.finish_with(answer, self._clock.now())
             await self._relayed(exchange, match, answer)
         finally:
             seat.leave()
