@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
+
+Grouping = Literal["caller", "key", "model", "day", "week"]
+"""What sums are told by."""
+GROUPINGS: Final[tuple[Grouping, ...]] = get_args(Grouping)
 
 DONE: Final = "done"
 HARMLESS: Final = frozenset({DONE, "client_gone"})

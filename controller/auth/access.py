@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Literal
+from typing import Final, Literal
 
-from controller.auth.policy import Right
+from controller.auth.policy import ROLES, Right
 from controller.config.schema import Allowed
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
+_USUAL: Final = ROLES["address"].may
 
 Kind = Literal["address", "key", "person", "operator", "anonymous"]
 
@@ -27,10 +28,16 @@ class Principal:
     waiting: int | None = None
     kind: Kind = "address"
     id: str = ""  # of its row: a key, a person, an entry of the allow-list; "": it has none
+    rights: frozenset[Right] = _USUAL
+
+    def __post_init__(self) -> None:
+        if self.manage:
+            object.__setattr__(self, "rights", self.rights | {Right.MANAGE})
+        object.__setattr__(self, "manage", Right.MANAGE in self.rights)
 
     def may(self, right: Right) -> bool:
         """Whether this principal has `right`."""
-        return right is Right.ANYONE or right is Right.INFER or (right is Right.MANAGE and self.manage)
+        return right in self.rights or right is Right.ANYONE
 
 
 def principal_of(entry: Allowed) -> Principal:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,14 +16,12 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage.behind import ROOM, Behind, why
 from controller.storage.database import Database
-from controller.usage import Slot, Sums, Use, rolled_up, week_of
+from controller.usage import GROUPINGS, Grouping, Slot, Sums, Use, rolled_up, week_of
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-Grouping = Literal["caller", "key", "model", "day", "week"]
-"""What sums are told by."""
 Whose = Mapping[str, str]
 """Whose requests are meant, by columns of `usage`: kind, caller, key_id, user_id, model. Empty: everybody's."""
 
@@ -36,7 +34,7 @@ _COLUMNS: Final[Mapping[Grouping, tuple[str, ...]]] = {
     "day": ("day",),
     "week": ("day",),
 }
-assert set(_COLUMNS) == set(get_args(Grouping))
+assert set(_COLUMNS) == set(GROUPINGS)
 _SUMMED: Final = tuple(Sums.__dataclass_fields__)
 
 
