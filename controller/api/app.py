@@ -1,4 +1,4 @@
-"""The management API under `/api/v1/`: the models, the line, the memory; FastAPI.
+"""The management API under `/api/v1/`: the models, the line, the memory; FastAPI. Rights are in `rights.py`.
 
 Who calls is decided before (`seadragon.who` of the scope is their Principal), and so is whether a foreign web page is
 behind it. Orders are checked here once more, since they change what everybody gets.
@@ -7,7 +7,7 @@ behind it. Orders are checked here once more, since they change what everybody g
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,38 +18,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api import errors
 from controller.api.bodies import Job, Load, Pause, Pin, Refusal, Seconds, Switch, Unload
-from controller.auth.access import Principal
+from controller.api.callers import Caller, MayNot, manager
+from controller.api.rights import Rights
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
 from controller.line_words import seen_by
-from controller.proxy.doors import may_not_manage
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body
 LISTING = 5.0  # seconds that the list of models may take
 LOOK = 1.0  # seconds between two looks at whether a waiting caller is still there
-_NOBODY = Principal("")
 
 
-class MayNot(Exception):
-    """The caller may look, and not touch."""
-
-
-def who(request: Request) -> Principal:
-    """Who calls; nobody, who may nothing, when nobody was recognised."""
-    found = request.scope.get("seadragon.who")
-    return found if isinstance(found, Principal) else _NOBODY
-
-
-def manager(request: Request) -> Principal:
-    """Who calls, if they may give orders. Raises MayNot."""
-    caller = who(request)
-    if not caller.manage:
-        raise MayNot(may_not_manage(caller).text)
-    return caller
-
-
-Caller = Annotated[Principal, Depends(who)]
 _ORDERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "It has ended well; only with `wait`."},
     202: {"model": Job, "description": "It has begun. `Location` leads to how far it is."},
@@ -85,6 +65,7 @@ class Api:
         application.add_exception_handler(SeadragonError, self._refused)
         application.add_exception_handler(MayNot, self._refused)
         application.include_router(self._router(), prefix=ROOT)
+        application.include_router(Rights(self._desk).router(), prefix=ROOT)
         return application
 
     def _router(self) -> APIRouter:

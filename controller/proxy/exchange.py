@@ -170,7 +170,8 @@ class Exchange:
     async def hand_over(self, app: App, now: Callable[[], float], body: bytes | None = None) -> None:
         """Another application answers; what it says is noted on its way. `body`: what has been read already.
 
-        It finds who calls (a Principal, or None) in `seadragon.who` of the scope.
+        It finds who calls (a Principal, or None) in `seadragon.who` of the scope, their address in `seadragon.peer`,
+        and the request's id in `seadragon.request`.
         """
         waiting = deque([] if body is None else [body])
 
@@ -189,6 +190,7 @@ class Exchange:
             return await self.receive()
 
         self.scope["seadragon.who"] = self.who
+        self.scope["seadragon.peer"], self.scope["seadragon.request"] = self.peer, self.id.decode("ascii")
         self.receiving = True  # from here on that application listens to the client
         await app(self.scope, receive, send)
 
