@@ -81,6 +81,12 @@ class By:
 class OfficeView(Protocol):
     """Orders about people, keys, invites and addresses."""
 
+    @property
+    def keys_active(self) -> int: ...
+    @property
+    def users_active(self) -> int: ...
+    @property
+    def sessions_live(self) -> int: ...
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Carry out one of the orders of `auth/office.py`, such as `keys.create`; what comes of it is JSON. It is in
         the audit afterwards, however it ended. Raises SeadragonError.

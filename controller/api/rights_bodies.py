@@ -1,4 +1,4 @@
-"""What may be ordered about people, keys, invites and addresses, as far as OpenAPI is to tell. Strict, as all bodies."""
+"""What may be ordered about people, keys, invites and addresses, as far as OpenAPI is to tell. Strict, as all are."""
 
 from __future__ import annotations
 

@@ -53,6 +53,21 @@ class Office:
             "admin_code": self._admin_code,
         }
 
+    @property
+    def keys_active(self) -> int:
+        """Keys that open something now."""
+        return sum(self._state(row) == "active" for row in self._holders.keys.values())
+
+    @property
+    def users_active(self) -> int:
+        """People who may sign in."""
+        return sum(not row.disabled for row in self._holders.users.values())
+
+    @property
+    def sessions_live(self) -> int:
+        """Browsers somebody is signed in with."""
+        return len(self._holders.live_sessions)
+
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Look, or carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
         if (look := self._looks.get(name)) is not None:

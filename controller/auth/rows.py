@@ -133,54 +133,6 @@ class LinkRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageRow:
-    """What one request was and took. No word of it. Seconds are None for what did not happen."""
-
-    at: float  # it ended
-    request: str  # its id, as in the access log
-    kind: str  # of its principal: address, key, person, operator, anonymous
-    caller: str  # label it counted against
-    key_id: str  # "": none
-    user_id: str  # "": none
-    model: str  # asked for; "": none
-    dialect: str
-    route: str
-    lane: float
-    waited: float | None  # seconds in the line
-    loaded: float | None  # seconds of it in which its model was loaded
-    first_byte: float | None  # seconds from its turn to the answer's first byte
-    seconds: float  # from its arrival to its end
-    prompt_tokens: int
-    answer_tokens: int
-    estimated: bool  # the answer named no figures: its pieces were counted
-    bytes_in: int
-    bytes_out: int
-    outcome: str  # done, or why not
-    id: int = 0  # given by the database; 0: not yet
-
-
-@dataclass(frozen=True, slots=True)
-class UsageDayRow:
-    """A day's requests of one caller with one model. The day is this machine's own."""
-
-    day: str  # 2026-11-21
-    kind: str
-    caller: str
-    key_id: str  # "": none
-    user_id: str  # "": none
-    model: str  # "": none
-    requests: int
-    failed: int  # of those, the ones whose outcome was not done
-    prompt_tokens: int
-    answer_tokens: int
-    estimated: int  # requests whose tokens are estimates
-    waited: float  # seconds in the line, all together
-    seconds: float  # from arrival to end, all together
-    bytes_in: int
-    bytes_out: int
-
-
-@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One thing that was done or refused, chained to the one before it. Never changed, never deleted."""
 

@@ -47,6 +47,8 @@ class FakeJob:
 class FakeOffice:
     """Implements `controller.desk.OfficeView`: notes what it is told, and answers `answer`."""
 
+    keys_active, users_active, sessions_live = 3, 2, 5
+
     def __init__(self) -> None:
         self.ordered: list[tuple[str, By, dict[str, Any]]] = []
         self.answer: Any = {}

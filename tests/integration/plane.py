@@ -26,6 +26,7 @@ from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
+from controller.usage import Use
 from tests.fakes.turns import Known, Line
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
@@ -49,6 +50,8 @@ class Plane:
     line: Line
     names: Known
     records: list[AccessRecord] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    noted: list[AccessRecord] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -126,6 +129,8 @@ async def gateway(
             clock=SystemClock(),
             tally=Tally(),
             access_log=lambda record: made.note(record),
+            used=lambda use: made.uses.append(use),
+            noted=lambda record: made.noted.append(record),
             rhythm=rhythm,
             through_tunnel=through_tunnel,
         )

@@ -21,6 +21,7 @@ from controller.config import schema
 from controller.config.schema import Access, Allowed, Config, Listener, Server, Tunnel
 from controller.control.server import serve
 from controller.storage.audit import Audit
+from controller.storage.backup import back_up
 from controller.storage.database import Database
 from controller.storage.file import NAME, connect
 from controller.storage.usage import Usage
@@ -205,3 +206,24 @@ async def test_an_order_that_is_none_is_refused_in_words(house: House) -> None:
     assert "no such order" in await asyncio.to_thread(ask, "keys.steal")
     assert "not how" in await asyncio.to_thread(ask, "keys.revoke", name="x")
     assert "must be its name" in await asyncio.to_thread(ask, 7)
+
+
+async def test_no_secret_that_is_shown_once_is_kept_anywhere(house: House, tmp_path: Path) -> None:
+    shown = [
+        (await house.run("keys", "create", "n8n")).output.split()[0],
+        *((await house.json("invites", "create", "grandma"))["links"][0].split("#")[1:]),  # type: ignore[index]
+        *((await house.json("users", "add", "Mia"))["links"][0].split("#")[1:]),  # type: ignore[index]
+        (await house.run("admin-code")).output.split()[0],
+    ]
+    for secret in shown:
+        house.audit.note("door.refused", actor=secret, target=f"GET /join?invite={secret}", facts={"header": secret})
+        house.audit.refused("door.refused", peer=secret, reason=secret)
+    listed = [(await house.run(command)).output for command in ("keys", "invites", "users", "audit")]
+    back_up(house.database, tmp_path / "data" / "backups" / "daily.db")
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {"seadragon.db", "seadragon.db-wal", "daily.db"} <= {file.name for file in files}
+    for secret in shown:
+        body = secret.split("_")[-1]
+        assert len(body) > 20
+        assert not [text for text in listed if body in text]
+        assert not [file.name for file in files if body.encode() in file.read_bytes()]
