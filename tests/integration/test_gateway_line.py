@@ -763,7 +763,6 @@ async def test_each_request_that_stood_in_the_line_is_told_to_usage_once(tmp_pat
     assert 0 <= native.waited + native.first_byte <= native.seconds
     assert (counted.dialect, counted.estimated, counted.outcome) == ("openai", True, "done")
     assert counted.answer_tokens > 0
-    assert "hi" not in str(native)
 
 
 async def test_who_is_turned_away_and_who_changes_models_is_told_to_the_audit(tmp_path: Path) -> None:

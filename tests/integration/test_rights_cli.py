@@ -220,7 +220,7 @@ async def test_no_secret_that_is_shown_once_is_kept_anywhere(house: House, tmp_p
         house.audit.refused("door.refused", peer=secret, reason=secret)
     listed = [(await house.run(command)).output for command in ("keys", "invites", "users", "audit")]
     back_up(house.database, tmp_path / "data" / "backups" / "daily.db")
-    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    files = await asyncio.to_thread(lambda: [file for file in tmp_path.rglob("*") if file.is_file()])
     assert {"seadragon.db", "seadragon.db-wal", "daily.db"} <= {file.name for file in files}
     for secret in shown:
         body = secret.split("_")[-1]
