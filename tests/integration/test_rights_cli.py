@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -51,7 +52,7 @@ class House:
     async def run(self, *words: str) -> Result:
         return await asyncio.to_thread(lambda: CliRunner().invoke(main, [*words, *self.places]))
 
-    async def json(self, *words: str) -> object:
+    async def json(self, *words: str) -> Any:
         result = await self.run(*words, "--json")
         assert result.exit_code == 0, result.output
         return json.loads(result.output)
@@ -96,7 +97,7 @@ async def test_a_key_is_shown_once_listed_by_its_end_and_taken_back(house: House
     assert all(word in listed for word in (id, "n8n", "active", "2.5", "qwen*"))
     for order, state in (("pause", "paused"), ("resume", "active"), ("revoke", "revoked")):
         assert (await house.run("keys", order, id)).exit_code == 0
-        (key,) = await house.json("keys", "list")  # type: ignore[misc]
+        (key,) = await house.json("keys", "list")
         assert key["state"] == state
     assert house.holders.keys[id].revoked_at is not None
     again = await house.run("keys", "resume", id)
@@ -120,7 +121,7 @@ async def test_an_invite_is_a_link_to_where_the_house_is_found(house: House) -> 
     assert "https://ai.example.org/join#sdi_" in result.output
     assert "http://192.168.1.20:8420/join#sdi_" in result.output
     assert "127.0.0.1" not in result.output
-    (invite,) = await house.json("invites")  # type: ignore[misc]
+    (invite,) = await house.json("invites")
     assert (invite["label"], invite["uses"], invite["state"]) == ("grandma", 2, "open")
     assert (await house.run("invites", "revoke", invite["id"])).exit_code == 0
     assert "revoked" in (await house.run("invites", "list")).output
@@ -142,18 +143,18 @@ async def test_people_are_added_given_roles_shut_out_and_forgotten(house: House)
     assert nobody.exit_code == 1
     assert "nobody called" in nobody.output
     users = await house.json("users")
-    assert [user["name"] for user in users] == ["Ben"]  # type: ignore[attr-defined]
+    assert [user["name"] for user in users] == ["Ben"]
 
 
 async def test_addresses_are_let_in_and_kept_out_beside_those_of_the_yaml(house: House) -> None:
     assert (await house.run("allow", "add", "192.168.1.0/24", "home", "--for", "90d")).exit_code == 0
     assert (await house.run("allow", "add", "192.168.1.66", "the fridge", "--deny")).exit_code == 0
-    fixed, home, fridge = await house.json("allow")  # type: ignore[misc]
+    fixed, home, fridge = await house.json("allow")
     assert (fixed["source"], fixed["id"]) == ("access.yaml", None)
     assert (home["cidr"], home["verdict"], home["expires_at"] > home["created_at"]) == ("192.168.1.0/24", "allow", True)
     assert fridge["verdict"] == "deny"
     assert (await house.run("allow", "remove", home["id"])).exit_code == 0
-    assert len(await house.json("allow", "list")) == 2  # type: ignore[arg-type]
+    assert len(await house.json("allow", "list")) == 2
     wide = await house.run("allow", "add", "0.0.0.0/0", "everybody")
     assert wide.exit_code == 1
     assert wide.output.startswith("An address cannot be '0.0.0.0/0'")
@@ -170,12 +171,12 @@ async def test_usage_is_told_by_whom_what_and_when(house: House) -> None:
     house.usage.note(a_use(caller="anna", model="red", at=SystemClock().wall(), answer_tokens=3000))
     house.usage.note(a_use(caller="ben", model="red", at=SystemClock().wall() - 3 * 86400))
     assert "3000" in (await house.run("usage")).output
-    assert [each["caller"] for each in await house.json("usage", "--since", "1d")] == ["anna"]  # type: ignore[attr-defined]
-    (red,) = await house.json("usage", "--by", "model")  # type: ignore[misc]
+    assert [each["caller"] for each in await house.json("usage", "--since", "1d")] == ["anna"]
+    (red,) = await house.json("usage", "--by", "model")
     assert (red["model"], red["requests"]) == ("red", 2)
-    assert len(await house.json("usage", "--by", "day")) == 2  # type: ignore[arg-type]
+    assert len(await house.json("usage", "--by", "day")) == 2
     requests = await house.json("usage", "--requests", "1")
-    assert requests[0]["model"] == "red"  # type: ignore[index]
+    assert requests[0]["model"] == "red"
 
 
 async def test_the_audit_is_told_and_verified_and_a_change_by_hand_shows(house: House) -> None:
@@ -211,8 +212,8 @@ async def test_an_order_that_is_none_is_refused_in_words(house: House) -> None:
 async def test_no_secret_that_is_shown_once_is_kept_anywhere(house: House, tmp_path: Path) -> None:
     shown = [
         (await house.run("keys", "create", "n8n")).output.split()[0],
-        *((await house.json("invites", "create", "grandma"))["links"][0].split("#")[1:]),  # type: ignore[index]
-        *((await house.json("users", "add", "Mia"))["links"][0].split("#")[1:]),  # type: ignore[index]
+        *((await house.json("invites", "create", "grandma"))["links"][0].split("#")[1:]),
+        *((await house.json("users", "add", "Mia"))["links"][0].split("#")[1:]),
         (await house.run("admin-code")).output.split()[0],
     ]
     for secret in shown:
