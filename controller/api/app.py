@@ -22,7 +22,7 @@ from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
 from controller.line_words import seen_by
-from controller.proxy.doors import may_not_manage
+from controller.proxy.callers import may_not_manage
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body

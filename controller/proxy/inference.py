@@ -17,8 +17,8 @@ from controller.errors import OrderRefused, Unreachable
 from controller.proxy import own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, told_header
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
+from controller.proxy.callers import may_not_manage
 from controller.proxy.dialects import Dialect, Reason, Refused, compact
-from controller.proxy.doors import may_not_manage
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Rhythm, manner_of
 from controller.proxy.forms import model_of
