@@ -37,6 +37,7 @@ class Reason(StrEnum):
     GUESSING = "too_many_wrong_keys"
     RATE = "too_many_requests"
     RIGHT = "may_not"
+    UNKNOWN = "unknown_model"
     PROXIED = "through_a_proxy"
     MANAGE = "may_not_manage"
     OFF = "switched_off"
