@@ -180,6 +180,8 @@ class Api:
         return await self._order(request, body, wait, "unload")
 
     async def _switch(self, request: Request, body: Switch, wait: Seconds | None = None) -> Response:
+        if body.from_ is not None and not who(request).sees(body.from_):
+            raise _unknown(body.from_)
         return await self._order(request, body, wait, "switch", from_=body.from_, waiting=body.waiting, when=body.when)
 
     async def _pin(self, request: Request, body: Pin, wait: Seconds | None = None) -> Response:

@@ -48,6 +48,9 @@ class Rows(people.Rows, Protocol):
     def keys(self) -> Mapping[str, KeyRow]: ...
     @property
     def allowed(self) -> Mapping[str, AllowRow]: ...
+    def key_used(self, id: str, peer: str) -> None: ...
+    def session_used(self, sid: str, peer: str) -> None: ...
+    def address_used(self, id: str) -> None: ...
 
 
 class NoRows:
@@ -57,6 +60,15 @@ class NoRows:
     users: Mapping[str, UserRow] = {}
     live_sessions: Mapping[str, SessionRow] = {}
     allowed: Mapping[str, AllowRow] = {}
+
+    def key_used(self, id: str, peer: str) -> None:
+        """There is none."""
+
+    def session_used(self, sid: str, peer: str) -> None:
+        """There is none."""
+
+    def address_used(self, id: str) -> None:
+        """There is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +111,15 @@ class Keyring:
         """Whose key a request shows, that comes from `address` ("" when that proves nothing). None: it shows none of
         ours. Every key must be good; that there is also an address with rights changes nothing.
         """
-        found: KeyRow | None = None
+        several: Principal | None = None
+        found: Principal | None = None
         for token in offered.ours:
             row = self._known(token)
-            if isinstance(row, Denied):
-                return row
-            if found is not None and row.id != found.id:
-                return _SEVERAL
-            found = row
-        return None if found is None else self._good(found, address, now)
+            good = row if isinstance(row, Denied) else self._good(row, address, now)
+            if isinstance(good, Denied):
+                return good
+            several, found = found or several, good
+        return _SEVERAL if several is not None and found is not None and several.id != found.id else found
 
     def at(self, address: str, now: float, *, tunnel: bool = False) -> Verdict:
         """Who is at an address, for whom that alone speaks."""
@@ -135,6 +147,15 @@ class Keyring:
             case "address":
                 return None if self.at(address, now, tunnel=tunnel).who is not None else Denied(Why.ELSEWHERE)
         return None
+
+    def used(self, who: Principal, address: str) -> None:
+        """`who` was let in, from `address`."""
+        if who.kind == "key":
+            self._rows.key_used(who.id, address)
+        elif who.kind == "person":
+            self._rows.session_used(who.session, address)
+        elif who.id:
+            self._rows.address_used(who.id)
 
     # --- keys ---
 

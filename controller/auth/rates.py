@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+_ROUNDING = 1e-6  # of a request, or of a second
 _REMEMBERED = 8192  # buckets that are not full
 
 
@@ -16,11 +17,11 @@ class Rates:
     def take(self, name: str, per_minute: int, now: float) -> int:
         """Take a request out of the bucket of `name`. 0 when there was one; else the seconds until there is, 1..60."""
         left = self._level(name, per_minute, now)
-        if left < 1.0:
-            return min(60, max(1, ceil((1.0 - left) * 60.0 / per_minute)))
+        if left < 1.0 - _ROUNDING:
+            return min(60, max(1, ceil((1.0 - left) * 60.0 / per_minute - _ROUNDING)))
         if name not in self._buckets and len(self._buckets) >= _REMEMBERED:
             self._forget(now)
-        self._buckets[name] = left - 1.0, now
+        self._buckets[name] = max(0.0, left - 1.0), now
         return 0
 
     def _level(self, name: str, per_minute: int, now: float) -> float:

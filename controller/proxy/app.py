@@ -131,7 +131,7 @@ class DataPlane:
             if exchange.seat is not None and exchange.seat.ticket is ticket:
                 exchange.stop(Reason.SWITCHED, SWITCHED)
 
-    def rights_changed(self) -> None:
+    def rights_changed(self, *_: str) -> None:
         """A key, a session, a person or an entry of the allow-list is new, different or gone. Refuses the next request
         of whoever lost a right, and ends what they have open.
         """

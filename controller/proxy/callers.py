@@ -72,8 +72,8 @@ class Callers:
         who = who or self._by_itself(exchange, rules, verdict.who)
         return stranger(exchange) if who is None else (who, NOTHING)
 
-    def too_often(self, exchange: Exchange, who: Principal, rules: Rules) -> Refused | None:
-        """Whether `who` asks more often than they may. Counts this request."""
+    def let_in(self, exchange: Exchange, who: Principal, rules: Rules) -> Refused | None:
+        """Count this request of `who`, who may do what it asks; unless they ask more often than they may."""
         rates = rules.config.access.rates
         if who.kind == "address":
             limit, name = who.per_minute or rates.address, exchange.address
@@ -83,6 +83,7 @@ class Callers:
             limit, name = who.per_minute or (rates.key if who.kind == "key" else None), f"{who.kind} {who.id}"
         wait = self._rates.take(name, limit, self._clock.now()) if limit else 0
         if not wait:
+            self.keyring.used(who, exchange.address)
             return None
         text = f'"{who.label}" may ask {limit} times a minute. Please try again in {wait} s.'
         return Refused(429, Reason.RATE, text, retry_after=wait)

@@ -119,7 +119,7 @@ def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, r
         return may_not(exchange.who, row.needs)
     if exchange.listener == "tunnel" and row.tunnel is not Tunnel.YES and not _let_out(rules, row):
         return _OUTSIDE if row.tunnel is Tunnel.NO else _SURFACE
-    return callers.too_often(exchange, exchange.who, rules)
+    return callers.let_in(exchange, exchange.who, rules)
 
 
 def _let_out(rules: Rules, row: Row) -> bool:

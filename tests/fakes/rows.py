@@ -33,6 +33,16 @@ class Rows:
         self.users: dict[str, UserRow] = {}
         self.live_sessions: dict[str, SessionRow] = {}
         self.allowed: dict[str, AllowRow] = {}
+        self.uses: list[tuple[str, ...]] = []
+
+    def key_used(self, id: str, peer: str) -> None:
+        self.uses.append(("key", id, peer))
+
+    def session_used(self, sid: str, peer: str) -> None:
+        self.uses.append(("session", sid, peer))
+
+    def address_used(self, id: str) -> None:
+        self.uses.append(("address", id))
 
     def put(self, row: KeyRow) -> None:
         """A key is new, or different."""
