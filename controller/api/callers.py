@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from controller.auth.access import Principal
-from controller.proxy.doors import may_not_manage
+from controller.proxy.callers import may_not_manage
 
 _NOBODY = Principal("", rights=frozenset())
 

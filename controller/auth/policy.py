@@ -68,6 +68,9 @@ _TABLE: Final = yaml.load(  # every value is text here, `no` too
 )
 
 ROLES: Final[Mapping[str, Role]] = {name: _role(entry) for name, entry in _TABLE["roles"].items()}
+IMPLIED: Final[Mapping[Right, frozenset[Right]]] = {
+    Right(name): frozenset(map(Right, others)) for name, others in _TABLE["implied"].items()
+}
 POLICY: Final[Mapping[str, Row]] = {route: _row(entry) for route, entry in _TABLE["routes"].items()}
 PAGES: Final[Mapping[str, Row]] = {path: _row(entry) for path, entry in _TABLE["pages"].items()}
 

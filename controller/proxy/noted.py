@@ -15,11 +15,13 @@ from controller.proxy.dialects import Reason
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import AccessRecord
 
-_SPOOFED: Final = frozenset({Reason.PROXIED.value})
+_SPOOFED: Final = frozenset({Reason.PROXIED.value, Reason.ADDRESS.value})
+_KEYS: Final = frozenset(each.value for each in (Reason.KEY, Reason.KEYS, Reason.ENDED, Reason.GUESSING))
 _REFUSED: Final = frozenset(
-    reason.value for reason in (Reason.STRANGER, Reason.TUNNEL, Reason.MANAGE, Reason.OFF, Reason.HOST, Reason.ORIGIN)
-)
-TURNED_AWAY: Final = _SPOOFED | _REFUSED
+    each.value
+    for each in (Reason.STRANGER, Reason.DENIED, Reason.TUNNEL, Reason.RIGHT, Reason.MANAGE, Reason.OFF, Reason.HOST)
+) | {Reason.ORIGIN.value, Reason.RATE.value}
+TURNED_AWAY: Final = _SPOOFED | _KEYS | _REFUSED
 """Reasons of requests that had no right to be made."""
 
 DEEDS: Final[Mapping[tuple[str, str], str]] = {
@@ -59,9 +61,8 @@ class Noting:
 
     def __call__(self, record: AccessRecord) -> None:
         if record.reason in TURNED_AWAY:
-            what = "door.spoofed" if record.reason in _SPOOFED else "door.refused"
             self.audit.refused(
-                what,
+                _called(record.reason),
                 peer=record.peer,
                 actor=record.who,
                 target=f"{record.method} {record.route}",
@@ -80,3 +81,9 @@ class Noting:
             request=record.id,
             facts=facts,
         )
+
+
+def _called(reason: str) -> str:
+    if reason in _SPOOFED:
+        return "door.spoofed"
+    return "door.wrong_key" if reason in _KEYS else "door.refused"

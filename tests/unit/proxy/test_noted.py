@@ -55,7 +55,12 @@ def test_a_deed_is_told_with_how_it_ended() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "what"),
-    [(Reason.STRANGER, "door.refused"), (Reason.MANAGE, "door.refused"), (Reason.PROXIED, "door.spoofed")],
+    [
+        (Reason.STRANGER, "door.refused"),
+        (Reason.MANAGE, "door.refused"),
+        (Reason.PROXIED, "door.spoofed"),
+        (Reason.ENDED, "door.wrong_key"),
+    ],
 )
 def test_who_is_turned_away_is_told_sparingly_and_never_by_the_path_they_wrote(reason: Reason, what: str) -> None:
     audit = Refusals()
