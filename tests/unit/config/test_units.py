@@ -9,7 +9,16 @@ from controller.config.units import seconds, size, write_seconds, write_size
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("500ms", 0.5), ("90s", 90), ("1m30s", 90), ("2h", 7200), ("1 h 30 m", 5400), ("1.5d", 129600), ("60", 60)],
+    [
+        ("500ms", 0.5),
+        ("90s", 90),
+        ("1m30s", 90),
+        ("2h", 7200),
+        ("1 h 30 m", 5400),
+        ("1.5d", 129600),
+        ("2y", 63072000),
+        ("60", 60),
+    ],
 )
 def test_a_duration_is_read_as_seconds(text: str, value: float) -> None:
     assert seconds(text) == value
