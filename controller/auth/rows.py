@@ -28,7 +28,7 @@ class KeyRow:
     """An application's key. Revoked ones stay, so that what they did keeps a name."""
 
     id: str  # the public part of the key itself, 8 characters
-    hash: bytes  # SHA-256 of the secret part, 32 bytes
+    hash: bytes = field(repr=False)  # SHA-256 of the secret part, 32 bytes
     last4: str  # last characters of the secret, for people to tell keys apart
     name: str
     user_id: str | None  # whose it is; None: the house's, made by the operator
@@ -57,7 +57,7 @@ class UserRow:
     name: str  # as it is written
     folded: str  # as it is compared: `folded(name)`; unique
     role: Role
-    password: str  # bcrypt's own text; "": none is set, so no password is right
+    password: str = field(repr=False)  # bcrypt's own text; "": none is set, so no password is right
     created_at: float
     by: str
     lane: float | None = None  # None: as their role's
@@ -90,7 +90,7 @@ class InviteRow:
     """A right to become a user, `uses` times. Used up, expired and revoked ones stay: people came by them."""
 
     id: str
-    hash: bytes  # SHA-256 of the token, 32 bytes
+    hash: bytes = field(repr=False)  # SHA-256 of the token, 32 bytes
     label: str
     role: Role
     uses: int
@@ -125,7 +125,7 @@ class LinkRow:
 
     id: str
     kind: LinkKind
-    hash: bytes  # SHA-256 of the token, 32 bytes
+    hash: bytes = field(repr=False)  # SHA-256 of the token, 32 bytes
     user_id: str | None  # whose password it resets; None: an admin code
     created_at: float
     by: str

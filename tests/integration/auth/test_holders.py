@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from controller.errors import OrderRefused, SeadragonError
 from controller.events import Journal
 from controller.storage.database import Database
 from controller.storage.file import NAME, connect, make_ours
+from controller.storage.migrate import migrate
 from tests.fakes.clock import WoundClock
 from tests.kit.holding import holding
 from tests.kit.stored import rows, told
@@ -29,9 +32,21 @@ DAY = 86400.0
 HASH = "$2b$12$a-hash-as-bcrypt-writes-it"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with all tables: making it anew takes longer than most tests."""
+    path = tmp_path_factory.mktemp("made") / NAME
+    make_ours(path)
+    migrate(path, lambda: 0.0)
+    return path
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / NAME
+def path(tmp_path: Path, made: Path) -> Path:
+    path = tmp_path / "data" / NAME
+    path.parent.mkdir(mode=0o700)
+    shutil.copy(made, path)
+    return path
 
 
 @pytest.fixture
@@ -463,6 +478,17 @@ async def test_the_admin_code_lets_who_is_known_already_back_in(holders: Holders
     assert session.id not in holders.live_sessions
 
 
+async def test_no_hash_is_in_what_a_row_says_of_itself(holders: Holders) -> None:
+    user = await a_user(holders)
+    await holders.create_key("editor", by="operator")
+    await holders.create_invite("member", label="x", by="test")
+    await holders.create_reset(user.id, by="operator")
+    for row in (user, *holders.keys.values(), *holders.invites.values(), *holders._links.values()):
+        said = repr(row)
+        assert HASH not in said
+        assert repr(getattr(row, "hash", b"-")) not in said
+
+
 async def test_no_token_is_anywhere_on_the_disk(path: Path, holders: Holders) -> None:
     user = await a_user(holders)
     tokens = [
@@ -647,19 +673,18 @@ async def test_last_uses_that_cannot_be_written_are_told_once_and_written_later(
         assert rows(path, "SELECT used_from FROM keys") == [("192.0.2.1",)]
 
 
-async def test_an_order_whose_caller_has_gone_is_carried_to_its_end(tmp_path: Path, clock: WoundClock) -> None:
+async def test_an_order_whose_caller_has_gone_is_carried_to_its_end(path: Path, clock: WoundClock) -> None:
     """At whatever moment: memory and disk never differ."""
-    for turns in range(1, 40, 3):
-        path = tmp_path / str(turns) / NAME
-        async with holding(path, clock) as holders:
+    async with holding(path, clock) as holders:
+        for turns in range(1, 40, 3):
             id = (await holders.create_key("editor", by="operator")).id
             order = asyncio.create_task(holders.revoke_key(id))
             for _ in range(turns):
                 await asyncio.sleep(0)
             order.cancel()
             await asyncio.wait([order])
-            (on_disk,) = rows(path, "SELECT revoked_at IS NOT NULL FROM keys")
-            assert on_disk == (int(holders.keys[id].revoked_at is not None),) == (1,)
+            (on_disk,) = rows(path, f"SELECT revoked_at FROM keys WHERE id = '{id}'")
+            assert on_disk == (holders.keys[id].revoked_at,) == (clock.wall(),)
 
 
 async def test_two_parts_may_have_one_database_open(path: Path, clock: WoundClock) -> None:
@@ -679,7 +704,6 @@ async def test_ten_thousand_keys_and_a_hundred_thousand_sessions_are_read_in_sec
     path: Path, clock: WoundClock
 ) -> None:
     """Prints what they cost, for the README."""
-    make_ours(path)
     async with holding(path, clock) as holders:
         await a_user(holders)
         await holders.create_key("editor", by="operator")
@@ -695,13 +719,13 @@ async def test_ten_thousand_keys_and_a_hundred_thousand_sessions_are_read_in_sec
                 (count - 1,),
             )
         connection.execute("COMMIT")
-    before, started = _resident(), asyncio.get_running_loop().time()
+    before, started = _resident(), time.process_time()
     async with holding(path, clock) as holders:
-        took, grown = asyncio.get_running_loop().time() - started, _resident() - before
+        took, grown = time.process_time() - started, _resident() - before
         assert (len(holders.keys), len(holders.live_sessions)) == (10_000, 100_000)
         assert len(holders.sessions(session.user_id)) == 100_000
-    print(f"\n10,000 keys and 100,000 sessions: {took:.1f} s, {grown / 2**20:.0f} MiB")
-    assert took < 20
+    print(f"\n10,000 keys and 100,000 sessions: {took:.1f} s of processor, {grown / 2**20:.0f} MiB")
+    assert took < 10
     assert grown < 200 * 2**20
 
 
