@@ -19,6 +19,7 @@ import uvloop
 
 from controller import lock, wanted
 from controller.api.late import LateApi
+from controller.auth.holders import Holders
 from controller.auth.visitor import arrival
 from controller.clock import SystemClock
 from controller.config.change import Change
@@ -48,7 +49,9 @@ from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
 from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
+from controller.storage.database import Database
 from controller.storage.file import NAME
+from controller.storage.nightly import Nightly
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
@@ -157,6 +160,9 @@ class Controller:
         )
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
+        self._database = Database(paths.data / NAME, clock, self.journal)
+        self.holders = Holders(clock, self.journal)
+        self._nightly = Nightly(self._database.path, lambda: self.config.server.backup, clock, self.journal)
         self._models = ModelRoom(
             ollama=self._ollama,
             pid=lambda: self._child(OLLAMA).pid,
@@ -165,7 +171,7 @@ class Controller:
             clock=clock,
             journal=self.journal,
             settings=lambda: self.config,
-            database=paths.data / NAME,
+            database=self._database,
             ollama_log=paths.logs / f"{OLLAMA}.log",
             restart=self._restart_hung,
         )
@@ -301,6 +307,8 @@ class Controller:
             else:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._models.run(), name="models").cancel)
+            stack.callback(tasks.create_task(self.holders.run(self._database), name="holders").cancel)
+            stack.callback(tasks.create_task(self._nightly.run(), name="nightly").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from controller.config import addresses, names, options
 from controller.config.addresses import Place
 from controller.config.impact import AT_ONCE, LISTENER, OWN, drains, restarts
-from controller.config.units import Bytes, Says, Seconds
+from controller.config.units import Bytes, Says, Seconds, TimeOfDay
 
 OLLAMA = "ollama"
 TUNNEL = "tunnel"
@@ -199,6 +199,16 @@ class Memory(Branch):
     )
 
 
+class Backup(Branch):
+    """A copy of the database every night, into data/backups. `seadragon restore` puts one back."""
+
+    at: Annotated[Literal["off"] | TimeOfDay, AT_ONCE] = Field(
+        "03:30", description="When, by this machine's clock; later if it was off or asleep then. off: never."
+    )
+    daily: Annotated[int, AT_ONCE] = Field(7, ge=1, le=366, description="Copies kept of the last days.")
+    weekly: Annotated[int, AT_ONCE] = Field(4, ge=0, le=520, description="Copies kept of the last weeks.")
+
+
 class Log(Branch):
     """logs/controller.jsonl, one JSON object a line. Never a prompt, a key or a password."""
 
@@ -302,6 +312,7 @@ class Server(Branch):
     limits: Limits = Limits()
     line: Line = Line()
     memory: Memory = Memory()
+    backup: Backup = Backup()
     log: Log = Log()
     ollama: Ollama = Ollama()
     tunnel: Tunnel = Tunnel()

@@ -28,21 +28,20 @@ NAMES: Final[Mapping[type[Any], str]] = {
 }
 """What each kind of row is kept in. Those that others point at come first."""
 
-_AT_ONCE: Final = 500  # rows read before others get their turn
+_AT_ONCE: Final = 1000  # rows read before others get their turn
 _REPEATED: Final = frozenset({"user_id", "device", "started_from", "used_from", "by"})  # one text for many rows
 
 
-async def everything(connection: AsyncConnection, kind: type[R]) -> AsyncIterator[R]:
-    """Every row of this kind."""
+async def everything(connection: AsyncConnection, kind: type[R]) -> AsyncIterator[list[R]]:
+    """Every row of this kind, some at a time."""
     from sqlalchemy import select
 
     table, names = _table(kind), [field.name for field in fields(kind)]
-    shared: dict[Any, Any] = {}
-    shares = [name in _REPEATED for name in names]
+    shared = dict[str, str]()
+    shares = [shared if name in _REPEATED else None for name in names]
     async with connection.stream(select(*(table.c[name] for name in names))) as result:
         async for some in result.partitions(_AT_ONCE):
-            for row in some:
-                yield kind(*(_read(value, shared if share else None) for value, share in zip(row, shares, strict=True)))
+            yield [kind(*map(_read, row, shares)) for row in some]
 
 
 async def put(connection: AsyncConnection, row: Row) -> None:
@@ -104,7 +103,7 @@ def _table(kind: type[Any]) -> Table:
     return METADATA.tables[NAMES[kind]]
 
 
-def _read(value: Any, shared: dict[Any, Any] | None) -> Any:
+def _read(value: Any, shared: dict[str, str] | None) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return value if shared is None else shared.setdefault(value, value)

@@ -9,14 +9,17 @@ from typing import Any, Final, TypedDict, get_args
 from controller.auth.policy import Right
 from controller.auth.rows import ROLES, Role, Verdict, folded
 from controller.config.addresses import network
-from controller.config.names import model_pattern
+from controller.config.names import model_name, model_pattern
 from controller.errors import OrderRefused
 from controller.plain import printable
 
 LONGEST_NAME: Final = 64  # characters
 SCOPES: Final = tuple(right.value for right in Right if right not in (Right.ANYONE, Right.NOBODY))
-_LIMITS: Final = {"per_minute": 1_000_000, "running": 1000, "waiting": 10_000}
 _WORKERS: Final = IPv6Network("2a06:98c0::/29")  # Cloudflare's: what anybody's program there comes from
+
+
+Form = Mapping[str, Callable[[Any, float], Any]]
+"""Which fields there are, and the check of each: given the value and the moment."""
 
 
 class Limits(TypedDict, total=False):
@@ -53,7 +56,7 @@ class UserFields(Limits, total=False):
 
 def name(text: str, what: str = "A name") -> str:
     """What a person, a key or an entry is called."""
-    text = text.strip()
+    text = text.strip() if isinstance(text, str) else ""
     if not text or len(text) > LONGEST_NAME or not text.isprintable():
         raise OrderRefused(f"{what} has 1 to {LONGEST_NAME} characters, all of them printable.", "failed")
     return text
@@ -83,7 +86,7 @@ def verdict(text: str) -> Verdict:
 
 def scopes(given: Iterable[str]) -> tuple[str, ...]:
     """Rights by their names, each once, in the order of the table. One at least."""
-    wanted = set(given)
+    wanted = set(_texts(given))
     if not wanted or not wanted <= set(SCOPES):
         raise OrderRefused(f"Scopes are one or more of: {', '.join(SCOPES)}.", "failed")
     return tuple(scope for scope in SCOPES if scope in wanted)
@@ -91,12 +94,12 @@ def scopes(given: Iterable[str]) -> tuple[str, ...]:
 
 def models(given: Iterable[str]) -> tuple[str, ...]:
     """Patterns of models' names."""
-    return tuple(dict.fromkeys(_spelled(model_pattern, pattern, "A model") for pattern in given))
+    return tuple(dict.fromkeys(_spelled(model_pattern, pattern, "A model") for pattern in _texts(given)))
 
 
 def cidrs(given: Iterable[str]) -> tuple[str, ...]:
     """Addresses and ranges."""
-    return tuple(dict.fromkeys(_spelled(network, each, "An address") for each in given))
+    return tuple(dict.fromkeys(_spelled(network, each, "An address") for each in _texts(given)))
 
 
 def cidr(text: str, wanted: Verdict) -> str:
@@ -112,49 +115,74 @@ def cidr(text: str, wanted: Verdict) -> str:
 
 def lane(given: float) -> float:
     """A priority."""
-    if not 0 <= given <= 1000:
+    if not _is_number(given) or not 0 <= given <= 1000:
         raise OrderRefused("A lane is a number from 0 to 1000; lower goes sooner.", "failed")
     return float(given)
 
 
 def moment(given: float | None, now: float) -> float | None:
     """When something ends, in seconds since the epoch; None for never."""
-    if given is not None and not now < given < float("inf"):
+    if given is not None and not (_is_number(given) and now < given < float("inf")):
         raise OrderRefused("What expires must do so at some moment that is still to come.", "failed")
     return given
 
 
-def fields(given: Mapping[str, Any], form: Iterable[str], now: float) -> dict[str, Any]:
+def fields(given: Mapping[str, Any], form: Form, now: float) -> dict[str, Any]:
     """Several fields by their names. Raises OrderRefused also for one that is not in `form`."""
     if unknown := sorted(set(given) - set(form)):
         raise OrderRefused(f"This cannot be changed: {', '.join(unknown)}.", "failed")
-    return {field: _CHECKS[field](value, now) for field, value in given.items()}
+    return {field: form[field](value, now) for field, value in given.items()}
 
 
 def _limit(most: int) -> Callable[[Any, float], Any]:
     def check(given: Any, now: float) -> Any:
-        if given is not None and not (isinstance(given, int) and 1 <= given <= most):
+        if given is not None and not (_is_number(given) and isinstance(given, int) and 1 <= given <= most):
             raise OrderRefused(f"A limit is a whole number from 1 to {most}, or left empty.", "failed")
         return given
 
     return check
 
 
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _texts(given: Iterable[str]) -> Iterable[str]:
+    """What an order brings may be anything that JSON can say."""
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        raise OrderRefused("This must be a list of texts.", "failed")
+    return given
+
+
 def _spelled(spelling: Callable[[str], str], text: str, what: str) -> str:
+    if not isinstance(text, str):
+        raise OrderRefused(f"{what} must be given as text.", "failed")
     try:
         return spelling(text)
     except ValueError as error:
         raise OrderRefused(f"{what} cannot be {printable(text)!r}: it must be {error}.", "failed") from None
 
 
-_CHECKS: Final[dict[str, Callable[[Any, float], Any]]] = {
+_LIMITS: Final[Form] = {
+    "per_minute": _limit(1_000_000),
+    "running": _limit(1000),
+    "waiting": _limit(10_000),
+}
+KEY_LIMITS: Final[Form] = {
+    **_LIMITS,
+    "default_model": lambda given, now: "" if given == "" else _spelled(model_name, given, "A model"),
+    "expires_at": moment,
+}
+KEY: Final[Form] = {
+    **KEY_LIMITS,
     "name": lambda given, now: name(given),
-    "label": lambda given, now: name(given, "A label"),
-    "lane": lambda given, now: given if given is None else lane(given),
+    "lane": lambda given, now: lane(given),
     "scopes": lambda given, now: scopes(given),
     "models": lambda given, now: models(given),
     "cidrs": lambda given, now: cidrs(given),
-    "default_model": lambda given, now: _spelled(model_pattern, given, "A model") if given else "",
-    "expires_at": moment,
-    **{limit: _limit(most) for limit, most in _LIMITS.items()},
+}
+USER: Final[Form] = {
+    **_LIMITS,
+    "lane": lambda given, now: None if given is None else lane(given),
+    "models": lambda given, now: models(given),
 }

@@ -157,8 +157,9 @@ class Ledger:
             await self._sweep(database, now)
             async with database.reading() as connection:
                 for kind in shelf.NAMES:
-                    async for row in shelf.everything(connection, kind):
-                        self._take(row)
+                    async for some in shelf.everything(connection, kind):
+                        for row in some:
+                            self._take(row)
         except SQLAlchemyError as error:
             for rows in (*self._rows.values(), self._of_user, self._named):
                 rows.clear()  # half of the rows could be the half without what is denied

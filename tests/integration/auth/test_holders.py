@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -695,13 +696,13 @@ async def test_ten_thousand_keys_and_a_hundred_thousand_sessions_are_read_in_sec
                 (count - 1,),
             )
         connection.execute("COMMIT")
-    before, started = _resident(), asyncio.get_running_loop().time()
+    before, started = _resident(), time.process_time()
     async with holding(path, clock) as holders:
-        took, grown = asyncio.get_running_loop().time() - started, _resident() - before
+        took, grown = time.process_time() - started, _resident() - before
         assert (len(holders.keys), len(holders.live_sessions)) == (10_000, 100_000)
         assert len(holders.sessions(session.user_id)) == 100_000
-    print(f"\n10,000 keys and 100,000 sessions: {took:.1f} s, {grown / 2**20:.0f} MiB")
-    assert took < 20
+    print(f"\n10,000 keys and 100,000 sessions: {took:.1f} s of processor, {grown / 2**20:.0f} MiB")
+    assert took < 10
     assert grown < 200 * 2**20
 
 
