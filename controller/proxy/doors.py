@@ -38,7 +38,7 @@ _SURFACE = Refused(
     403,
     Reason.TUNNEL,
     "Nothing is managed through the tunnel. Use the server from its own network, or set `surfaces.admin.tunnel: true` "
-    "in access.yaml.",
+    "in server.yaml.",
 )
 _NO_SECRETS = Refused(400, Reason.BAD, "Keys do not belong into a URL, where they end up in logs. Remove it.")
 _NOTHING = Refused(404, Reason.UNLISTED, "There is nothing at this path.")

@@ -25,10 +25,10 @@ def access(**given: Any) -> Config:
     return config(access=Access.model_validate({"allow": [], **given}))
 
 
-@pytest.mark.parametrize(
-    ("path", "shape"),
-    [("/api/chat", ("error",)), ("/v1/chat/completions", ("error", "message")), ("/v1/messages", ("error", "message"))],
-)
+SHAPES = [("/api/chat", ("error",)), ("/v1/chat/completions", ("error", "message"))]
+
+
+@pytest.mark.parametrize(("path", "shape"), SHAPES)
 async def test_a_wrong_key_is_told_in_the_callers_words_and_not_to_be_tried_again(
     tmp_path: Path, path: str, shape: tuple[str, ...]
 ) -> None:
@@ -124,7 +124,7 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_ar
     text, row = key("tool", per_minute=3)
     other, second = key("other")
     async with gateway(None, using=access(), keyring=Keyring(Rows(row, second))) as plane, plane.client() as client:
-        told = [(await client.get("/v1/models", headers={"X-API-Key": text})).status_code for _ in range(5)]
+        told = [(await client.get("/api/version", headers={"X-API-Key": text})).status_code for _ in range(5)]
         assert told[3:] == [429, 429]
         limited = await client.get("/api/version", headers={"X-API-Key": text})
         assert limited.headers["retry-after"] == "20"
@@ -154,11 +154,9 @@ async def test_models_that_are_not_for_a_key_do_not_exist_for_it(tmp_path: Path)
             ("GET", "/v1/models/tiny", None),
         ):
             hidden = await client.request(method, path, json=body, headers={"X-API-Key": none})
+            other = None if body is None else {**body, "model": "absent"}
             absent = await client.request(
-                method,
-                path.replace("tiny", "absent"),
-                json=body and {**body, "model": "absent"},
-                headers={"X-API-Key": none},
+                method, path.replace("tiny", "absent"), json=other, headers={"X-API-Key": none}
             )
             assert hidden.status_code == absent.status_code == 404, path
             assert "'tiny' not found" in hidden.text

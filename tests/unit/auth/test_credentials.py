@@ -5,13 +5,14 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.auth.access import Principal
 from controller.auth.credentials import NOTHING, Offered, extract, holds_key
 from controller.auth.keyring import Denied, Keyring, Why
 from tests.fakes.rows import Rows, key
+from tests.kit.examples import examples
 
 GOOD, GOOD_ROW = key("good")
 OTHER, OTHER_ROW = key("other")
@@ -56,28 +57,28 @@ def decision(headers: dict[bytes, bytes]) -> str | Why | None:
     return seen.label if isinstance(seen, Principal) else seen.why if isinstance(seen, Denied) else None
 
 
-@settings(max_examples=5000, deadline=None)
+@examples(250)
 @given(st.data(), st.sampled_from(sorted(TOKENS)), st.integers(1, 3))
 def test_a_key_means_the_same_in_every_spelling_and_however_often(data: st.DataObject, token: str, times: int) -> None:
     headers = [data.draw(spelled(token)) for _ in range(times)]
     assert decision(found(headers)) == TOKENS[token]
 
 
-@settings(max_examples=500, deadline=None)
+@examples(50)
 @given(st.data())
 def test_two_different_good_keys_are_one_too_many(data: st.DataObject) -> None:
     headers = data.draw(st.permutations([data.draw(spelled(GOOD)), data.draw(spelled(OTHER))]))
     assert decision(found(list(headers))) is Why.SEVERAL
 
 
-@settings(max_examples=500, deadline=None)
+@examples(50)
 @given(st.data(), st.sampled_from([GONE, STRANGE]))
 def test_no_good_key_beside_it_makes_a_bad_one_good(data: st.DataObject, bad: str) -> None:
     headers = data.draw(st.permutations([data.draw(spelled(GOOD)), data.draw(spelled(bad))]))
     assert decision(found(list(headers))) is TOKENS[bad]
 
 
-@settings(max_examples=2000, deadline=None)
+@examples(100)
 @given(st.dictionaries(st.sampled_from([b"authorization", b"x-api-key"]), st.binary(max_size=200)))
 def test_nothing_that_is_sent_breaks_it_and_nothing_but_a_key_opens(headers: dict[bytes, bytes]) -> None:
     assert decision(headers) in (None, Why.MISTYPED, Why.UNKNOWN)

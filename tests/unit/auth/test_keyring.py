@@ -9,7 +9,9 @@ import pytest
 
 from controller.auth.access import Principal
 from controller.auth.credentials import Offered
+from controller.auth.holders import Holders
 from controller.auth.keyring import Denied, Keyring, Why
+from controller.auth.keyring import Rows as KeyringRows
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow
 from controller.config.schema import Access
@@ -187,3 +189,9 @@ def test_a_name_means_the_same_model_in_every_spelling() -> None:
     for name in ("red:7b", "blue", "redder", "qwen3x:1b", "other/red", ""):
         assert not who.sees(name), name
     assert Principal("y").sees("anything")
+
+
+def test_a_keyring_takes_the_holders_of_rights_as_they_are() -> None:
+    """That they fit is for mypy to say; here, that nothing is missing when somebody is let in."""
+    asked: type[KeyringRows] = Holders
+    assert all(hasattr(asked, name) for name in ("keys", "users", "live_sessions", "allowed", "key_used"))

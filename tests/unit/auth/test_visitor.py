@@ -5,11 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.auth.visitor import DIRECT, TUNNELLED, Proxied, Unclear, arrival, neighbourhood
 from controller.config.schema import Listener
+from tests.kit.examples import examples
 
 TRUSTED = (ip_network("10.1.0.0/16"), ip_network("fd00:1::/48"))
 PROXIED = Proxied(TRUSTED, b"x-forwarded-for")
@@ -37,13 +38,13 @@ def trusted(text: str) -> bool:
     return any(ip_address(plain(text)) in network for network in TRUSTED)
 
 
-@settings(max_examples=4000, deadline=None)
+@examples(200)
 @given(addresses, headers)
 def test_a_direct_peer_is_who_its_socket_says_whatever_it_sends(peer: str, sent: list[tuple[bytes, bytes]]) -> None:
     assert DIRECT.address(peer, sent) == plain(peer)
 
 
-@settings(max_examples=4000, deadline=None)
+@examples(200)
 @given(addresses, headers)
 def test_the_tunnel_believes_one_header_that_is_there_once(peer: str, sent: list[tuple[bytes, bytes]]) -> None:
     named = [value.decode() for name, value in sent if name == b"cf-connecting-ip"]
@@ -55,7 +56,7 @@ def test_the_tunnel_believes_one_header_that_is_there_once(peer: str, sent: list
         assert len(named) != 1 or not _is_address(named[0])
 
 
-@settings(max_examples=4000, deadline=None)
+@examples(200)
 @given(addresses, headers)
 def test_a_proxy_is_believed_up_to_the_first_hop_that_is_nobodys_own(
     peer: str, sent: list[tuple[bytes, bytes]]
