@@ -59,7 +59,6 @@ _MAY_NOT = (
     "This computer may look, and not give orders. Whoever runs Seadragon can set `manage: true` on its entry in "
     "access.yaml."
 )
-_STALE = "This page is too old to give orders, or comes from somewhere else. Go to the first page, and press again."
 
 
 def viewer_of(request: Request) -> Viewer:
@@ -176,7 +175,7 @@ class Pages:
         if form is None:
             return self.refusal(400)
         if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.label, time.time()):
-            return self.refusal(403, _STALE)
+            return self.refusal(403, forms.STALE)
         pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:
             return self.refusal(400)
