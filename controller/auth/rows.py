@@ -7,6 +7,7 @@ only its SHA-256 is here. `by` is the label of whoever made the row.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -15,6 +16,11 @@ Verdict = Literal["allow", "deny"]
 LinkKind = Literal["reset", "admin"]
 
 ROLES: Final[tuple[Role, ...]] = ("child", "member", "admin")
+
+
+def folded(name: str) -> str:
+    """A person's name as it is compared: `Mia`, `mia ` and `ＭＩＡ` are one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class UserRow:
 
     id: str
     name: str  # as it is written
-    folded: str  # as it is compared: `Holders.folded(name)`; unique
+    folded: str  # as it is compared: `folded(name)`; unique
     role: Role
     password: str  # bcrypt's own text; "": none is set, so no password is right
     created_at: float

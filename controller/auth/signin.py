@@ -13,14 +13,13 @@ from typing import Final, Protocol
 
 from controller.auth import cookies, passwords, sessions
 from controller.auth.hashing import Busy, Hashing
-from controller.auth.holders import Interface
-from controller.auth.rows import SessionRow, UserRow
+from controller.auth.held.checks import LONGEST_NAME
+from controller.auth.holders import Holders
+from controller.auth.rows import SessionRow, UserRow, folded
 from controller.auth.sessions import SigningKeys
 from controller.auth.throttle import Throttle, home_of
 from controller.clock import Clock
 from controller.errors import OrderRefused, SeadragonError
-
-LONGEST_NAME: Final = 40  # characters
 
 NO_MATCH: Final = "That name and password do not belong together."
 NO_INVITE: Final = "This invite is not valid: it was used, is too old, or was mistyped. Ask for a new one."
@@ -70,7 +69,7 @@ class Browser:
 class SignIn:
     """The door for people, over the one owner of their rows."""
 
-    def __init__(self, holders: Interface, hashing: Hashing, keys: SigningKeys, clock: Clock, note: Note) -> None:
+    def __init__(self, holders: Holders, hashing: Hashing, keys: SigningKeys, clock: Clock, note: Note) -> None:
         self._holders, self._hashing, self._clock, self._note = holders, hashing, clock, note
         self._throttle = Throttle()
         self._at_work: dict[str, float] = {}  # by sid: when an admin's rights were last used
@@ -98,7 +97,8 @@ class SignIn:
     def _alive(self, session: SessionRow, peer: str, uses: bool) -> Person | None:
         now = self._clock.wall()
         user = self._holders.users.get(session.user_id)
-        if user is None or user.disabled or sessions.over(session.used_at, session.expires_at, now):
+        used = self._holders.session_used_at(session.id)
+        if user is None or user.disabled or sessions.over(used, session.expires_at, now):
             return None
         proven = sessions.proven(session.proven_at, self._at_work.get(session.id, 0.0), now)
         if uses:
@@ -130,7 +130,7 @@ class SignIn:
             return No(403, NO_MATCH)
         self._throttle.right(account, browser.peer, known=known)
         if checked.fresh:
-            await self._holders.change_user(user.id, password=checked.fresh)
+            await self._holders.rehash(user.id, checked.fresh, instead=user.password)
         return await self._begin(user, browser)
 
     async def join(self, invite: str, name: str, password: str, browser: Browser) -> SessionRow | No:
@@ -152,7 +152,8 @@ class SignIn:
         """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
         if wait := self._throttle.ask("", browser.peer, self._clock.now()):
             return self._wait("password.reset", "", browser.peer, wait)
-        if fault := passwords.fault(password, ""):
+        user = self._holders.reset_for(link)
+        if user is not None and (fault := passwords.fault(password, user.name)):
             self._throttle.right("", browser.peer)
             return No(422, fault, "password")
         try:
@@ -261,10 +262,10 @@ class SignIn:
         """What an order that was not carried out comes to."""
         if isinstance(error, Busy):
             return _busy()
-        if isinstance(error, OrderRefused) and error.kind == "conflict":
-            return No(409, str(error), "name")
-        if self._holders.why:
+        if not isinstance(error, OrderRefused):
             return No(503, str(error))
+        if error.kind == "conflict":
+            return No(409, str(error), "name")
         self._note("", what, "", "refused", peer)
         return No(403, words, "token")
 
@@ -291,7 +292,7 @@ def unfit(name: str, password: str) -> No | None:
 
 def _account(name: str) -> str:
     """What tries at a name are counted under, however it is spelled and however long it is."""
-    return unicodedata.normalize("NFKC", name).strip().casefold()[: 2 * LONGEST_NAME] or "-"
+    return folded(name)[: 2 * LONGEST_NAME] or "-"
 
 
 def _busy() -> No:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from controller.auth.holders import Interface
+from controller.auth.holders import Holders
 from controller.auth.rows import KeyRow, Role, SessionRow
 from controller.auth.signin import No, Person
 from controller.pages import forms
@@ -29,7 +29,7 @@ def nav_of(asked: Asked, tokens: forms.Tokens) -> Nav:
 
 
 def account_seen(
-    asked: Asked, person: Person, holders: Interface, nav: Nav, no: No | None, *, changed: bool
+    asked: Asked, person: Person, holders: Holders, nav: Nav, no: No | None, *, changed: bool
 ) -> AccountPage:
     """Oneself."""
     now = time.time()
@@ -45,18 +45,19 @@ def account_seen(
     )
 
 
-def devices_seen(person: Person, holders: Interface, nav: Nav, now: float) -> DevicesPage:
+def devices_seen(person: Person, holders: Holders, nav: Nav, now: float) -> DevicesPage:
     """The browsers somebody is signed in with, the one used last first."""
-    rows = sorted(holders.sessions(person.user.id), key=lambda row: row.used_at, reverse=True)
-    return DevicesPage(nav, "", tuple(_device_line(row, person.session.id, now) for row in rows))
+    used = {row: holders.session_used_at(row.id) for row in holders.sessions(person.user.id)}
+    rows = sorted(used, key=lambda row: used[row], reverse=True)
+    return DevicesPage(nav, tuple(_device_line(row, person.session.id, used[row], now) for row in rows))
 
 
-def _device_line(row: SessionRow, this: str, now: float) -> DeviceLine:
+def _device_line(row: SessionRow, this: str, used: float, now: float) -> DeviceLine:
     return DeviceLine(
         id=row.id,
         device=row.device,
         this=row.id == this,
-        last=moment_words(row.used_at, now),
+        last=moment_words(used, now),
         address=row.used_from or "an unknown address",
         began=moment_words(row.started_at, now),
     )

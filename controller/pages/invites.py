@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from controller.auth.holders import Interface
+from controller.auth.holders import Holders
 from controller.auth.rows import ROLES, InviteRow, Role
 from controller.auth.signin import No, Person, SignIn
 from controller.errors import SeadragonError
@@ -34,7 +34,7 @@ LONGEST_LABEL: Final = 60
 class Invites:
     """The page."""
 
-    def __init__(self, signin: SignIn, holders: Interface, templates: Environment, tokens: forms.Tokens) -> None:
+    def __init__(self, signin: SignIn, holders: Holders, templates: Environment, tokens: forms.Tokens) -> None:
         self._signin, self._holders, self._tokens = signin, holders, tokens
         self._template = templates.get_template("people/invites.html")
 

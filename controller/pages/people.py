@@ -14,7 +14,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from controller.auth import cookies
-from controller.auth.holders import Interface
+from controller.auth.held.checks import LONGEST_NAME
+from controller.auth.holders import Holders
 from controller.auth.rows import SessionRow
 from controller.auth.signin import No, Person, SignIn
 from controller.errors import SeadragonError
@@ -76,7 +77,7 @@ AGAIN: Final = "/account/again"
 class PeoplePages:
     """All of them. `routes` belong into the pages' application."""
 
-    def __init__(self, signin: SignIn, holders: Interface, templates: Environment, tokens: forms.Tokens) -> None:
+    def __init__(self, signin: SignIn, holders: Holders, templates: Environment, tokens: forms.Tokens) -> None:
         self._signin, self._holders, self._tokens = signin, holders, tokens
         self._templates = templates
 
@@ -147,7 +148,7 @@ class PeoplePages:
             action=path,
             trouble=no.words if no else "" if asked.keeps_cookies else _NOT_SAFE,
             wrong=no.field if no else "",
-            called=called[:40],
+            called=called[:LONGEST_NAME],
             onward=local(onward),
             open=asked.keeps_cookies,
         )

@@ -78,7 +78,6 @@ class DevicesPage:
     """All of them."""
 
     nav: Nav = said("The bar.")
-    done: str = said("What was just done; empty for nothing.")
     lines: tuple[DeviceLine, ...] = said("Each browser, the one that was used last first.")
 
 
