@@ -34,9 +34,9 @@ _BUSY: Final = "Too many passwords are being checked at this moment. Please try 
 
 
 class Note(Protocol):
-    """Writes down what was done or refused (the audit). Never blocks."""
+    """Writes down what was done or refused (the audit). Never waits."""
 
-    def __call__(self, actor: str, what: str, target: str, outcome: str, peer: str) -> None: ...
+    def __call__(self, what: str, *, actor: str, target: str, outcome: str, peer: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class SignIn:
     """The door for people, over the one owner of their rows."""
 
     def __init__(self, holders: Holders, hashing: Hashing, keys: SigningKeys, clock: Clock, note: Note) -> None:
-        self._holders, self._hashing, self._clock, self._note = holders, hashing, clock, note
+        self.holders, self.hashing, self._clock = holders, hashing, clock
+        self.note = note
         self._throttle = Throttle()
         self._at_work: dict[str, float] = {}  # by sid: when an admin's rights were last used
         self.keys = keys  # replaced by a rotation
@@ -83,7 +84,7 @@ class SignIn:
         `uses`: the request keeps the session alive; looking again during a stream does not.
         """
         claims = sessions.read(token, self.keys, self._clock.wall())
-        session = self._holders.live_sessions.get(claims.session) if claims else None
+        session = self.holders.live_sessions.get(claims.session) if claims else None
         if claims is None or session is None or session.user_id != claims.user:
             return None
         return self._alive(session, peer, uses)
@@ -96,13 +97,13 @@ class SignIn:
 
     def _alive(self, session: SessionRow, peer: str, uses: bool) -> Person | None:
         now = self._clock.wall()
-        user = self._holders.users.get(session.user_id)
-        used = self._holders.session_used_at(session.id)
+        user = self.holders.users.get(session.user_id)
+        used = self.holders.session_used_at(session.id)
         if user is None or user.disabled or sessions.over(used, session.expires_at, now):
             return None
         proven = sessions.proven(session.proven_at, self._at_work.get(session.id, 0.0), now)
         if uses:
-            self._holders.session_used(session.id, peer)
+            self.holders.session_used(session.id, peer)
             if proven and user.role == "admin":
                 self._at_work[session.id] = now
         return Person(user, session, proven)
@@ -115,53 +116,53 @@ class SignIn:
 
     async def enter(self, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Sign in."""
-        user = self._holders.user_named(name)
+        user = self.holders.user_named(name)
         known = user is not None and self._knows(user, browser.peer)
         account = _account(name)
         if wait := self._throttle.ask(account, browser.peer, self._clock.now(), known=known):
             return self._wait("session.start", user.name if user else "", browser.peer, wait)
         kept = user.password if user is not None and not user.disabled else ""
         try:
-            checked = await self._hashing.check(password, kept, known=known)
+            checked = await self.hashing.check(password, kept, known=known)
         except Busy:
             return _busy()
-        if user is None or not checked.right or self._holders.users.get(user.id) != user:
-            self._note(user.name if user else "", "session.start", "", "refused", browser.peer)
+        if user is None or not checked.right or self.holders.users.get(user.id) != user:
+            self.note("session.start", actor=user.name if user else "", target="", outcome="refused", peer=browser.peer)
             return No(403, NO_MATCH)
         self._throttle.right(account, browser.peer, known=known)
         if checked.fresh:
-            await self._holders.rehash(user.id, checked.fresh, instead=user.password)
+            await self.holders.rehash(user.id, checked.fresh, instead=user.password)
         return await self._begin(user, browser)
 
     async def join(self, invite: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become somebody by an invite, and sign in."""
-        if self._holders.invite_for(invite) is None:
+        if self.holders.invite_for(invite) is None:
             return self._guessed(browser.peer, "invite.use", NO_INVITE)
         if no := unfit(name, password):
             return no
-        if self._holders.user_named(name) is not None:
+        if self.holders.user_named(name) is not None:
             return No(409, _TAKEN, "name")
         try:
-            user = await self._holders.redeem(invite, written(name), await self._hashing.hash(password))
+            user = await self.holders.redeem(invite, written(name), await self.hashing.hash(password))
         except (Busy, SeadragonError) as error:
             return self._told(error, browser.peer, "invite.use", NO_INVITE)
-        self._note(user.name, "invite.use", user.invite_id or "", "done", browser.peer)
+        self.note("invite.use", actor=user.name, target=user.invite_id or "", outcome="done", peer=browser.peer)
         return await self._begin(user, browser)
 
     async def reset(self, link: str, password: str, browser: Browser) -> SessionRow | No:
         """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
         if wait := self._throttle.ask("", browser.peer, self._clock.now()):
             return self._wait("password.reset", "", browser.peer, wait)
-        user = self._holders.reset_for(link)
+        user = self.holders.reset_for(link)
         if user is not None and (fault := passwords.fault(password, user.name)):
             self._throttle.right("", browser.peer)
             return No(422, fault, "password")
         try:
-            user = await self._holders.redeem_reset(link, await self._hashing.hash(password))
+            user = await self.holders.redeem_reset(link, await self.hashing.hash(password))
         except (Busy, SeadragonError) as error:
             return self._told(error, browser.peer, "password.reset", NO_LINK)
         self._throttle.right("", browser.peer)
-        self._note(user.name, "password.reset", user.id, "done", browser.peer)
+        self.note("password.reset", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
         return await self._begin(user, browser)
 
     async def take_code(self, code: str, name: str, password: str, browser: Browser) -> SessionRow | No:
@@ -171,12 +172,12 @@ class SignIn:
         if wait := self._throttle.ask("", browser.peer, self._clock.now()):
             return self._wait("admin-code.use", "", browser.peer, wait)
         try:
-            hashed = await self._hashing.hash(password)
-            user = await self._holders.redeem_admin_code(code, written(name), hashed)
+            hashed = await self.hashing.hash(password)
+            user = await self.holders.redeem_admin_code(code, written(name), hashed)
         except (Busy, SeadragonError) as error:
             return self._told(error, browser.peer, "admin-code.use", NO_CODE)
         self._throttle.right("", browser.peer)
-        self._note(user.name, "admin-code.use", user.id, "done", browser.peer)
+        self.note("admin-code.use", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
         return await self._begin(user, browser)
 
     # --- being in ---
@@ -185,8 +186,8 @@ class SignIn:
         """The password once more: an admin's rights come back, or something that matters is about to be done."""
         if no := await self._wrong(person, password, peer, "session.prove"):
             return no
-        session = await self._holders.prove_session(person.session.id)
-        self._note(person.user.name, "session.prove", "", "done", peer)
+        session = await self.holders.prove_session(person.session.id)
+        self.note("session.prove", actor=person.user.name, target="", outcome="done", peer=peer)
         return session
 
     async def change_password(self, person: Person, current: str, new: str, peer: str) -> No | None:
@@ -196,44 +197,44 @@ class SignIn:
         if fault := passwords.fault(new, person.user.name):
             return No(422, fault, "password")
         try:
-            hashed = await self._hashing.hash(new)
+            hashed = await self.hashing.hash(new)
         except Busy:
             return _busy()
-        await self._holders.set_password(person.user.id, hashed, keep=person.session.id)
-        self._note(person.user.name, "password.change", person.user.id, "done", peer)
+        await self.holders.set_password(person.user.id, hashed, keep=person.session.id)
+        self.note("password.change", actor=person.user.name, target=person.user.id, outcome="done", peer=peer)
         return None
 
     async def leave(self, person: Person, peer: str) -> None:
         """Sign out."""
-        await self._holders.end_session(person.session.id)
+        await self.holders.end_session(person.session.id)
         self._at_work.pop(person.session.id, None)
-        self._note(person.user.name, "session.end", "", "done", peer)
+        self.note("session.end", actor=person.user.name, target="", outcome="done", peer=peer)
 
     async def end(self, person: Person, session: str, peer: str) -> bool:
         """End one session of theirs; False when they have none of that id."""
-        found = self._holders.live_sessions.get(session)
+        found = self.holders.live_sessions.get(session)
         if found is None or found.user_id != person.user.id:
             return False
-        await self._holders.end_session(session)
-        self._note(person.user.name, "session.end", found.device, "done", peer)
+        await self.holders.end_session(session)
+        self.note("session.end", actor=person.user.name, target=found.device, outcome="done", peer=peer)
         return True
 
     async def end_others(self, person: Person, peer: str) -> int:
         """End all sessions of theirs but the one they ask from; how many those were."""
-        ended = await self._holders.end_sessions(person.user.id, keep=person.session.id)
-        self._note(person.user.name, "session.end", f"{ended} others", "done", peer)
+        ended = await self.holders.end_sessions(person.user.id, keep=person.session.id)
+        self.note("session.end", actor=person.user.name, target=f"{ended} others", outcome="done", peer=peer)
         return ended
 
     # --- parts of the above ---
 
     def _knows(self, user: UserRow, peer: str) -> bool:
         home = home_of(peer)
-        mine = self._holders.sessions(user.id)
+        mine = self.holders.sessions(user.id)
         return any(home == home_of(place) for each in mine for place in (each.started_from, each.used_from))
 
     async def _begin(self, user: UserRow, browser: Browser) -> SessionRow:
-        session = await self._holders.start_session(user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE)
-        self._note(user.name, "session.start", browser.device, "done", browser.peer)
+        session = await self.holders.start_session(user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE)
+        self.note("session.start", actor=user.name, target=browser.device, outcome="done", peer=browser.peer)
         return session
 
     async def _wrong(self, person: Person, password: str, peer: str, what: str, field: str = "password") -> No | None:
@@ -242,11 +243,11 @@ class SignIn:
         if wait := self._throttle.ask(account, peer, self._clock.now(), known=True):
             return self._wait(what, person.user.name, peer, wait)
         try:
-            checked = await self._hashing.check(password, person.user.password, known=True)
+            checked = await self.hashing.check(password, person.user.password, known=True)
         except Busy:
             return _busy()
         if not checked.right:
-            self._note(person.user.name, what, "", "refused", peer)
+            self.note(what, actor=person.user.name, target="", outcome="refused", peer=peer)
             return No(403, _NOT_AGAIN, field)
         self._throttle.right(account, peer, known=True)
         return None
@@ -255,7 +256,7 @@ class SignIn:
         """A wrong token counts as a try of its address."""
         if wait := self._throttle.ask("", peer, self._clock.now()):
             return self._wait(what, "", peer, wait)
-        self._note("", what, "", "refused", peer)
+        self.note(what, actor="", target="", outcome="refused", peer=peer)
         return No(403, words, "token")
 
     def _told(self, error: Exception, peer: str, what: str, words: str) -> No:
@@ -266,12 +267,12 @@ class SignIn:
             return No(503, str(error))
         if error.kind == "conflict":
             return No(409, str(error), "name")
-        self._note("", what, "", "refused", peer)
+        self.note(what, actor="", target="", outcome="refused", peer=peer)
         return No(403, words, "token")
 
     def _wait(self, what: str, name: str, peer: str, wait: float) -> No:
         seconds = math.ceil(wait)
-        self._note(name, what, "", "throttled", peer)
+        self.note(what, actor=name, target="", outcome="throttled", peer=peer)
         after = f"{seconds} s" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
         return No(429, f"Too many tries. Please wait {after}, then try again.", wait=seconds)
 

@@ -10,8 +10,8 @@ from controller.auth.rows import KeyRow, Role, SessionRow
 from controller.auth.signin import No, Person
 from controller.pages import forms
 from controller.pages.asked import Asked
-from controller.pages.contexts import Tone
-from controller.pages.people_contexts import AccountPage, DeviceLine, DevicesPage, KeyLine, Nav
+from controller.pages.contexts import Nav, Tone
+from controller.pages.people_contexts import AccountPage, DeviceLine, DevicesPage, KeyLine
 from controller.plain import count_words, moment_words
 
 ROLE_WORDS: Final[dict[Role, str]] = {"child": "a child", "member": "a member", "admin": "an admin"}
@@ -24,6 +24,7 @@ def nav_of(asked: Asked, tokens: forms.Tokens) -> Nav:
         person=person.user.name if person else "",
         admin=person is not None and person.user.role == "admin",
         here=asked.request.url.path,
+        lapsed=person is not None and person.user.role == "admin" and not person.proven,
         form=tokens.make(asked.label, time.time()),
     )
 

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from controller.auth import cookies
-from controller.auth.access import Principal
 from controller.auth.signin import Browser, No, Person, SignIn
 from controller.pages import forms
 from controller.pages.devices import device_words
@@ -28,7 +27,6 @@ class Asked:
 
     request: Request
     person: Person | None
-    who: Principal | None
 
     @property
     def peer(self) -> str:
@@ -68,7 +66,7 @@ def person_of(request: Request, signin: SignIn | None, *, uses: bool = True) -> 
     """Who is signed in, by the cookie alone."""
     if signin is None:
         return None
-    asked = Asked(request, None, None)
+    asked = Asked(request, None)
     token = cookies.token_in(request.headers.get("cookie", "").encode("latin-1"), plain=asked.plain)
     return signin.person(token, asked.peer, uses=uses) if token else None
 

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from controller.auth.holders import Holders
 from controller.auth.rows import ROLES, InviteRow, Role
 from controller.auth.signin import No, Person, SignIn
 from controller.errors import SeadragonError
@@ -34,8 +33,8 @@ LONGEST_LABEL: Final = 60
 class Invites:
     """The page."""
 
-    def __init__(self, signin: SignIn, holders: Holders, templates: Environment, tokens: forms.Tokens) -> None:
-        self._signin, self._holders, self._tokens = signin, holders, tokens
+    def __init__(self, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+        self._signin, self._holders, self._tokens = signin, signin.holders, tokens
         self._template = templates.get_template("people/invites.html")
 
     @property
@@ -43,7 +42,7 @@ class Invites:
         return [Route(PATH, self._invites, methods=["GET", "POST"])]
 
     async def _invites(self, request: Request) -> Response:
-        asked = Asked(request, person_of(request, self._signin), None)
+        asked = Asked(request, person_of(request, self._signin))
         person = asked.person
         if person is None:
             return to_login(asked)

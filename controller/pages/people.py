@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from controller.auth import cookies
 from controller.auth.held.checks import LONGEST_NAME
-from controller.auth.holders import Holders
 from controller.auth.rows import SessionRow
 from controller.auth.signin import No, Person, SignIn
 from controller.errors import SeadragonError
@@ -77,8 +76,8 @@ AGAIN: Final = "/account/again"
 class PeoplePages:
     """All of them. `routes` belong into the pages' application."""
 
-    def __init__(self, signin: SignIn, holders: Holders, templates: Environment, tokens: forms.Tokens) -> None:
-        self._signin, self._holders, self._tokens = signin, holders, tokens
+    def __init__(self, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+        self._signin, self._holders, self._tokens = signin, signin.holders, tokens
         self._templates = templates
 
     @property
@@ -94,7 +93,15 @@ class PeoplePages:
 
     def asked(self, request: Request) -> Asked:
         """Who asks."""
-        return Asked(request, person_of(request, self._signin), None)
+        return Asked(request, person_of(request, self._signin))
+
+    def turned_away(self, request: Request, status: int, words: str) -> Response | None:
+        """Instead of a refusal, for who could still sign in; None for who is signed in and may not all the same."""
+        asked = self.asked(request)
+        if asked.person is not None:
+            return None
+        onward = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return self._show_door(asked, "/login", onward=onward, aside=words, status=status)
 
     # --- coming in ---
 
@@ -136,7 +143,15 @@ class PeoplePages:
         return self._show_door(asked, path, no, called=form.get("name", ""), onward=form.get("onward", ""))
 
     def _show_door(
-        self, asked: Asked, path: str, no: No | None = None, *, called: str = "", onward: str = ""
+        self,
+        asked: Asked,
+        path: str,
+        no: No | None = None,
+        *,
+        called: str = "",
+        onward: str = "",
+        aside: str = "",
+        status: int = 200,
     ) -> Response:
         door = DOORS[path]
         page = DoorPage(
@@ -148,11 +163,12 @@ class PeoplePages:
             action=path,
             trouble=no.words if no else "" if asked.keeps_cookies else _NOT_SAFE,
             wrong=no.field if no else "",
+            aside=aside,
             called=called[:LONGEST_NAME],
             onward=local(onward),
             open=asked.keeps_cookies,
         )
-        return self._page("door", page, no)
+        return self._page("door", page, no, status)
 
     async def _leave(self, request: Request) -> Response:
         asked = self.asked(request)
@@ -250,6 +266,7 @@ class PeoplePages:
             action=AGAIN,
             trouble=no.words if no else "",
             wrong=no.field if no else "",
+            aside="",
             called="",
             onward=local(onward),
             open=True,
@@ -258,19 +275,18 @@ class PeoplePages:
 
     # --- parts of the above ---
 
-    def _page(self, name: str, page: object, no: No | None = None) -> HTMLResponse:
+    def _page(self, name: str, page: object, no: No | None = None, status: int = 200) -> HTMLResponse:
         html = self._templates.get_template(f"people/{name}.html").render(page=page)
         headers = {"Retry-After": str(no.wait)} if no and no.wait else None
-        return HTMLResponse(html, no.status if no else 200, headers)
+        return HTMLResponse(html, no.status if no else status, headers)
 
     def _refuse(self, asked: Asked, no: No) -> Response:
-        if asked.program:
-            return refused(no)
-        answer = RedirectResponse(asked.request.url.path, 303) if asked.request.url.path in _SHOWN else None
-        return answer or RedirectResponse("/", 303)
-
-
-_SHOWN: Final = ("/account/devices",)
+        """A button that did nothing: the page as it is now says why."""
+        return (
+            refused(no)
+            if asked.program
+            else RedirectResponse(asked.request.url.path.replace("/logout", "/account"), 303)
+        )
 
 
 def local(path: str) -> str:

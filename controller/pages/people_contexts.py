@@ -6,17 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from controller.pages.contexts import Mood, Tone, said
-
-
-@dataclass(frozen=True, slots=True)
-class Nav:
-    """The bar on top of every page."""
-
-    person: str = said("Who is signed in; empty for nobody.")
-    admin: bool = said("Whether they look after people.")
-    here: str = said("The path of this page, so that its link is marked.")
-    form: str = said("What proves that a form comes from this page.")
+from controller.pages.contexts import Mood, Nav, Tone, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +21,7 @@ class DoorPage:
     action: str = said("Where the form goes.")
     trouble: str = said("Why the last try was refused; empty for none.")
     wrong: str = said("The field that has to be corrected; empty for none.")
+    aside: str = said("Why this computer alone opens nothing here; empty for nothing to say.")
     called: str = said("The name that was typed the last time.")
     onward: str = said("The page to go to afterwards.")
     open: bool = said("Whether signing in works here at all: not over plain http from elsewhere.")
