@@ -60,7 +60,8 @@ class Hashing:
         right = not too_long(password) and await self._run(known, _same, password, kept or self._nobodys)
         right = right and bool(kept)
         fresh = await self._run(True, self._hash, password) if right and _cost(kept) < self._cost else ""
-        await self._clock.sleep(max(0.0, until - self._clock.now()))
+        if (early := until - self._clock.now()) > 0:
+            await self._clock.sleep(early)
         return Checked(right, fresh)
 
     def _hash(self, password: str) -> str:

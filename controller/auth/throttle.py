@@ -73,10 +73,12 @@ class Throttle:
         return wait
 
     def right(self, account: str, address: str, *, known: bool = False) -> None:
-        """The try that was let through last was right: what it counted for its address is taken back."""
+        """The try that was let through last was right: it is taken back. At its address and in its pair, so are those
+        before it; at the account they are not, since others made them.
+        """
         for place in _places(account, address, known):
-            if place[0] != "account" and (tries := self._places.get(place)) and tries.moments:
-                tries.count = 0
+            if (tries := self._places.get(place)) and tries.moments:
+                tries.count = tries.count - 1 if place[0] == "account" else 0
                 tries.moments.pop()
 
     def __len__(self) -> int:

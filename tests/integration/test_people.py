@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,14 @@ async def sent(client: httpx.AsyncClient, path: str, **fields: str) -> httpx.Res
     return await client.post(path, data={"form": form_of(page), **fields}, headers=headers)
 
 
-async def signed_in(door: FrontDoor, name: str, **headers: str) -> httpx.AsyncClient:
-    client = door.browser(**headers)
-    answer = await client.post("/login", json={"name": name, "password": PASSWORD}, headers=PROGRAM)
-    assert answer.status_code == 201, answer.text
-    client.cookies.set(*cookie_of(answer))  # httpx keeps none that is Secure over plain http
-    return client
+@asynccontextmanager
+async def signed_in(door: FrontDoor, name: str, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with door.browser(**headers) as client:
+        answer = await client.post("/login", json={"name": name, "password": PASSWORD}, headers=PROGRAM)
+        assert answer.status_code == 201, answer.text
+        client.cookies.clear()  # httpx sends none that is Secure over plain http
+        client.cookies.set(*cookie_of(answer))
+        yield client
 
 
 def cookie_of(answer: httpx.Response) -> tuple[str, str]:
@@ -167,13 +170,12 @@ async def test_name_and_password_let_in_and_nothing_else_does(door: FrontDoor) -
 
 async def test_the_session_before_ends_with_a_new_one(door: FrontDoor) -> None:
     user = await door.person("mia")
-    client = await signed_in(door, "mia")
-    (before,) = door.holders.sessions(user)
-    answer = await client.post("/login", json={"name": "mia", "password": PASSWORD}, headers=PROGRAM)
-    assert answer.status_code == 201
-    (after,) = door.holders.sessions(user)
-    assert after.id != before.id
-    await client.aclose()
+    async with signed_in(door, "mia") as client:
+        (before,) = door.holders.sessions(user)
+        answer = await client.post("/login", json={"name": "mia", "password": PASSWORD}, headers=PROGRAM)
+        assert answer.status_code == 201
+        (after,) = door.holders.sessions(user)
+        assert after.id != before.id
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ async def test_nobody_is_led_to_another_site(door: FrontDoor, onward: str, leads
 async def test_somebody_who_was_disabled_is_out_at_the_next_request_and_cannot_come_back(door: FrontDoor) -> None:
     await door.person("owner", "admin")
     user = await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         await door.holders.disable_user(user)
         assert (await client.get("/account")).headers["location"].startswith("/login")
         again = await client.post("/login", json={"name": "mia", "password": PASSWORD}, headers=PROGRAM)
@@ -210,9 +212,9 @@ async def test_a_hash_of_an_older_cost_is_replaced_at_the_next_sign_in_and_nobod
     door: FrontDoor,
 ) -> None:
     user = await door.person("mia")
-    async with await signed_in(door, "mia"):
+    async with signed_in(door, "mia"):
         hashing = door.signin.hashing = Hashing(SystemClock(), cost=5, floor=0)
-        async with await signed_in(door, "mia"):
+        async with signed_in(door, "mia"):
             assert door.holders.users[user].password.startswith("$2b$05$")
             assert len(door.holders.sessions(user)) == 2
         hashing.close()
@@ -232,7 +234,7 @@ async def test_a_hash_of_an_older_cost_is_replaced_at_the_next_sign_in_and_nobod
 )
 async def test_the_page_of_another_site_does_nothing_here(door: FrontDoor, headers: dict[str, str], path: str) -> None:
     user = await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         page = await client.get("/account")
         fields = {"form": form_of(page), "name": "mia", "password": NEW, "current": PASSWORD, "end": "others"}
         answer = await client.post(path, data=fields, headers=headers)
@@ -248,7 +250,7 @@ async def test_the_page_of_another_site_does_nothing_here(door: FrontDoor, heade
 )
 async def test_without_the_pages_token_or_a_programs_header_nothing_is_done(door: FrontDoor, path: str) -> None:
     user = await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         fields = {"name": "mia", "password": NEW, "current": PASSWORD, "end": "others"}
         for form in ("", "1.2", "9999999999."):
             assert "set-cookie" not in (await client.post(path, data={**fields, "form": form})).headers
@@ -262,7 +264,7 @@ async def test_without_the_pages_token_or_a_programs_header_nothing_is_done(door
 async def test_no_get_changes_anything(door: FrontDoor) -> None:
     user = await door.person("mia")
     token = await an_invite(door)
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         for path in (
             "/logout",
             "/account/devices?end=others",
@@ -290,7 +292,7 @@ async def test_what_is_no_form_and_no_object_is_told_so(door: FrontDoor, body: b
 
 async def test_a_cookie_of_an_ended_session_and_a_forged_one_are_nobodys(door: FrontDoor) -> None:
     user = await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         assert (await client.get("/account")).status_code == 200
         token = client.cookies["__Host-sd"]
         claims = jwt.decode(token, options={"verify_signature": False}, algorithms=["HS256"])
@@ -313,7 +315,7 @@ async def test_a_cookie_of_an_ended_session_and_a_forged_one_are_nobodys(door: F
 
 async def test_two_cookies_of_our_name_are_none(door: FrontDoor) -> None:
     await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         token = client.cookies["__Host-sd"]
         client.cookies.clear()
         answer = await client.get("/account", headers={"Cookie": f"__Host-sd={token}; __Host-sd=x"})
@@ -354,7 +356,7 @@ async def test_over_plain_http_from_elsewhere_nobody_is_asked_for_a_password(doo
 
 async def test_a_new_password_wants_the_old_one_and_signs_the_others_out(door: FrontDoor) -> None:
     user = await door.person("mia")
-    async with await signed_in(door, "mia") as mine, await signed_in(door, "mia") as other:
+    async with signed_in(door, "mia") as mine, signed_in(door, "mia") as other:
         refused = await sent(mine, "/account", current="wrong horse", password=NEW)
         assert (refused.status_code, "That is not your password." in refused.text) == (403, True)
         await asyncio.sleep(0.25)  # the throttle's first pause, on the real clock
@@ -371,7 +373,7 @@ async def test_a_new_password_wants_the_old_one_and_signs_the_others_out(door: F
 async def test_devices_are_listed_and_each_can_be_signed_out(door: FrontDoor) -> None:
     await door.person("mia")
     agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
-    async with await signed_in(door, "mia") as mine, await signed_in(door, "mia", **{"User-Agent": agent}) as other:
+    async with signed_in(door, "mia") as mine, signed_in(door, "mia", **{"User-Agent": agent}) as other:
         page = await mine.get("/account/devices")
         assert "Firefox on Windows" in page.text
         assert "127.0.0.1" in page.text
@@ -386,7 +388,7 @@ async def test_devices_are_listed_and_each_can_be_signed_out(door: FrontDoor) ->
 async def test_nobody_ends_the_session_of_somebody_else(door: FrontDoor) -> None:
     await door.person("mia")
     other = await door.person("tom")
-    async with await signed_in(door, "mia") as mine, await signed_in(door, "tom") as theirs:
+    async with signed_in(door, "mia") as mine, signed_in(door, "tom") as theirs:
         (session,) = door.holders.sessions(other)
         for id in (session.id, "", "nonsense", "other"):
             answer = await mine.post("/account/devices", json={"end": id}, headers=PROGRAM)
@@ -397,7 +399,7 @@ async def test_nobody_ends_the_session_of_somebody_else(door: FrontDoor) -> None
 
 async def test_signing_out_ends_the_session_itself_and_clears_the_browser(door: FrontDoor) -> None:
     user = await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         page = await client.get("/account")
         door.scope = {"scheme": "https"}
         answer = await client.post("/logout", data={"form": form_of(page)})
@@ -411,7 +413,7 @@ async def test_signing_out_ends_the_session_itself_and_clears_the_browser(door: 
 async def test_a_reset_link_sets_a_password_once_and_ends_every_session(door: FrontDoor) -> None:
     user = await door.person("mia")
     link = (await door.holders.create_reset(user, lasts=3600, by="tests")).text
-    async with await signed_in(door, "mia") as before, door.browser() as client:
+    async with signed_in(door, "mia") as before, door.browser() as client:
         own = await sent(client, "/reset", token=link, password="mia mia mia 1")
         assert own.status_code == 422
         answer = await sent(client, "/reset", token=link, password=NEW)
@@ -441,7 +443,7 @@ async def test_the_code_of_the_command_line_makes_the_first_admin(door: FrontDoo
 
 async def test_an_admin_invites_by_link_and_picture_and_revokes(door: FrontDoor) -> None:
     await door.person("owner", "admin")
-    async with await signed_in(door, "owner") as client:
+    async with signed_in(door, "owner") as client:
         made = await sent(client, "/admin/invites", make="yes", label="Oma", role="member", uses="2", hours="24")
         assert made.status_code == 201
         assert "<svg" in made.text
@@ -458,7 +460,7 @@ async def test_an_admin_invites_by_link_and_picture_and_revokes(door: FrontDoor)
 async def test_an_invite_for_an_admin_wants_a_tick_and_the_password(door: FrontDoor) -> None:
     await door.person("owner", "admin")
     wish = {"make": "yes", "label": "Ann", "role": "admin", "uses": "1", "hours": "1"}
-    async with await signed_in(door, "owner") as client:
+    async with signed_in(door, "owner") as client:
         for missing in ({"password": PASSWORD}, {"sure": "yes"}, {"sure": "yes", "password": "wrong horse"}):
             answer = await sent(client, "/admin/invites", **wish, **missing)
             assert answer.status_code in (403, 422)
@@ -488,7 +490,7 @@ async def test_an_invite_for_an_admin_wants_a_tick_and_the_password(door: FrontD
 )
 async def test_an_invite_that_makes_no_sense_is_not_made(door: FrontDoor, field: str, value: str) -> None:
     await door.person("owner", "admin")
-    async with await signed_in(door, "owner") as client:
+    async with signed_in(door, "owner") as client:
         wish = {"make": "yes", "label": "Ann", "role": "member", "uses": "1", "hours": "1", field: value}
         assert (await sent(client, "/admin/invites", **wish)).status_code == 422
         assert not door.holders.invites
@@ -497,7 +499,7 @@ async def test_an_invite_that_makes_no_sense_is_not_made(door: FrontDoor, field:
 @pytest.mark.parametrize("role", ["child", "member"])
 async def test_who_is_no_admin_invites_nobody(door: FrontDoor, role: str) -> None:
     await door.person("mia", role)
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         assert (await client.get("/admin/invites")).status_code == 403
         page = await client.get("/account")
         wish = {"form": form_of(page), "make": "yes", "label": "x", "role": "member"}
@@ -517,9 +519,9 @@ async def test_a_signed_in_admin_gives_orders_on_the_first_page_and_others_as_th
         assert 'form="orders"' not in page.text
         assert 'href="/login"' in page.text
         assert (await stranger.post("/orders", data={"pause": ""})).status_code == 403
-    async with await signed_in(door, "mia") as member:
+    async with signed_in(door, "mia") as member:
         assert 'form="orders"' not in (await member.get("/")).text
-    async with await signed_in(door, "owner") as owner:
+    async with signed_in(door, "owner") as owner:
         page = await owner.get("/")
         token = re.search(r'name="token" value="([^"]+)"', page.text)
         assert token
@@ -543,7 +545,7 @@ async def test_sessions_end_and_admins_rights_lapse_by_the_clock(tmp_path: Path)
     clock = WoundClock()
     async with front_door(tmp_path, clock=clock) as door:
         await door.person("owner", "admin")
-        async with await signed_in(door, "owner") as client:
+        async with signed_in(door, "owner") as client:
             assert (await client.get("/admin/invites")).status_code == 200
             clock.leap(ADMIN_IDLE - 60)
             assert (await client.get("/admin/invites")).status_code == 200  # used: it counts from here again
@@ -569,7 +571,7 @@ async def test_sessions_end_and_admins_rights_lapse_by_the_clock(tmp_path: Path)
 )
 async def test_every_page_carries_the_whole_armour(door: FrontDoor, path: str) -> None:
     await door.person("mia")
-    async with await signed_in(door, "mia") as client:
+    async with signed_in(door, "mia") as client:
         answer = await client.get(path)
         assert answer.headers["content-security-policy"] == policy()
         assert "require-trusted-types-for 'script'" in policy()
@@ -586,7 +588,7 @@ async def test_every_page_carries_the_whole_armour(door: FrontDoor, path: str) -
 
 async def test_who_guesses_is_slowed_down_and_the_owner_still_enters(door: FrontDoor) -> None:
     await door.person("owner", "admin")
-    async with await signed_in(door, "owner"):  # 127.0.0.1 is known now
+    async with signed_in(door, "owner"):  # 127.0.0.1 is known now
         statuses = []
         for n in range(40):
             door.scope = {"client": (f"2001:db8:{n:x}::1", 5)}
@@ -598,4 +600,5 @@ async def test_who_guesses_is_slowed_down_and_the_owner_still_enters(door: Front
         assert int(tried.headers["retry-after"]) >= 1
         assert "try again" in tried.json()["error"]["message"]
         door.scope = {}
-        await (await signed_in(door, "owner")).aclose()
+        async with signed_in(door, "owner"):
+            pass

@@ -52,6 +52,17 @@ def test_a_right_password_is_forgiven() -> None:
         throttle.right(f"user{n}", HOME, known=True)
 
 
+def test_a_right_one_of_a_stranger_takes_back_itself_alone() -> None:
+    throttle = Throttle()
+    assert passed(throttle, "owner", AWAY, 0)
+    throttle.right("owner", AWAY)
+    for n in range(4):
+        assert passed(throttle, "owner", f"10.0.0.{n}", n * 30.0)
+    assert passed(throttle, "owner", AWAY, 120)
+    throttle.right("owner", AWAY)
+    assert throttle.ask("owner", "10.9.9.9", 120) == pytest.approx(1.6)
+
+
 def test_ten_thousand_guesses_from_one_address_come_to_few_hashes() -> None:
     throttle = Throttle()
     assert sum(passed(throttle, "owner", AWAY, n * 0.36) for n in range(10_000)) <= 120  # in an hour
