@@ -19,7 +19,7 @@ import uvloop
 
 from controller import lock, wanted
 from controller.api.late import LateApi
-from controller.auth.access import Principal
+from controller.auth.visitor import arrival
 from controller.clock import SystemClock
 from controller.config.change import Change
 from controller.config.last_good import load_last_good
@@ -66,14 +66,12 @@ def run(
     port: int | None = None,
     service: bool = False,
     *,
-    through_tunnel: Principal | None = None,
     gauge: Gauge | None = None,
 ) -> int:
     """Serve until told to leave; the exit code.
 
     `port` replaces the first direct listener's. `service`: a service manager restarts what exits, so a broken YAML is
-    no reason to. `through_tunnel` opens the tunnel as that principal, and `gauge` stands in for the machine's memory:
-    for tests alone, no setting reaches them.
+    no reason to. `gauge` stands in for the machine's memory: for tests alone, no setting reaches it.
     """
     os.umask(0o077)
     try:
@@ -83,7 +81,7 @@ def run(
             if start.kind == "leave":
                 print(*start.lines, sep="\n", file=sys.stderr)
                 return 2
-            instead = Instead(through_tunnel, gauge)
+            instead = Instead(gauge)
             controller = Controller(paths, start, instead, port=port, service=service)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(controller.live())
@@ -119,7 +117,6 @@ def _decide(paths: Paths, service: bool) -> Start:
 class Instead:
     """What tests put in the place of the real thing."""
 
-    through_tunnel: Principal | None = None
     gauge: Gauge | None = None
 
 
@@ -185,11 +182,10 @@ class Controller:
             clock=clock,
             tally=tally,
             access_log=self._log.access,
-            through_tunnel=instead.through_tunnel,
         )
         self._models.line.on_cut = self._plane.switch_off
         self._models.on_moved.append(self._plane.models_moved)
-        self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
+        self._listeners = Listeners(lambda listener: self._plane.listener(arrival(listener)))
         self._roster: Roster
 
     def _metrics(self) -> Callable[[], tuple[bytes, str]]:

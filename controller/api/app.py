@@ -22,13 +22,13 @@ from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
 from controller.line_words import seen_by
-from controller.proxy.doors import may_not_manage
+from controller.proxy.callers import may_not_manage
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body
 LISTING = 5.0  # seconds that the list of models may take
 LOOK = 1.0  # seconds between two looks at whether a waiting caller is still there
-_NOBODY = Principal("")
+_NOBODY = Principal("", rights=frozenset())
 
 
 class MayNot(Exception):
@@ -60,6 +60,10 @@ _ORDERS: dict[int | str, dict[str, Any]] = {
     502: {"model": Refusal, "description": "It was tried, waited for, and failed."},
     503: {"model": Refusal, "description": "Something else has to end first."},
 }
+
+
+def _unknown(model: str) -> OrderRefused:
+    return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
 
 
 class Api:
@@ -134,27 +138,27 @@ class Api:
 
     # --- looking ---
 
-    async def _models(self) -> JSONResponse:
-        return JSONResponse({"object": "list", "data": await self._listed()})
+    async def _models(self, caller: Caller) -> JSONResponse:
+        return JSONResponse({"object": "list", "data": await self._listed(caller)})
 
-    async def _model(self, model: str) -> JSONResponse:
+    async def _model(self, model: str, caller: Caller) -> JSONResponse:
         wanted = {model, f"{model}:latest"}
-        found = next((each for each in await self._listed() if each["id"] in wanted), None)
+        found = next((each for each in await self._listed(caller) if each["id"] in wanted), None)
         if found is None:
-            raise OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
+            raise _unknown(model)
         return JSONResponse(found)
 
-    async def _listed(self) -> list[dict[str, Any]]:
-        """Raises Unreachable."""
+    async def _listed(self, caller: Principal) -> list[dict[str, Any]]:
+        """The models that exist for `caller`. Raises Unreachable."""
         try:
             async with asyncio.timeout(LISTING):
-                return await self._desk.models()
+                return [each for each in await self._desk.models() if caller.sees(each["id"])]
         except TimeoutError:
             raise Unreachable("Ollama is too busy to list its models. Please try again in a moment.") from None
 
-    async def _job(self, id: str) -> JSONResponse:
+    async def _job(self, id: str, caller: Caller) -> JSONResponse:
         job = self._desk.job(id)
-        if job is None:
+        if job is None or not caller.sees(job.model):
             raise OrderRefused(f"There is no job {id!r}, or it was long ago.", "unknown")
         return JSONResponse(job_document(job))
 
@@ -162,8 +166,10 @@ class Api:
         seen = seen_by(self._desk.queue(), caller.label, manage=caller.manage)
         return JSONResponse({"object": "queue", **seen})
 
-    async def _memory(self) -> JSONResponse:
-        return JSONResponse({"object": "memory", **self._desk.memory()})
+    async def _memory(self, caller: Caller) -> JSONResponse:
+        memory = self._desk.memory()
+        loaded = {name: gb for name, gb in memory.get("models_loaded", {}).items() if caller.sees(name)}
+        return JSONResponse({"object": "memory", **memory, "models_loaded": loaded})
 
     # --- orders ---
 
@@ -183,6 +189,8 @@ class Api:
         self, request: Request, body: Load, wait: float | None, kind: Order, **options: Any
     ) -> JSONResponse:
         """Begin; answer at once, or when it has ended. Who hangs up does not undo it."""
+        if not who(request).sees(body.model):
+            raise _unknown(body.model)
         job = await self._desk.order(kind, body.model, **options)
         wait = wait if body.wait is None else body.wait
         if wait:

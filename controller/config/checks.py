@@ -16,6 +16,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from controller.auth.access import NEVER
+from controller.auth.policy import ROLES, Right
 from controller.config import checks_models
 from controller.config.addresses import Place, place
 from controller.config.finding import Check, Finding
@@ -96,7 +98,7 @@ def _host(where: Place) -> str:
     return "127.0.0.1" if where.host in ("localhost", "::1") else where.host
 
 
-def _one_closed_tunnel(config: Config) -> Iterator[Finding]:
+def _one_tunnel(config: Config) -> Iterator[Finding]:
     tunnels = [(index, each) for index, each in enumerate(config.server.listeners) if each.kind == "tunnel"]
     for index, _ in tunnels[1:]:
         yield Finding(("server", "listeners", index, "kind"), "a second tunnel", "one listener of kind tunnel")
@@ -104,6 +106,34 @@ def _one_closed_tunnel(config: Config) -> Iterator[Finding]:
         if not listener.place.loopback:
             allowed = "unix:/path or 127.0.0.1:port: what it is told about the visitor is believed"
             yield Finding(("server", "listeners", index, "address"), shown(listener.address), allowed)
+
+
+def _proxies_known(config: Config) -> Iterator[Finding]:
+    for index, listener in enumerate(config.server.listeners):
+        at = ("server", "listeners", index)
+        if listener.kind == "proxy" and not listener.trusted and not listener.place.path:
+            yield Finding((*at, "trusted"), "nothing", "the addresses of the proxy: kind proxy needs it", (*at, "kind"))
+
+
+def _rights_possible(config: Config) -> Iterator[Finding]:
+    for name in type(config.access.roles).model_fields:
+        most, wish = ROLES[name].most, getattr(config.access.roles, name).may or ()
+        for index, right in enumerate(wish):
+            if Right(right) not in most:
+                allowed = f"one of {', '.join(each for each in Right if each in most)}: that is the most {name} may do"
+                yield Finding(("access", "roles", name, "may", index), right, allowed)
+
+
+def _loopback_stays_home(config: Config) -> Iterator[Finding]:
+    for index, entry in enumerate(config.access.allow):
+        for number, address in enumerate(entry.addresses):
+            if entry.through_tunnel and _anybodys(ip_network(address)):
+                allowed = "an address of yours that others can see: through_tunnel has no meaning for this one"
+                yield Finding(("access", "allow", index, "addresses", number), address, allowed)
+
+
+def _anybodys(network: IPv4Network | IPv6Network) -> bool:
+    return network.is_loopback or (network.prefixlen == network.max_prefixlen and network.network_address == NEVER)
 
 
 def _upstream_known(config: Config) -> Iterator[Finding]:
@@ -189,7 +219,10 @@ def _taken_by_tunnel(name: str, value: str) -> str | None:
 
 INSIDE: Final[tuple[Check, ...]] = (
     _listeners_apart,
-    _one_closed_tunnel,
+    _one_tunnel,
+    _proxies_known,
+    _rights_possible,
+    _loopback_stays_home,
     _upstream_known,
     _private_port_free,
     _tunnel_complete,
@@ -247,9 +280,14 @@ def warnings(config: Config) -> Iterator[str]:
             )
     if config.server.ollama.mode == "spawn" and config.server.ollama.url is not None:
         yield "server.ollama.url has no effect with mode: spawn; it is for adopt and external."
+    if config.access.roles.anonymous.may:
+        yield "access.roles.anonymous: who shows no key may use this server from wherever its listeners are reached."
     yield from _shadowed(config)
     yield from checks_models.warnings(config)
     for index, entry in enumerate(config.access.allow):
+        if entry.through_tunnel and any("/" in address for address in entry.addresses):
+            at = dotted(("access", "allow", index))
+            yield f"{at}: everybody in the ranges of {shown(entry.label)} may come in from the internet, without a key."
         if entry.manage and any("/" in address for address in entry.addresses):
             at = dotted(("access", "allow", index))
             yield f"{at}: everybody in the ranges of {shown(entry.label)} may pull and delete models (manage: true)."

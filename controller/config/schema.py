@@ -22,6 +22,8 @@ _OLLAMA = drains(OLLAMA)
 _TUNNEL = restarts(TUNNEL)
 _CHILD = restarts(OWN)
 _DAY = 86400  # seconds; no wait is longer
+Understood = Literal["no", "I understand that everybody on the internet may use it"]
+RightName = Literal["infer", "embed", "audio", "list", "chat", "manage", "admin"]
 
 
 def _empty_is_default(value: object) -> object:
@@ -58,6 +60,7 @@ Prefix = Annotated[str, AfterValidator(addresses.path_prefix), Says(addresses.PR
 HostName = Annotated[str, AfterValidator(addresses.host_name), Says(addresses.HOST_WORDS)]
 PublicName = Annotated[str, AfterValidator(addresses.public_name), Says(addresses.PUBLIC_NAME_WORDS)]
 Origin = Annotated[str, AfterValidator(addresses.origin), Says(addresses.ORIGIN_WORDS)]
+HeaderName = Annotated[str, AfterValidator(addresses.header_name), Says(addresses.HEADER_WORDS)]
 EdgeAddress = Annotated[str, AfterValidator(addresses.edge_address), Says(addresses.EDGE_WORDS)]
 Url = Annotated[str, AfterValidator(addresses.upstream_url), Says(addresses.URL_WORDS)]
 ProbeUrl = Annotated[str, AfterValidator(addresses.probe_url), Says(addresses.PROBE_WORDS)]
@@ -105,10 +108,17 @@ class Listener(Branch):
     address: Annotated[Address, LISTENER] = Field(
         description="host:port, [ipv6]:port, or unix:/path. Its own name in reloads."
     )
-    kind: Annotated[Literal["direct", "tunnel"], LISTENER] = Field(
+    kind: Annotated[Literal["direct", "tunnel", "proxy"], LISTENER] = Field(
         "direct",
-        description="direct: peers are who their address says. tunnel: what cloudflared forwards to; closed until "
-        "accounts exist; on this machine only.",
+        description="direct: peers are who their address says. tunnel: what cloudflared forwards to; on this machine "
+        "only. proxy: behind a proxy of yours, which says who the visitor is.",
+    )
+    trusted: Annotated[tuple[Network, ...], LISTENER] = Field(
+        (), description="kind proxy: the proxy's own addresses; nobody else gets in there. On a unix: socket, none."
+    )
+    header: Annotated[HeaderName, LISTENER] = Field(
+        "x-forwarded-for",
+        description="kind proxy: its header with the visitor's address. Of a list, the last one that is not `trusted`.",
     )
 
     @property
@@ -389,6 +399,54 @@ class Allowed(Branch):
     waiting: Annotated[int | None, AT_ONCE] = Field(
         None, ge=1, le=10000, description="Requests they may have waiting; empty: as in server.yaml, line."
     )
+    models: Annotated[tuple[ModelPattern, ...], AT_ONCE] = Field(
+        (), description="The models they may use, * for anything; all others do not exist for them. Empty: all."
+    )
+    through_tunnel: Annotated[bool, AT_ONCE] = Field(
+        False, description="Counts for visitors of the tunnel too, by the address that Cloudflare names."
+    )
+
+
+class Role(Branch):
+    """What callers of one role may do."""
+
+    may: Annotated[tuple[RightName, ...] | None, AT_ONCE] = Field(
+        None, description="Their rights, all of them; empty: as docs/policy.md says."
+    )
+
+
+class Roles(Branch):
+    """Who may do what, where it differs from docs/policy.md."""
+
+    anonymous: Role = Role()
+    address: Role = Role()
+    key: Role = Role()
+    child: Role = Role()
+    member: Role = Role()
+    admin: Role = Role()
+
+
+class Rates(Branch):
+    """Requests a minute; as many may come at once. More are told 429 and when to come back."""
+
+    key: Annotated[int | None, AT_ONCE] = Field(
+        600, ge=1, le=1_000_000, description="Of one key that has no number of its own; empty: no limit."
+    )
+    address: Annotated[int | None, AT_ONCE] = Field(
+        None, ge=1, le=1_000_000, description="Of one address on the allow-list; empty: no limit."
+    )
+    anonymous: Annotated[int, AT_ONCE] = Field(
+        30,
+        ge=1,
+        le=1_000_000,
+        description="Of one address of strangers (IPv6: of one /64), where they may do anything.",
+    )
+    wrong: Annotated[int, AT_ONCE] = Field(
+        20,
+        ge=1,
+        le=1_000_000,
+        description="Wrong keys from one address (IPv6: from one /64). The right key works all the same.",
+    )
 
 
 class Access(Branch):
@@ -405,6 +463,11 @@ class Access(Branch):
         ("vscode-webview://*", "vscode-file://*", "app://*", "tauri://*"),
         description="Web origins whose pages may call the API.",
     )
+    roles: Roles = Roles()
+    open_tunnel_to_anonymous: Annotated[Understood, AT_ONCE] = Field(
+        "no", description="What `roles.anonymous` may do, it may do through the tunnel too: only with this sentence."
+    )
+    rates: Rates = Rates()
 
 
 class Config(Branch):

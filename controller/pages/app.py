@@ -68,11 +68,14 @@ _MAY_NOT = (
 
 
 def viewer_of(request: Request, person: Person | None) -> Viewer:
-    """Who looks: whoever is signed in, else as the data plane says, else nobody in particular."""
+    """Who looks, as the data plane says, or nobody in particular. An admin who was idle for long only looks."""
     who = request.scope.get("seadragon.who")
-    if person is not None:
-        return Viewer(person.user.name, person.proven and person.user.role == "admin")
-    return Viewer(who.label, who.manage) if isinstance(who, Principal) else Viewer()
+    if not isinstance(who, Principal):
+        return Viewer()
+    if who.kind != "person":
+        return Viewer(who.label, who.manage)
+    theirs = person is not None and who.session == person.session.id
+    return Viewer(who.label, theirs and who.manage and (person.proven or person.user.role != "admin"))
 
 
 def told(text: str) -> Markup:

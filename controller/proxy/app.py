@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Literal
 
-from controller.auth.access import Principal
+from controller.auth.keyring import Keyring
+from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.proxy.asking import Asking
+from controller.proxy.callers import Callers
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
@@ -24,15 +25,13 @@ from controller.proxy.lists import Lists
 from controller.proxy.refusals import SWITCHED
 from controller.proxy.relay import FAILED, LEAVING, break_off
 from controller.proxy.routes import Match
-from controller.proxy.rules import rules_of
+from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
 from controller.proxy.turns import Names, Turns
 from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
-
-ListenerKind = Literal["direct", "tunnel"]
 
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
@@ -62,18 +61,18 @@ class DataPlane:
         tally: Tally,
         access_log: Callable[[AccessRecord], None],
         rhythm: Rhythm | None = None,
-        through_tunnel: Principal | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. `access_log` must
-        not block: it is called for every request. `through_tunnel` opens the tunnel's listener as that principal: for
-        tests only, until there are accounts.
+        not block: it is called for every request. Without a `keyring` nobody has a key, and nobody is signed in.
         """
         self._readiness = readiness
         self._settings = settings
         self._pages = pages
         self._clock = clock
         self._access_log = access_log
-        self._through_tunnel = through_tunnel
+        self._keyring = keyring or Keyring()
+        self._callers = Callers(self._keyring, clock)
         self._pool = Pool()
         self._asking = Asking(readiness, self._pool, clock, tally)
         self._lists = Lists()
@@ -90,7 +89,7 @@ class DataPlane:
             ready=lambda: self.ready,
         )
         self._ids = RequestIds(secrets.token_hex(4).encode())
-        self._rules = rules_of(settings())
+        self._rules = self._ruled(settings())
         self._open: set[Exchange] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -99,12 +98,12 @@ class DataPlane:
 
     # --- what the roof uses ---
 
-    def listener(self, kind: ListenerKind) -> App:
+    def listener(self, arrival: Arrival = DIRECT) -> App:
         """The application of one listener: trust is bound to where a connection comes in."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
-                await self._serve(Exchange(scope, receive, send, kind, self._clock.now()))
+                await self._serve(Exchange(scope, receive, send, arrival, self._clock.now()))
 
         return serve
 
@@ -131,6 +130,19 @@ class DataPlane:
         for exchange in self._open:
             if exchange.seat is not None and exchange.seat.ticket is ticket:
                 exchange.stop(Reason.SWITCHED, SWITCHED)
+
+    def rights_changed(self) -> None:
+        """A key, a session, a person or an entry of the allow-list is new, different or gone. Refuses the next request
+        of whoever lost a right, and ends what they have open.
+        """
+        self._keyring.changed()
+        for exchange in list(self._open):
+            self._still_let_in(exchange)
+
+    def _still_let_in(self, exchange: Exchange) -> None:
+        ended = self._callers.ended(exchange)
+        if ended is not None:
+            exchange.stop(ended.reason, ended)
 
     async def drained(self, limit: float) -> bool:
         """Refuse what arrives from now on, and wait at most `limit` seconds until everything is answered.
@@ -182,9 +194,9 @@ class DataPlane:
     async def _answer(self, exchange: Exchange) -> Refused | None:
         config = self._settings()
         if config is not self._rules.config:
-            self._rules = rules_of(config)
+            self._rules = self._ruled(config)
         rules = self._rules
-        place = admit(exchange, rules, self._through_tunnel)
+        place = admit(exchange, rules, self._callers)
         exchange.id = self._ids.of(exchange.found.get(b"x-request-id"))
         exchange.extra.append((b"x-request-id", exchange.id))
         if isinstance(place, Match):
@@ -199,6 +211,10 @@ class DataPlane:
             return None
         assert isinstance(place, Refused)
         return place
+
+    def _ruled(self, config: Config) -> Rules:
+        self._keyring.use(config.access)
+        return rules_of(config)
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""
@@ -255,6 +271,7 @@ class DataPlane:
                 self._look_after(exchange, now)
 
     def _look_after(self, exchange: Exchange, now: float) -> None:
+        self._still_let_in(exchange)
         elapsed = self._rhythm.sweep
         stalled = exchange.stalled(elapsed)
         late = exchange.seat.look(now, elapsed) if exchange.seat is not None else None

@@ -17,10 +17,11 @@ from typing import Any
 import httpx
 import uvicorn
 
-from controller.auth.access import Principal
+from controller.auth.keyring import Keyring
+from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import SystemClock
 from controller.config.schema import Access, Allowed, Config, Limits, Server
-from controller.proxy.app import DataPlane, ListenerKind
+from controller.proxy.app import DataPlane
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
@@ -100,10 +101,10 @@ async def gateway(
     upstream: Address | None,
     *,
     using: Config | None = None,
-    kind: ListenerKind = "direct",
+    arrival: Arrival = DIRECT,
     rhythm: Rhythm | None = None,
     slots: int = 1000,
-    through_tunnel: Principal | None = None,
+    keyring: Keyring | None = None,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 
@@ -127,11 +128,11 @@ async def gateway(
             tally=Tally(),
             access_log=lambda record: made.note(record),
             rhythm=rhythm,
-            through_tunnel=through_tunnel,
+            keyring=keyring,
         )
         made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names)
         options = uvicorn.Config(
-            plane.listener(kind),
+            plane.listener(arrival),
             http=Wire,
             lifespan="off",
             log_level="error",

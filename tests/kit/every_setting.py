@@ -21,6 +21,8 @@ BASE: dict[str, Any] = {
 OTHER: dict[str, object] = {
     "server.listeners.*.address": "127.0.0.1:9999",
     "server.listeners.*.kind": "tunnel",
+    "server.listeners.*.trusted": ["10.0.0.2"],
+    "server.listeners.*.header": "x-real-ip",
     "server.prefixes": ["/elsewhere"],
     "server.hold": "61s",
     "server.drain": "61s",
@@ -111,8 +113,21 @@ OTHER: dict[str, object] = {
     "access.allow.*.default": "red",
     "access.allow.*.running": "3",
     "access.allow.*.waiting": "9",
+    "access.allow.*.models": ["red*"],
+    "access.allow.*.through_tunnel": "true",
     "access.hosts": ["elsewhere"],
     "access.origins": ["https://elsewhere.example.org"],
+    "access.roles.anonymous.may": ["list"],
+    "access.roles.address.may": ["list"],
+    "access.roles.key.may": ["list"],
+    "access.roles.child.may": ["list"],
+    "access.roles.member.may": ["list"],
+    "access.roles.admin.may": ["list"],
+    "access.open_tunnel_to_anonymous": "I understand that everybody on the internet may use it",
+    "access.rates.key": "61",
+    "access.rates.address": "61",
+    "access.rates.anonymous": "61",
+    "access.rates.wrong": "61",
 }
 
 

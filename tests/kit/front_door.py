@@ -17,8 +17,10 @@ from controller.auth import signing
 from controller.auth.access import Principal
 from controller.auth.hashing import Hashing
 from controller.auth.holders import Holders
+from controller.auth.people import People
 from controller.auth.signin import SignIn
 from controller.clock import Clock, SystemClock
+from controller.config.schema import Access
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.storage.database import Database
@@ -62,10 +64,13 @@ async def front_door(folder: Path, *, clock: Clock | None = None, cost: int = CH
     assert holders.why == ""
     door = FrontDoor("", desk, holders, SignIn(holders, hashing, signing.load(folder / "data"), clock, _note))
     door.signin.note = lambda what, *, actor, target, outcome, peer: door.noted.append((what, actor, outcome))
+    people = People(holders, door.signin.session_of)
     pages = LatePages(desk, traffic=lambda: Traffic(0, 0), metrics=lambda: lambda: (b"", ""), signin=door.signin)
 
     async def let_in(scope: Any, receive: Any, send: Any) -> None:
-        await pages({**scope, "seadragon.who": door.who, **door.scope}, receive, send)
+        cookie = dict(scope["headers"]).get(b"cookie", b"")
+        who = people.look(cookie, Access(), clock.wall()) or door.who
+        await pages({**scope, "seadragon.who": who, **door.scope}, receive, send)
 
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -15,6 +15,8 @@ PROSE = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 SHAPES = st.sampled_from(
     [
         "sd_{}",
+        "sdi_{}",
+        "https://example.org/join#sdr_{}",
         "Bearer {}",
         "authorization: Bearer {}",
         "Authorization: Basic {}",

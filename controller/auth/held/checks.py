@@ -124,9 +124,9 @@ def moment(given: float | None, now: float) -> float | None:
     return given
 
 
-def fields(given: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Several fields by their names. Raises OrderRefused also for one that no order may touch."""
-    if unknown := sorted(set(given) - set(_CHECKS)):
+def fields(given: Mapping[str, Any], form: Iterable[str], now: float) -> dict[str, Any]:
+    """Several fields by their names. Raises OrderRefused also for one that is not in `form`."""
+    if unknown := sorted(set(given) - set(form)):
         raise OrderRefused(f"This cannot be changed: {', '.join(unknown)}.", "failed")
     return {field: _CHECKS[field](value, now) for field, value in given.items()}
 

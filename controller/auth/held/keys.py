@@ -69,7 +69,7 @@ class Keys(Ledger):
             cidrs=checks.cidrs(cidrs),
             created_at=now,
             by=by,
-            **checks.fields(limits, now),
+            **checks.fields(limits, KeyLimits.__annotations__, now),
         )
         await entry.put(row)
         return made
@@ -77,7 +77,8 @@ class Keys(Ledger):
     @order
     async def change_key(self, entry: Entry, id: str, **fields: Unpack[KeyFields]) -> KeyRow:
         """Have it say something else. Raises SeadragonError."""
-        return await entry.change(self._key(id), **checks.fields(fields, self._clock.wall()))
+        changes = checks.fields(fields, KeyFields.__annotations__, self._clock.wall())
+        return await entry.change(self._key(id), **changes)
 
     @order
     async def pause_key(self, entry: Entry, id: str) -> KeyRow:

@@ -50,7 +50,7 @@ class People(Keys, Sessions):
     @order
     async def change_user(self, entry: Entry, id: str, **fields: Unpack[UserFields]) -> UserRow:
         """Give them other limits. Raises SeadragonError."""
-        changes = checks.fields(fields, self._clock.wall())
+        changes = checks.fields(fields, UserFields.__annotations__, self._clock.wall())
         return await entry.change(self._user(id), **changes)
 
     @order
@@ -132,7 +132,7 @@ class People(Keys, Sessions):
             by=by,
             invite_id=invite_id,
             password_at=now if password else None,
-            **checks.fields(fields, now),
+            **checks.fields(fields, UserFields.__annotations__, now),
         )
         return await entry.put(row)
 
