@@ -74,8 +74,9 @@ def viewer_of(request: Request, person: Person | None) -> Viewer:
         return Viewer()
     if who.kind != "person":
         return Viewer(who.label, who.manage)
-    theirs = person is not None and who.session == person.session.id
-    return Viewer(who.label, theirs and who.manage and (person.proven or person.user.role != "admin"))
+    if person is None or who.session != person.session.id:
+        return Viewer()
+    return Viewer(who.label, who.manage and (person.proven or person.user.role != "admin"))
 
 
 def told(text: str) -> Markup:

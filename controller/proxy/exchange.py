@@ -179,7 +179,7 @@ class Exchange:
     async def hand_over(self, app: App, now: Callable[[], float], body: bytes | None = None) -> None:
         """Another application answers; what it says is noted on its way. `body`: what has been read already.
 
-        It finds who calls (a Principal, or None) in `seadragon.who` of the scope, and their address in `seadragon.peer`.
+        It finds who calls (a Principal, or None) in the scope's `seadragon.who`, and their address in `seadragon.peer`.
         """
         waiting = deque([] if body is None else [body])
 
