@@ -203,7 +203,7 @@ class Exchange:
             return await self.receive()
 
         self.scope["seadragon.who"] = self.who
-        self.scope["seadragon.peer"], self.scope["seadragon.request"] = self.peer, self.id.decode("ascii")
+        self.scope["seadragon.peer"], self.scope["seadragon.request"] = self.address, self.id.decode("ascii")
         self.receiving = True  # from here on that application listens to the client
         await app(self.scope, receive, send)
 

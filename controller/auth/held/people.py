@@ -78,6 +78,15 @@ class People(Keys, Sessions):
         return await self._set_password(entry, self._user(id), password, keep)
 
     @order
+    async def rehash(self, entry: Entry, id: str, password: str, *, instead: str) -> UserRow:
+        """Keep a better hash of the same password. Nobody is signed out; a password that was set meanwhile stays.
+
+        Raises SeadragonError.
+        """
+        user = self._user(id)
+        return await entry.change(user, password=password) if user.password == instead else user
+
+    @order
     async def disable_user(self, entry: Entry, id: str) -> UserRow:
         """Refuse somebody and their keys until they are enabled; their sessions end. Raises SeadragonError."""
         user = self._user(id)
