@@ -20,6 +20,7 @@ URL_WORDS: Final = "http://host:port, without user, path or query"
 PROBE_WORDS: Final = "http://host:port/path"
 PUBLIC_NAME_WORDS: Final = "a public name such as ai.example.org or *.example.org"
 EDGE_WORDS: Final = "host:port"
+HEADER_WORDS: Final = "the name of a header, such as X-Real-IP or X-Forwarded-For"
 
 LONGEST_SOCKET_PATH: Final = 96  # bytes; macOS allows 104 with the closing zero, Linux 108
 _WIDEST = {4: 16, 6: 48}  # a house, or the whole of what a provider hands to one; wider is somebody else's network
@@ -27,6 +28,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _NUMERIC = re.compile(r"[0-9.]+")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 # Paths the server answers itself. A prefix may neither be one of them nor lie below one; below /api only names that
@@ -39,6 +41,8 @@ _TAKEN_IN_API = frozenset(
     "api v1 generate chat embed embeddings tags show ps version pull push create copy delete blobs me status signin "
     "signout experimental web_search web_fetch user".split()
 )
+
+_SHARED = IPv4Network("100.64.0.0/10")
 
 Network = IPv4Network | IPv6Network
 
@@ -58,6 +62,15 @@ class Place:
             return True
         address = _ip(self.host)
         return address is not None and address.is_loopback
+
+    @property
+    def private(self) -> bool:
+        """Whether it is one address of a house's own network, this machine's own, or Tailscale's (RFC 6598)."""
+        address = _ip(self.host)
+        if address is None:
+            return self.loopback
+        shared = address.version == 4 and address in _SHARED
+        return (address.is_private or shared) and not address.is_unspecified
 
     @property
     def everywhere(self) -> bool:
@@ -160,6 +173,13 @@ def edge_address(text: str) -> str:
     if not colon:
         raise ValueError(EDGE_WORDS)
     return str(Place(_host(host, EDGE_WORDS), _port(port, EDGE_WORDS)))
+
+
+def header_name(text: str) -> str:
+    """A header's name, in small letters."""
+    if not _HEADER.fullmatch(text.strip()):
+        raise ValueError(HEADER_WORDS)
+    return text.strip().lower()
 
 
 def _url(text: str, words: str) -> tuple[str, int, str]:
