@@ -58,6 +58,7 @@ Outcome = Literal["left", "restart", "failed"]
 Leave = Literal["left", "restart", "rest"]
 """What leaving comes to. rest: stay up with everything stopped, since a service manager restarts whatever exits."""
 
+LOOK_AT_CERTIFICATES = 60.0  # seconds between two looks at whether one was renewed
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
 
@@ -306,6 +307,7 @@ class Controller:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._models.run(), name="models").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
+            stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
@@ -328,6 +330,15 @@ class Controller:
         await self._api.warm()
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+
+    async def _renew_certificates(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_AT_CERTIFICATES)
+            self._renew()
+
+    def _renew(self) -> None:
+        for line in self._listeners.renew():
+            self.journal.say("controller", line, level="warning" if "old certificate" in line else "info")
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
@@ -378,6 +389,7 @@ class Controller:
         server = config.server
         goal = wanted.listeners(config, self._paths.run, self._port)
         await self._listeners.become(goal, server.limits, server.drain)
+        self._renew()
 
     def _programs(self, config: Config) -> list[Program]:
         return wanted.programs(config, self._paths, os.environ, self._readiness)

@@ -16,8 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final
 
-from controller import certificate
-from controller.certificate import CertificateFault
+from controller import tls as https
 from controller.config import checks_listeners, checks_models
 from controller.config.addresses import Place, place
 from controller.config.checks_listeners import clash
@@ -217,8 +216,8 @@ def _certificates_good(config: Config) -> Iterator[Finding]:
             yield Finding((*at, "key"), f"{fault}: {shown(str(tls.key))}", PRIVATE_FILE)
             continue
         try:
-            certificate.check(tls.cert, tls.key, time.time())
-        except CertificateFault as found:
+            https.check(tls.cert, tls.key, time.time())
+        except https.CertificateFault as found:
             path = tls.cert if found.part == "cert" else tls.key
             yield Finding((*at, found.part), f"{found}: {shown(str(path))}", _GOOD[found.part])
 

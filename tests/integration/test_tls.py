@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.certificate import CertificateFault, Shown, check
 from controller.config.load import ConfigInvalid, load
+from controller.tls import CertificateFault, Shown, check
 from tests.kit import certificates
 
 Break = Callable[[Path, Path], object]
