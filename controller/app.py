@@ -237,7 +237,9 @@ class Controller:
         await self._roster.restart(name)
 
     async def reload(self) -> list[str]:
-        return await self._watch.reload_now()
+        changes = await self._watch.reload_now()
+        self._renew()
+        return changes
 
     def queue(self) -> dict[str, Any]:
         return self._models.queue()
@@ -337,8 +339,8 @@ class Controller:
             self._renew()
 
     def _renew(self) -> None:
-        for line in self._listeners.renew():
-            self.journal.say("controller", line, level="warning" if "old certificate" in line else "info")
+        for each in self._listeners.renew():
+            self.journal.say("controller", each.text, level="info" if each.good else "warning")
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
@@ -377,19 +379,21 @@ class Controller:
     # --- a configuration at work ---
 
     async def _apply(self, old: Config, new: Config, change: Change) -> None:
-        """Put `new` to work. Listeners first: they are what can fail, and then nothing has changed."""
+        """Put `new` to work. First what can fail, the tunnel's rules and the listeners: then nothing has changed."""
+        programs = self._programs(new)
+        if old.server.tunnel != new.server.tunnel or old.server.listeners != new.server.listeners:
+            await wanted.accept(programs)
         await self._listen(new)
         self._log.apply(new.server.log)
         if self.phase == "safe":
             self.phase = "running"
         self._models.reconfigured()
-        self._roster.become(self._programs(new), change.drains)
+        self._roster.become(programs, change.drains)
 
     async def _listen(self, config: Config) -> None:
         server = config.server
         goal = wanted.listeners(config, self._paths.run, self._port)
         await self._listeners.become(goal, server.limits, server.drain)
-        self._renew()
 
     def _programs(self, config: Config) -> list[Program]:
         return wanted.programs(config, self._paths, os.environ, self._readiness)

@@ -181,6 +181,23 @@ class OpenListener:
         self.server.should_exit = True
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What came of a certificate that changed on disk, in words; `good`: it is in use."""
+
+    good: bool
+    text: str
+
+
+def _renewal(one: OpenListener, shown: Shown) -> Renewal | None:
+    address, tls = one.listener.address, one.listener.tls
+    try:
+        return Renewal(True, f"{address} shows its renewed certificate.") if shown.renew() else None
+    except CertificateFault as fault:
+        file = tls.cert if fault.part == "cert" else tls.key
+        return Renewal(False, f"{address} goes on with its old certificate: {file} is {fault}.")
+
+
 class Listeners:
     """All open listeners. `application` makes the ASGI application behind one."""
 
@@ -223,17 +240,10 @@ class Listeners:
         self._retired.add(one.serving)
         one.serving.add_done_callback(self._retired.discard)
 
-    def renew(self) -> list[str]:
-        """Take over certificates that were renewed on disk; connections go on. What there is to say, one line each."""
-        said = []
-        for one in self:
-            try:
-                if one.shown is not None and one.shown.renew():
-                    said.append(f"{one.listener.address} shows its renewed certificate.")
-            except CertificateFault as fault:
-                file = one.listener.tls.cert if fault.part == "cert" else one.listener.tls.key
-                said.append(f"{one.listener.address} goes on with its old certificate: {file} is {fault}.")
-        return said
+    def renew(self) -> list[Renewal]:
+        """Take over certificates that were renewed on disk: for new connections, while the old ones go on."""
+        found = (_renewal(one, one.shown) for one in self if one.shown is not None)
+        return [each for each in found if each is not None]
 
     @property
     def https_doors(self) -> list[HttpsDoor]:

@@ -32,7 +32,7 @@ from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
 
-ListenerKind = Literal["direct", "tunnel"]
+ListenerKind = Literal["direct", "tunnel", "proxy"]
 
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)

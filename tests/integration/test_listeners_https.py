@@ -16,7 +16,7 @@ import pytest
 
 from controller.config.schema import Limits, Listener, Tls
 from controller.doctor.facts import _outer_addresses
-from controller.listeners import Listeners, ListenFailed
+from controller.listeners import Listeners, ListenFailed, Renewal
 from tests.kit import certificates
 from tests.kit.house import free_port
 
@@ -92,7 +92,7 @@ async def test_a_renewed_certificate_is_shown_to_the_next_and_connections_go_on(
         assert (await client.get("/")).status_code == 200
         assert await asyncio.to_thread(shown, one) == "house"
         certificates.put(tmp_path, "renewed")
-        assert listeners.renew() == [f"{one.address} shows its renewed certificate."]
+        assert listeners.renew() == [Renewal(True, f"{one.address} shows its renewed certificate.")]
         assert await asyncio.to_thread(shown, one) == "renewed", "though its key is of another kind"
         assert next(iter(listeners)).connections == 1
         assert (await client.get("/")).status_code == 200
@@ -105,8 +105,9 @@ async def test_a_renewal_that_will_not_do_is_told_and_the_old_certificate_stays(
     async with opened(one) as listeners:
         certificates.put(tmp_path, "old")
         (said,) = listeners.renew()
-        assert "goes on with its old certificate" in said
-        assert "ended on 01 January 2021" in said
+        assert not said.good
+        assert "goes on with its old certificate" in said.text
+        assert "ended on 01 January 2021" in said.text
         assert await asyncio.to_thread(shown, one) == "house"
 
 
