@@ -306,8 +306,8 @@ def _told(application: Application, listener: Listener) -> Application:
 
     def serve(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] == "http":
-            believed = kind != "proxy" or known(scope)
-            https = by_https(kind, scope["scheme"], scope["headers"], trusted=believed)
+            believed = kind != "proxy" or listener.place.path or known(scope)
+            https = by_https(kind, scope["scheme"], scope["headers"], trusted=bool(believed))
             if https:
                 scope["scheme"] = "https"  # so that whatever makes links or asks for HSTS need not know of us
             scope["seadragon.https"] = https

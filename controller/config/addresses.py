@@ -20,7 +20,7 @@ URL_WORDS: Final = "http://host:port, without user, path or query"
 PROBE_WORDS: Final = "http://host:port/path"
 PUBLIC_NAME_WORDS: Final = "a public name such as ai.example.org or *.example.org"
 EDGE_WORDS: Final = "host:port"
-HEADER_WORDS: Final = "the name of a header, such as X-Real-IP or X-Forwarded-For"
+HEADER_WORDS: Final = "the name of a header, such as x-forwarded-for or x-real-ip"
 
 LONGEST_SOCKET_PATH: Final = 96  # bytes; macOS allows 104 with the closing zero, Linux 108
 _WIDEST = {4: 16, 6: 48}  # a house, or the whole of what a provider hands to one; wider is somebody else's network
@@ -28,7 +28,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _NUMERIC = re.compile(r"[0-9.]+")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADER = re.compile(r"[a-z0-9-]{1,64}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 # Paths the server answers itself. A prefix may neither be one of them nor lie below one; below /api only names that
@@ -176,10 +176,11 @@ def edge_address(text: str) -> str:
 
 
 def header_name(text: str) -> str:
-    """A header's name, in small letters."""
-    if not _HEADER.fullmatch(text.strip()):
+    """A header with the visitor's address, in small letters. (`Forwarded` is no list of addresses.)"""
+    name = text.strip().lower()
+    if not _HEADER.fullmatch(name) or name == "forwarded":
         raise ValueError(HEADER_WORDS)
-    return text.strip().lower()
+    return name
 
 
 def _url(text: str, words: str) -> tuple[str, int, str]:

@@ -42,17 +42,14 @@ def _one_tunnel(config: Config) -> Iterator[Finding]:
 
 
 def _proxies_known(config: Config) -> Iterator[Finding]:
-    """Whom a listener believes is said in full, and only where it is believed."""
+    """Whom a listener believes is said, and only where anybody is believed."""
     for index, listener in enumerate(config.server.listeners):
         at = ("server", "listeners", index)
-        if listener.kind == "proxy" and not listener.trusted:
+        if listener.kind == "proxy" and not listener.trusted and not listener.place.path:
             yield Finding((*at, "trusted"), "nothing", "the addresses of the proxy: kind proxy needs it", (*at, "kind"))
-        if listener.kind == "proxy" and listener.header is None:
-            allowed = "the header that the proxy writes the visitor's address into: kind proxy needs it"
-            yield Finding((*at, "header"), "nothing", allowed, (*at, "kind"))
-        for name in ("trusted", "header") if listener.kind != "proxy" else ():
-            if getattr(listener, name):
-                yield Finding((*at, name), f"a setting of kind proxy on kind {listener.kind}", "it left out", key=True)
+        if listener.kind != "proxy" and listener.trusted:
+            found = f"a setting of kind proxy on kind {listener.kind}"
+            yield Finding((*at, "trusted"), found, "it left out", key=True)
 
 
 def _certificates_whole(config: Config) -> Iterator[Finding]:

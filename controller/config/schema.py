@@ -118,13 +118,14 @@ class Listener(Branch):
     kind: Annotated[Literal["direct", "tunnel", "proxy"], LISTENER] = Field(
         "direct",
         description="direct: peers are who their address says. tunnel: what cloudflared forwards to; on this machine "
-        "only. proxy: behind a reverse proxy of yours, which says who the visitor is.",
+        "only. proxy: behind a proxy of yours, which says who the visitor is.",
     )
     trusted: Annotated[tuple[Network, ...], LISTENER] = Field(
-        (), description="kind proxy: the proxies' addresses. Nobody else is believed, or answered."
+        (), description="kind proxy: the proxy's own addresses; nobody else gets in there. On a unix: socket, none."
     )
-    header: Annotated[HeaderName | None, LISTENER] = Field(
-        None, description="kind proxy: the one header in which they give the visitor's address."
+    header: Annotated[HeaderName, LISTENER] = Field(
+        "x-forwarded-for",
+        description="kind proxy: its header with the visitor's address. Of a list, the last one that is not `trusted`.",
     )
     tls: Tls = Tls()
     plain_cookies: Annotated[bool, LISTENER] = Field(
