@@ -61,7 +61,7 @@ def url_of(address: str, certificate: Certificate | None = None) -> str:
     if address.startswith("unix:"):
         return address
     host, port = split(address)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nosec B104  # compared, not bound
     if certificate is not None and not certificate.holds_for(host):
         host = next((name for name in certificate.names if not name.startswith("*")), host)
     return f"http{'s' if certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}"

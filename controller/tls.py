@@ -101,7 +101,7 @@ def _context(cert: Path, key: Path) -> ssl.SSLContext:
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(cert, key, password="")  # else OpenSSL asks the terminal for one
+        context.load_cert_chain(cert, key, password="")  # nosec B106  # else OpenSSL asks the terminal for one
     except ssl.SSLError as error:
         other = error.reason == "KEY_VALUES_MISMATCH"
         why = "the key of another certificate" if other else "no unencrypted private key in PEM"
