@@ -36,6 +36,7 @@ TUNNEL_MODES: dict[str, tuple[str, ...]] = {
 EXTERNAL = ("server.ollama.url", "server.ollama.mode")
 LISTENERS: dict[str, tuple[str, ...]] = {
     "proxy": ("server.listeners.*.trusted", "server.listeners.*.header"),
+    "home": ("server.listeners.*.plain_cookies",),
     "https": ("server.listeners.*.tls.cert", "server.listeners.*.tls.key", "server.require_https"),
 }
 _ELSEWHERE = {*EXTERNAL, *(name for names in LISTENERS.values() for name in names)}
@@ -210,6 +211,7 @@ def test_promise_10_each_setting_of_a_listener_reopens_that_listener_alone(house
     tree, first = situation(house, "off"), house.folder / "first"
     tree["server"]["listeners"][0] |= {
         "proxy": {"kind": "proxy", "trusted": ["127.0.0.2"], "header": "x-visitor"},
+        "home": {},
         "https": {"tls": {"cert": str(first / "house.pem"), "key": str(first / "house.key")}},
     }[kind]
     change_one_by_one(house, tree, LISTENERS[kind])
