@@ -61,6 +61,7 @@ Outcome = Literal["left", "restart", "failed"]
 Leave = Literal["left", "restart", "rest"]
 """What leaving comes to. rest: stay up with everything stopped, since a service manager restarts whatever exits."""
 
+LOOK_AT_CERTIFICATES = 60.0  # seconds between two looks at whether one was renewed
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
 
@@ -239,7 +240,9 @@ class Controller:
         await self._roster.restart(name)
 
     async def reload(self) -> list[str]:
-        return await self._watch.reload_now()
+        changes = await self._watch.reload_now()
+        self._renew()
+        return changes
 
     def queue(self) -> dict[str, Any]:
         return self._models.queue()
@@ -311,6 +314,7 @@ class Controller:
             stack.callback(tasks.create_task(self.holders.run(self._database), name="holders").cancel)
             stack.callback(tasks.create_task(self._nightly.run(), name="nightly").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
+            stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
@@ -333,6 +337,15 @@ class Controller:
         await self._api.warm()
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+
+    async def _renew_certificates(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_AT_CERTIFICATES)
+            self._renew()
+
+    def _renew(self) -> None:
+        for each in self._listeners.renew():
+            self.journal.say("controller", each.text, level="info" if each.good else "warning")
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
@@ -371,13 +384,16 @@ class Controller:
     # --- a configuration at work ---
 
     async def _apply(self, old: Config, new: Config, change: Change) -> None:
-        """Put `new` to work. Listeners first: they are what can fail, and then nothing has changed."""
+        """Put `new` to work. First what can fail, the tunnel's rules and the listeners: then nothing has changed."""
+        programs = self._programs(new)
+        if old.server.tunnel != new.server.tunnel or old.server.listeners != new.server.listeners:
+            await wanted.accept(programs)
         await self._listen(new)
         self._log.apply(new.server.log)
         if self.phase == "safe":
             self.phase = "running"
         self._models.reconfigured()
-        self._roster.become(self._programs(new), change.drains)
+        self._roster.become(programs, change.drains)
 
     async def _listen(self, config: Config) -> None:
         server = config.server

@@ -42,6 +42,8 @@ _TAKEN_IN_API = frozenset(
     "signout experimental web_search web_fetch user".split()
 )
 
+_SHARED = IPv4Network("100.64.0.0/10")
+
 Network = IPv4Network | IPv6Network
 
 
@@ -60,6 +62,15 @@ class Place:
             return True
         address = _ip(self.host)
         return address is not None and address.is_loopback
+
+    @property
+    def private(self) -> bool:
+        """Whether it is one address of a house's own network, this machine's own, or Tailscale's (RFC 6598)."""
+        address = _ip(self.host)
+        if address is None:
+            return self.loopback
+        shared = address.version == 4 and address in _SHARED
+        return (address.is_private or shared) and not address.is_unspecified
 
     @property
     def everywhere(self) -> bool:
@@ -170,6 +181,14 @@ def edge_address(text: str) -> str:
     if not colon:
         raise ValueError(EDGE_WORDS)
     return str(Place(_host(host, EDGE_WORDS), _port(port, EDGE_WORDS)))
+
+
+def header_name(text: str) -> str:
+    """A header with the visitor's address, in small letters. (`Forwarded` is no list of addresses.)"""
+    name = text.strip().lower()
+    if not _HEADER.fullmatch(name) or name == "forwarded":
+        raise ValueError(HEADER_WORDS)
+    return name
 
 
 def _url(text: str, words: str) -> tuple[str, int, str]:

@@ -60,8 +60,8 @@ Prefix = Annotated[str, AfterValidator(addresses.path_prefix), Says(addresses.PR
 HostName = Annotated[str, AfterValidator(addresses.host_name), Says(addresses.HOST_WORDS)]
 PublicName = Annotated[str, AfterValidator(addresses.public_name), Says(addresses.PUBLIC_NAME_WORDS)]
 Origin = Annotated[str, AfterValidator(addresses.origin), Says(addresses.ORIGIN_WORDS)]
-HeaderName = Annotated[str, AfterValidator(addresses.header_name), Says(addresses.HEADER_WORDS)]
 EdgeAddress = Annotated[str, AfterValidator(addresses.edge_address), Says(addresses.EDGE_WORDS)]
+HeaderName = Annotated[str, AfterValidator(addresses.header_name), Says(addresses.HEADER_WORDS)]
 Url = Annotated[str, AfterValidator(addresses.upstream_url), Says(addresses.URL_WORDS)]
 ProbeUrl = Annotated[str, AfterValidator(addresses.probe_url), Says(addresses.PROBE_WORDS)]
 Idle = Annotated[Seconds, Field(ge=0, le=365 * _DAY)]
@@ -103,6 +103,15 @@ class Branch(BaseModel):
         return _empty_is_default(value)
 
 
+class Tls(Branch):
+    """A listener's certificate: it then speaks https alone. Renewed files are taken over without a reload."""
+
+    cert: Annotated[Path | None, LISTENER] = Field(
+        None, description="The certificate with its chain, PEM; empty: plain http."
+    )
+    key: Annotated[Path | None, LISTENER] = Field(None, description="Its private key, PEM, in a file of ours (0600).")
+
+
 class Listener(Branch):
     """One address that clients connect to. Trust belongs to the listener, never to a header."""
 
@@ -121,6 +130,11 @@ class Listener(Branch):
         "x-forwarded-for",
         description="kind proxy: its header with the visitor's address. Of a list, the last one that is not `trusted`.",
     )
+    tls: Tls = Tls()
+    plain_cookies: Annotated[bool, LISTENER] = Field(
+        False,
+        description="People may sign in without https here: only on an address of the house, whose network you trust.",
+    )
 
     @property
     def place(self) -> Place:
@@ -138,6 +152,12 @@ class Limits(Branch):
     )
     connections: Annotated[int, LISTENER] = Field(
         512, ge=8, le=20000, description="Connections to one listener at a time; more are told 503 and to come back."
+    )
+    per_address: Annotated[int, LISTENER] = Field(
+        64,
+        ge=4,
+        le=20000,
+        description="Connections one other machine may have to a direct listener; more are told 429 and closed.",
     )
 
 
@@ -272,7 +292,7 @@ class Ollama(Branch):
 
 
 class Tunnel(Branch):
-    """cloudflared. Its way in is a listener of its own, closed to everything but /healthz until accounts exist."""
+    """cloudflared. Its way in is a listener of its own, where everybody needs a key or an account."""
 
     mode: Annotated[Literal["off", "token", "named", "quick"], _TUNNEL] = Field(
         "off",
@@ -283,7 +303,9 @@ class Tunnel(Branch):
     token_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode token: a file (0600) with the token.")
     tunnel_id: Annotated[Text | None, _TUNNEL] = Field(None, description="mode named: the tunnel's id.")
     credentials_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode named: its credentials (0600).")
-    hostnames: Annotated[tuple[PublicName, ...], _TUNNEL] = Field((), description="mode named: the public names.")
+    hostnames: Annotated[tuple[PublicName, ...], _TUNNEL] = Field(
+        (), description="The public names. named: the only ones that lead here. token: for the doctor and redirects."
+    )
     protocol: Annotated[Literal["auto", "http2", "quic"], _TUNNEL] = Field("auto", description="How it connects.")
     edge: Annotated[tuple[EdgeAddress, ...], _TUNNEL] = Field(
         (), description="host:port of a private edge, two at least."
@@ -311,6 +333,18 @@ class Child(Branch):
     files: Annotated[int, _CHILD] = Field(65536, ge=64, le=2**20, description="Files it may have open.")
 
 
+class Surface(Branch):
+    """One part of what is served, and where."""
+
+    tunnel: Annotated[bool, AT_ONCE] = Field(False, description="Whether it answers through the tunnel, too.")
+
+
+class Surfaces(Branch):
+    """What is not served everywhere."""
+
+    admin: Surface = Surface()
+
+
 class Server(Branch):
     """server.yaml: processes, listeners, limits."""
 
@@ -320,6 +354,12 @@ class Server(Branch):
     prefixes: Annotated[tuple[Prefix, ...], AT_ONCE] = Field(
         ("/api/code", "/ollama"), description="Path prefixes under which the whole API answers too. They add no right."
     )
+    require_https: Annotated[Literal["off", "pages", "all"], AT_ONCE] = Field(
+        "off",
+        description="pages: people are sent on to https. all: a key that comes over plain http is refused as well. "
+        "This computer itself is excepted.",
+    )
+    surfaces: Surfaces = Surfaces()
     hold: Annotated[Seconds, AT_ONCE] = Field(
         60, ge=0, le=_DAY, description="Longest a request waits for Ollama to come back."
     )

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     ENCODING = "unknown_encoding"
     TOO_LONG = "too_long"
     DRAINING = "draining"
+    PLAIN = "plain_http"
     FULL = "too_many_connections"
     CALLER_FULL = "caller_full"
     CALLER_BYTES = "caller_bytes"
