@@ -19,7 +19,6 @@ import uvloop
 
 from controller import lock, wanted
 from controller.api.late import LateApi
-from controller.auth.holders import Holders
 from controller.auth.visitor import arrival
 from controller.clock import SystemClock
 from controller.config.change import Change
@@ -31,6 +30,7 @@ from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
 from controller.desk import JobView, Order
+from controller.doorroom import DoorRoom
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.listeners import Listeners
@@ -49,9 +49,6 @@ from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
 from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
-from controller.storage.database import Database
-from controller.storage.file import NAME
-from controller.storage.nightly import Nightly
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
@@ -161,9 +158,8 @@ class Controller:
         )
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
-        self._database = Database(paths.data / NAME, clock, self.journal)
-        self.holders = Holders(clock, self.journal)
-        self._nightly = Nightly(self._database.path, lambda: self.config.server.backup, clock, self.journal)
+        door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: self.config)
+        self.office, self.usage, self.audit = door.office, door.usage, door.audit
         self._models = ModelRoom(
             ollama=self._ollama,
             pid=lambda: self._child(OLLAMA).pid,
@@ -172,12 +168,17 @@ class Controller:
             clock=clock,
             journal=self.journal,
             settings=lambda: self.config,
-            database=self._database,
+            database=door.database,
             ollama_log=paths.logs / f"{OLLAMA}.log",
             restart=self._restart_hung,
         )
         tally = self._tally = Tally()
-        self._pages = LatePages(self, traffic=lambda: Traffic(tally.streams, tally.held), metrics=self._metrics)
+        self._pages = LatePages(
+            self,
+            traffic=lambda: Traffic(tally.streams, tally.held),
+            metrics=self._metrics,
+            signin=door.signin,
+        )
         self._api = LateApi(self)
         self._plane = DataPlane(
             readiness=self._readiness,
@@ -190,7 +191,11 @@ class Controller:
             clock=clock,
             tally=tally,
             access_log=self._log.access,
+            used=door.usage.note,
+            noted=door.noting,
+            keyring=door.keyring,
         )
+        door.holders.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._plane.switch_off
         self._models.on_moved.append(self._plane.models_moved)
         self._listeners = Listeners(lambda listener: self._plane.listener(arrival(listener)))
@@ -311,8 +316,7 @@ class Controller:
             else:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._models.run(), name="models").cancel)
-            stack.callback(tasks.create_task(self.holders.run(self._database), name="holders").cancel)
-            stack.callback(tasks.create_task(self._nightly.run(), name="nightly").cancel)
+            stack.callback(tasks.create_task(self._door.run(), name="door").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
             self._greet()

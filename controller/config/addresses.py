@@ -183,14 +183,6 @@ def edge_address(text: str) -> str:
     return str(Place(_host(host, EDGE_WORDS), _port(port, EDGE_WORDS)))
 
 
-def header_name(text: str) -> str:
-    """A header with the visitor's address, in small letters. (`Forwarded` is no list of addresses.)"""
-    name = text.strip().lower()
-    if not _HEADER.fullmatch(name) or name == "forwarded":
-        raise ValueError(HEADER_WORDS)
-    return name
-
-
 def _url(text: str, words: str) -> tuple[str, int, str]:
     if re.search(r"[\s\x00-\x1f\x7f]", text):
         raise ValueError(words)
