@@ -5,12 +5,15 @@ request of the data plane has to wait for that. If one cannot be made, the data 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.events import Journal
+
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class Made(Protocol):
@@ -51,6 +54,8 @@ class Late(Generic[MadeT]):
                 try:
                     self._made = await asyncio.to_thread(self._make)
                 except Exception as error:  # a template somebody edited, say: answers matter more than pages
+                    if getattr(error, "errno", None) in NO_DESCRIPTORS:
+                        return None  # there will be some again
                     self._broken = True
                     words = f"Not to be had: {self._what}. {error!r}. When it is put right: seadragon restart"
                     self._journal.say("controller", words, level="error")

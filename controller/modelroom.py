@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ class ModelRoom:
             pass  # it is done once Ollama is there
 
     async def _learn_accelerator(self) -> None:
-        self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
+        with suppress(OSError):  # no descriptors are left: what was known of it still counts
+            self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
 
     def _give_up(self, why: str) -> None:
         self._journal.say(OLLAMA, f"Ollama is restarted: {why}.", level="warning")
@@ -254,20 +256,23 @@ class ModelRoom:
         """`Desk.job`."""
         return self._orders.jobs.get(id)
 
-    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+    async def pause(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.pause`. Raises OrderRefused."""
-        self.line.pause(lane, self._key(model))
+        self.line.pause(lane, await self._key(model))
 
-    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+    async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.resume`. Raises OrderRefused."""
-        self.line.resume(lane, self._key(model))
+        self.line.resume(lane, await self._key(model))
 
-    def _key(self, model: str | None) -> str | None:
+    async def _key(self, model: str | None) -> str | None:
         if model is None:
             return None
-        runner = self.names.known(model)
+        try:
+            runner = self.names.known(model) or await self.names.look_up(model)
+        except Unreachable as problem:
+            raise OrderRefused(str(problem), "busy") from problem
         if runner is None:
-            raise OrderRefused(f"There is no model called {model}, or nobody has asked for it yet.", "unknown")
+            raise OrderRefused(f"There is no model {model}.", "unknown")
         return runner.key
 
 

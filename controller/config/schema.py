@@ -134,6 +134,9 @@ class Waits(Branch):
     """How long the parts of a request may take. Each ends with its own reason."""
 
     wait: Annotated[Span, AT_ONCE] = Field(1800, description="Longest a request waits in the line.")
+    load: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest it waits for its model while that loads; empty: as long as a load may take."
+    )
     first_byte: Annotated[Span, AT_ONCE] = Field(600, description="Longest from its turn to the answer's first byte.")
     gap: Annotated[Span, AT_ONCE] = Field(120, description="Longest silence in the middle of an answer.")
     answer: Annotated[Span, AT_ONCE] = Field(600, description="Longest an answer may take from its turn to its end.")
@@ -143,6 +146,9 @@ class SomeWaits(Branch):
     """As `times`, for one lane or one model: what is empty is as everywhere."""
 
     wait: Annotated[Span | None, AT_ONCE] = Field(None, description="Longest a request waits in the line.")
+    load: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest it waits for its model while that loads. Of a model: longest its load may take."
+    )
     first_byte: Annotated[Span | None, AT_ONCE] = Field(
         None, description="Longest from its turn to the answer's first byte."
     )
@@ -313,9 +319,6 @@ class OneModel(Branch):
     memory_gb: Annotated[float | None, AT_ONCE] = Field(
         None, gt=0, le=4096, description="GiB it takes when loaded, if you know better than the estimate."
     )
-    load_timeout: Annotated[Seconds | None, AT_ONCE] = Field(
-        None, gt=0, le=_DAY, description="Longest its load may take."
-    )
     times: SomeWaits = SomeWaits()
 
 
@@ -382,7 +385,9 @@ class Allowed(Branch):
     )
     addresses: Annotated[tuple[Network, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
     lane: Annotated[float, AT_ONCE] = Field(1, ge=0, le=1000, description="Priority; lower goes sooner.")
-    manage: Annotated[bool, AT_ONCE] = Field(False, description="May also pull, create, copy, delete and unload.")
+    manage: Annotated[bool, AT_ONCE] = Field(
+        False, description="May also pull, create, copy, delete, load and unload models, and pause the line."
+    )
     default: Annotated[ModelName | None, AT_ONCE] = Field(
         None, description="The model of their requests that name none; empty: the one of models.yaml."
     )

@@ -158,7 +158,7 @@ def renamed(body: bytes, model: str, content_type: bytes | None) -> bytes | Refu
 def told_header(told: Sequence[str]) -> bytes:
     """The value of X-Seadragon-Adjusted: printable ASCII, never longer than `LONGEST_TOLD`."""
     value = ""
-    for each in told:
+    for each in dict.fromkeys(told):
         longer = f"{value}, {each}" if value else each
         if len(longer) + len(_MORE) > LONGEST_TOLD:
             value = value + _MORE if value else "model changed"  # the longest of all: a name of 500 characters

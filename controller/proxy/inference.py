@@ -127,7 +127,8 @@ class Inference:
         try:
             await self._turns.unload(runner)
         except OrderRefused as refused:
-            return refusals.order_refused(refused)
+            if refused.kind != "conflict":  # it is not loaded: Ollama calls that well done
+                return refusals.order_refused(refused)
         finally:
             self._lists.moved()
         data = _unloaded(match.route.path, model, self._clock.wall())

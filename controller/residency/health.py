@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,7 +121,8 @@ class Health:
                     await self._line.flying.wait()
                 if self._woke():
                     tasks.create_task(self._ask_the_idle())
-                await self._look()
+                with suppress(OSError):  # no descriptors are left: it is looked at again soon
+                    await self._look()
                 for key in self._recovered():
                     tasks.create_task(self._ask_patient(key))
                 await self._clock.sleep(self._pace.tick)
@@ -222,7 +224,10 @@ class Health:
 
     async def _speaks(self, runner: Runner) -> bool:
         """Whether it brings a token. What is not there any more is not asked, since that would load it, and passes."""
-        if not await self._residents.lives(runner.key):
+        try:
+            if not await self._residents.lives(runner.key):
+                return True
+        except OSError:  # which nobody can see now
             return True
         try:
             async with asyncio.timeout(self._pace.canary):

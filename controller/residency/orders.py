@@ -108,11 +108,14 @@ class Orders:
         return job
 
     async def unload(self, model: str, *, when: When = "free") -> Job:
-        """Unload it, even if it is pinned. Whoever waits for it has it loaded again, but not at once."""
+        """Unload it, even if it is pinned. Whoever waits for it has it loaded again, but not at once; who comes when
+        nobody waits has not to wait.
+        """
         runner = await self._here(model)
         job = self._job("unload", model)
         job.touched = self._touched([runner.key])
-        watcher = _Watcher(job, self._clock, f"{runner.name} is unloaded.", self._held_back([runner.key]))
+        after = self._held_back([runner.key], only_from_waiting=True)
+        watcher = _Watcher(job, self._clock, f"{runner.name} is unloaded.", after)
         self._leave(Work(Swap(None, (runner.key,), "order"), held=True, hearers=[watcher]), when)
         return job
 
@@ -196,15 +199,18 @@ class Orders:
                 for told in list(self._residents.on_failed):
                     told(key, End.SWITCHED, words)
 
-    def _held_back(self, keys: list[str]) -> Callable[[bool], None]:
-        """Until it is over nobody has these loaded again; nor for a while afterwards, if it worked."""
+    def _held_back(self, keys: list[str], *, only_from_waiting: bool = False) -> Callable[[bool], None]:
+        """Until it is over nobody has these loaded again; nor for a while afterwards, if it worked (and somebody would
+        have them back at once).
+        """
         for key in keys:
             self._demand.keep_away(key, math.inf)
 
         def release(worked: bool) -> None:
             now = self._clock.now()
             for key in keys:
-                self._demand.keep_away(key, now + self._stay() if worked else now)
+                stays = worked and not (only_from_waiting and not self._demand.wanted(key))
+                self._demand.keep_away(key, now + self._stay() if stays else now)
 
         return release
 

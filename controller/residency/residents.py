@@ -5,7 +5,7 @@ what the line decides, an operator's orders, preloads, idle models, short memory
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import psutil
@@ -15,6 +15,7 @@ from controller.config.schema import Config
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.ollama import OllamaClient, Runners, runs
+from controller.plain import fault_words
 from controller.residency.following import Following
 from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
@@ -64,6 +65,7 @@ class Residents:
         self._unlearnt = False  # an adopted Ollama has not told yet what it holds …
         self._learning: asyncio.Task[None] | None = None  # … and is being asked
         self._allowed = (True, True)
+        self._blind = False  # which the journal was told
 
     # --- what the line asks ---
 
@@ -99,7 +101,7 @@ class Residents:
         row = self.table.get(key)
         if row is not None:
             row.used = self._clock.now()
-            if row.presence is Presence.RESIDENT and self._staying.wishes(row.runner).keep_alive == 0:
+            if row.presence is Presence.RESIDENT and self._staying.leaves_at_once(row.runner):
                 self._staying.idle(self._works)
         self._swaps.poke()
 
@@ -135,7 +137,7 @@ class Residents:
         return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
 
     def _load_timeout(self, runner: Runner) -> float:
-        return self._staying.wishes(runner).load_timeout
+        return self._staying.wishes(runner).load or self._settings().models.load_timeout
 
     def _settled(self, loaded: Runner | None) -> None:
         self._names.weigh()
@@ -216,7 +218,8 @@ class Residents:
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, replace(self._store.get(key), last_error=why))
         processes = await self.processes(key)
-        self._rows.begin((key,), None, 0, self._clock.now())  # it goes, and did not crash
+        self._swaps.processes.pop(key, None)  # that they end is no crash
+        self._rows.begin((key,), None, 0, self._clock.now())
         await self._loading.end(processes)
         self._gone(row)
 
@@ -239,7 +242,7 @@ class Residents:
 
     def _gone(self, row: Resident) -> None:
         self._swaps.processes.pop(row.runner.key, None)
-        if self.table.get(row.runner.key) is row:
+        if self.table.get(row.runner.key) is row and row.presence is not Presence.LOADING:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 
@@ -280,7 +283,7 @@ class Residents:
         self._rows.tell()
 
     async def _adopt(self) -> None:
-        await self._following.learn()
+        await self._seen(self._following.learn())
         self._unlearnt, self._learning = False, None
         self._staying.judge()
         self._open()
@@ -295,7 +298,7 @@ class Residents:
                 tasks.create_task(self._poll(), name="poll")
                 self._open()
                 while True:
-                    await self._tick()
+                    await self._seen(self._tick())
                     await self._clock.sleep(self._pace.tick)
             finally:
                 self._works.tasks = None
@@ -323,8 +326,22 @@ class Residents:
             done = self._works.done
             if not self._works.busy:
                 quiet = lambda: not self._works.busy and self._works.done == done  # noqa: E731, B023
-                for row in await self._following.compare(quiet):
-                    self._staying.nameless(self._works, row.runner)
+                await self._seen(self._compare(quiet))
+
+    async def _compare(self, quiet: Callable[[], bool]) -> None:
+        for row in await self._following.compare(quiet):
+            self._staying.nameless(self._works, row.runner)
+
+    async def _seen(self, look: Awaitable[None]) -> None:
+        """Look at something, or go without where the machine has no descriptors left: the next look comes soon."""
+        try:
+            await look
+        except OSError as problem:
+            if not self._blind:
+                self._blind = True
+                self._journal.say(SOURCE, f"Nothing can be looked at now: {fault_words(problem)}.", level="warning")
+        else:
+            self._blind = False
 
     def _tell_memory(self) -> None:
         allowed = (self.may_load, self.may_grant)

@@ -189,6 +189,7 @@ class Swaps:
         while True:
             try:
                 work.tell(f"Loading {runner.name}.")
+                self.rows.loads(runner.key, self.clock.now())
                 loaded = await self.loading.load(runner)
             except Unreachable:
                 await self.clock.sleep(self.pace.lost)  # when Ollama went, that ends this swap; else it was the load

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from controller.plain import fault_words
 from controller.residency.runner import Presence, Runner, Swap
-from controller.residency.swap import Ending, Swaps, Work
+from controller.residency.swap import SOURCE, Ending, Swaps, Work
 from controller.scheduling.ticket import End
 
 WENT = Ending(words="Ollama went away.")
@@ -83,6 +84,8 @@ class Works:
         ending = WENT
         try:
             ending = await self._ending(work)
+        except OSError as problem:  # no descriptors are left, most likely: nothing can be seen, so nothing be sure
+            ending = self._blind(work, problem)
         finally:
             mine = self._task is asyncio.current_task()
             if mine:
@@ -102,6 +105,15 @@ class Works:
             work.swap = replace(work.swap, runner=None)
         async with self.swaps.alone:
             return await self.swaps.carry(work)
+
+    def _blind(self, work: Work, problem: OSError) -> Ending:
+        runner = work.swap.runner
+        self.swaps.rows.stays(work.swap.evict)
+        if runner is not None and not self._is_here(runner):
+            self.swaps.rows.drop(runner.key)
+        words = f"Nothing can be loaded or unloaded now: {fault_words(problem)}."
+        self.swaps.journal.say(SOURCE, words, level="error")
+        return Ending(failed=End.LOAD_FAILED, words=words)
 
     def _settle(self, work: Work, ending: Ending) -> None:
         """What it meant for others, and what comes next: all before the line hears that it may decide again."""

@@ -27,7 +27,7 @@ from controller.scheduling.neighbours import Names, Orders, Residents
 from controller.scheduling.renaming import Looks, Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
-from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
+from controller.scheduling.ticket import End, Hold, State, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
 from controller.scheduling.view import queue_document
 
@@ -112,6 +112,10 @@ class Dispatcher:
         if self._settings() is not self._config:
             self.reconfigure()
         ticket = _ticket(next(self._numbers), wish, now)
+        if self._renaming.done and self._scheduler.at_once(ticket, now):
+            self.tally.granted(ticket, now)
+            self.flying.set()
+            return ticket
         turned = self._scheduler.enter(ticket, now)
         if turned is not None:
             self.tally.turned[turned.cap] += 1
@@ -173,9 +177,17 @@ class Dispatcher:
             self._freed(key)
         if ticket in self._unload:
             self._unload.discard(ticket)
-            self._order(lambda orders: orders.unload(ticket.runner.name))
+            if not (self._scheduler.busy(key) or self._scheduler.wanted(key)):  # whoever comes after says otherwise
+                self._order(lambda orders: orders.unload(ticket.runner.name))
         if next(iter(self._scheduler.waiting()), None) is not None:
             self.decide()
+
+    def loading_since(self, ticket: Ticket) -> float | None:
+        """When the load of its runner began; None when none is under way."""
+        row = self._residents.table.get(ticket.runner.key)
+        if row is None or row.presence is not Presence.LOADING:
+            return None
+        return None if self._scheduler.swaps.under_way() is Hold.LEAVING else row.since
 
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""

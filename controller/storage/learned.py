@@ -11,7 +11,7 @@ from typing import Any, Final
 from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.plain import printable
+from controller.plain import fault_words, printable
 from controller.residency.learned import Learned
 from controller.storage.database import Database
 
@@ -73,18 +73,28 @@ class LearnedStore:
         Returns when it cannot be opened, which the journal tells.
         """
         try:
-            async with database:
-                await self._begin(database)
-                try:
-                    await self._write_behind()
-                finally:
-                    await self.flush()
+            while True:
+                await self._work(database)
+                await self._clock.sleep(AGAIN)
         except SeadragonError as error:
             words = f"{error} Until it is put right and Seadragon restarted, what it learns of models is not kept."
             self._journal.say("storage", words, level="error")
         finally:
             self._database = None
             self.known.set()
+
+    async def _work(self, database: Database) -> None:
+        """Return when the machine does not let it be opened just now: it has no descriptors left, most likely."""
+        try:
+            async with database:
+                await self._begin(database)
+                try:
+                    await self._write_behind()
+                finally:
+                    await self.flush()
+        except OSError as error:
+            self._database = None
+            self._tell(fault_words(error))
 
     async def flush(self) -> None:
         """Write what is fresh, now. What cannot be written stays fresh, which the journal tells once."""

@@ -158,9 +158,15 @@ class Soak:
                 body["when"] = self.chance.choice(["now", "free"])
             answer = await operator.post(f"/api/v1/models/{verb}", json=body)
             if verb == "pin":
-                await operator.post(f"/api/v1/models/{verb}", json={**body, "on": False})
+                await self.unpin(operator, model)
             if answer.status_code >= 500 and answer.status_code != 503:
                 self.wrong.append((verb, answer.status_code, answer.text))
+
+    async def unpin(self, operator: httpx.AsyncClient, model: str) -> None:
+        """A house whose memory is full of pinned models could load nothing else."""
+        answer = await operator.post("/api/v1/models/pin", json={"model": model, "pinned": False})
+        if not answer.is_success and answer.status_code != 503:
+            self.wrong.append(("unpin", answer.status_code, answer.text))
 
     async def ask_around(self) -> None:
         """What every page and tool asks now and then: among it what Ollama could die of."""

@@ -174,7 +174,7 @@ def test_one_access_line_for_each_request_and_never_a_prompt(house: FakeHouse) -
 
 def test_a_stop_lets_a_stream_finish_and_a_second_signal_does_not(make_house: MakeHouse) -> None:
     one = make_house(drain="20s")
-    one.knobs(tokens=10, pause=0.1)
+    one.knobs(tokens=100, pause=0.1)
     one.up().until_ready()
     with httpx.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
         lines = answer.iter_lines()

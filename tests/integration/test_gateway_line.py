@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ async def test_a_late_answer_says_how_long_it_waited(tmp_path: Path) -> None:
         await until(lambda: bool(plane.line.waiting))
         await asyncio.sleep(0.1)  # so that it has waited for longer than goes without saying
         plane.line.open(1)
-        assert re.fullmatch(r"waited=\d+s; granted=turn", (await asking).headers["x-seadragon-queue"])
+        assert re.fullmatch(r"waited=\d+s, granted=turn", (await asking).headers["x-seadragon-queue"])
         at_once = await post(plane, "/api/chat", CHAT)
         assert "x-seadragon-queue" not in at_once.headers
 
@@ -336,7 +337,7 @@ async def test_nothing_follows_the_last_record() -> None:
         await until(lambda: any(each.bytes_out for each in plane.plane._open))
         seat = next(iter(plane.plane._open)).seat
         assert seat is not None
-        await until(lambda: seat._quiet == 0.0 and seat._sent > 0)
+        await until(lambda: seat._sent > 0)
         await asyncio.sleep(0.5)  # two fillers' time
         ended.set()
         assert (await asking).content == b'{"done":true}\n'
@@ -493,6 +494,20 @@ async def test_an_answer_that_does_not_begin_in_time_is_ended(times: dict[str, f
         async with asyncio.timeout(20):
             await closed.wait()
         assert plane.line.ended[0][1]  # its slot is unproven
+
+
+async def test_who_waits_too_long_for_a_load_is_told_so(tmp_path: Path) -> None:
+    rhythm, using = Rhythm(sweep=0.05), timed(load=0.3)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=using, rhythm=rhythm) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        await asyncio.sleep(0.5)  # the line takes longer than that, and no load is under way
+        assert not asking.done()
+        plane.line.load_began = time.monotonic()
+        answer = await asking
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+        assert "not loaded in time (0.3 s)" in answer.json()["error"]
+        assert (await plane.record()).reason == "load_too_long"
 
 
 async def test_a_silence_in_mid_answer_ends_it_and_so_does_its_length() -> None:
@@ -734,9 +749,12 @@ async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> 
             assert said in answer
             assert path == "/api/embed" or (answer["done"], answer["done_reason"]) == (True, "unload")
         assert plane.line.orders == [("unload", "tiny")] * 3
-        plane.line.refuses_to_unload = OrderRefused("It is pinned.", "conflict")
+        plane.line.refuses_to_unload = OrderRefused("It is not loaded.", "conflict")
         answer = await post(plane, "/api/generate", stop)
-        assert (answer.status_code, answer.json()) == (409, {"error": "It is pinned."})
+        assert (answer.status_code, answer.json()["done_reason"]) == (200, "unload")  # as Ollama has it
+        plane.line.refuses_to_unload = OrderRefused("It is still at work.", "busy")
+        answer = await post(plane, "/api/generate", stop)
+        assert (answer.status_code, answer.json()) == (503, {"error": "It is still at work."})
         await post(plane, "/api/chat", {**CHAT, "keep_alive": 0})
         await post(plane, "/api/chat", {**CHAT, "keep_alive": -1})
         assert plane.line.orders[3:] == [("unload after", "tiny"), ("pin", "tiny")]

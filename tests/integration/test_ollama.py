@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from controller.errors import Unreachable
@@ -49,11 +50,19 @@ async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str,
         await process.wait()
 
 
+async def blob_of(client: OllamaClient, model: str) -> str:
+    """The file name of its weights."""
+    recipe = recipe_of(await client.show(model))
+    assert recipe is not None
+    return recipe.blob
+
+
 async def test_it_answers_about_its_models(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, _):
         client = OllamaClient(lambda: url)
         assert [each["name"] for each in await client.tags()] == ["tiny:latest", "other:latest"]
         assert await client.ps() == []
+        assert (await blob_of(client, "tiny")).startswith("sha256-")
 
 
 async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_path: Path) -> None:
@@ -82,31 +91,22 @@ async def test_a_stranger_where_ollama_should_be_is_unreachable_too(said: bytes)
                 await ask()
 
 
-async def blob_of(client: OllamaClient, model: str) -> str:
-    """The file name of its weights."""
-    recipe = recipe_of(await client.show(model))
-    assert recipe is not None
-    return recipe.blob
-
-
-async def test_a_runner_is_found_by_its_blob_and_ended_without_its_neighbours_once_it_is_idle(tmp_path: Path) -> None:
+async def test_an_idle_runner_is_found_by_its_blob_and_killed_without_its_neighbours(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, process):
-        client = OllamaClient(lambda: url)
-        runners = Runners(lambda: process.pid)
-        tiny, other = await blob_of(client, "tiny"), await blob_of(client, "other")
-        assert not await runners.holding(tiny)  # nothing is loaded
+        client, runners = OllamaClient(lambda: url), Runners(lambda: process.pid)
+        tiny, other = await blob_of(client, "TINY:latest"), await blob_of(client, "other")
+        assert await runners.holding(tiny) == []  # nothing is loaded
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             for model in ("tiny", "other"):
                 await http.post("/api/generate", json={"model": model, "prompt": ""})
-        found = await runners.holding(tiny)
-        await until(lambda: runners.idle(found))  # a runner that is just starting is at work
-        await runners.end(found)
-        assert len(found) == 1
-        assert await runners.gone(found, 0)
-        assert len(await runners.holding(other)) == len(await runners.all()) == 1
+        [runner] = held = await runners.holding(tiny)
+        await until(lambda: runners.idle(held))  # one that is just starting is at work
+        await runners.end(held)
+        assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+        assert len(await runners.holding(other)) == 1
 
 
-async def test_a_lost_slot_comes_back_once_its_runner_is_ended(tmp_path: Path) -> None:
+async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) -> None:
     asked = {"model": "tiny", "prompt": "hello", "stream": True}
     async with (
         fake_ollama(tmp_path, leak_slots=True, pause=0.05) as (url, process),
@@ -117,21 +117,21 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_ended(tmp_path: Path) -
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/api/generate", json={**asked, "stream": False}, timeout=1)
         runners = Runners(lambda: process.pid)
-        assert await runners.idle(await runners.all())
-        await runners.end(await runners.all())
+        held = await runners.all()
+        assert await runners.idle(held)
+        await runners.end(held)
         answer = await http.post("/api/generate", json={**asked, "stream": False})
         assert answer.json()["response"].startswith("the sea")
 
 
-async def test_a_runner_at_work_is_not_idle(tmp_path: Path) -> None:
+async def test_a_runner_at_work_is_known_as_such() -> None:
     argv = [sys.executable, "-c", "while True: pass", "runner", "--model", "/blobs/sha256-tiny"]
     busy = await asyncio.create_subprocess_exec(*argv)
     try:
         runners = Runners(os.getpid)
-        await until(lambda: runners.holding("sha256-tiny"))
-        found = await runners.holding("sha256-tiny")
-        assert [each.pid for each in found] == [busy.pid]
-        assert not await runners.idle(found)
+        held = await runners.holding("sha256-tiny")
+        assert [each.pid for each in held] == [busy.pid]
+        assert not await runners.idle(held)
     finally:
         busy.kill()
         await busy.wait()

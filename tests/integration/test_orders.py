@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -156,6 +157,16 @@ async def test_a_switch_to_what_is_loaded_already_still_unloads_the_other(ollama
         assert (house.presence(red), house.presence(blue)) == (None, Presence.RESIDENT)
 
 
+async def test_who_waits_for_what_is_unloaded_by_order_has_it_back_no_sooner_than_min_stay(
+    ollama: real.RealOllama,
+) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        house.demand.waits(red)
+        await (await house.orders.unload("red")).wait(LONG)
+        assert house.demand.away[red.key] == pytest.approx(time.monotonic() + 60, abs=10)
+
+
 async def test_what_is_pinned_is_not_evicted_but_leaves_when_that_is_ordered(ollama: real.RealOllama) -> None:
     async with house_of(ollama) as house:
         red = await house.bring("red")
@@ -166,6 +177,7 @@ async def test_what_is_pinned_is_not_evicted_but_leaves_when_that_is_ordered(oll
         job = await house.orders.unload("red")
         await job.wait(LONG)
         assert (job.state, job.text, house.presence(red)) == ("done", "red:latest is unloaded.", None)
+        assert house.demand.away[red.key] <= time.monotonic()  # nobody waits: who comes has not to
         await (await house.orders.load("red")).wait(LONG)
         assert house.residents.table[red.key].pinned
         await house.orders.pin("red", on=False)

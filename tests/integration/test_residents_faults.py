@@ -251,8 +251,8 @@ async def test_an_answer_that_failed_leaves_a_runner_that_is_there_in_doubt_and_
         assert house.store.get(red.key).crashes == 1
 
 
-async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path) -> None:
-    models = {"load_timeout": "1h", "models": {"red": {"load_timeout": "300ms"}}}
+@pytest.mark.parametrize("models", [{"load_timeout": "300ms"}, {"models": {"red": {"times": {"load": "300ms"}}}}])
+async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path, models: dict[str, object]) -> None:
     async with house_of(tmp_path, models=models) as (house, turn):
         turn(load_hangs=True)
         red = await begin(house, "red")
@@ -301,3 +301,6 @@ async def test_the_owner_is_told_when_a_model_takes_much_more_or_less_than_he_sa
         assert red.need == 2 * 2**30
         assert house.residents.table[red.key].taken == 5 * 2**30
         assert "memory_gb: 2" in house.said()
+        await (await house.orders.unload("red")).wait(30)
+        await house.bring("red")
+        assert house.said().count("memory_gb: 2") == 1  # once is enough

@@ -72,7 +72,7 @@ def test_an_empty_line_takes_one_line() -> None:
 
 
 def test_the_table_of_models_tells_what_was_measured_from_what_is_expected() -> None:
-    head, away, loaded = model_lines([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)], plain)
+    head, loaded, away = model_lines([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)], plain)
     assert head.split() == ["MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S"]
     assert away.split() == ["llama3.2", "not", "loaded", "~3.0", "GB", "4", "41.5"]
     assert loaded.split() == ["qwen3", "loaded,", "pinned", "3.1", "GB", "4", "41.5"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import signal
 import subprocess
@@ -52,6 +53,32 @@ async def seen_again(path: Path) -> dict[str, Learned]:
 
 
 # --- what was learned ---
+
+
+class LateDatabase(Database):
+    """Cannot be opened the first time, for want of descriptors."""
+
+    refused = False
+
+    async def __aenter__(self) -> Database:
+        if not self.refused:
+            self.refused = True
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await super().__aenter__()
+
+
+async def test_a_machine_without_descriptors_at_the_start_is_no_reason_to_forget(
+    path: Path, clock: WoundClock, journal: Journal
+) -> None:
+    store = LearnedStore(clock, journal)
+    store.keep("llama", LLAMA)
+    running_store = asyncio.create_task(store.run(LateDatabase(path, clock, journal)))
+    await until(lambda: any("too many open files" in line for line in told(journal)))
+    await clock.wind(AGAIN)
+    await store.known.wait()
+    running_store.cancel()
+    await asyncio.wait([running_store])
+    assert (await seen_again(path))["llama"].loads == LLAMA.loads
 
 
 async def test_what_was_learned_is_there_after_a_restart(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from controller.config.schema import Models
 from controller.residency.runner import Facts, Presence, Resident, Runner
-from controller.residency.wishes import Wishes, idle_too_long, preloads, wishes
+from controller.residency.wishes import Wishes, idle_too_long, preloads, some_leave_at_once, wishes
 
 
 def resident(key: str, used: float, *, since: float = 0.0, pinned: bool = False) -> Resident:
@@ -30,9 +30,15 @@ def test_every_spelling_of_every_name_counts_and_who_wants_most_prevails() -> No
 
 
 def test_a_load_may_take_as_long_as_the_most_patient_of_its_names_says() -> None:
-    models = Models.model_validate({"load_timeout": "10m", "models": {"red": {"load_timeout": "1m"}, "pen": {}}})
-    assert wishes(models, ["red:latest", "pen:latest"]).load_timeout == 60
-    assert wishes(models, ["pen:latest"]).load_timeout == 600
+    rows = {"red": {"times": {"load": "5m"}}, "pen": {"times": {"load": "1h"}}, "blue": {}}
+    models = Models.model_validate({"models": rows})
+    assert wishes(models, ["red:latest", "pen:latest", "blue:latest"]).load == 3600
+    assert wishes(models, ["blue:latest"]).load is None
+
+
+def test_it_is_known_whether_any_model_leaves_at_once() -> None:
+    told = [{}, {"keep_alive": 0}, {"models": {"red": {"keep_alive": 0}}}, {"models": {"red": {"keep_alive": "1m"}}}]
+    assert [some_leave_at_once(Models.model_validate(each)) for each in told] == [False, True, True, False]
 
 
 def test_what_is_to_be_there_at_start_comes_in_the_files_order() -> None:

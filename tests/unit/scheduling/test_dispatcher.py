@@ -460,6 +460,20 @@ async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:
         assert orders.told[1:] == [("unload", "a:latest")]
 
 
+async def test_a_model_that_others_want_too_is_not_unloaded_because_one_of_them_says_so() -> None:
+    async with house() as it:
+        it.residents.loaded(A)
+        it.dispatcher.orders = orders = FakeOrders()
+        first, second, third = it.ask(), it.ask(caller="ben"), it.ask(caller="cleo")
+        for each in (first, second):
+            it.dispatcher.unload_after(each)
+        it.dispatcher.end(first)  # `second` has its turn, `third` waits
+        it.dispatcher.end(second)
+        it.dispatcher.end(third)
+        await it.settle()
+        assert orders.told == []
+
+
 async def test_an_unload_that_is_waited_for_says_how_it_ended() -> None:
     async with house() as it:
         orders = FakeOrders()
