@@ -254,11 +254,11 @@ class Controller:
     def job(self, id: str) -> JobView | None:
         return self._models.job(id)
 
-    def pause(self, lane: float | None = None, model: str | None = None) -> None:
-        self._models.pause(lane, model)
+    async def pause(self, lane: float | None = None, model: str | None = None) -> None:
+        await self._models.pause(lane, model)
 
-    def resume(self, lane: float | None = None, model: str | None = None) -> None:
-        self._models.resume(lane, model)
+    async def resume(self, lane: float | None = None, model: str | None = None) -> None:
+        await self._models.resume(lane, model)
 
     def leave(self, *, keep_children: bool) -> None:
         self._begin_to("restart" if keep_children else "rest" if self._service else "left")

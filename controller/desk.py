@@ -159,10 +159,10 @@ class Desk(Protocol):
         """An order that was given, while it is remembered."""
         ...
 
-    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+    async def pause(self, lane: float | None = None, model: str | None = None) -> None:
         """Grant nothing in that lane and for that model; without either: nothing at all. Raises OrderRefused."""
         ...
 
-    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+    async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         """Undo that; without either: every pause. Raises OrderRefused."""
         ...

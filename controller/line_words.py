@@ -78,7 +78,8 @@ def memory_words(memory: Mapping[str, Any]) -> str:
     if memory.get("total_gb") is None:
         return "not measured yet"
     taken = gb_words(memory["taken_gb"]) if memory["taken_gb"] else "nothing"
-    words = f"{gb_words(memory['budget_gb'])} for models, {taken} of it taken"
+    budget = memory["budget_gb"]
+    words = f"models have {taken}" if budget is None else f"{gb_words(budget)} for models, {taken} of it taken"
     words += f"; {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
     if memory["pressure"] != 1:
         words += f", pressure {PRESSURES.get(memory['pressure'], memory['pressure'])}"
@@ -91,13 +92,19 @@ def loaded_words(memory: Mapping[str, Any]) -> str:
     return ", ".join(f"{printable(name)} ({gb_words(gb)})" for name, gb in loaded.items()) or "none"
 
 
+def loaded_first(models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What is in memory or on its way, then the others, each by name."""
+    return sorted(models, key=lambda model: (model["state"] in ("away", "quarantined"), model["id"]))
+
+
 def model_lines(models: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
     """A table of what is installed."""
     if not models:
         yield "There is no model yet. To make a tiny one: seadragon demo"
         return
-    rows = [_model(model) for model in models]
-    colours = [_COLOURS.get(model["state"]) for model in models]
+    ordered = loaded_first(models)
+    rows = [_model(model) for model in ordered]
+    colours = [_COLOURS.get(model["state"]) for model in ordered]
     yield from _table(_MODELS, rows, style, colours, coloured=1)
 
 

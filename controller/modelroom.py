@@ -5,6 +5,7 @@ learned of them, and how an operator sees and orders it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -142,10 +143,11 @@ class ModelRoom:
             return
         same, self._serving = process == self._serving, process
         external = self._settings().server.ollama.mode != "spawn" and status.pid is None
-        if not same:
-            self._spawn(self._learn_accelerator())
-            self.changed()
         self._residents.upstream(ready=True, adopted=status.adopted or external, same=same)
+        if not same:
+            self._forget()
+            self._spawn(self._learn_accelerator())
+            self._spawn(self._arrived())
 
     def remember(self) -> None:
         """Ollama is about to be restarted on purpose: what is in memory now comes back."""
@@ -153,8 +155,7 @@ class ModelRoom:
 
     def changed(self) -> None:  # … with this
         """Models were made, deleted or pulled, or the settings that make aliases changed."""
-        self._installed_at = 0.0
-        self.names.changed()
+        self._forget()
         self._spawn(self._settle())
 
     def reconfigured(self) -> None:
@@ -172,11 +173,21 @@ class ModelRoom:
         else:
             self._tasks.create_task(work)
 
+    def _forget(self) -> None:
+        """What is known of the models on disk may not be so any more."""
+        self._installed_at = 0.0
+        self.names.changed()
+
+    async def _arrived(self) -> None:
+        """It is another Ollama: first the aliases it is to have, then the models, for these may be aliases."""
+        await self._settle()
+        self._residents.load_at_start()
+
     async def _settle(self) -> None:
         try:
             if await self._aliases.settle():
-                self._installed_at = 0.0
-                self.names.changed()
+                self._forget()
+            await self.names.survey()
         except Unreachable:
             pass  # it is done once Ollama is there
 
@@ -212,11 +223,8 @@ class ModelRoom:
         now = self._clock.now()
         if self._installed is None or now - self._installed_at > LISTED_FOR:
             try:
-                self._installed = await self._ollama.tags()
+                self._installed = await self.names.survey()
                 self._installed_at = now
-                for each in self._installed:  # what is not looked up has no runner to tell of
-                    if self.names.known(each["name"]) is None:
-                        await self.names.look_up(each["name"])
             except Unreachable:
                 if self._installed is None:
                     raise
@@ -248,23 +256,27 @@ class ModelRoom:
         """`Desk.job`."""
         return self._orders.jobs.get(id)
 
-    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+    async def pause(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.pause`. Raises OrderRefused."""
-        self.line.pause(lane, self._key(model))
+        self.line.pause(lane, await self._key(model))
 
-    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+    async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.resume`. Raises OrderRefused."""
-        self.line.resume(lane, self._key(model))
+        self.line.resume(lane, await self._key(model))
 
-    def _key(self, model: str | None) -> str | None:
+    async def _key(self, model: str | None) -> str | None:
         if model is None:
             return None
-        runner = self.names.known(model)
+        try:
+            runner = self.names.known(model) or await self.names.look_up(model)
+        except Unreachable as problem:
+            raise OrderRefused(str(problem), "busy") from problem
         if runner is None:
-            raise OrderRefused(f"There is no model called {model}, or nobody has asked for it yet.", "unknown")
+            raise OrderRefused(f"There is no model {model}.", "unknown")
         return runner.key
 
 
 def _last_words(log: Path) -> str:
-    with Tail(log, LOG_LINES) as tail:
+    with contextlib.suppress(OSError), Tail(log, LOG_LINES) as tail:
         return "\n".join(tail.read())
+    return ""

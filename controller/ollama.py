@@ -37,28 +37,25 @@ END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
 GPU_IDLE = 3  # percent
+UNSEEN = (psutil.Error, OSError)  # it is gone or not ours; or we have no descriptor left to look with
 IOREG = ("/usr/sbin/ioreg", "-r", "-c", "IOAccelerator", "-d", "1", "-w", "0", "-a")
 
 
 class OllamaClient:
     """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time or
-    is not there (`url` gives None); and Rejected, which is one of those, when it answers with an error.
+    is not there (`url` gives None); and Declined, which is one of those, when it answers with an error.
     """
 
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url = url
 
-    async def version(self) -> str:
-        """Its version, as in `0.24.0`."""
-        return str((await self._ask("GET", "/api/version"))["version"])
-
     async def tags(self) -> list[dict[str, Any]]:
         """The models on disk."""
-        return list((await self._ask("GET", "/api/tags"))["models"] or [])
+        return _models(await self._ask("GET", "/api/tags"), "/api/tags")
 
     async def ps(self, limit: float = QUESTION_LIMIT) -> list[dict[str, Any]]:
         """The models in memory. One that is loading is not among them."""
-        return list((await self._ask("GET", "/api/ps", limit=limit))["models"] or [])
+        return _models(await self._ask("GET", "/api/ps", limit=limit), "/api/ps")
 
     async def show(self, model: str) -> dict[str, Any]:
         """What Ollama knows of a model."""
@@ -113,8 +110,16 @@ class OllamaClient:
             return dict(answer.json()) if answer.content else {}
         except TimeoutError:
             raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
-        except (httpx.HTTPError, OSError, ValueError) as problem:
+        except (httpx.HTTPError, OSError, ValueError, TypeError) as problem:
             raise Unreachable(f"Ollama did not answer {path}: {problem or type(problem).__name__}.") from problem
+
+
+def _models(answer: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    """The rows that have a name. Raises Unreachable for an answer without any list: that is no Ollama."""
+    listed = answer.get("models", ())
+    if not isinstance(listed, list | None):
+        raise Unreachable(f"What answers {path} is no Ollama.")
+    return [each for each in listed or () if isinstance(each, dict) and each.get("name")]
 
 
 def _declined(path: str, status: int, content: bytes) -> Declined:
@@ -165,7 +170,7 @@ def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
     """Those below `server` that hold one of `wanted`; None: whatever they hold."""
     try:
         below = psutil.Process(server).children(recursive=True)
-    except psutil.Error:
+    except UNSEEN:
         return []
     held = {each: _model_of(_argv(each)) for each in below}
     return [each for each, model in held.items() if model is not None and (wanted is None or model in wanted)]
@@ -174,7 +179,7 @@ def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
 def _argv(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
-    except psutil.Error:  # gone, or a zombie
+    except UNSEEN:
         return []
 
 
@@ -207,7 +212,7 @@ async def gpu_share() -> float | None:
         seen = await run_tool(IOREG, limit=QUESTION_LIMIT)
         devices = plistlib.loads(seen.out)
         shares = [device["PerformanceStatistics"]["Device Utilization %"] for device in devices]
-    except (SpawnFailed, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
+    except (SpawnFailed, OSError, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
         return 100.0
     return max(map(float, shares), default=100.0)
 
@@ -222,7 +227,7 @@ def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
     for runner in runners:
         try:
             times = runner.cpu_times()
-        except psutil.Error:
+        except UNSEEN:
             continue
         total += times.user + times.system
     return total
@@ -239,17 +244,17 @@ async def _gone(runners: Sequence[psutil.Process], limit: float) -> bool:
 
 
 def runs(runner: psutil.Process) -> bool:
-    """Whether this very process exists and is no zombie. One that cannot be looked at does."""
+    """Whether this very process exists and is no zombie. In doubt it does."""
     try:
         return runner.is_running() and runner.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-    except OSError:  # no file can be opened just now
+    except OSError:
         return True
 
 
 def _kill(runner: psutil.Process) -> None:
     try:
         runner.kill()  # refuses when the pid belongs to somebody else by now
-    except psutil.Error:
+    except UNSEEN:
         pass

@@ -55,6 +55,11 @@ class Readiness:
             self._settle()
 
     @property
+    def draining(self) -> bool:
+        """Whether upstream is there and only finishes what it has begun: it has not gone yet."""
+        return bool(self._pauses) and self._told[0] == "ready"
+
+    @property
     def waiting(self) -> int:
         """How many requests are held now."""
         return len(self._waiters)

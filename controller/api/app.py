@@ -202,12 +202,12 @@ class Api:
                 return
             await job.wait(min(LOOK, left))
 
-    async def _pause(self, body: Pause) -> JSONResponse:
-        self._desk.pause(body.lane, body.model)
+    async def _pause(self, body: Pause | None = None) -> JSONResponse:
+        await self._desk.pause(**(body or Pause()).model_dump())
         return self._paused()
 
-    async def _resume(self, body: Pause) -> JSONResponse:
-        self._desk.resume(body.lane, body.model)
+    async def _resume(self, body: Pause | None = None) -> JSONResponse:
+        await self._desk.resume(**(body or Pause()).model_dump())
         return self._paused()
 
     def _paused(self) -> JSONResponse:

@@ -134,6 +134,9 @@ class Waits(Branch):
     """How long the parts of a request may take. Each ends with its own reason."""
 
     wait: Annotated[Span, AT_ONCE] = Field(1800, description="Longest a request waits in the line.")
+    load: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest it waits for its model while that loads; empty: as long as a load may take."
+    )
     first_byte: Annotated[Span, AT_ONCE] = Field(600, description="Longest from its turn to the answer's first byte.")
     gap: Annotated[Span, AT_ONCE] = Field(120, description="Longest silence in the middle of an answer.")
     answer: Annotated[Span, AT_ONCE] = Field(600, description="Longest an answer may take from its turn to its end.")
@@ -143,6 +146,9 @@ class SomeWaits(Branch):
     """As `times`, for one lane or one model: what is empty is as everywhere."""
 
     wait: Annotated[Span | None, AT_ONCE] = Field(None, description="Longest a request waits in the line.")
+    load: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest it waits for its model while that loads. Of a model: longest its load may take."
+    )
     first_byte: Annotated[Span | None, AT_ONCE] = Field(
         None, description="Longest from its turn to the answer's first byte."
     )
@@ -343,7 +349,7 @@ class Models(Branch):
     keep_alive: Annotated[Idle | Literal["forever"], AT_ONCE] = Field(
         "forever", description="How long an idle model stays in memory when nobody needs its room."
     )
-    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, le=_DAY, description="Longest a load may stand still.")
+    load_timeout: Annotated[Seconds, _OLLAMA] = Field(300, gt=0, le=_DAY, description="Longest a load may take.")
     flash_attention: Annotated[bool | None, _OLLAMA] = Field(None, description="Empty: Ollama decides.")
     kv_cache_type: Annotated[Literal["f16", "q8_0", "q4_0"] | None, _OLLAMA] = Field(
         None, description="Precision of the context memory; q8_0 halves it. Needs flash attention."
@@ -379,7 +385,9 @@ class Allowed(Branch):
     )
     addresses: Annotated[tuple[Network, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
     lane: Annotated[float, AT_ONCE] = Field(1, ge=0, le=1000, description="Priority; lower goes sooner.")
-    manage: Annotated[bool, AT_ONCE] = Field(False, description="May also pull, create, copy, delete and unload.")
+    manage: Annotated[bool, AT_ONCE] = Field(
+        False, description="May also pull, create, copy, delete, load and unload models, and pause the line."
+    )
     default: Annotated[ModelName | None, AT_ONCE] = Field(
         None, description="The model of their requests that name none; empty: the one of models.yaml."
     )

@@ -45,12 +45,12 @@ async def order(desk: Desk, request: Request, tell: Tell) -> object:
 
 
 async def pause(desk: Desk, request: Request, tell: Tell) -> object:
-    desk.pause(**_which(request))
+    await desk.pause(**_which(request))
     return desk.queue()["paused"]
 
 
 async def resume(desk: Desk, request: Request, tell: Tell) -> object:
-    desk.resume(**_which(request))
+    await desk.resume(**_which(request))
     return desk.queue()["paused"]
 
 

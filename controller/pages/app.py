@@ -185,7 +185,7 @@ class Pages:
     async def _carry_out(self, order: str, model: str) -> Response:
         try:
             if order in forms.LINE_ORDERS:
-                forms.LINE_ORDERS[order](self._desk)
+                await forms.LINE_ORDERS[order](self._desk)
                 return RedirectResponse("/#line", 303)
             if order in forms.ORDERS:
                 job = await forms.ORDERS[order](self._desk, model)

@@ -29,7 +29,7 @@ ORDERS: Mapping[str, Callable[[Desk, str], Awaitable[JobView]]] = {
     "unpin": lambda desk, model: desk.order("pin", model, on=False),
 }
 """About a model, by the name of the button."""
-LINE_ORDERS: Mapping[str, Callable[[Desk], None]] = {
+LINE_ORDERS: Mapping[str, Callable[[Desk], Awaitable[None]]] = {
     "pause": lambda desk: desk.pause(),
     "resume": lambda desk: desk.resume(),
 }

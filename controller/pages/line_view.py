@@ -13,6 +13,7 @@ from controller.line_words import (
     estimate_words,
     gb_words,
     lane_words,
+    loaded_first,
     seen_by,
     why_words,
 )
@@ -102,8 +103,7 @@ def _line_buttons(paused: Sequence[str]) -> Iterator[OrderButton]:
 def models_seen(models: Sequence[Mapping[str, Any]], viewer: Viewer) -> tuple[ModelCard, ...]:
     """Every model, what is loaded first."""
     loaded = any(model["state"] == "resident" for model in models)
-    ordered = sorted(models, key=lambda model: (model["state"] in ("away", "quarantined"), model["id"]))
-    return tuple(_model(model, loaded, viewer) for model in ordered)
+    return tuple(_model(model, loaded, viewer) for model in loaded_first(models))
 
 
 def _model(model: Mapping[str, Any], loaded: bool, viewer: Viewer) -> ModelCard:

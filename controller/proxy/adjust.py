@@ -17,7 +17,8 @@ from math import inf
 import msgspec
 
 from controller.proxy.dialects import Dialect, Ending, Reason, Refused
-from controller.proxy.peek import Members, Peeked, fold, is_blank, members
+from controller.proxy.forms import model_of
+from controller.proxy.peek import Members, Peeked, fold, is_blank, members, peek
 from controller.proxy.routes import Route, label
 
 RELOADING = frozenset(("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"))
@@ -140,10 +141,24 @@ def adjusted_form(name: str, span: tuple[int, int], body: bytes, clamps: Clamps)
     return Adjusted(changed, other, (f"model={label(other)} (redirect)",))
 
 
+def renamed(body: bytes, model: str, content_type: bytes | None) -> bytes | Refused:
+    """`body`, which names a model, with `model` in its place; `content_type` of a form, None for JSON."""
+    if content_type is not None:
+        found = model_of(body, content_type)
+        assert found is not None, "It came by its model's name."
+        return body[: found[1][0]] + model.encode() + body[found[1][1] :]
+    asked = peek(body)
+    if isinstance(asked, Refused):
+        return asked
+    edits = _Edits(asked)
+    edits.put("model", json.dumps(model).encode())
+    return edits.written(body)
+
+
 def told_header(told: Sequence[str]) -> bytes:
     """The value of X-Seadragon-Adjusted: printable ASCII, never longer than `LONGEST_TOLD`."""
     value = ""
-    for each in told:
+    for each in dict.fromkeys(told):
         longer = f"{value}, {each}" if value else each
         if len(longer) + len(_MORE) > LONGEST_TOLD:
             value = value + _MORE if value else "model changed"  # the longest of all: a name of 500 characters

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     LINE_FULL = "line_full"
     WAITED_OUT = "waited_out"
     SILENT = "silent_too_long"
+    LOAD = "load_too_long"
     LOAD_FAILED = "load_failed"
     TOO_BIG = "too_big"
     NO_ROOM = "no_room"

@@ -71,6 +71,7 @@ class Exchange:
         "stopped",
         "task",
         "told",
+        "unsent",
         "watch",
         "who",
     )
@@ -109,6 +110,7 @@ class Exchange:
         self.stopped = Reason.NONE
         self.told: Refused | None = None  # … and what its client is told
         self.seat: Seat | None = None  # of a request that has a ticket
+        self.unsent = b""  # the piece of the answer that its client has no room for yet
 
     @property
     def under_way(self) -> bool:
@@ -150,8 +152,10 @@ class Exchange:
 
     async def body(self, data: bytes, *, more: bool) -> None:
         """A piece of the answer."""
-        self.bytes_out += len(data)
+        self.unsent = data
         await self.send({"type": "http.response.body", "body": data, "more_body": more})
+        self.unsent = b""
+        self.bytes_out += len(data)
 
     async def reply(self, status: int, headers: Headers, data: bytes, now: float) -> None:
         """A whole answer of our own. HEAD gets its headers only."""

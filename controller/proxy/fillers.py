@@ -86,4 +86,4 @@ def waiting_words(position: int | None, estimate: float | None, waited: float) -
 
 def granted_words(waited: float, why: str) -> bytes:
     """X-Seadragon-Queue of an answer that had to wait for its turn."""
-    return f"waited={waited:.0f}s; granted={why}".encode("ascii")
+    return f"waited={waited:.0f}s, granted={why}".encode("ascii")

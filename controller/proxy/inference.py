@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from controller.clock import Clock
 from controller.errors import OrderRefused, Unreachable
 from controller.proxy import own, refusals
-from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, told_header
+from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.dialects import Dialect, Reason, Refused, compact
 from controller.proxy.doors import may_not_manage
@@ -127,7 +127,8 @@ class Inference:
         try:
             await self._turns.unload(runner)
         except OrderRefused as refused:
-            return refusals.order_refused(refused)
+            if refused.kind != "conflict":  # it is not loaded: Ollama calls that well done
+                return refusals.order_refused(refused)
         finally:
             self._lists.moved()
         data = _unloaded(match.route.path, model, self._clock.wall())
@@ -180,11 +181,18 @@ class Inference:
 
     async def _answer(self, seat: Seat, match: Match, rules: Rules, body: bytes, level: int) -> Answer | Refused | None:
         """Wait for a turn, ask, and once more in the next turn if that came to nothing. None: forward it."""
-        exchange, ticket = seat.exchange, seat.ticket
+        exchange, ticket, model = seat.exchange, seat.ticket, seat.ticket.model
         while True:
             connection = await self._connected(seat, rules.hold)
             if not isinstance(connection, Connection):
                 return connection
+            if ticket.model != model:
+                model = ticket.model
+                switched = _switched(exchange, match, body, model)
+                if isinstance(switched, Refused):
+                    connection.abort()
+                    return switched
+                body = switched
             answer = self._asking.send(exchange, match, body, connection, rules.unread, seat.usage)
             failed = await self._head(seat, answer)
             if failed is None:
@@ -304,6 +312,15 @@ def _adjusted(exchange: Exchange, match: Match, rules: Rules, body: bytes, asked
     if who is None:
         return adjust(body, asked, match.route, rules.clamps)
     return adjust(body, asked, match.route, rules.clamps, default=who.default, manage=who.manage)
+
+
+def _switched(exchange: Exchange, match: Match, body: bytes, model: str) -> bytes | Refused:
+    """The operator has given another model to who waited for this one: the body asks for it too."""
+    form = None if match.route.body is Body.JSON else exchange.found.get(b"content-type", b"")
+    exchange.model = label(model)
+    if not exchange.status:
+        exchange.extra.append((b"x-seadragon-adjusted", told_header([f"model={label(model)} (switched)"])))
+    return renamed(body, model, form)
 
 
 def _unloaded(path: str, model: str, wall: float) -> bytes:

@@ -36,10 +36,11 @@ _ENDS: Mapping[End, tuple[int, Reason, str, int | None]] = {
 """Status, reason, words where the ticket has none of its own, seconds to Retry-After."""
 
 _LIMITS: Mapping[Reason, tuple[int, str, int | None]] = {
+    Reason.LOAD: (503, "Its model was not loaded in time ({limit:g} s).", 30),
     Reason.FIRST_BYTE: (504, "The model did not begin to answer in time ({limit:g} s).", None),
     Reason.GAP: (504, "The model fell silent in the middle of its answer ({limit:g} s).", None),
     Reason.ANSWER: (504, "The answer took longer than it may ({limit:g} s), so it was ended.", None),
-    Reason.SILENT: (429, "Its turn did not come within {limit:g} s, the longest such a request may wait.", 30),
+    Reason.SILENT: (429, "It could not be answered within {limit:g} s, the longest such a request may be silent.", 30),
 }
 
 _ORDERS: Mapping[OrderFault, tuple[int, int | None]] = {

@@ -93,7 +93,7 @@ async def break_off(exchange: Exchange, words: str, status: int = 500) -> None:
     """End an answer that has begun, from our side, within a second."""
     try:
         async with asyncio.timeout(1.0):
-            await finish(exchange, b"", words, broken=True, status=status)
+            await finish(exchange, exchange.unsent, words, broken=True, status=status)
     except TimeoutError:
         await exchange.reset()
 

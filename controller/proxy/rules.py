@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from controller.auth.access import AllowList, Principal
 from controller.auth.gate import Gate
@@ -32,7 +33,10 @@ class Rules:
     def caps(self, who: Principal) -> Caps:
         """How much a principal may have in the line."""
         line = self.config.server.line
-        return Caps(who.running or line.running, who.waiting or line.waiting, line.bytes)
+        return _caps(who.running or line.running, who.waiting or line.waiting, line.bytes)
+
+
+_caps = lru_cache(64)(Caps)  # the same few for every request
 
 
 def rules_of(config: Config) -> Rules:

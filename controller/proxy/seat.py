@@ -23,9 +23,9 @@ class Seat:
 
     __slots__ = (
         "_moved",
-        "_quiet",
         "_rhythm",
         "_sent",
+        "_spoke",
         "_still",
         "_times",
         "_turns",
@@ -56,7 +56,7 @@ class Seat:
         self.due = False  # a filler
         self.left = False
         self._sent = 0  # bytes that the client had been sent at the last look
-        self._quiet = 0.0  # seconds since it was sent any
+        self._spoke = 0.0  # when it was sent any, at the earliest
         self._moved = 0  # bytes that had come from upstream
         self._still = 0.0  # seconds since any came
 
@@ -68,7 +68,7 @@ class Seat:
             return None
         late = self._late(now, elapsed)
         if late is None and self._filler_due(now, elapsed):
-            self.due, self._quiet = True, 0.0
+            self.due, self._spoke = True, now
             self._nudge()
         return late
 
@@ -77,7 +77,7 @@ class Seat:
         if self._silent(now):
             return out_of_time(Reason.SILENT, self._rhythm.silent)
         if ticket.state is not State.GRANTED or ticket.granted is None:
-            return None
+            return self._load_late(now)
         ticket.moved = moved
         if now - ticket.granted > times.answer:
             return out_of_time(Reason.ANSWER, times.answer)
@@ -86,6 +86,11 @@ class Seat:
         self._still = self._still + elapsed if moved == self._moved else 0.0
         self._moved = moved
         return out_of_time(Reason.GAP, times.gap) if self._still > times.gap else None
+
+    def _load_late(self, now: float) -> Refused | None:
+        limit = self._times.load
+        began = self._turns.loading_since(self.ticket) if limit is not None else None
+        return out_of_time(Reason.LOAD, limit) if limit and began is not None and now - began > limit else None
 
     def _silent(self, now: float) -> bool:
         """Codex counts events, not bytes: it has left long before a filler could tell it anything."""
@@ -96,9 +101,9 @@ class Seat:
         exchange = self.exchange
         if not exchange.status:
             return now - exchange.started >= self._rhythm.grace
-        self._quiet = elapsed + (self._quiet if exchange.bytes_out == self._sent else 0.0)  # at most
-        self._sent = exchange.bytes_out
-        return self._quiet + elapsed > self._rhythm.every
+        if exchange.bytes_out != self._sent:
+            self._sent, self._spoke = exchange.bytes_out, now - elapsed
+        return now + 2 * elapsed - self._spoke > self._rhythm.every  # the next look may be too late
 
     def _nudge(self) -> None:
         if self.ticket.state is State.WAITING:

@@ -50,6 +50,10 @@ class Turns(Protocol):
         """Seconds until its turn; None when anything needed is unknown."""
         ...
 
+    def loading_since(self, ticket: Ticket) -> float | None:
+        """Since when its runner is being loaded, in monotonic seconds; None while it is not."""
+        ...
+
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its runner may have lost a slot."""
         ...

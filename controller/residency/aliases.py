@@ -108,7 +108,7 @@ class Aliases:
         found = {}
         for each in await self._ollama.tags():
             if full := full_name(str(each["name"])):
-                found[full] = _Model(str(each["name"]), str(each["digest"]))
+                found[full] = _Model(str(each["name"]), str(each.get("digest") or full))
         present = {model.digest for model in found.values()}
         self._marks = {digest: marks for digest, marks in self._marks.items() if digest in present}
         for model in found.values():

@@ -44,10 +44,10 @@ class Following:
         try:
             async with self.swaps.alone:
                 listed = await self.ollama.ps(LEARN_LIMIT)
+            for each in listed:
+                await self._found(await self._runner(each), each)
         except Unreachable:
             return  # the next comparison finds it
-        for each in listed:
-            await self._found(each)
         if listed:
             named = ", ".join(row.runner.name for row in self.rows.here())
             self.journal.say(SOURCE, f"Found in memory: {named}.")
@@ -57,9 +57,9 @@ class Following:
         try:
             async with self.swaps.alone:
                 listed = await self.ollama.ps(self.pace.poll_limit)
+            found = {(runner := await self._runner(each)).key: (runner, each) for each in listed}
         except Unreachable:
             return []  # late means busy, not dead
-        found = {runner.key: each for each in listed if (runner := await self._runner(each))}
         if not quiet():
             return []
         for key in [key for key in self.rows.table if key not in found]:
@@ -67,16 +67,14 @@ class Following:
             self.journal.say(SOURCE, f"Ollama unloaded {row.runner.name} by itself.", level="warning")
             self.swaps.processes.pop(key, None)
             self.rows.drop(key)
-        for key, each in found.items():
-            if key not in self.rows.table:
-                await self._found(each)
+        for runner, each in found.values():
+            await self._found(runner, each)
         return await self._nameless() if quiet() else []
 
-    async def _found(self, listed: dict[str, Any]) -> None:
-        runner = await self._runner(listed)
-        if runner is None or runner.key in self.rows.table:
-            return
-        processes = await self._processes(runner)
+    async def _found(self, runner: Runner, listed: dict[str, Any]) -> None:
+        processes = None if runner.key in self.rows.table else await self._processes(runner)
+        if runner.key in self.rows.table:
+            return  # we knew, or have begun to load it meanwhile
         if processes is not None and not processes:
             return  # Ollama goes on listing one that was deleted, whose process we have ended
         taken = int(listed.get("size") or 0) or runner.need
@@ -94,16 +92,11 @@ class Following:
         taken = {each.pid for held in self.swaps.processes.values() for each in held}
         return [each for each in everybody if each.pid not in taken]
 
-    async def _runner(self, listed: dict[str, Any]) -> Runner | None:
-        """Who that is. One whose name is gone has to be known as well: it takes memory."""
-        name = str(listed.get("name") or "")
+    async def _runner(self, listed: dict[str, Any]) -> Runner:
+        """Who that is. One whose name is gone has to be known as well: it takes memory. Raises Unreachable."""
+        name = str(listed["name"])
         mine = next((row.runner for row in self.rows.here() if row.runner.name == name), None)
-        if mine is not None or not name:
-            return mine
-        try:
-            runner = self.names.known(name) or await self.names.look_up(name)
-        except Unreachable:
-            return None
+        runner = mine or self.names.known(name) or await self.names.look_up(name)
         size = int(listed.get("size") or 0)
         return runner or Runner(f"{NAMELESS}{name}", blob=name, name=name, facts=Facts(size), need=size)
 
@@ -112,12 +105,12 @@ class Following:
         if self._epoch == self.names.epoch:
             return []
         epoch, gone = self.names.epoch, list[Resident]()
-        for row in list(self.rows.here()):
-            try:
-                there = self.names.names_of(row.runner.key) or await self.names.look_up(row.runner.name)
-            except Unreachable:
-                return gone
-            if not there:
-                gone.append(row)
+        try:
+            await self.names.survey()
+            for row in list(self.rows.here()):
+                if not self.names.names_of(row.runner.key) and not await self.names.look_up(row.runner.name):
+                    gone.append(row)
+        except Unreachable:
+            return gone
         self._epoch = epoch
         return gone

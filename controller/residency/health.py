@@ -167,8 +167,9 @@ class Health:
         self._forget(key)
         if verdict is Verdict.STUCK:
             if key in self._patients:
-                return self._give_up(key, f"{runner.name} got stuck again.")
-            self._patients[key] = _Patient(self._clock.now())
+                self._give_up(key, f"{runner.name} got stuck again.")  # and what is stuck ends: nobody waits for it
+            else:
+                self._patients[key] = _Patient(self._clock.now())
         await self._residents.kill(key, WORDS[verdict])
 
     # --- is ending the runner enough? ---

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import psutil
 
 from controller.clock import Clock
-from controller.config.schema import Config
 from controller.errors import Declined, Unreachable
 from controller.ollama import OllamaClient, Runners, work_done
 from controller.residency import standstill
@@ -50,15 +49,17 @@ class Loaded:
 
 
 class Loading:
-    """Loads and unloads one runner at a time, for whoever makes sure that it is one at a time."""
+    """Loads and unloads one runner at a time, for whoever makes sure that it is one at a time. `limit` is how many
+    seconds a load may take.
+    """
 
     def __init__(
-        self, ollama: OllamaClient, runners: Runners, clock: Clock, settings: Callable[[], Config], pace: Pace
+        self, ollama: OllamaClient, runners: Runners, clock: Clock, limit: Callable[[Runner], float], pace: Pace
     ) -> None:
         self._ollama = ollama
         self._runners = runners
         self._clock = clock
-        self._settings = settings
+        self._limit = limit
         self._pace = pace
 
     async def processes(self, runner: Runner) -> list[psutil.Process]:
@@ -72,7 +73,7 @@ class Loading:
     async def load(self, runner: Runner) -> Loaded:
         """Load it and have it say one token. Raises LoadFailed, or Unreachable when Ollama went away meanwhile."""
         began = self._clock.now()
-        limit = self._settings().models.load_timeout
+        limit = self._limit(runner)
         try:
             async with asyncio.timeout(limit):
                 await self._watched(runner)

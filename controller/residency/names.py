@@ -105,6 +105,18 @@ class Names:
             return self._runners[full]
         return self._runner(found, [full])
 
+    async def survey(self) -> list[dict[str, Any]]:
+        """Look up every model on disk that is not known yet, and return Ollama's list of them. Raises Unreachable.
+
+        A runner's other names count although nobody asked by them: for what the owner wants of it, and for its life.
+        """
+        listed = await self._lists.ask("all", self._ollama.tags)
+        unknown = [name for each in listed if self.known(name := str(each["name"])) is None]
+        for outcome in await asyncio.gather(*map(self.look_up, unknown), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return listed
+
     def names_of(self, key: str) -> list[str]:
         """Every known name of a runner, as Ollama writes it."""
         return sorted(self._known[full].name for full, runner in self._runners.items() if runner.key == key)
@@ -136,7 +148,7 @@ class Names:
             listed = (await self._listed(full) or await self._listed(full)) if recipe else None  # the first may be old
         if recipe is None or listed is None:
             return None
-        return _Known(str(listed["name"]), recipe, facts_of(show, int(listed["size"])))
+        return _Known(str(listed["name"]), recipe, facts_of(show, int(listed.get("size") or 0)))
 
     async def _listed(self, full: str) -> dict[str, Any] | None:
         tags = await self._lists.ask("all", self._ollama.tags)

@@ -108,12 +108,15 @@ class Orders:
         return job
 
     async def unload(self, model: str, *, when: When = "free") -> Job:
-        """Unload it, even if it is pinned. Whoever waits for it has it loaded again, but not at once."""
+        """Unload it, even if it is pinned. Whoever waits for it has it loaded again, but not at once; who comes when
+        nobody waits has not to wait.
+        """
         runner = await self._here(model)
         job = self._job("unload", model)
-        job.touched = self._touch([runner.key], when)
-        watcher = _Watcher(job, self._clock, f"{runner.name} is unloaded.", self._held_back([runner.key]))
-        self._residents.order(Work(Swap(None, (runner.key,), "order"), held=True, hearers=[watcher]))
+        job.touched = self._touched([runner.key])
+        after = self._held_back([runner.key], only_from_waiting=True)
+        watcher = _Watcher(job, self._clock, f"{runner.name} is unloaded.", after)
+        self._leave(Work(Swap(None, (runner.key,), "order"), held=True, hearers=[watcher]), when)
         return job
 
     async def switch(
@@ -130,10 +133,10 @@ class Orders:
         else:
             leaving += [key for key in self._room_for(to, leaving) if key not in leaving]
         job = self._job("switch", model)
-        job.touched = self._touch(leaving, when)
+        job.touched = self._touched(leaving)
         self._settle_waiting(leaving, to, waiting)
         watcher = _Watcher(job, self._clock, f"{to.name} is loaded.", self._held_back(leaving))
-        self._residents.order(Work(Swap(to, tuple(leaving), "order"), held=True, hearers=[watcher]))
+        self._leave(Work(Swap(to, tuple(leaving), "order"), held=True, hearers=[watcher]), when)
         return job
 
     async def pin(self, model: str, *, on: bool = True) -> Job:
@@ -173,15 +176,19 @@ class Orders:
             raise OrderRefused(plan.text, "no_room")
         return plan.evict if isinstance(plan, Fits) else ()
 
-    def _touch(self, keys: list[str], when: When) -> int:
-        """How many requests are affected; those that are running are cut if that is ordered."""
+    def _touched(self, keys: list[str]) -> int:
+        """How many requests are affected."""
         waiting = sum(ticket.runner.key in keys for ticket in self._demand.waiting())
         running = sum(ticket.runner.key in keys for ticket in self._demand.running())
+        return waiting + running
+
+    def _leave(self, work: Work, when: When) -> None:
+        """Order it. Now: before all that waits to be done, and nobody gets the slots of those that are cut for it."""
+        self._residents.order(work, first=when == "now")
         if when == "now":
-            for key in keys:
+            for key in work.swap.evict:
                 for cut in list(self.on_cut):
                     cut(key)
-        return waiting + running
 
     def _settle_waiting(self, keys: list[str], to: Runner, waiting: Waiting) -> None:
         for key in keys:
@@ -192,15 +199,18 @@ class Orders:
                 for told in list(self._residents.on_failed):
                     told(key, End.SWITCHED, words)
 
-    def _held_back(self, keys: list[str]) -> Callable[[bool], None]:
-        """Until it is over nobody has these loaded again; nor for a while afterwards, if it worked."""
+    def _held_back(self, keys: list[str], *, only_from_waiting: bool = False) -> Callable[[bool], None]:
+        """Until it is over nobody has these loaded again; nor for a while afterwards, if it worked (and somebody would
+        have them back at once).
+        """
         for key in keys:
             self._demand.keep_away(key, math.inf)
 
         def release(worked: bool) -> None:
             now = self._clock.now()
             for key in keys:
-                self._demand.keep_away(key, now + self._stay() if worked else now)
+                stays = worked and not (only_from_waiting and not self._demand.wanted(key))
+                self._demand.keep_away(key, now + self._stay() if stays else now)
 
         return release
 

@@ -52,7 +52,7 @@ class Residents:
         self._demand, self._names, self._space, self._store = demand, names, space, store
         self._clock, self._journal, self._settings = clock, journal, settings
         self._rows = Rows(table)
-        self._loading = Loading(ollama, runners, clock, settings, pace)
+        self._loading = Loading(ollama, runners, clock, self._load_timeout, pace)
         self._swaps = Swaps(self._rows, self._loading, demand, space, store, clock, journal, pace)
         self._staying = Staying(self._swaps, names, settings)
         self._works = Works(self._swaps, self._staying.comes_back, self._settled)
@@ -101,7 +101,7 @@ class Residents:
         row = self.table.get(key)
         if row is not None:
             row.used = self._clock.now()
-            if row.presence is Presence.RESIDENT and self._staying.wishes(row.runner).keep_alive == 0:
+            if row.presence is Presence.RESIDENT and self._staying.leaves_at_once(row.runner):
                 self._staying.idle(self._works)
         self._swaps.poke()
 
@@ -136,6 +136,9 @@ class Residents:
             return []
         return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
 
+    def _load_timeout(self, runner: Runner) -> float:
+        return self._staying.wishes(runner).load or self._settings().models.load_timeout
+
     def _settled(self, loaded: Runner | None) -> None:
         self._names.weigh()
         self._staying.judge()
@@ -157,9 +160,12 @@ class Residents:
         """Who may be unloaded for another, best victim first."""
         return self._swaps.leavable()
 
-    def order(self, work: Work) -> None:
-        """Done after what is under way, whether the line wants it or not; joined to a load that is the same."""
-        self._works.add(work)
+    def order(self, work: Work, *, first: bool = False) -> None:
+        """Done after what is under way, whether the line wants it or not; joined to a load that is the same.
+
+        `first`: also before all that waits to be done, and nothing more goes to who leaves for it.
+        """
+        self._works.add(work, first=first)
 
     def pin(self, key: str, on: bool) -> None:
         """It is never evicted, or may be again, whatever models.yaml says."""
@@ -202,14 +208,18 @@ class Residents:
         return True
 
     async def kill(self, key: str, why: str) -> None:
-        """End a runner that does not get on. The line has it loaded again when somebody wants it."""
+        """End a runner that does not get on. The line has it loaded again when somebody wants it.
+
+        Nothing more is given to it while it dies: Ollama would hand it over, and a request may fail only once.
+        """
         row = self.table.get(key)
         if row is None:
             return
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, replace(self._store.get(key), last_error=why))
         processes = await self.processes(key)
-        self._rows.begin((key,), None, 0, self._clock.now())  # it goes, and did not crash
+        self._swaps.processes.pop(key, None)  # that they end is no crash
+        self._rows.begin((key,), None, 0, self._clock.now())
         await self._loading.end(processes)
         self._gone(row)
 
@@ -232,7 +242,7 @@ class Residents:
 
     def _gone(self, row: Resident) -> None:
         self._swaps.processes.pop(row.runner.key, None)
-        if self.table.get(row.runner.key) is row:
+        if self.table.get(row.runner.key) is row and row.presence is not Presence.LOADING:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 
@@ -248,12 +258,15 @@ class Residents:
             self._swaps.processes.clear()
             self._rows.drop(*self.table)
             self._unlearnt = ready and adopted
+            self._later = []
         self._ready = ready
-        if ready and not same:
-            self._later = [(name, "return") for name in self._remembered]
-            self._later += [(name, "preload") for name in preloads(self._settings().models)]
-            self._remembered = []
         self._open()
+
+    def load_at_start(self) -> None:
+        """Ollama has begun and has all its aliases: what was there before comes back, and what is preloaded comes."""
+        self._later = [(name, "return") for name in self._remembered]
+        self._later += [(name, "preload") for name in preloads(self._settings().models)]
+        self._remembered = []
 
     def remember(self) -> None:
         """Ollama is about to be restarted: what is in memory now comes back as soon as it is there again."""

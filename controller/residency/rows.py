@@ -42,6 +42,11 @@ class Rows:
             self.table[target.key] = Resident(target, Presence.LOADING, now, need, target.slots, used=now)
         self.tell()
 
+    def loads(self, key: str, now: float) -> None:
+        """Whoever had to leave for it has left, and its load begins."""
+        self.table[key].since = now
+        self.tell()
+
     def stays(self, keys: Iterable[str]) -> None:
         """They need not leave after all."""
         for key in keys:

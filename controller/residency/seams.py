@@ -51,6 +51,10 @@ class Names(Protocol):
         """Ask Ollama. None: there is no such model. Raises Unreachable."""
         ...
 
+    async def survey(self) -> object:
+        """Get to know every name there is. Raises Unreachable."""
+        ...
+
     def names_of(self, key: str) -> list[str]: ...
 
     def weigh(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from controller.config.schema import Config
 from controller.events import Journal
@@ -18,7 +21,11 @@ FINE = Action(level=1, may_load=True, may_grant=True, share=1.0, unload=False)
 
 
 class MachineSpace:
-    """Implements `seams.Space` with a gauge. `reading` is None until it has looked once: then nothing is loaded yet."""
+    """Implements `seams.Space` with a gauge. `reading` is None until it has looked once: then nothing is loaded yet.
+
+    The memory of an Ollama on another machine nobody can see from here: the operator's own figure counts, else there is
+    no limit but that of how many models, and that Ollama makes room by itself where it has to.
+    """
 
     def __init__(self, gauge: Gauge, journal: Journal, settings: Callable[[], Config]) -> None:
         self.reading: Reading | None = None
@@ -39,10 +46,18 @@ class MachineSpace:
 
     @property
     def budget(self) -> int | None:
-        """Bytes that all models together may take now; None: not measured yet."""
+        """Bytes that all models together may take now; None: not measured yet, or nobody knows."""
+        memory = self._settings().server.memory
+        if self._elsewhere:
+            return None if memory.budget == "auto" else memory.budget
         if self.reading is None:
             return None
-        return budget(self.reading, sum(self.reading.footprints.values()), self._settings().server.memory)
+        return budget(self.reading, sum(self.reading.footprints.values()), memory)
+
+    @property
+    def _elsewhere(self) -> bool:
+        wish = self._settings().server.ollama
+        return wish.mode == "external" and not is_here(wish.url or "")
 
     def slots(self, of: int) -> int:
         return self.action.slots(of)
@@ -50,20 +65,20 @@ class MachineSpace:
     def judge(self, now: float) -> bool:
         if self.reading is None:
             return False
-        self.action = self._pressures.see(self.reading.pressure, now)
+        self.action = self._pressures.see(1 if self._elsewhere else self.reading.pressure, now)
         return self.action.unload
 
     async def look(self, pids: Sequence[int]) -> None:
-        await self._gauge.refresh()
+        """What was read last stays when nothing can be read: a machine may run out of descriptors for a moment."""
         try:
+            await self._gauge.refresh()
             self.reading = await asyncio.to_thread(self._gauge.read, pids)
-        except OSError as problem:  # no file can be opened just now, most likely: what was seen last still counts
-            self._note(f"The memory cannot be read: {fault_words(problem)}.")
-        else:
-            for note in self.reading.notes:
-                self._note(note)
+        except OSError as problem:
+            return self._tell(f"The memory cannot be read: {fault_words(problem)}.")
+        for note in self.reading.notes:
+            self._tell(note)
 
-    def _note(self, note: str) -> None:
+    def _tell(self, note: str) -> None:
         if note not in self._told:
             self._told.add(note)
             self._journal.say(SOURCE, note, level="warning")
@@ -72,9 +87,20 @@ class MachineSpace:
         return sum(self.reading.footprints.get(pid, 0) for pid in pids) if self.reading is not None else 0
 
     def plan(self, target: Runner, table: Table, candidates: Sequence[str]) -> Plan:
-        room = self.budget
-        if self.reading is None or room is None:
+        room, settings = self.budget, self._settings()
+        if self._elsewhere:
+            most = room = sys.maxsize if room is None else room
+        elif self.reading is None or room is None:
             return NoRoom("The memory has not been measured yet.")
-        settings = self._settings()
-        most = ceiling(self.reading, settings.server.memory)
+        else:
+            most = ceiling(self.reading, settings.server.memory)
         return plan(target, table, candidates, room, settings.models.max_loaded, most=most)
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL leads to this machine itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from controller.config.schema import Config
+from controller.config.schema import Config, Models
 from controller.plain import span_words
 from controller.residency.memory import differs
 from controller.residency.runner import Presence, Runner, Swap
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps, Work
-from controller.residency.wishes import Wishes, idle_too_long, wishes
+from controller.residency.wishes import Wishes, idle_too_long, some_leave_at_once, wishes
 from controller.residency.works import Works
 
 
@@ -22,11 +22,23 @@ class Staying:
     swaps: Swaps
     names: Names
     settings: Callable[[], Config]
+    _seen: Models | None = None  # of which `_some` tells whether any leaves at once
+    _some: bool = False
     _pins: dict[str, bool] = field(default_factory=dict)  # by order: prevails over models.yaml
+    _told: dict[str, float] = field(default_factory=dict)  # by runner: the `memory_gb` that was said to be wrong
 
     def wishes(self, runner: Runner) -> Wishes:
         """What models.yaml wants of it."""
         return wishes(self.settings().models, {runner.name, *self.names.names_of(runner.key)})
+
+    def leaves_at_once(self, runner: Runner) -> bool:
+        """Whether it is to go as soon as it is idle. Asked after most answers, so it costs next to nothing where no
+        model is told to.
+        """
+        models = self.settings().models
+        if self._seen is not models:
+            self._seen, self._some = models, some_leave_at_once(models)
+        return self._some and self.wishes(runner).keep_alive == 0
 
     def pin(self, key: str, on: bool) -> None:
         """By order: it is never evicted, or may be again."""
@@ -50,9 +62,12 @@ class Staying:
                 row.used = now
 
     def tell_surprise(self, runner: Runner) -> None:
-        """Say so when what was seen is not what the owner states in models.yaml."""
-        row = self.swaps.rows.table.get(runner.key)
-        if row is not None and (words := differs(self.wishes(runner).memory_gb, row.taken)):
+        """Say so, once, when what was seen is not what the owner states in models.yaml."""
+        row, stated = self.swaps.rows.table.get(runner.key), self.wishes(runner).memory_gb
+        if row is None or stated is None or self._told.get(runner.key) == stated:
+            return
+        if words := differs(stated, row.taken):
+            self._told[runner.key] = stated
             self.swaps.journal.say(SOURCE, f"{runner.name}: {words}", level="warning")
 
     def idle(self, works: Works) -> None:

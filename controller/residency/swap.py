@@ -45,8 +45,9 @@ class Work:
             hearer.heard(text)
 
     def end(self, ending: Ending) -> None:
-        """It is over."""
-        for hearer in self.hearers:
+        """It is over. Whoever hears of it hears once."""
+        hearers, self.hearers = self.hearers, []
+        for hearer in hearers:
             hearer.ended(ending)
 
     def join(self, other: Work) -> None:
@@ -188,6 +189,7 @@ class Swaps:
         while True:
             try:
                 work.tell(f"Loading {runner.name}.")
+                self.rows.loads(runner.key, self.clock.now())
                 loaded = await self.loading.load(runner)
             except Unreachable:
                 await self.clock.sleep(self.pace.lost)  # when Ollama went, that ends this swap; else it was the load
@@ -208,9 +210,8 @@ class Swaps:
     ) -> Ending | None:
         """What a failed load means. None: it is worth another try, and what stood in its way has been removed."""
         learned = self.store.get(runner.key).crashed(str(failed))
-        if failed.fault is Fault.MEMORY:
-            self._raised[runner.key] = int(self.need(runner) * MORE)
-            learned = replace(learned, memory=self._raised[runner.key])
+        if failed.fault is Fault.MEMORY and not alone:
+            learned = replace(learned, memory=self._raise(runner))
         self.store.keep(runner.key, learned)
         words = f"{runner.name} could not be loaded: {failed}."
         self.journal.say(SOURCE, words, level="warning", fault=failed.fault.value)
@@ -227,6 +228,15 @@ class Swaps:
             return Ending(failed=End.QUARANTINED, words=self.aside_words(runner, until), left=tuple(left))
         as_ = {Fault.MEMORY: End.NO_ROOM, Fault.MISSING: End.UNKNOWN}.get(failed.fault, End.LOAD_FAILED)
         return Ending(failed=as_, words=words, left=tuple(left))
+
+    def _raise(self, runner: Runner) -> int:
+        """Promise it more from now on, but never more than there could be: memory may only have been short just now,
+        and what can never fit is never tried again.
+        """
+        more = int(self.need(runner) * MORE)
+        if not isinstance(self.space.plan(replace(runner, need=more), {}, ()), TooBig):
+            self._raised[runner.key] = more
+        return self.need(runner)
 
     def aside_words(self, runner: Runner, until: float) -> str:
         """Why a runner that keeps crashing is not loaded, and until when."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from controller.ollama import Runners
+from controller.ollama import UNSEEN, Runners, runs
 from controller.residency.runner import Runner
 
 
@@ -30,7 +30,7 @@ class Pulse:
     async def of(self, runner: Runner) -> Vitals:
         """Takes some milliseconds, most of them in a thread."""
         found = self._found.get(runner.key)
-        if not found or not all(each.is_running() for each in found):
+        if not found or not all(runs(each) for each in found):
             found = self._found[runner.key] = await self._runners.holding(runner.blob, runner.name)
         return await asyncio.to_thread(_read, found)
 
@@ -46,7 +46,7 @@ def _read(found: Sequence[psutil.Process]) -> Vitals:
             with process.oneshot():
                 times = process.cpu_times()
                 stopped |= process.status() == psutil.STATUS_STOPPED
-        except psutil.Error:  # it has just gone: what it did not finish fails by itself
+        except UNSEEN:  # it has just gone: what it did not finish fails by itself
             return Vitals()
         used += times.user + times.system
     return Vitals(used, stopped) if found else Vitals()

@@ -18,18 +18,27 @@ class Wishes:
     keep_alive: float  # seconds; infinity: for ever
     pin: bool = False
     memory_gb: float | None = None  # GiB, as the owner states them
+    load: float | None = None  # seconds that its load may take
 
 
 def wishes(models: Models, names: Iterable[str]) -> Wishes:
     """What holds for the runner that has these names."""
     rows = list(_rows(models, names))
     stays = [_seconds(row.keep_alive) for row in rows if row.keep_alive is not None]
+    loads = [row.times.load for row in rows if row.times.load is not None]
     sizes = [row.memory_gb for row in rows if row.memory_gb is not None]
     return Wishes(
         keep_alive=max(stays, default=_seconds(models.keep_alive)),
         pin=any(row.pin for row in rows),
         memory_gb=max(sizes, default=None),
+        load=max(loads, default=None),
     )
+
+
+def some_leave_at_once(models: Models) -> bool:
+    """Whether any model is not to stay in memory at all once it is idle."""
+    stays = [row.keep_alive for row in models.models.values() if row.keep_alive is not None]
+    return any(_seconds(each) == 0 for each in (models.keep_alive, *stays))
 
 
 def preloads(models: Models) -> list[str]:

@@ -58,9 +58,9 @@ class Works:
 
     def forget(self) -> None:
         """Ollama has gone: whatever was under way or waited is given up."""
-        works, self._queue = list(self._queue), deque[Work]()
+        works, self._queue = [*([self._work] if self._work else []), *self._queue], deque[Work]()
         if self._task is not None:
-            self._task.cancel()
+            self._task.cancel()  # which may not even have begun: then it ends nothing itself
         self._task = self._work = None
         for work in works:
             work.end(WENT)

@@ -9,15 +9,20 @@ from controller.scheduling.ticket import Ticket
 
 
 class Away:
-    """Ollama is away from a moment on until it is ready again; and even then the line may rest for a moment."""
+    """Ollama is away from a moment on until it is ready again; and even then the line may rest for a moment.
+
+    While it finishes what it has begun, before a restart, nothing is granted; but its absence has not begun.
+    """
 
     def __init__(self, now: float) -> None:
         self._since: float | None = now
+        self._draining = False
         self._rests = now
 
-    def see(self, verdict: Verdict, now: float) -> None:
+    def see(self, verdict: Verdict, now: float, *, draining: bool = False) -> None:
         """What readiness says now."""
-        if verdict == "ready":
+        self._draining = draining
+        if verdict == "ready" or draining:
             self._since = None
         elif self._since is None:
             self._since = now
@@ -28,7 +33,7 @@ class Away:
 
     def here(self, now: float) -> bool:
         """Whether anything may be granted."""
-        return self._since is None and now >= self._rests
+        return self._since is None and not self._draining and now >= self._rests
 
     def held_out(self, waiting: Iterable[Ticket], hold: float, now: float) -> list[Ticket]:
         """Those that have waited for Ollama, not for their turn, as long as `hold`."""

@@ -27,7 +27,7 @@ from controller.scheduling.neighbours import Names, Orders, Residents
 from controller.scheduling.renaming import Looks, Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
-from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
+from controller.scheduling.ticket import End, Hold, State, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
 from controller.scheduling.view import queue_document
 
@@ -112,6 +112,10 @@ class Dispatcher:
         if self._settings() is not self._config:
             self.reconfigure()
         ticket = _ticket(next(self._numbers), wish, now)
+        if self._renaming.done and self._scheduler.at_once(ticket, now):
+            self.tally.granted(ticket, now)
+            self.flying.set()
+            return ticket
         turned = self._scheduler.enter(ticket, now)
         if turned is not None:
             self.tally.turned[turned.cap] += 1
@@ -173,9 +177,17 @@ class Dispatcher:
             self._freed(key)
         if ticket in self._unload:
             self._unload.discard(ticket)
-            self._order(lambda orders: orders.unload(ticket.runner.name))
+            if not (self._scheduler.busy(key) or self._scheduler.wanted(key)):  # whoever comes after says otherwise
+                self._order(lambda orders: orders.unload(ticket.runner.name))
         if next(iter(self._scheduler.waiting()), None) is not None:
             self.decide()
+
+    def loading_since(self, ticket: Ticket) -> float | None:
+        """When the load of its runner began; None when none is under way."""
+        row = self._residents.table.get(ticket.runner.key)
+        if row is None or row.presence is not Presence.LOADING:
+            return None
+        return None if self._scheduler.swaps.under_way() is Hold.LEAVING else row.since
 
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""
@@ -202,9 +214,13 @@ class Dispatcher:
         self._order(lambda orders: orders.pin(ticket.runner.name))
 
     async def unload(self, runner: Runner) -> None:
-        """Have a runner leave memory, and return when it is gone. Raises OrderRefused when it is not to be."""
+        """Have a runner leave memory, and return when it is gone: at once when it is not there, as Ollama does. Raises
+        OrderRefused when it is not to be.
+        """
         if self.orders is None:
             raise OrderRefused("Nothing can be unloaded yet.", "busy")
+        if runner.key not in self._residents.table:
+            return
         job = await self.orders.unload(runner.name)
         await job.wait(UNLOAD_LIMIT)
         if job.state != "done":
@@ -359,7 +375,7 @@ class Dispatcher:
         self.decide()
 
     def _readiness_changed(self) -> None:
-        self._away.see(self._readiness.verdict, self._clock.now())
+        self._away.see(self._readiness.verdict, self._clock.now(), draining=self._readiness.draining)
         if self._readiness.verdict == "down":
             self.refuse_waiting(End.DOWN, self._down())
         self._look()

@@ -47,10 +47,18 @@ def _until_there(scheduler: Scheduler, ticket: Ticket, learned: Mapping[str, Lea
     if known is None or known.load_seconds is None:
         return None
     if row is not None and row.presence is Presence.LOADING:
+        if leaving := _leaving(scheduler):
+            rests = [_rest(each, learned, now) for each in scheduler.running() if each.runner.key in leaving]
+            ends = [rest for rest in rests if rest is not None]
+            return max(ends, default=0.0) + known.load_seconds if len(ends) == len(rests) else None
         left = row.since + known.load_seconds - now
         return left if left > 0 else None  # takes longer than ever before: who knows
     begins = _until_swap(scheduler, key, learned, now)
     return None if begins is None else begins + known.load_seconds
+
+
+def _leaving(scheduler: Scheduler) -> set[str]:
+    return {key for key, row in scheduler.table.items() if row.presence is Presence.LEAVING}
 
 
 def _until_swap(scheduler: Scheduler, key: str, learned: Mapping[str, Learned], now: float) -> float | None:

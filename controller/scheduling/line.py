@@ -62,6 +62,9 @@ class Paused:
     lanes: set[float] = field(default_factory=set)
     runners: set[str] = field(default_factory=set)  # keys
 
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.lanes) or bool(self.runners)
+
     def holds(self, ticket: Ticket) -> bool:
         """Whether `ticket` is among it."""
         return self.everything or ticket.lane in self.lanes or ticket.runner.key in self.runners
@@ -144,6 +147,16 @@ class Line:
         self.remove(ticket, now)
         if len(account.flows) > 1 and account.running >= ticket.caps.running:
             self._settle_all([flow for flow in account.flows.values() if flow.entries], now)
+
+    def take_at_once(self, ticket: Ticket, now: float) -> None:
+        """`ticket` is granted as it comes: it counts as its caller's running without having stood anywhere. Nobody else
+        waits, so nobody is behind its caller, and its due (a replay may need it) is as early as it can be.
+        """
+        account = self._accounts.get(ticket.caller)
+        if account is None:
+            account = self._accounts[ticket.caller] = Account()
+        account.running += 1
+        ticket.head_since, ticket.due = now, due(ticket, now, 0.0, self.rules)
 
     def give(self, ticket: Ticket, now: float) -> None:
         """A granted ticket runs no more: where its caller's cap took headship away, it comes back."""

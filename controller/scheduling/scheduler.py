@@ -70,6 +70,26 @@ class Scheduler:
             self._wait(ticket, now)
         return turned
 
+    def at_once(self, ticket: Ticket, now: float) -> bool:
+        """Let `ticket` through as it comes, and say whether that was so: when nobody waits and nothing is in its way.
+
+        The same as `enter` and `decide` would come to, at a fraction of their cost: most requests of a house are alone.
+        """
+        line, row = self.line, self.table.get(ticket.runner.key)
+        if line.tickets or line.paused or not self.open or row is None or row.presence is not Presence.RESIDENT:
+            return False
+        caps = ticket.caps
+        if (
+            ticket.size > caps.size
+            or line.account(ticket.caller).running >= caps.running
+            or not self._fits(ticket, row)
+        ):
+            return False
+        ticket.why = Why.FREE
+        line.take_at_once(ticket, now)
+        self._begin(ticket, row, now)
+        return True
+
     def decide(self, now: float) -> Decision:
         """Everything that follows from what has happened and from the time."""
         grants: list[Ticket] = []
@@ -165,9 +185,10 @@ class Scheduler:
         return refused
 
     def redirect(self, from_key: str, to: Runner, now: float) -> int:
-        """All who wait for one runner wait for another; returns how many."""
+        """All who wait for one runner wait for another, and ask for it by its name; returns how many."""
         moved = self.line.waiting_for(from_key)
         for ticket in moved:
+            ticket.model = to.name
             self.line.rename(ticket, to, now)
         return len(moved)
 
@@ -244,6 +265,9 @@ class Scheduler:
             ticket.why = Why.TURN if len(self.line.tickets) > 1 else Why.FREE
         self._leave(ticket)
         self.line.take(ticket, now)
+        self._begin(ticket, row, now)
+
+    def _begin(self, ticket: Ticket, row: Resident, now: float) -> None:
         self.slots.take(ticket, min(ticket.width, row.slots))
         ticket.state = State.GRANTED
         ticket.granted = now

@@ -31,7 +31,7 @@ def hold(ticket: Ticket, line: Line, swaps: Swaps) -> Hold:
     if line.resident(key):
         return _hold_there(ticket, line)
     if line.presence(key) is Presence.LOADING:
-        return Hold.LOADING
+        return Hold.LEAVING if swaps.under_way() is Hold.LEAVING else Hold.LOADING
     if flow.under != key:
         return Hold.BEHIND
     head = line.head(key)

@@ -68,7 +68,7 @@ class Swaps:
         before, self.bars = self.bars, {}
         for key in [key for key, until in self.kept_away.items() if until <= now]:
             del self.kept_away[key]
-        if under_way := self._under_way():
+        if under_way := self.under_way():
             self._keep_bars(heads, before, under_way, now)
         elif self.may_load:
             self._choose(heads, found, now)
@@ -87,8 +87,8 @@ class Swaps:
         found.sort()
         return found
 
-    def _under_way(self) -> Hold | None:
-        """What a swap under way is at."""
+    def under_way(self) -> Hold | None:
+        """What a swap under way is at: who leaves goes first."""
         found = None
         for row in self._table.values():
             if row.presence is Presence.LEAVING:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from controller.residency.runner import Runner
 
@@ -87,8 +88,7 @@ class Caps:
     size: int = 64 * 2**20  # bytes of waiting bodies
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a request asks of the line."""
 
     caller: str
@@ -108,7 +108,7 @@ class Ticket:
     number: int  # grows
     caller: str
     lane: float
-    model: str  # the name it asks for: resolved again at the grant
+    model: str  # the name it asks for: resolved again at the grant; an operator's switch may put another in its place
     runner: Runner
     arrived: float
     deadline: float  # when it has waited long enough

@@ -24,7 +24,7 @@ _MODEL = {
     "details": _DETAILS,
 }
 _SHOW = {
-    "modelfile": f"FROM /models/blobs/{BLOB}\n",
+    "modelfile": f"FROM /models/blobs/{BLOB}",  # without its line end: nginx would make one of it, and JSON has none
     "details": _DETAILS,
     "capabilities": ["completion"],
     "model_info": {

@@ -50,7 +50,7 @@ class FakeDemand:
     def redirect(self, from_key: str, to: Runner, now: float) -> int:
         moved = [ticket for ticket in self.waiting() if ticket.runner.key == from_key]
         for ticket in moved:
-            ticket.runner = to
+            ticket.runner, ticket.model = to, to.name
         return len(moved)
 
     def keep_away(self, key: str, until: float) -> None:

@@ -113,12 +113,12 @@ class FakeDesk:
     def job(self, id: str) -> FakeJob | None:
         return self.jobs.get(id)
 
-    def pause(self, lane: float | None = None, model: str | None = None) -> None:
+    async def pause(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("pause", (lane, model))
         words = ([] if lane is None else [f"lane {lane:g}"]) + ([] if model is None else [model])
         self.line["paused"] += words or ["everything"]
 
-    def resume(self, lane: float | None = None, model: str | None = None) -> None:
+    async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("resume", (lane, model))
         self.line["paused"].clear()
 

@@ -42,6 +42,7 @@ class Line:
     suspect_with: Suspect = no_suspicion
     refuses_to_unload: OrderRefused | None = None
     wait_estimate: float | None = None
+    load_began: float | None = None  # monotonic: of whatever is waited for
     wishes: list[Wish] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
     ended: list[tuple[Ticket, bool, Tokens | None]] = field(default_factory=list)
@@ -121,6 +122,9 @@ class Line:
 
     def estimate(self, ticket: Ticket) -> float | None:
         return self.wait_estimate
+
+    def loading_since(self, ticket: Ticket) -> float | None:
+        return self.load_began
 
     def unproven(self, ticket: Ticket) -> bool:
         return self.all_doubted or ticket.runner.key in self.doubted

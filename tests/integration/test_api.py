@@ -222,7 +222,9 @@ async def test_a_lane_or_a_model_is_paused_and_resumed(api: httpx.AsyncClient, d
     answer = await api.post("/queue/pause", json={"lane": 3, "model": "qwen3"})
     assert answer.json() == {"object": "pauses", "paused": ["lane 3", "qwen3"]}
     assert (await api.post("/queue/resume", json={})).json()["paused"] == []
-    assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", (None, None))]
+    assert (await api.post("/queue/pause")).json()["paused"] == ["everything"]  # nothing said: all of it
+    everything = (None, None)
+    assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", everything), ("pause", everything)]
 
 
 ORDERS = ("/models/load", "/models/unload", "/models/switch", "/models/pin", "/queue/pause", "/queue/resume")

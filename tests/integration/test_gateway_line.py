@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from controller.config.schema import Access, Allowed, Config, Line, Models, OneM
 from controller.errors import OrderRefused
 from controller.proxy.fillers import Rhythm
 from controller.scheduling.ticket import Cap, End, Turned
+from tests.fakes.turns import runner
 from tests.integration.plane import (
     CHAT,
     MANAGER,
@@ -153,7 +155,7 @@ async def test_a_late_answer_says_how_long_it_waited(tmp_path: Path) -> None:
         await until(lambda: bool(plane.line.waiting))
         await asyncio.sleep(0.1)  # so that it has waited for longer than goes without saying
         plane.line.open(1)
-        assert re.fullmatch(r"waited=\d+s; granted=turn", (await asking).headers["x-seadragon-queue"])
+        assert re.fullmatch(r"waited=\d+s, granted=turn", (await asking).headers["x-seadragon-queue"])
         at_once = await post(plane, "/api/chat", CHAT)
         assert "x-seadragon-queue" not in at_once.headers
 
@@ -335,7 +337,7 @@ async def test_nothing_follows_the_last_record() -> None:
         await until(lambda: any(each.bytes_out for each in plane.plane._open))
         seat = next(iter(plane.plane._open)).seat
         assert seat is not None
-        await until(lambda: seat._quiet == 0.0 and seat._sent > 0)
+        await until(lambda: seat._sent > 0)
         await asyncio.sleep(0.5)  # two fillers' time
         ended.set()
         assert (await asking).content == b'{"done":true}\n'
@@ -492,6 +494,20 @@ async def test_an_answer_that_does_not_begin_in_time_is_ended(times: dict[str, f
         async with asyncio.timeout(20):
             await closed.wait()
         assert plane.line.ended[0][1]  # its slot is unproven
+
+
+async def test_who_waits_too_long_for_a_load_is_told_so(tmp_path: Path) -> None:
+    rhythm, using = Rhythm(sweep=0.05), timed(load=0.3)
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=using, rhythm=rhythm) as plane:
+        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
+        await until(lambda: bool(plane.line.waiting))
+        await asyncio.sleep(0.5)  # the line takes longer than that, and no load is under way
+        assert not asking.done()
+        plane.line.load_began = time.monotonic()
+        answer = await asking
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+        assert "not loaded in time (0.3 s)" in answer.json()["error"]
+        assert (await plane.record()).reason == "load_too_long"
 
 
 async def test_a_silence_in_mid_answer_ends_it_and_so_does_its_length() -> None:
@@ -679,6 +695,52 @@ async def test_what_was_changed_is_told() -> None:
         assert "x-seadragon-adjusted" not in answer.headers
 
 
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nmodel\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nred\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "wanted"),
+    [
+        (
+            "/api/chat",
+            "application/json",
+            b'{"model":"red","messages":["x"]}',
+            b'{"model":"blue:latest","messages":["x"]}',
+        ),
+        (
+            "/v1/audio/transcriptions",
+            "multipart/form-data; boundary=b",
+            FORM,
+            FORM.replace(b"\nred\r", b"\nblue:latest\r"),
+        ),
+    ],
+)
+async def test_who_is_given_another_model_by_a_switch_asks_ollama_for_that_one(
+    path: str, kind: str, body: bytes, wanted: bytes
+) -> None:
+    got: list[bytes] = []
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        got.append((await request_of(reader))[1])
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"done":true}')
+        await writer.drain()
+
+    async with upstream(serve) as address, gateway(address, slots=0) as plane, plane.client() as client:
+        asking = asyncio.create_task(client.post(path, content=body, headers={"Content-Type": kind}))
+        await until(lambda: bool(plane.line.waiting))
+        [ticket] = plane.line.waiting
+        ticket.model, ticket.runner = "blue:latest", runner("blue")
+        plane.line.open(1)
+        answer = await asking
+        assert answer.status_code == 200
+        assert answer.headers["x-seadragon-adjusted"] == "model=blue:latest (switched)"
+        assert got == [wanted]
+        assert (await plane.record()).model == "blue:latest"
+
+
 async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> None:
     stop = {"model": "tiny", "keep_alive": 0}
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=config(access=MANAGER)) as plane:
@@ -687,9 +749,12 @@ async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> 
             assert said in answer
             assert path == "/api/embed" or (answer["done"], answer["done_reason"]) == (True, "unload")
         assert plane.line.orders == [("unload", "tiny")] * 3
-        plane.line.refuses_to_unload = OrderRefused("It is pinned.", "conflict")
+        plane.line.refuses_to_unload = OrderRefused("It is not loaded.", "conflict")
         answer = await post(plane, "/api/generate", stop)
-        assert (answer.status_code, answer.json()) == (409, {"error": "It is pinned."})
+        assert (answer.status_code, answer.json()["done_reason"]) == (200, "unload")  # as Ollama has it
+        plane.line.refuses_to_unload = OrderRefused("It is still at work.", "busy")
+        answer = await post(plane, "/api/generate", stop)
+        assert (answer.status_code, answer.json()) == (503, {"error": "It is still at work."})
         await post(plane, "/api/chat", {**CHAT, "keep_alive": 0})
         await post(plane, "/api/chat", {**CHAT, "keep_alive": -1})
         assert plane.line.orders[3:] == [("unload after", "tiny"), ("pin", "tiny")]

@@ -171,7 +171,7 @@ def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> 
     desk.line = a_line(
         a_ticket(1, "cline", state="granted", model="qwen3"), a_ticket(2, "cline"), a_ticket(3, "mia", lane=3.0)
     )
-    desk.pause(lane=3.0)
+    desk.line["paused"] = ["lane 3"]
     found = scraped(desk, Counted())
     assert [found[key("line_waiting", lane=lane)] for lane in "123"] == [1, 0, 1]
     assert found[key("line_running", model="qwen3")] == 1

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from controller.errors import Unreachable
@@ -36,9 +37,10 @@ async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str,
 
     async def answers() -> bool:
         try:
-            return bool(await client.version())
+            await client.tags()
         except Unreachable:
             return False
+        return True
 
     try:
         await until(answers)
@@ -48,24 +50,6 @@ async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str,
         await process.wait()
 
 
-async def test_it_answers_about_its_models(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, _):
-        client = OllamaClient(lambda: url)
-        assert await client.version() == "0.24.0"
-        assert [each["name"] for each in await client.tags()] == ["tiny:latest", "other:latest"]
-        assert await client.ps() == []
-
-
-async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable, match="does not run"):
-        await OllamaClient(lambda: None).version()
-    with pytest.raises(Unreachable, match="did not answer /api/ps"):
-        await OllamaClient(lambda: f"http://127.0.0.1:{free_port()}").ps()
-    async with fake_ollama(tmp_path) as (url, _):
-        with pytest.raises(Unreachable, match="404"):
-            await OllamaClient(lambda: url).show("nobody")
-
-
 async def blob_of(client: OllamaClient, model: str) -> str:
     """The file name of its weights."""
     recipe = recipe_of(await client.show(model))
@@ -73,24 +57,56 @@ async def blob_of(client: OllamaClient, model: str) -> str:
     return recipe.blob
 
 
-async def test_a_runner_is_found_by_its_blob_and_ended_without_its_neighbours_once_it_is_idle(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, process):
+async def test_it_answers_about_its_models(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, _):
         client = OllamaClient(lambda: url)
-        runners = Runners(lambda: process.pid)
-        tiny, other = await blob_of(client, "tiny"), await blob_of(client, "other")
-        assert not await runners.holding(tiny)  # nothing is loaded
+        assert [each["name"] for each in await client.tags()] == ["tiny:latest", "other:latest"]
+        assert await client.ps() == []
+        assert (await blob_of(client, "tiny")).startswith("sha256-")
+
+
+async def test_no_answer_an_error_and_no_ollama_at_all_are_all_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="does not run"):
+        await OllamaClient(lambda: None).tags()
+    with pytest.raises(Unreachable, match="did not answer /api/ps"):
+        await OllamaClient(lambda: f"http://127.0.0.1:{free_port()}").ps()
+    async with fake_ollama(tmp_path) as (url, _):
+        with pytest.raises(Unreachable, match="404"):
+            await OllamaClient(lambda: url).show("nobody")
+
+
+@pytest.mark.parametrize("said", [b"[1]", b"7", b'"models"', b"<html>", b'{"models":7}', b'{"models":{}}'])
+async def test_a_stranger_where_ollama_should_be_is_unreachable_too(said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        client = OllamaClient(lambda: f"http://{host}:{port}")
+        for ask in (client.tags, client.ps):
+            with pytest.raises(Unreachable):
+                await ask()
+
+
+async def test_an_idle_runner_is_found_by_its_blob_and_killed_without_its_neighbours(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path, models=["tiny:latest", "other:latest"]) as (url, process):
+        client, runners = OllamaClient(lambda: url), Runners(lambda: process.pid)
+        tiny, other = await blob_of(client, "TINY:latest"), await blob_of(client, "other")
+        assert await runners.holding(tiny) == []  # nothing is loaded
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             for model in ("tiny", "other"):
                 await http.post("/api/generate", json={"model": model, "prompt": ""})
-        found = await runners.holding(tiny)
-        await until(lambda: runners.idle(found))  # a runner that is just starting is at work
-        await runners.end(found)
-        assert len(found) == 1
-        assert await runners.gone(found, 0)
-        assert len(await runners.holding(other)) == len(await runners.all()) == 1
+        [runner] = held = await runners.holding(tiny)
+        await until(lambda: runners.idle(held))  # one that is just starting is at work
+        await runners.end(held)
+        assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+        assert len(await runners.holding(other)) == 1
 
 
-async def test_a_lost_slot_comes_back_once_its_runner_is_ended(tmp_path: Path) -> None:
+async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) -> None:
     asked = {"model": "tiny", "prompt": "hello", "stream": True}
     async with (
         fake_ollama(tmp_path, leak_slots=True, pause=0.05) as (url, process),
@@ -101,21 +117,21 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_ended(tmp_path: Path) -
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/api/generate", json={**asked, "stream": False}, timeout=1)
         runners = Runners(lambda: process.pid)
-        assert await runners.idle(await runners.all())
-        await runners.end(await runners.all())
+        held = await runners.all()
+        assert await runners.idle(held)
+        await runners.end(held)
         answer = await http.post("/api/generate", json={**asked, "stream": False})
         assert answer.json()["response"].startswith("the sea")
 
 
-async def test_a_runner_at_work_is_not_idle(tmp_path: Path) -> None:
+async def test_a_runner_at_work_is_known_as_such() -> None:
     argv = [sys.executable, "-c", "while True: pass", "runner", "--model", "/blobs/sha256-tiny"]
     busy = await asyncio.create_subprocess_exec(*argv)
     try:
         runners = Runners(os.getpid)
-        await until(lambda: runners.holding("sha256-tiny"))
-        found = await runners.holding("sha256-tiny")
-        assert [each.pid for each in found] == [busy.pid]
-        assert not await runners.idle(found)
+        held = await runners.holding("sha256-tiny")
+        assert [each.pid for each in held] == [busy.pid]
+        assert not await runners.idle(held)
     finally:
         busy.kill()
         await busy.wait()

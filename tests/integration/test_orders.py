@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -115,6 +116,7 @@ async def test_a_switch_can_refuse_who_waits_and_cut_who_is_being_answered(ollam
         house.demand.waits(red)
 
         def cut(key: str) -> None:
+            assert house.presence(red) is Presence.LEAVING  # so nobody gets its slot
             house.demand.tickets.remove(stream)
             house.residents.freed(key)
 
@@ -128,6 +130,24 @@ async def test_a_switch_can_refuse_who_waits_and_cut_who_is_being_answered(ollam
         assert house.presence(blue) is Presence.RESIDENT
 
 
+async def test_what_is_to_leave_now_does_not_wait_for_orders_before_it(ollama: real.RealOllama) -> None:
+    async with house_of(ollama, max_loaded=2) as house:
+        red, blue = await house.bring("red"), await house.bring("blue")
+        stream, later = house.demand.runs(blue), house.demand.runs(red)
+        first = await house.orders.unload("blue")  # when it is free
+        second = await house.orders.load("seer")
+        await until(lambda: "Waiting for 1 answer" in first.text)
+        third = await house.orders.unload("red", when="now")
+        assert house.presence(red) is Presence.LEAVING
+        house.demand.tickets.remove(later)
+        house.demand.tickets.remove(stream)
+        house.residents.freed(blue.key)
+        for job in (first, third, second):
+            await job.wait(LONG)
+        assert [first.state, second.state, third.state] == ["done"] * 3
+        assert (third.ended or 0.0) < (second.ended or 0.0)
+
+
 async def test_a_switch_to_what_is_loaded_already_still_unloads_the_other(ollama: real.RealOllama) -> None:
     async with house_of(ollama, max_loaded=2) as house:
         red, blue = await house.bring("red"), await house.bring("blue")
@@ -135,6 +155,16 @@ async def test_a_switch_to_what_is_loaded_already_still_unloads_the_other(ollama
         await job.wait(LONG)
         assert job.state == "done"
         assert (house.presence(red), house.presence(blue)) == (None, Presence.RESIDENT)
+
+
+async def test_who_waits_for_what_is_unloaded_by_order_has_it_back_no_sooner_than_min_stay(
+    ollama: real.RealOllama,
+) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        house.demand.waits(red)
+        await (await house.orders.unload("red")).wait(LONG)
+        assert house.demand.away[red.key] == pytest.approx(time.monotonic() + 60, abs=10)
 
 
 async def test_what_is_pinned_is_not_evicted_but_leaves_when_that_is_ordered(ollama: real.RealOllama) -> None:
@@ -147,6 +177,7 @@ async def test_what_is_pinned_is_not_evicted_but_leaves_when_that_is_ordered(oll
         job = await house.orders.unload("red")
         await job.wait(LONG)
         assert (job.state, job.text, house.presence(red)) == ("done", "red:latest is unloaded.", None)
+        assert house.demand.away[red.key] <= time.monotonic()  # nobody waits: who comes has not to
         await (await house.orders.load("red")).wait(LONG)
         assert house.residents.table[red.key].pinned
         await house.orders.pin("red", on=False)
@@ -175,6 +206,7 @@ async def test_a_model_is_loaded_at_start_when_there_is_room_and_never_at_the_co
     rows = {"red": {"preload": "at_start"}, "blue": {"preload": "at_start"}, "nobody": {"preload": "at_start"}}
     async with house_of(ollama, models=rows) as house:
         house.residents.upstream(ready=True, adopted=False, same=False)
+        house.residents.load_at_start()
         await until(lambda: "nobody was not loaded" in house.said())
         assert [row.runner.name for row in house.residents.table.values()] == ["red:latest"]
         assert "blue was not loaded at the start of Ollama: there is no room for it now." in house.said()

@@ -222,6 +222,21 @@ async def test_a_model_whose_last_name_is_deleted_leaves_memory(tmp_path: Path, 
             assert all("for-a-moment:latest" not in table for table in house.history[polled:])
 
 
+async def test_a_model_that_has_another_name_stays_when_one_is_deleted(tmp_path: Path, tiny_models: Path) -> None:
+    with real.serve(tmp_path / "home", tiny_models, OLLAMA_KEEP_ALIVE="-1") as own:
+        for name in ("for-a-moment", "for-ever"):
+            await asyncio.to_thread(create_alias, own.url, name, "red", 700)
+        async with residing(own.url, own.process.pid) as house:
+            runner = await house.bring("for-a-moment")
+            await house.ollama.delete("for-a-moment")
+            house.names.changed()
+            await until(lambda: house.names.known("for-ever") == runner)
+            await house.ollama.delete("for-ever")
+            house.names.changed()
+            await until(lambda: house.presence(runner) is None)
+            assert house.said().count("it has been deleted") == 1
+
+
 async def test_an_idle_model_leaves_when_its_time_is_over_but_not_one_that_is_pinned_or_used(
     ollama: real.RealOllama,
 ) -> None:
@@ -270,6 +285,7 @@ async def test_what_was_in_memory_before_a_planned_restart_comes_back(tmp_path: 
             await house.ollama.unload("red")  # as if it were another process
             await until(lambda: not house.processes())
             house.residents.upstream(ready=True, adopted=False, same=False)
+            house.residents.load_at_start()
             await house.here(red)
             assert house.processes() == {red.blob}
 

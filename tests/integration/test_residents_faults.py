@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.config.schema import Config
 from controller.errors import OrderRefused
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
@@ -109,6 +111,39 @@ async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_i
         await until(lambda: house.presence(red) is Presence.RESIDENT)  # what left for it is wanted
 
 
+async def test_an_estimate_is_not_raised_to_where_it_could_never_be_loaded_again(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as (house, turn):
+        red, blue = await house.bring("red"), await house.runner("blue")
+        house.config = Config.model_validate({"server": {"memory": {"budget": int(blue.need * 1.1)}}})
+        turn(load_fails=NO_MEMORY, load_fails_next=2)
+        house.demand.waits(blue)
+        house.residents.begin(Swap(blue, (red.key,), "line"))
+        await until(lambda: house.failures)
+        assert house.failures[0][1] is End.NO_ROOM
+        house.failures.clear()
+        await house.bring("blue")  # whatever took the memory has gone
+
+
+async def test_an_order_that_ollama_leaves_before_it_begins_has_failed_and_holds_nobody_back(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as (house, _):
+        red = await house.bring("red")
+        job = await house.orders.unload("red")
+        house.residents.upstream(ready=False, adopted=False, same=False)  # in the very same moment
+        assert (job.state, job.text) == ("failed", "Ollama went away.")
+        assert house.demand.away[red.key] < math.inf
+
+
+async def test_nothing_more_is_given_to_a_runner_that_is_being_ended(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as (house, _):
+        red = await house.bring("red")
+        begun = len(house.history)
+        await house.residents.kill(red.key, "it did nothing")
+        assert [table.get("red:latest") for table in house.history[begun:]][:2] == ["leaving", None]
+        await until(lambda: house.presence(red) is None)
+        assert house.store.get(red.key).last_error == "it did nothing"
+        assert house.store.get(red.key).crashes == 0
+
+
 async def test_nobody_asks_for_ollamas_list_while_it_loads_or_unloads_since_it_may_die_of_that(tmp_path: Path) -> None:
     async with house_of(tmp_path, models={"max_loaded": 1}, pace=replace(QUICK, poll=0.01)) as (house, turn):
         turn(load=0.3)
@@ -202,8 +237,9 @@ async def test_an_answer_that_failed_leaves_a_runner_that_is_there_in_doubt_and_
         assert house.store.get(red.key).crashes == 1
 
 
-async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path) -> None:
-    async with house_of(tmp_path, models={"load_timeout": "300ms"}) as (house, turn):
+@pytest.mark.parametrize("models", [{"load_timeout": "300ms"}, {"models": {"red": {"times": {"load": "300ms"}}}}])
+async def test_a_load_takes_no_longer_than_it_may(tmp_path: Path, models: dict[str, object]) -> None:
+    async with house_of(tmp_path, models=models) as (house, turn):
         turn(load_hangs=True)
         red = await begin(house, "red")
         await until(lambda: house.failures)
@@ -251,3 +287,6 @@ async def test_the_owner_is_told_when_a_model_takes_much_more_or_less_than_he_sa
         assert red.need == 2 * 2**30
         assert house.residents.table[red.key].taken == 5 * 2**30
         assert "memory_gb: 2" in house.said()
+        await (await house.orders.unload("red")).wait(30)
+        await house.bring("red")
+        assert house.said().count("memory_gb: 2") == 1  # once is enough

@@ -135,6 +135,7 @@ async def residing(
     try:
         await until(lambda: space.reading is not None or task.done())
         residents.upstream(ready=True, adopted=adopted, same=False)
+        residents.load_at_start()
         yield house
         if task.done():
             await task

@@ -33,6 +33,8 @@ def command(words: list[str]) -> tuple[click.Command, list[str]] | None:
     """The command that `words` name, and the words that are left; None when there is none."""
     found: click.Command = main
     while isinstance(found, click.Group):
+        if not words and found.invoke_without_command:
+            break
         if not words or words[0] not in found.commands:
             return None
         found, words = found.commands[words[0]], words[1:]

@@ -72,7 +72,7 @@ def test_an_empty_line_takes_one_line() -> None:
 
 
 def test_the_table_of_models_tells_what_was_measured_from_what_is_expected() -> None:
-    head, away, loaded = model_lines([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)], plain)
+    head, loaded, away = model_lines([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)], plain)
     assert head.split() == ["MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S"]
     assert away.split() == ["llama3.2", "not", "loaded", "~3.0", "GB", "4", "41.5"]
     assert loaded.split() == ["qwen3", "loaded,", "pinned", "3.1", "GB", "4", "41.5"]
@@ -117,6 +117,8 @@ def test_memory_says_what_is_wrong_only_when_something_is() -> None:
     assert memory_words(a_memory(taken_gb=0.0)) == "47 GB for models, nothing of it taken; 51 GB of 64 GB free"
     short = a_memory(pressure=2, may_load=False, why="memory is short")
     assert memory_words(short).endswith(", pressure high. Nothing is loaded now: memory is short")
+    elsewhere = a_memory(budget_gb=None)  # nobody here knows how much there is on another machine
+    assert memory_words(elsewhere) == "models have 3.1 GB; 51 GB of 64 GB free"
     assert memory_words(a_memory(total_gb=None)) == "not measured yet"
 
 

@@ -77,7 +77,7 @@ def test_a_block_of_settings_by_name_is_walked_to_its_end() -> None:
     found = leaf_at(("models", "models", "qwen3:32b", "times", "gap"))
     assert found is not None
     assert found.path == ("models", "models", ANY, "times", "gap")
-    assert keys_at(("server", "line", "lanes", "3")) == ("wait", "first_byte", "gap", "answer")
+    assert keys_at(("server", "line", "lanes", "3")) == ("wait", "load", "first_byte", "gap", "answer")
     assert leaf_at(("models", "redirect", "gpt-4o*")) == leaf_at(("models", "redirect"))
 
 

@@ -88,7 +88,7 @@ def test_the_header_says_what_is_known_and_no_more() -> None:
     assert waiting_words(3, 41.6, 10.2) == b"position=3, estimate=42s, waited=10s"
     assert waiting_words(1, None, 0.4) == b"position=1, waited=0s"
     assert waiting_words(None, None, 12.0) == b"waited=12s"
-    assert granted_words(61.0, "loaded") == b"waited=61s; granted=loaded"
+    assert granted_words(61.0, "loaded") == b"waited=61s, granted=loaded"
     told = dict(headers(Manner.DOCUMENT, b"waited=1s"))
     assert told[b"content-type"] == b"application/json; charset=utf-8"
     assert b"content-length" not in told

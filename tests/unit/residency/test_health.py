@@ -193,6 +193,7 @@ async def test_a_runner_that_gets_stuck_again_at_once_has_ollama_restarted() -> 
         it.residents.loaded(A)
         await it.clock.wind(SECOND_LOOK + 1)
         assert it.restarts == ["a:latest got stuck again."]
+        assert len(it.killed()) == 2  # the restart waits for answers in flight: those that are stuck must not keep it
         assert not it.ollama.probed  # it had something to do: no canary goes beside a real answer
 
 
@@ -200,7 +201,6 @@ async def test_an_answer_that_ollama_itself_does_not_give_up_has_it_restarted() 
     async with ward() as it:
         it.line.begin()
         await it.clock.wind(SECOND_LOOK + RULE.window + RULE.apart + 3)
-        assert len(it.killed()) == 1
         assert it.restarts == ["a:latest got stuck again."]
 
 

@@ -77,6 +77,21 @@ class House:
         return found
 
 
+async def test_after_a_survey_every_name_of_a_runner_is_known_and_each_was_asked_for_once() -> None:
+    shop = Shop(red_latest="", crimson_latest="", blue_latest="")
+    shop.blobs = {"red:latest": "sha256-r", "crimson:latest": "sha256-r"}
+    house = House(shop)
+    red = await house.there("red")
+    assert house.names.names_of(red.key) == ["RED:LATEST"]
+    assert [each["name"] for each in await house.names.survey()] == ["RED:LATEST", "CRIMSON:LATEST", "BLUE:LATEST"]
+    assert house.names.names_of(red.key) == ["CRIMSON:LATEST", "RED:LATEST"]
+    assert {shop.asked[name] for name in shop.models} == {1}
+    house.names.changed()
+    shop.fault = Unreachable("Ollama did not answer.")
+    with pytest.raises(Unreachable):
+        await house.names.survey()
+
+
 async def test_a_model_that_was_looked_up_is_known_under_every_spelling() -> None:
     shop = Shop(red_latest="")
     house = House(shop)

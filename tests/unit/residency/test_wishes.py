@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from controller.config.schema import Models
 from controller.residency.runner import Facts, Presence, Resident, Runner
-from controller.residency.wishes import Wishes, idle_too_long, preloads, wishes
+from controller.residency.wishes import Wishes, idle_too_long, preloads, some_leave_at_once, wishes
 
 
 def resident(key: str, used: float, *, since: float = 0.0, pinned: bool = False) -> Resident:
@@ -27,6 +27,18 @@ def test_every_spelling_of_every_name_counts_and_who_wants_most_prevails() -> No
     models = Models.model_validate({"models": rows})
     assert wishes(models, ["red:latest"]) == Wishes(keep_alive=300)
     assert wishes(models, ["red:latest", "pen:latest"]) == Wishes(keep_alive=3600, pin=True, memory_gb=3)
+
+
+def test_a_load_may_take_as_long_as_the_most_patient_of_its_names_says() -> None:
+    rows = {"red": {"times": {"load": "5m"}}, "pen": {"times": {"load": "1h"}}, "blue": {}}
+    models = Models.model_validate({"models": rows})
+    assert wishes(models, ["red:latest", "pen:latest", "blue:latest"]).load == 3600
+    assert wishes(models, ["blue:latest"]).load is None
+
+
+def test_it_is_known_whether_any_model_leaves_at_once() -> None:
+    told = [{}, {"keep_alive": 0}, {"models": {"red": {"keep_alive": 0}}}, {"models": {"red": {"keep_alive": "1m"}}}]
+    assert [some_leave_at_once(Models.model_validate(each)) for each in told] == [False, True, True, False]
 
 
 def test_what_is_to_be_there_at_start_comes_in_the_files_order() -> None:

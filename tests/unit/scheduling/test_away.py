@@ -55,6 +55,17 @@ def test_an_absence_is_counted_from_its_beginning_whatever_is_said_in_between() 
     assert away.wake([ticket(1, 0.0)], 60.0) == 70.0
 
 
+def test_who_waits_while_ollama_finishes_its_answers_waits_for_no_absence_yet() -> None:
+    away = Away(0.0)
+    away.see("ready", 0.0)
+    away.see("coming", 10.0, draining=True)
+    assert not away.here(20.0)
+    assert away.wake([ticket(1, 0.0)], 60.0) is None
+    assert not away.held_out([ticket(1, 0.0)], 60.0, 1000.0)
+    away.see("coming", 100.0)
+    assert away.wake([ticket(1, 0.0)], 60.0) == 160.0
+
+
 def test_a_rest_holds_everybody_although_ollama_is_ready() -> None:
     away = Away(0.0)
     away.see("ready", 0.0)

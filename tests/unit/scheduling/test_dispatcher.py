@@ -268,6 +268,20 @@ async def test_time_in_the_line_is_no_time_waited_for_ollama() -> None:
         assert waiting.ended is End.HELD_OUT
 
 
+async def test_however_long_answers_finish_before_a_planned_restart_who_waits_is_not_given_up_for_it() -> None:
+    async with house() as it:
+        it.residents.loaded(A)
+        with it.readiness.paused("Ollama restarts."):
+            waiting = it.ask()
+            await it.clock.wind(119)
+            assert waiting.state is State.WAITING
+            it.readiness.set("coming", "It starts.")
+            await it.clock.wind(59)
+            assert waiting.state is State.WAITING
+        it.readiness.set("ready", "Ollama answers.", HERE)
+        assert it.granted(waiting)
+
+
 async def test_nobody_waits_for_an_ollama_that_is_down() -> None:
     async with house(ready=False) as it:
         before = it.ask()
@@ -446,12 +460,27 @@ async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:
         assert orders.told[1:] == [("unload", "a:latest")]
 
 
+async def test_a_model_that_others_want_too_is_not_unloaded_because_one_of_them_says_so() -> None:
+    async with house() as it:
+        it.residents.loaded(A)
+        it.dispatcher.orders = orders = FakeOrders()
+        first, second, third = it.ask(), it.ask(caller="ben"), it.ask(caller="cleo")
+        for each in (first, second):
+            it.dispatcher.unload_after(each)
+        it.dispatcher.end(first)  # `second` has its turn, `third` waits
+        it.dispatcher.end(second)
+        it.dispatcher.end(third)
+        await it.settle()
+        assert orders.told == []
+
+
 async def test_an_unload_that_is_waited_for_says_how_it_ended() -> None:
     async with house() as it:
         orders = FakeOrders()
         it.dispatcher.orders = orders
-        await it.dispatcher.unload(A)
         orders.job = FakeJob("failed", "It did not go.")
+        await it.dispatcher.unload(A)  # which is not there: Ollama is content too
+        it.residents.loaded(A)
         with pytest.raises(OrderRefused, match="It did not go"):
             await it.dispatcher.unload(A)
         orders.job = OrderRefused("It is not loaded.", "conflict")

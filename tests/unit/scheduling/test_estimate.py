@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from controller.residency.learned import Learned
+from controller.residency.runner import Presence, Resident
 from controller.scheduling.estimate import seconds_until
-from controller.scheduling.ticket import Ticket
+from controller.scheduling.ticket import Hold, Ticket
 from tests.kit.line_world import World, runner
 
 A, B, C = runner("A"), runner("B"), runner("C")
@@ -51,6 +52,23 @@ def test_a_load_under_way_is_waited_for() -> None:
     first, second = made.ask("anna", A), made.ask("bert", A)
     made.wind(4)
     assert [told(made, first), told(made, second)] == [6, 10]
+
+
+def test_a_load_begins_once_the_last_answer_of_who_leaves_has_ended() -> None:
+    made = world()
+    made.ask("other", A, seconds=4)
+    ticket = made.ask("anna", B)
+    made.wind(1)
+    made.table["A"].presence = Presence.LEAVING  # the room is promised to B at once
+    made.table["B"] = Resident(B, Presence.LOADING, made.now, 0, 1)
+    made.wind(1)
+    assert (made.scheduler.hold_of(ticket), told(made, ticket)) == (Hold.LEAVING, 2 + 10)
+    made.hang_up(next(iter(made.scheduler.running())))
+    made.ask("other", C)
+    del made.table["A"]
+    made.table["B"].since = made.now  # … and its load begins
+    made.wind(1)
+    assert (made.scheduler.hold_of(ticket), told(made, ticket)) == (Hold.LOADING, 9)
 
 
 def test_a_load_that_takes_longer_than_ever_says_nothing() -> None:

@@ -225,3 +225,45 @@ def test_no_swaps_but_those_of_heads_before_it_delay_a_head(loops: int, seconds:
     before = [began for began in world.swaps if one.arrived <= began.at <= one.granted]
     assert len(before) <= 3, "one for A, one for B, and its own"
     assert waited(one) <= 60 + seconds * loops + 3 * (60 + seconds + 10.5) + 10.5
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "ask", "ask", "wind", "hang up", "fail", "pause", "resume"]),
+        st.sampled_from("ab"),
+        st.sampled_from(RUNNERS),
+        st.floats(0, LONGEST),
+        st.sampled_from([0.5, 1.0, 3.0]),
+    ),
+    max_size=30,
+)
+
+
+@examples(300)
+@given(steps)
+def test_who_is_let_through_at_once_fares_as_one_who_joined_the_line(
+    told: list[tuple[str, str, Runner, float, float]],
+) -> None:
+    assert lived(told, short_cut=True) == lived(told, short_cut=False)
+
+
+def lived(told: list[tuple[str, str, Runner, float, float]], *, short_cut: bool) -> list[object]:
+    """What becomes of everybody, seen after each step."""
+    world, asked, seen = World(budget=2, short_cut=short_cut), list[Ticket](), list[object]()
+    for what, caller, which, seconds, lane in told:
+        running = [each for each in asked if each.state is State.GRANTED]
+        if what == "ask":
+            try:
+                asked.append(world.ask(caller, which, seconds, lane=lane, caps=CAPS, size=int(seconds) * 6))
+            except Refused as refused:
+                seen.append(refused.turned.cap)
+        elif what == "wind":
+            world.wind(seconds)
+        elif what in ("pause", "resume"):
+            getattr(world.scheduler, what)(lane)
+            world.decide()
+        elif running:
+            (world.fail if what == "fail" else world.hang_up)(running[int(seconds) % len(running)])
+        seen.append([(each.state, each.due, each.head_since, each.granted, each.why, each.attempts) for each in asked])
+        seen.append({caller: world.scheduler.line.account(caller).running for caller in "ab"})
+    return seen

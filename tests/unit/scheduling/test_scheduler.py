@@ -105,6 +105,7 @@ def test_all_who_wait_for_a_model_may_be_sent_to_another() -> None:
     assert made.scheduler.redirect("B", A, made.now) == 2
     made.wind(50)
     assert [each.granted for each in waiting] == [1010, 1014]
+    assert {each.model for each in waiting} == {A.name}  # so that a fresh look at names leaves them where they are
     assert not made.swaps
 
 

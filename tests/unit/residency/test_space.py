@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+import pytest
+
+from controller.config.schema import Config
+from controller.events import Journal
+from controller.residency.memory import GIB, Reading
+from controller.residency.runner import Facts, Fits, Runner, TooBig
+from controller.residency.space import MachineSpace, is_here
+from tests.fakes.clock import WoundClock
+from tests.fakes.gauge import FakeGauge
+
+
+class Blinking(FakeGauge):
+    """Reads nothing while its eyes are shut: the process has no descriptor left."""
+
+    shut = True
+
+    def read(self, pids: Sequence[int]) -> Reading:
+        if self.shut:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().read(pids)
+
+
+async def test_a_machine_that_cannot_be_read_for_a_moment_is_as_it_was_and_that_is_told_once() -> None:
+    gauge, journal = Blinking(), Journal(WoundClock())
+    space = MachineSpace(gauge, journal, Config)
+    await space.look([])
+    assert (space.reading, space.budget) == (None, None)
+    gauge.shut = False
+    await space.look([])
+    seen, gauge.shut = space.budget, True
+    for _ in range(3):
+        await space.look([])
+    assert seen is not None
+    assert space.budget == seen
+    [told] = journal.last(10)
+    assert "The memory cannot be read" in told.text
+
+
+async def test_the_memory_of_an_ollama_on_another_machine_is_not_this_ones() -> None:
+    gauge = FakeGauge(total=GIB, available=GIB // 8, limit=None, pressure=4)
+    wish = {"ollama": {"mode": "external", "url": "http://192.168.1.5:11434"}}
+    config = [Config.model_validate({"server": wish})]
+    space = MachineSpace(gauge, Journal(WoundClock()), lambda: config[0])
+    await space.look([])
+    space.judge(0.0)
+    big = Runner("big", "blob", "big", Facts(40 * GIB), need=40 * GIB)
+    assert (space.budget, space.may_load, space.plan(big, {}, ())) == (None, True, Fits())
+    config[0] = Config.model_validate({"server": {**wish, "memory": {"budget": "32GiB"}}})
+    assert space.budget == 32 * GIB
+    assert isinstance(space.plan(big, {}, ()), TooBig)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:11434", True),
+        ("http://localhost:11434", True),
+        ("http://[::1]:1", True),
+        ("http://192.168.1.5:11434", False),
+        ("http://mac.local:11434", False),
+        ("", False),
+    ],
+)
+def test_where_a_url_leads(url: str, here: bool) -> None:
+    assert is_here(url) == here
