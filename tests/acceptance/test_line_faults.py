@@ -202,8 +202,10 @@ async def test_row_4_a_runner_stopped_in_mid_stream_ends_its_answer_with_a_reaso
 async def test_row_5_a_frozen_answer_behind_a_green_version_is_a_hang_and_its_request_is_answered_in_the_end(
     make_house: MakeHouse,
 ) -> None:
-    house = several(make_house, "tiny", freeze=True)
+    house = several(make_house, "tiny")
     house.up().until_ready()
+    assert (await ask(house, "tiny")).whole
+    house.knobs(models=["tiny:latest"], freeze=True)
     frozen = asyncio.create_task(ask(house, "tiny"))
     # 30 s without a first byte, 5 s to make sure, and what a busy machine adds
     assert await there(lambda: said(house, "neither brought nor did anything"), seconds=60) < 30 + 5 + 10

@@ -26,7 +26,7 @@ While it runs
     crash_tokens    the server kills itself after this many tokens in all
     poison          a prompt with this text in it kills its runner, before the first token
     error_after     the stream ends with the real one's error line after this many tokens
-    tokens          tokens of an answer (8)
+    tokens          tokens of an answer (8), if the request wants as many
     pause           seconds before each token but the first (0)
     prefill         seconds before the first token (0)
     load            seconds that loading a model takes (0)
@@ -282,11 +282,11 @@ class Fake:
         stream = bool(asked.get("stream", not path.startswith("/v1")))
         gone = asyncio.ensure_future(reader.read(1))  # a client that leaves is the end of the file
         try:
-            pieces = shape(path, name, self.pieces(runner, gone))
+            pieces = shape(path, name, self.pieces(asked, runner, gone))
             if stream:
                 await self.relay(path, pieces, writer)
             else:
-                text = "".join([str(piece.get("text", "")) async for piece in self.pieces(runner, gone)])
+                text = "".join([str(piece.get("text", "")) async for piece in self.pieces(asked, runner, gone)])
                 send_json(writer, 200, whole(path, name, text))
         except RunnerDied:
             if not stream:
@@ -319,11 +319,14 @@ class Fake:
                 send_chunk(writer, json.dumps({"error": RUNNER_GONE}).encode() + b"\n")
         writer.write(b"0\r\n\r\n")
 
-    async def pieces(self, runner: Runner, gone: asyncio.Future[bytes]) -> AsyncIterator[dict[str, Any]]:
+    async def pieces(
+        self, asked: dict[str, Any], runner: Runner, gone: asyncio.Future[bytes]
+    ) -> AsyncIterator[dict[str, Any]]:
         """The answer a token at a time. Raises RunnerDied; ends early when the client is gone."""
         while self.knobs["freeze"] or runner.stuck:
             await self.wait(0.02, runner, gone)
-        count = int(self.knobs.number("tokens", len(WORDS)))
+        wanted = dict(asked.get("options") or {}).get("num_predict")
+        count = min(int(self.knobs.number("tokens", len(WORDS))), wanted or sys.maxsize)
         for number in range(count):
             await self.wait(self.knobs.number("pause" if number else "prefill"), runner, gone)
             if (limit := self.knobs["error_after"]) is not None and number >= limit:
