@@ -19,7 +19,7 @@ def paths(routes: Iterable[BaseRoute]) -> list[str]:
 
 
 def test_promise_7_every_page_has_a_row(tmp_path: Path) -> None:
-    pages = Pages(FakeDesk(tmp_path), traffic=lambda: Traffic(), metrics=lambda: (b"", ""))
+    pages = Pages(FakeDesk(tmp_path), traffic=lambda: Traffic(0, 0), metrics=lambda: (b"", ""))
     served = paths(pages._starlette.routes)
     assert "/" in served
     for path in served:
