@@ -64,7 +64,8 @@ def _role(entry: Mapping[str, Any]) -> Role:
 
 
 _TABLE: Final = yaml.load(  # every value is text here, `no` too
-    files("controller.auth").joinpath("policy.yaml").read_bytes(), yaml.BaseLoader  # noqa: S506 - BaseLoader knows text, lists and maps only
+    files("controller.auth").joinpath("policy.yaml").read_bytes(),
+    yaml.BaseLoader,  # noqa: S506 - BaseLoader knows text, lists and maps only
 )
 
 ROLES: Final[Mapping[str, Role]] = {name: _role(entry) for name, entry in _TABLE["roles"].items()}

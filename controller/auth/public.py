@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.config.schema import Config, Listener
 
-_ANY = ("0.0.0.0", "::")
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - what is listened on is compared, not bound
 
 
 def public_urls(config: Config) -> list[str]:
