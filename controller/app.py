@@ -194,6 +194,7 @@ class Controller:
             used=door.usage.note,
             noted=door.noting,
             keyring=door.keyring,
+            known=door.holders.known,
         )
         door.holders.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._plane.switch_off

@@ -109,6 +109,7 @@ async def gateway(
     rhythm: Rhythm | None = None,
     slots: int = 1000,
     keyring: Keyring | None = None,
+    known: asyncio.Event | None = None,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 
@@ -136,6 +137,7 @@ async def gateway(
             noted=lambda record: made.noted.append(record),
             rhythm=rhythm,
             keyring=keyring,
+            known=known,
         )
         made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(
