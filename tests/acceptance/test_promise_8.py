@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections import defaultdict
 from collections.abc import Iterator
 
 import httpx
@@ -45,7 +46,7 @@ def bodies() -> Iterator[bytes]:
 def tell(house: FakeHouse) -> None:
     with httpx.Client(base_url=house.url, timeout=60) as client:
         for route in ROUTES:
-            path = route.path.format(digest="sha256:" + "a" * 64, model=KEY, key=KEY)
+            path = route.path.format_map(defaultdict(lambda: KEY, digest="sha256:" + "a" * 64))
             for method in route.methods:
                 for query in QUERIES:
                     client.request(method, path + query, headers=HEADERS, content=next(bodies()))
