@@ -366,7 +366,9 @@ async def shape(path: str, name: str, pieces: AsyncIterator[dict[str, Any]]) -> 
         if path == "/v1/chat/completions":
             choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if done else None}
             chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": name, "choices": [choice]}
-            yield b"data: " + json.dumps(chunk).encode() + b"\n\n" + (b"data: [DONE]\n\n" if done else b"")
+            yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+            if done:
+                yield b"data: [DONE]\n\n"
             continue
         said: dict[str, Any] = {"message": {"role": "assistant", "content": text}}
         if path == "/api/generate":
