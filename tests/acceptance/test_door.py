@@ -348,7 +348,6 @@ def test_by_the_tunnels_listener_a_key_comes_in_and_an_address_alone_does_not(ma
         assert outside.post("/api/chat", json=SAID, headers=boss.header).status_code == 200
         assert outside.post("/api/chat", json=SAID).status_code == 403
         assert outside.get("/api/tags", headers={"Host": "elsewhere.example.org"} | boss.header).status_code == 421
-        assert outside.get("/api/tags", headers={"Host": "127.0.0.1"} | boss.header).status_code == 421
         for method, path in (("POST", "/api/pull"), ("POST", "/api/v1/models/load"), ("GET", "/api/v1/keys")):
             refused = outside.request(method, path, json={"model": "tiny"}, headers=boss.header)
             assert refused.status_code == 403, path
