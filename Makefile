@@ -15,7 +15,7 @@ PYTHON := $(IN) .venv/bin/python
 OBTAIN := $(PYTHON) -m controller.obtain
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help setup run check test proof bench fix uv config developing real
+.PHONY: help setup run check test proof bench fix uv config developing real audit
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' '$(ROOT)/Makefile'
@@ -36,7 +36,8 @@ check: developing ## formatting, lint, types, unit tests: under a minute
 test: real check ## everything that must hold, against the real programs (which it builds, once)
 	@$(PYTEST) -q tests/integration tests/acceptance -m 'not proof' $(ARGS)
 
-proof: real ## the long and the timed tests
+proof: real audit ## the long and the timed tests, static analysis, known holes in what we install
+	@$(PYTHON) -m bandit --quiet --recursive controller --configfile pyproject.toml --severity-level medium
 	@$(PYTEST) -q tests -m proof $(ARGS)
 	@$(IN) SEADRAGON_THOROUGH=1 .venv/bin/python -m pytest -q tests/unit -m 'hypothesis and not proof' $(ARGS)
 
@@ -60,6 +61,9 @@ real: developing
 	@[ "$$(uname)" = Darwin ] || { $(OBTAIN) packages chromium systemd; }
 	@$(PYTHON) -m tests.kit
 	@$(PYTHON) -m tests.tunnel || echo 'seadragon: going on without; the tests that need it are skipped, and say so.'
+
+audit: developing
+	@$(PYTHON) -m tests.kit.audit
 
 # The person's settings: copied once, never touched again.
 config:

@@ -19,7 +19,7 @@ import uvloop
 
 from controller import lock, wanted
 from controller.api.late import LateApi
-from controller.auth.access import Principal
+from controller.auth.visitor import arrival
 from controller.clock import SystemClock
 from controller.config.change import Change
 from controller.config.last_good import load_last_good
@@ -30,6 +30,7 @@ from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
 from controller.desk import JobView, Order
+from controller.doorroom import DoorRoom
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.listeners import Listeners
@@ -48,7 +49,6 @@ from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
 from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
-from controller.storage.file import NAME
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
@@ -58,6 +58,7 @@ Outcome = Literal["left", "restart", "failed"]
 Leave = Literal["left", "restart", "rest"]
 """What leaving comes to. rest: stay up with everything stopped, since a service manager restarts whatever exits."""
 
+LOOK_AT_CERTIFICATES = 60.0  # seconds between two looks at whether one was renewed
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
 
@@ -66,14 +67,12 @@ def run(
     port: int | None = None,
     service: bool = False,
     *,
-    through_tunnel: Principal | None = None,
     gauge: Gauge | None = None,
 ) -> int:
     """Serve until told to leave; the exit code.
 
     `port` replaces the first direct listener's. `service`: a service manager restarts what exits, so a broken YAML is
-    no reason to. `through_tunnel` opens the tunnel as that principal, and `gauge` stands in for the machine's memory:
-    for tests alone, no setting reaches them.
+    no reason to. `gauge` stands in for the machine's memory: for tests alone, no setting reaches it.
     """
     os.umask(0o077)
     try:
@@ -83,7 +82,7 @@ def run(
             if start.kind == "leave":
                 print(*start.lines, sep="\n", file=sys.stderr)
                 return 2
-            instead = Instead(through_tunnel, gauge)
+            instead = Instead(gauge)
             controller = Controller(paths, start, instead, port=port, service=service)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(controller.live())
@@ -119,7 +118,6 @@ def _decide(paths: Paths, service: bool) -> Start:
 class Instead:
     """What tests put in the place of the real thing."""
 
-    through_tunnel: Principal | None = None
     gauge: Gauge | None = None
 
 
@@ -160,6 +158,8 @@ class Controller:
         )
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
+        door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: self.config)
+        self.office, self.usage, self.audit = door.office, door.usage, door.audit
         self._models = ModelRoom(
             ollama=self._ollama,
             pid=lambda: self._child(OLLAMA).pid,
@@ -168,12 +168,17 @@ class Controller:
             clock=clock,
             journal=self.journal,
             settings=lambda: self.config,
-            database=paths.data / NAME,
+            database=door.database,
             ollama_log=paths.logs / f"{OLLAMA}.log",
             restart=self._restart_hung,
         )
         tally = self._tally = Tally()
-        self._pages = LatePages(self, traffic=lambda: Traffic(tally.streams, tally.held), metrics=self._metrics)
+        self._pages = LatePages(
+            self,
+            traffic=lambda: Traffic(tally.streams, tally.held),
+            metrics=self._metrics,
+            signin=door.signin,
+        )
         self._api = LateApi(self)
         self._plane = DataPlane(
             readiness=self._readiness,
@@ -186,11 +191,14 @@ class Controller:
             clock=clock,
             tally=tally,
             access_log=self._log.access,
-            through_tunnel=instead.through_tunnel,
+            used=door.usage.note,
+            noted=door.noting,
+            keyring=door.keyring,
         )
+        door.holders.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._plane.switch_off
         self._models.on_moved.append(self._plane.models_moved)
-        self._listeners = Listeners(lambda listener: self._plane.listener(listener.kind))
+        self._listeners = Listeners(lambda listener: self._plane.listener(arrival(listener)))
         self._roster: Roster
 
     def _metrics(self) -> Callable[[], tuple[bytes, str]]:
@@ -237,7 +245,9 @@ class Controller:
         await self._roster.restart(name)
 
     async def reload(self) -> list[str]:
-        return await self._watch.reload_now()
+        changes = await self._watch.reload_now()
+        self._renew()
+        return changes
 
     def queue(self) -> dict[str, Any]:
         return self._models.queue()
@@ -306,7 +316,9 @@ class Controller:
             else:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._models.run(), name="models").cancel)
+            stack.callback(tasks.create_task(self._door.run(), name="door").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
+            stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
@@ -329,6 +341,15 @@ class Controller:
         await self._api.warm()
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+
+    async def _renew_certificates(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_AT_CERTIFICATES)
+            self._renew()
+
+    def _renew(self) -> None:
+        for each in self._listeners.renew():
+            self.journal.say("controller", each.text, level="info" if each.good else "warning")
 
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
@@ -367,13 +388,16 @@ class Controller:
     # --- a configuration at work ---
 
     async def _apply(self, old: Config, new: Config, change: Change) -> None:
-        """Put `new` to work. Listeners first: they are what can fail, and then nothing has changed."""
+        """Put `new` to work. First what can fail, the tunnel's rules and the listeners: then nothing has changed."""
+        programs = self._programs(new)
+        if old.server.tunnel != new.server.tunnel or old.server.listeners != new.server.listeners:
+            await wanted.accept(programs)
         await self._listen(new)
         self._log.apply(new.server.log)
         if self.phase == "safe":
             self.phase = "running"
         self._models.reconfigured()
-        self._roster.become(self._programs(new), change.drains)
+        self._roster.become(programs, change.drains)
 
     async def _listen(self, config: Config) -> None:
         server = config.server

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from controller.config.schema import Config
 from controller.events import Journal
 from controller.supervision.spec import ChildStatus
+from controller.usage import Grouping
 
 Order = Literal["load", "unload", "switch", "pin"]
 Waiting = Literal["keep", "redirect", "refuse"]
@@ -66,6 +69,68 @@ def job_document(job: JobView) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who gives an order about rights, for the audit."""
+
+    actor: str  # a person, a key, "operator"
+    peer: str = ""  # address; "": this machine's command line
+    request: str = ""  # its id
+
+
+class OfficeView(Protocol):
+    """Orders about people, keys, invites and addresses."""
+
+    @property
+    def keys_active(self) -> int: ...
+    @property
+    def users_active(self) -> int: ...
+    @property
+    def sessions_live(self) -> int: ...
+    async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
+        """Carry out one of the orders of `auth/office.py`, such as `keys.create`; what comes of it is JSON. It is in
+        the audit afterwards, however it ended. Raises SeadragonError.
+        """
+        ...
+
+
+class UsageView(Protocol):
+    """What everybody used."""
+
+    @property
+    def dropped(self) -> int: ...
+    async def sums(
+        self, by: Grouping, since: float = 0.0, only: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]: ...
+    async def requests(
+        self, since: float = 0.0, only: Mapping[str, str] | None = None, count: int = 100
+    ) -> list[dict[str, Any]]: ...
+
+
+class AuditView(Protocol):
+    """Who did what, and what was refused."""
+
+    @property
+    def noted(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    def note(
+        self,
+        what: str,
+        *,
+        actor: str,
+        target: str = "",
+        outcome: str = "done",
+        peer: str = "",
+        request: str = "",
+        facts: Mapping[str, object] | None = None,
+    ) -> None: ...
+    async def rows(
+        self, since: float = 0.0, *, actor: str = "", what: str = "", before: int | None = None, count: int = 100
+    ) -> list[dict[str, Any]]: ...
+    async def verify(self) -> Any: ...
+
+
 class Desk(Protocol):
     """The running controller, as everything on the edges sees it."""
 
@@ -74,6 +139,13 @@ class Desk(Protocol):
     journal: Journal
     data: Path
     logs: Path
+
+    @property
+    def office(self) -> OfficeView: ...
+    @property
+    def usage(self) -> UsageView: ...
+    @property
+    def audit(self) -> AuditView: ...
 
     @property
     def config(self) -> Config:

@@ -7,7 +7,7 @@ SeadragonError
 ├── NotRunning           the command needs a running controller and found none
 ├── SpawnFailed          a process could not be started at all
 ├── ObtainFailed         a program could not be found, downloaded or built
-├── OrderRefused         an operator's order about models cannot be carried out
+├── OrderRefused         an order about models, keys or people cannot be carried out
 └── Unreachable          upstream could not be reached, or went away before it answered
     └── Declined         it was reached, and answered with an error of its own
 
@@ -58,9 +58,9 @@ OrderFault = Literal["unknown", "conflict", "no_room", "busy", "failed"]
 
 
 class OrderRefused(SeadragonError):
-    """An operator's order about models cannot be carried out.
+    """An order about models, keys, people or addresses cannot be carried out.
 
-    `kind`: there is no such model (unknown); the state of things is not what the order takes for granted (conflict); it
+    `kind`: there is no such thing (unknown); the state of things is not what the order takes for granted (conflict); it
     does not fit (no_room); something else has to end first (busy); it was tried (failed).
     """
 

@@ -105,7 +105,7 @@ def model_lines(models: Sequence[Mapping[str, Any]], style: Style) -> Iterator[s
     ordered = loaded_first(models)
     rows = [_model(model) for model in ordered]
     colours = [_COLOURS.get(model["state"]) for model in ordered]
-    yield from _table(_MODELS, rows, style, colours, coloured=1)
+    yield from table(_MODELS, rows, style, colours, coloured=1)
 
 
 def _model(model: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def queue_lines(queue: Mapping[str, Any], style: Style) -> Iterator[str]:
         return
     yield ""
     colours = ["green" if ticket["state"] == "granted" else None for ticket in tickets]
-    yield from _table(_LINE, [_ticket(ticket) for ticket in tickets], style, colours, coloured=0)
+    yield from table(_LINE, [_ticket(ticket) for ticket in tickets], style, colours, coloured=0)
 
 
 def _ticket(ticket: Mapping[str, Any]) -> tuple[str, ...]:
@@ -147,13 +147,19 @@ def _ticket(ticket: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], style: Style, colours: Sequence[str | None], *, coloured: int
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    style: Style,
+    colours: Sequence[str | None],
+    *,
+    coloured: int,
+    numbers: Sequence[str] = _NUMBERS,
 ) -> Iterator[str]:
     """Columns as wide as their longest cell; the last one is free. `coloured` is the column that gets the colour."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(line[place]) for line in (head, *cells)) for place in range(len(head) - 1)]
-    right = [name in _NUMBERS for name in head]
+    right = [name in numbers for name in head]
     for line, colour in zip((head, *cells), (None, *colours), strict=True):
         padded = [
             cell.rjust(width) if to_right else cell.ljust(width)

@@ -10,19 +10,28 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from controller.auth.access import plain_address
+from controller.certificate import Certificate
 from controller.config.schema import Limits, Listener
 from controller.errors import SeadragonError
-from controller.proxy.wire import Wire
+from controller.proxy.cleartext import HttpsDoor, by_https
+from controller.proxy.crowd import Crowd
+from controller.proxy.wire import HEAD_LIMIT, Settings, Wire
+from controller.tls import CertificateFault, Shown
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-"""ASGI: scope, receive, send."""
+"""ASGI: scope, receive, send. Of ours, the scope says in `seadragon.https` whether the visitor came by https, and in
+`seadragon.plain_cookies` whether a cookie may do without it here.
+"""
 
 KEEP_ALIVE = (
     125  # seconds; longer than the 90 s for which cloudflared keeps an idle connection, so it never meets ours closing
@@ -47,13 +56,15 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def url_of(address: str) -> str:
-    """What a client on this machine uses as its base URL."""
+def url_of(address: str, certificate: Certificate | None = None) -> str:
+    """What a client uses as its base URL: by a name that the certificate holds for, if there is one."""
     if address.startswith("unix:"):
         return address
     host, port = split(address)
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nosec B104  # compared, not bound
+    if certificate is not None and not certificate.holds_for(host):
+        host = next((name for name in certificate.names if not name.startswith("*")), host)
+    return f"http{'s' if certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def bind(address: str) -> socket.socket:
@@ -109,13 +120,26 @@ def _bind_all(addresses: Iterable[str]) -> dict[str, socket.socket]:
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: signals belong to the roof, once for all listeners."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, https: ssl.SSLContext | None) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._https = https
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """As uvicorn's own, which gives a handshake a whole minute; until it is done nobody counts the connection."""
+        await self.lifespan.startup()
+        limit = HEAD_LIMIT if self._https else None
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                self._connection, sock=each, backlog=BACKLOG, ssl=self._https, ssl_handshake_timeout=limit
+            )
+            for each in sockets or []
+        ]
+        self.started = True
         self.listening.set()
+
+    def _connection(self) -> asyncio.Protocol:
+        return Wire(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -130,6 +154,7 @@ class OpenListener:
     limits: Limits
     server: _Server
     serving: asyncio.Task[None]
+    shown: Shown | None = None  # its certificate, when it speaks https
 
     @property
     def connections(self) -> int:
@@ -140,7 +165,7 @@ class OpenListener:
         address = self.listener.address
         return {
             "address": address,
-            "url": url_of(address),
+            "url": url_of(address, self.shown.certificate if self.shown else None),
             "kind": self.listener.kind,
             "connections": self.connections,
         }
@@ -154,6 +179,23 @@ class OpenListener:
             accepting.close()
         self.server.config.timeout_graceful_shutdown = max(1, round(seconds))
         self.server.should_exit = True
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What came of a certificate that changed on disk, in words; `good`: it is in use."""
+
+    good: bool
+    text: str
+
+
+def _renewal(one: OpenListener, shown: Shown) -> Renewal | None:
+    address, tls = one.listener.address, one.listener.tls
+    try:
+        return Renewal(True, f"{address} shows its renewed certificate.") if shown.renew() else None
+    except CertificateFault as fault:
+        file = tls.cert if fault.part == "cert" else tls.key
+        return Renewal(False, f"{address} goes on with its old certificate: {file} is {fault}.")
 
 
 class Listeners:
@@ -171,16 +213,19 @@ class Listeners:
         """Open, close and reopen until exactly `wanted` listen. New ones first: if one cannot be opened, the old stay.
 
         A listener whose own settings changed is closed and opened again; the others do not notice. What closes gets
-        `drain` seconds for its answers in flight, in the background. Raises ListenFailed.
+        `drain` seconds for its answers in flight, in the background. Renewed certificates are taken over by `renew`.
+        Raises ListenFailed.
         """
         goal = {listener.address: listener for listener in wanted}
+        same = {one.listener for one in self if _share(one.limits) == _share(limits)}
+        shown = {each.address: _shown(each) for each in goal.values() if each not in same}
         fresh = _bind_all(address for address in goal if address not in self._open)
         for one in self:
-            if goal.get(one.listener.address) != one.listener or one.limits.connections != limits.connections:
+            if goal.get(one.listener.address) not in same:
                 self._retire(one, drain)
         for address, listener in goal.items():
             if address not in self._open:
-                await self._serve(listener, fresh.get(address) or bind(address), limits)
+                await self._serve(listener, fresh.get(address) or bind(address), limits, shown[address])
         self._open = {address: self._open[address] for address in goal}  # shown in the order they are written
 
     async def close(self, seconds: float) -> None:
@@ -195,23 +240,78 @@ class Listeners:
         self._retired.add(one.serving)
         one.serving.add_done_callback(self._retired.discard)
 
-    async def _serve(self, listener: Listener, opened: socket.socket, limits: Limits) -> None:
-        server = _Server(
-            uvicorn.Config(
-                self._application(listener),
-                loop="none",
-                http=Wire,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,  # else X-Forwarded-For is believed from 127.0.0.1, which cloudflared is too
-                server_header=False,
-                limit_concurrency=limits.connections,
-                timeout_keep_alive=KEEP_ALIVE,
-                backlog=BACKLOG,
-            )
+    def renew(self) -> list[Renewal]:
+        """Take over certificates that were renewed on disk: for new connections, while the old ones go on."""
+        found = (_renewal(one, one.shown) for one in self if one.shown is not None)
+        return [each for each in found if each is not None]
+
+    @property
+    def https_doors(self) -> list[HttpsDoor]:
+        """The listeners that speak https, for those who must be sent there."""
+        return [
+            HttpsDoor(one.shown.certificate, split(one.listener.address)[1])
+            for one in self
+            if one.shown is not None and one.listener.kind == "direct"
+        ]
+
+    async def _serve(self, listener: Listener, opened: socket.socket, limits: Limits, shown: Shown | None) -> None:
+        settings = Settings(
+            _told(self._application(listener), listener),
+            interface="asgi3",
+            loop="none",
+            http=Wire,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # else X-Forwarded-For is believed from 127.0.0.1, which cloudflared is too
+            server_header=False,
+            limit_concurrency=limits.connections,
+            timeout_keep_alive=KEEP_ALIVE,
+            backlog=BACKLOG,
         )
+        if listener.kind == "direct" and not listener.place.path:
+            settings.crowd = Crowd(limits.per_address)
+        server = _Server(settings, shown.context if shown else None)
         serving = asyncio.create_task(server.serve([opened]), name=f"listener {listener.address}")
-        self._open[listener.address] = OpenListener(listener, limits, server, serving)
+        self._open[listener.address] = OpenListener(listener, limits, server, serving, shown)
         await server.listening.wait()
+
+
+def _share(limits: Limits) -> tuple[int, int]:
+    """What a listener is opened with."""
+    return limits.connections, limits.per_address
+
+
+def _shown(listener: Listener) -> Shown | None:
+    """Raises ListenFailed."""
+    cert, key = listener.tls.cert, listener.tls.key
+    if cert is None or key is None:
+        return None
+    try:
+        return Shown(cert, key)
+    except CertificateFault as fault:
+        file = cert if fault.part == "cert" else key
+        raise ListenFailed(f"{listener.address} cannot speak https: {file} is {fault}.") from None
+
+
+def _told(application: Application, listener: Listener) -> Application:
+    """`application`, which finds in its scope what this listener alone knows: how the visitor came."""
+    kind, plain_cookies = listener.kind, listener.plain_cookies
+    trusted = [ip_network(each) for each in listener.trusted]
+
+    def known(scope: Any) -> bool:
+        address = plain_address(scope["client"][0]) if scope.get("client") else None
+        return address is not None and any(address in network for network in trusted)
+
+    def serve(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        if scope["type"] == "http":
+            believed = kind != "proxy" or listener.place.path or known(scope)
+            https = by_https(kind, scope["scheme"], scope["headers"], trusted=bool(believed))
+            if https:
+                scope["scheme"] = "https"  # so that whatever makes links or asks for HSTS need not know of us
+            scope["seadragon.https"] = https
+            scope["seadragon.plain_cookies"] = plain_cookies and not https
+        return application(scope, receive, send)
+
+    return serve

@@ -117,6 +117,7 @@ class Metrics(Collector):
         yield from self._tokens()
         yield from self._memory()
         yield from self._children()
+        yield from self._kept()
         yield from self._controller()
 
     def _traffic(self) -> Iterator[Metric]:
@@ -241,6 +242,19 @@ class Metrics(Collector):
         if memory["pressure"] is not None:
             yield _gauge("memory_pressure", "1 normal, 2 warning, 4 critical.", memory["pressure"])
         yield _gauge("may_load", "Whether memory allows a load now.", float(memory["may_load"]))
+
+    def _kept(self) -> Iterator[Metric]:
+        """Usage, audit, rights. Refusals at the door are among `seadragon_request_errors`, by reason."""
+        desk = self._desk
+        yield _counter("usage_dropped_rows", "Requests the database did not take.", desk.usage.dropped)
+        yield _counter("audit_rows", "Deeds and refusals noted.", desk.audit.noted)
+        yield _counter("audit_dropped_rows", "Of them, those the database did not take.", desk.audit.dropped)
+        for name, words, count in (
+            ("keys", "Keys that are neither revoked nor paused nor over.", desk.office.keys_active),
+            ("users", "People who may sign in.", desk.office.users_active),
+            ("sessions", "Browsers somebody is signed in with.", desk.office.sessions_live),
+        ):
+            yield _gauge(name, words, count)
 
     def _children(self) -> Iterator[Metric]:
         children = self._desk.children()

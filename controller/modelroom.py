@@ -64,14 +64,14 @@ class ModelRoom:
         clock: Clock,
         journal: Journal,
         settings: Callable[[], Config],
-        database: Path,
+        database: Database,
         ollama_log: Path,
         restart: Callable[[str], Awaitable[None]],
     ) -> None:
         """`restart` restarts Ollama, for the reason it is given."""
         self._ollama, self._gauge, self._clock, self._journal = ollama, gauge, clock, journal
         self._settings, self._log, self._restart = settings, ollama_log, restart
-        self._database = Database(database, clock, journal)
+        self._database = database
         self._learned = LearnedStore(clock, journal)
         self.names = Names(ollama, self._learned.get, settings)
         self._space = MachineSpace(gauge, journal, settings)

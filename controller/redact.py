@@ -1,7 +1,8 @@
 """Secrets never reach a log: whatever looks like one is replaced before it is written. Pure.
 
-The shapes: our own keys, bearer and basic credentials, JSON web tokens (a tunnel's token has that shape too), cookies,
-secrets in a query string, and `password: …` in any spelling that occurs in practice.
+The shapes: our own keys and one-time tokens, passwords as bcrypt keeps them, bearer and basic credentials, JSON web
+tokens (a tunnel's token has that shape too), cookies, secrets in a query string, and `password: …` in any spelling that
+occurs in practice.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ _NAMES = r"password|passwd|secret|api[_-]?key|access[_-]?token|token|invite"
 _RULES = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
-        (r"(?<![a-z0-9])(sd_)[\w-]{4,}", rf"\1{HIDDEN}"),
+        (r"(?<![a-z0-9])(sd[ira]?_)[\w-]{4,}", rf"\1{HIDDEN}"),
+        (r"\$2[abxy]\$\d\d\$[./a-z0-9]{20,}", HIDDEN),
         (r"(?<![a-z0-9])(sk-)[\w-]{12,}", rf"\1{HIDDEN}"),
         (r"\b(bearer)[\s:]+[\w.~+/=-]+", rf"\1 {HIDDEN}"),
         (r"(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s\"',]+", rf"\1{HIDDEN}"),
@@ -26,7 +28,7 @@ _RULES = tuple(
     )
 )
 _SECRET_FIELDS = re.compile(rf"(?:.*[_-])?(?:{_NAMES}|authorization|cookie)", re.IGNORECASE)
-_HINTS = "sd_ sk- bearer authorization eyj cookie ts= key code= passw secret token invite".split()
+_HINTS = "sd_ sdi_ sdr_ sda_ $2 sk- bearer authorization eyj cookie ts= key code= passw secret token invite".split()
 
 
 def redact(text: str) -> str:

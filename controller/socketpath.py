@@ -19,7 +19,8 @@ def socket_path(wanted: Path, *, uid: int | None = None) -> Path:
     if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
         return wanted
     folder = hashlib.sha256(os.fsencode(wanted.parent)).hexdigest()[:16]
-    return Path(f"/tmp/sd-{os.getuid() if uid is None else uid}-{folder}") / wanted.name
+    owner = os.getuid() if uid is None else uid
+    return Path(f"/tmp/sd-{owner}-{folder}") / wanted.name  # noqa: S108  # nosec B108  # 0700, and its owner is checked
 
 
 def private_folder(folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from controller.config.schema import TUNNEL, Config, Listener
+from controller.errors import NotApplied
 from controller.listeners import split
 from controller.paths import Paths
 from controller.readiness import Readiness
@@ -50,3 +51,10 @@ def programs(config: Config, paths: Paths, environment: Mapping[str, str], readi
     tunnel = [] if config.server.tunnel.mode == "off" else [Cloudflared(config, place, origin(config, paths.run))]
     further = [Further(name, child, place) for name, child in config.server.children.items()]
     return [OllamaServe(config, place, readiness), *tunnel, *further]
+
+
+async def accept(programs: Iterable[Program]) -> None:
+    """Have cloudflared look at the tunnel's rules before anything is given up for them. Raises NotApplied."""
+    for program in programs:
+        if isinstance(program, Cloudflared) and (fault := await program.objection()) is not None:
+            raise NotApplied(fault)

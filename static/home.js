@@ -1,6 +1,11 @@
 // The live part of the first page. Without this file the page still works: it reloads itself now and then.
 
+import "./copy.js";
+
 const AGAIN = 3000; // milliseconds until a stream that the server ended for good is asked for anew
+
+// Rendered and escaped by the same templates as the page itself: the one source that may become HTML here.
+const ours = globalThis.trustedTypes?.createPolicy("seadragon", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
 
 const contact = document.querySelector(".contact");
 
@@ -13,7 +18,7 @@ function put(fragment) {
   const { id, html } = JSON.parse(fragment);
   const place = document.getElementById(id);
   const fresh = document.createElement("template");
-  fresh.innerHTML = html; // rendered and escaped by the same templates as the page itself
+  fresh.innerHTML = ours.createHTML(html);
   if (!place || place.innerHTML === fresh.innerHTML) return;
   if (place.querySelector("button")) return become(place, fresh.content);
   place.replaceChildren(fresh.content);
@@ -63,24 +68,6 @@ function follow() {
     inContact(false);
     if (stream.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN);
   });
-}
-
-async function copy(button) {
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy);
-  } catch {
-    // Over plain http from another computer the browser keeps its clipboard shut: mark the text instead.
-    getSelection().selectAllChildren(button.previousElementSibling);
-    button.textContent = "Marked";
-    return;
-  }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
-}
-
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => copy(button));
 }
 
 follow();

@@ -1,4 +1,4 @@
-"""The management API under `/api/v1/`: the models, the line, the memory; FastAPI.
+"""The management API under `/api/v1/`: the models, the line, the memory; FastAPI. Rights are in `rights.py`.
 
 Who calls is decided before (`seadragon.who` of the scope is their Principal), and so is whether a foreign web page is
 behind it. Orders are checked here once more, since they change what everybody gets.
@@ -7,7 +7,7 @@ behind it. Orders are checked here once more, since they change what everybody g
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,38 +18,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api import errors
 from controller.api.bodies import Job, Load, Pause, Pin, Refusal, Seconds, Switch, Unload
+from controller.api.callers import Caller, MayNot, manager, who
+from controller.api.rights import Rights
 from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
 from controller.line_words import seen_by
-from controller.proxy.doors import may_not_manage
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body
 LISTING = 5.0  # seconds that the list of models may take
 LOOK = 1.0  # seconds between two looks at whether a waiting caller is still there
-_NOBODY = Principal("")
 
 
-class MayNot(Exception):
-    """The caller may look, and not touch."""
-
-
-def who(request: Request) -> Principal:
-    """Who calls; nobody, who may nothing, when nobody was recognised."""
-    found = request.scope.get("seadragon.who")
-    return found if isinstance(found, Principal) else _NOBODY
-
-
-def manager(request: Request) -> Principal:
-    """Who calls, if they may give orders. Raises MayNot."""
-    caller = who(request)
-    if not caller.manage:
-        raise MayNot(may_not_manage(caller).text)
-    return caller
-
-
-Caller = Annotated[Principal, Depends(who)]
 _ORDERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "It has ended well; only with `wait`."},
     202: {"model": Job, "description": "It has begun. `Location` leads to how far it is."},
@@ -60,6 +41,10 @@ _ORDERS: dict[int | str, dict[str, Any]] = {
     502: {"model": Refusal, "description": "It was tried, waited for, and failed."},
     503: {"model": Refusal, "description": "Something else has to end first."},
 }
+
+
+def _unknown(model: str) -> OrderRefused:
+    return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
 
 
 class Api:
@@ -85,6 +70,7 @@ class Api:
         application.add_exception_handler(SeadragonError, self._refused)
         application.add_exception_handler(MayNot, self._refused)
         application.include_router(self._router(), prefix=ROOT)
+        application.include_router(Rights(self._desk).router(), prefix=ROOT)
         return application
 
     def _router(self) -> APIRouter:
@@ -134,27 +120,27 @@ class Api:
 
     # --- looking ---
 
-    async def _models(self) -> JSONResponse:
-        return JSONResponse({"object": "list", "data": await self._listed()})
+    async def _models(self, caller: Caller) -> JSONResponse:
+        return JSONResponse({"object": "list", "data": await self._listed(caller)})
 
-    async def _model(self, model: str) -> JSONResponse:
+    async def _model(self, model: str, caller: Caller) -> JSONResponse:
         wanted = {model, f"{model}:latest"}
-        found = next((each for each in await self._listed() if each["id"] in wanted), None)
+        found = next((each for each in await self._listed(caller) if each["id"] in wanted), None)
         if found is None:
-            raise OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
+            raise _unknown(model)
         return JSONResponse(found)
 
-    async def _listed(self) -> list[dict[str, Any]]:
-        """Raises Unreachable."""
+    async def _listed(self, caller: Principal) -> list[dict[str, Any]]:
+        """The models that exist for `caller`. Raises Unreachable."""
         try:
             async with asyncio.timeout(LISTING):
-                return await self._desk.models()
+                return [each for each in await self._desk.models() if caller.sees(each["id"])]
         except TimeoutError:
             raise Unreachable("Ollama is too busy to list its models. Please try again in a moment.") from None
 
-    async def _job(self, id: str) -> JSONResponse:
+    async def _job(self, id: str, caller: Caller) -> JSONResponse:
         job = self._desk.job(id)
-        if job is None:
+        if job is None or not caller.sees(job.model):
             raise OrderRefused(f"There is no job {id!r}, or it was long ago.", "unknown")
         return JSONResponse(job_document(job))
 
@@ -162,8 +148,10 @@ class Api:
         seen = seen_by(self._desk.queue(), caller.label, manage=caller.manage)
         return JSONResponse({"object": "queue", **seen})
 
-    async def _memory(self) -> JSONResponse:
-        return JSONResponse({"object": "memory", **self._desk.memory()})
+    async def _memory(self, caller: Caller) -> JSONResponse:
+        memory = self._desk.memory()
+        loaded = {name: gb for name, gb in memory.get("models_loaded", {}).items() if caller.sees(name)}
+        return JSONResponse({"object": "memory", **memory, "models_loaded": loaded})
 
     # --- orders ---
 
@@ -174,6 +162,8 @@ class Api:
         return await self._order(request, body, wait, "unload")
 
     async def _switch(self, request: Request, body: Switch, wait: Seconds | None = None) -> Response:
+        if body.from_ is not None and not who(request).sees(body.from_):
+            raise _unknown(body.from_)
         return await self._order(request, body, wait, "switch", from_=body.from_, waiting=body.waiting, when=body.when)
 
     async def _pin(self, request: Request, body: Pin, wait: Seconds | None = None) -> Response:
@@ -183,6 +173,8 @@ class Api:
         self, request: Request, body: Load, wait: float | None, kind: Order, **options: Any
     ) -> JSONResponse:
         """Begin; answer at once, or when it has ended. Who hangs up does not undo it."""
+        if not who(request).sees(body.model):
+            raise _unknown(body.model)
         job = await self._desk.order(kind, body.model, **options)
         wait = wait if body.wait is None else body.wait
         if wait:

@@ -1,69 +1,191 @@
-"""Who a peer is: the allow-list of `access.yaml`, by address. An address counts only where nobody can lend it."""
+"""Who is calling, and who is at an address: the allow-list, of `access.yaml` and of orders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, Literal
 
-from controller.auth.policy import Right
-from controller.config.schema import Allowed
+from controller.auth.policy import IMPLIED, ROLES, Right
+from controller.auth.rows import AllowRow
+from controller.config.schema import Access, Allowed
+from controller.residency.spelling import full_name
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
+_USUAL: Final = ROLES["address"].may
+
+Kind = Literal["address", "key", "person", "operator", "anonymous"]
+RoleName = Literal["anonymous", "address", "key", "child", "member", "admin", "operator"]
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+ANONYMOUS_LANE: Final = 3.0
+
+NEVER: Final = ip_address("2a06:98c0:3600::103")
+"""What Cloudflare shows for every Worker of a foreign zone: it is anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling, and what they may do."""
+    """Who is calling, and what they may do. `manage` says the same as `Right.MANAGE` among the rights, either way."""
 
-    label: str
+    label: str  # whom the line counts it against
     lane: float = 1.0
     manage: bool = False
     default: str = ""  # the model of a request that names none
     running: int | None = None  # caps of its own in the line
     waiting: int | None = None
+    kind: Kind = "address"
+    id: str = ""  # of its row: a key, a person, an entry of the allow-list; "": it has none
+    role: RoleName = "address"
+    rights: frozenset[Right] = _USUAL
+    models: tuple[str, ...] = ()  # patterns; () = all
+    owners: tuple[str, ...] = ()  # … of the person whose key it is: both must match
+    per_minute: int | None = None  # requests; None: as everywhere
+    session: str = ""  # a person's
+
+    def __post_init__(self) -> None:
+        if self.manage:
+            object.__setattr__(self, "rights", self.rights | {Right.MANAGE})
+        object.__setattr__(self, "manage", Right.MANAGE in self.rights)
 
     def may(self, right: Right) -> bool:
         """Whether this principal has `right`."""
-        return right is Right.ANYONE or right is Right.INFER or (right is Right.MANAGE and self.manage)
+        return right in self.rights or right is Right.ANYONE
+
+    def sees(self, model: str) -> bool:
+        """Whether `model` exists for this principal: `name`, `NAME` and `name:latest` are one."""
+        return (not self.models or _matches(self.models, model)) and (not self.owners or _matches(self.owners, model))
+
+    @property
+    def restricted(self) -> bool:
+        """Whether some models do not exist for this principal."""
+        return bool(self.models or self.owners)
 
 
-def principal_of(entry: Allowed) -> Principal:
+@lru_cache(_REMEMBERED)
+def _matches(patterns: tuple[str, ...], model: str) -> bool:
+    full = full_name(model) or model.strip().lower()
+    bare = full.removesuffix(":latest")
+    return any(fnmatchcase(one, pattern.lower()) for pattern in patterns for one in (bare, full))
+
+
+def rights_of(access: Access, role: RoleName) -> frozenset[Right]:
+    """What a role may do: as access.yaml says, else as the table does; never more than the table allows it."""
+    wish = getattr(access.roles, role, None)  # the operator's is nobody's to change
+    given = ROLES[role]
+    return given.may if wish is None or wish.may is None else frozenset(map(Right, wish.may)) & given.most
+
+
+def scoped(scopes: Iterable[str], within: frozenset[Right]) -> frozenset[Right]:
+    """What `scopes` amount to where at most `within` can be had. Names that are no rights are none."""
+    named = {Right(scope) for scope in scopes if scope in Right._value2member_map_}
+    return frozenset(named | {more for right in named for more in IMPLIED.get(right, ())}) & within
+
+
+def principal_of(entry: Allowed, rights: frozenset[Right] = _USUAL) -> Principal:
     """Who an entry of the allow-list is."""
-    return Principal(entry.label, entry.lane, entry.manage, entry.default or "", entry.running, entry.waiting)
+    return Principal(
+        entry.label,
+        entry.lane,
+        entry.manage,
+        entry.default or "",
+        entry.running,
+        entry.waiting,
+        rights=rights,
+        models=entry.models,
+    )
 
 
-Network = IPv4Network | IPv6Network
+def _principal_of_row(row: AllowRow, rights: frozenset[Right]) -> Principal:
+    manage = Right.MANAGE.value in row.scopes
+    return Principal(row.label, row.lane, manage, id=row.id, rights=scoped(row.scopes, rights), models=row.models)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    network: Network
+    who: Principal
+    denied: bool = False
+    until: float | None = None  # seconds since the epoch
+    through_tunnel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who is at an address, and until when that is so, in seconds since the epoch."""
+
+    who: Principal | None
+    until: float | None = None
+    denied: bool = False
+
+
+STRANGER: Final = Verdict(None)
 
 
 class AllowList:
-    """The entries of `allow`, ready to be asked. First match wins."""
+    """Ready to be asked. A deny beats every allow; among those the first match wins, the YAML's first."""
 
-    def __init__(self, entries: Iterable[Allowed]) -> None:
-        self._entries: Sequence[tuple[Network, Principal]] = [
-            (ip_network(address, strict=False), principal_of(entry)) for entry in entries for address in entry.addresses
-        ]
-        self._known: dict[str, Principal | None] = {}
+    def __init__(
+        self, entries: Iterable[Allowed], rows: Iterable[AllowRow] = (), rights: frozenset[Right] = _USUAL
+    ) -> None:
+        self._entries = [*_of_yaml(entries, rights), *_of_rows(rows, rights)]
+        self._known: dict[tuple[str, bool], Verdict] = {}
 
-    def principal(self, peer: str) -> Principal | None:
-        """Who is at the address `peer`; None for a stranger, and for a peer without an address."""
-        try:
-            return self._known[peer]
-        except KeyError:
-            pass
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        found = self._known[peer] = self._look(peer)
-        return found
+    def principal(self, peer: str, now: float = 0.0, *, tunnel: bool = False) -> Principal | None:
+        """Who is at the address `peer` at the moment `now`, seconds since the epoch; None for a stranger, and for a
+        peer without an address. `tunnel`: it came through the tunnel, where few entries count.
+        """
+        return self.verdict(peer, now, tunnel=tunnel).who
 
-    def _look(self, peer: str) -> Principal | None:
+    def verdict(self, peer: str, now: float, *, tunnel: bool = False) -> Verdict:
+        """The same, and whether the address is kept out."""
+        known = self._known.get((peer, tunnel))
+        if known is None or (known.until is not None and now >= known.until):
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[peer, tunnel] = self._look(peer, now, tunnel)
+        return known
+
+    def _look(self, peer: str, now: float, tunnel: bool) -> Verdict:
         address = plain_address(peer)
         if address is None:
-            return None
-        return next((who for network, who in self._entries if address in network), None)
+            return STRANGER
+        matches = [one for one in self._entries if address in one.network and (one.until is None or now < one.until)]
+        until = min((one.until for one in matches if one.until is not None), default=None)
+        if any(one.denied for one in matches):
+            return Verdict(None, until, denied=True)
+        if tunnel and (address == NEVER or address.is_loopback):
+            return STRANGER
+        return Verdict(next((one.who for one in matches if one.through_tunnel or not tunnel), None), until)
 
 
-def plain_address(text: str) -> IPv4Address | IPv6Address | None:
+def _of_yaml(entries: Iterable[Allowed], rights: frozenset[Right]) -> Iterable[_Entry]:
+    for entry in entries:
+        who = principal_of(entry, rights)
+        for address in entry.addresses:
+            yield _Entry(ip_network(address, strict=False), who, through_tunnel=entry.through_tunnel)
+
+
+def _of_rows(rows: Iterable[AllowRow], rights: frozenset[Right]) -> Iterable[_Entry]:
+    for row in rows:
+        who = _principal_of_row(row, rights)
+        yield _Entry(ip_network(row.cidr, strict=False), who, row.verdict == "deny", row.expires_at)
+
+
+def anonymous(access: Access) -> Principal | None:
+    """Whoever shows nothing and is on no list; None while that is nobody."""
+    rights = rights_of(access, "anonymous")
+    if not rights:
+        return None
+    return Principal("anonymous", ANONYMOUS_LANE, kind="anonymous", role="anonymous", rights=rights)
+
+
+@lru_cache(_REMEMBERED)
+def plain_address(text: str) -> Address | None:
     """The address in `text`: without a zone, and an IPv4 one in IPv6's clothes as what it is. None when it is none."""
     try:
         address = ip_address(text.partition("%")[0])

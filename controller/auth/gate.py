@@ -20,7 +20,9 @@ class Gate:
     """The Host allow-list and the origins whose pages may call, of one configuration."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
-        self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
+        names = [host.lower().rstrip(".") for host in hosts]
+        self._hosts = frozenset(name for name in names if not name.startswith("*."))
+        self._domains = tuple(name[1:] for name in names if name.startswith("*."))  # one label before each
         self._origins = tuple(_pattern(origin) for origin in origins)
         self._verdicts: dict[tuple[bytes | None, str], bool] = {}
 
@@ -54,7 +56,7 @@ class Gate:
         if match is None:
             return False
         name = match[1].rstrip(".")
-        if name in self._hosts:
+        if name in self._hosts or name[name.find(".") :] in self._domains:
             return True
         address = plain_address(name.strip("[]"))
         return address is not None and (address.is_loopback or address == plain_address(own))

@@ -1,6 +1,6 @@
-"""Who may do what: the one table. Code asks it, tests hold it against the routes, the docs are written from it.
+"""Who may do what: the one table, `policy.yaml` beside this file. Code asks it, tests hold it against the routes.
 
-A route without a row here is not served at all.
+A route without a row is not served at all.
 """
 
 from __future__ import annotations
@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+import yaml
 
 
 class Right(StrEnum):
@@ -15,8 +20,21 @@ class Right(StrEnum):
 
     ANYONE = "anyone"
     INFER = "infer"
-    MANAGE = "manage"
+    EMBED = "embed"
+    AUDIO = "audio"
+    LIST = "list"
+    CHAT = "chat"  # the pages for people
+    MANAGE = "manage"  # models
+    ADMIN = "admin"  # people, keys, invites, the allow-list, the audit, everybody's usage
     NOBODY = "nobody"  # switched off
+
+
+class Tunnel(StrEnum):
+    """Whether a route answers those who come through the tunnel."""
+
+    YES = "yes"
+    NO = "no"
+    SURFACE = "admin-surface"  # once `surfaces.admin.tunnel` opens it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,56 +43,50 @@ class Row:
 
     needs: Right
     note: str = ""
-    tunnel: bool = False  # answers on the tunnel's listener even while that is closed
+    tunnel: Tunnel = Tunnel.YES
 
 
-POLICY: Mapping[str, Row] = {
-    "/healthz": Row(Right.ANYONE, "a word, nothing more", tunnel=True),
-    "/readyz": Row(Right.ANYONE, "a word, nothing more"),
-    "/": Row(Right.INFER, "HEAD answers anyone, with an empty body"),
-    "pages": Row(Right.INFER, "everything that is not the API"),
-    "/api/version": Row(Right.INFER),
-    "/api/tags": Row(Right.INFER),
-    "/api/ps": Row(Right.INFER),
-    "/api/show": Row(Right.INFER),
-    "/api/generate": Row(Right.INFER, "an empty one with keep_alive 0 unloads: manage"),
-    "/api/chat": Row(Right.INFER, "an empty one with keep_alive 0 unloads: manage"),
-    "/api/embed": Row(Right.INFER),
-    "/api/embeddings": Row(Right.INFER),
-    "/api/pull": Row(Right.MANAGE),
-    "/api/create": Row(Right.MANAGE),
-    "/api/copy": Row(Right.MANAGE),
-    "/api/delete": Row(Right.MANAGE),
-    "/api/blobs/{digest}": Row(Right.MANAGE),
-    "/api/push": Row(Right.NOBODY, "would publish the owner's models"),
-    "/api/signout": Row(Right.NOBODY, "the owner's ollama.com account"),
-    "/api/user/keys/{key}": Row(Right.NOBODY, "the owner's ollama.com account"),
-    "/api/me": Row(Right.INFER, "a fixed answer: would name the owner's ollama.com account"),
-    "/api/status": Row(Right.INFER, "a fixed answer"),
-    "/api/experimental/model-recommendations": Row(Right.INFER, "a fixed answer"),
-    "/api/experimental/web_search": Row(Right.INFER, "a fixed answer: would spend the owner's account"),
-    "/api/experimental/web_fetch": Row(Right.INFER, "a fixed answer: would spend the owner's account"),
-    "/v1/models": Row(Right.INFER),
-    "/v1/models/{model}": Row(Right.INFER),
-    "/v1/chat/completions": Row(Right.INFER),
-    "/v1/completions": Row(Right.INFER),
-    "/v1/embeddings": Row(Right.INFER),
-    "/v1/responses": Row(Right.INFER),
-    "/v1/messages": Row(Right.INFER),
-    "/v1/messages/count_tokens": Row(Right.INFER, "an estimate of our own"),
-    "/v1/audio/transcriptions": Row(Right.INFER),
-    "/v1/images/generations": Row(Right.INFER),
-    "/v1/images/edits": Row(Right.INFER),
-    "/api/v1/models": Row(Right.INFER),
-    "/api/v1/models/load": Row(Right.MANAGE),
-    "/api/v1/models/unload": Row(Right.MANAGE),
-    "/api/v1/models/switch": Row(Right.MANAGE),
-    "/api/v1/models/pin": Row(Right.MANAGE),
-    "/api/v1/queue": Row(Right.INFER),
-    "/api/v1/queue/pause": Row(Right.MANAGE),
-    "/api/v1/queue/resume": Row(Right.MANAGE),
-    "/api/v1/memory": Row(Right.INFER),
-    "/api/v1/models/{name}": Row(Right.INFER),
-    "/api/v1/jobs/{id}": Row(Right.MANAGE),
-    "/api/v1/openapi.json": Row(Right.INFER),
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What callers of a role may do: by default, and the most that access.yaml can give them."""
+
+    may: frozenset[Right]
+    most: frozenset[Right]
+    who: str
+
+
+def _row(entry: Mapping[str, str]) -> Row:
+    return Row(Right(entry["needs"]), entry.get("note", ""), Tunnel(entry.get("tunnel", "yes")))
+
+
+def _role(entry: Mapping[str, Any]) -> Role:
+    return Role(frozenset(map(Right, entry["may"])), frozenset(map(Right, entry["most"])), entry["who"])
+
+
+_TABLE: Final = yaml.load(  # every value is text here, `no` too
+    files("controller.auth").joinpath("policy.yaml").read_bytes(),
+    yaml.BaseLoader,  # noqa: S506 - BaseLoader knows text, lists and maps only
+)
+
+ROLES: Final[Mapping[str, Role]] = {name: _role(entry) for name, entry in _TABLE["roles"].items()}
+IMPLIED: Final[Mapping[Right, frozenset[Right]]] = {
+    Right(name): frozenset(map(Right, others)) for name, others in _TABLE["implied"].items()
 }
+POLICY: Final[Mapping[str, Row]] = {route: _row(entry) for route, entry in _TABLE["routes"].items()}
+PAGES: Final[Mapping[str, Row]] = {path: _row(entry) for path, entry in _TABLE["pages"].items()}
+
+_HEARTBEAT: Final = POLICY["HEAD /"]
+_BELOW: Final = {path.removesuffix("*"): row for path, row in PAGES.items() if path.endswith("*")}
+
+
+def row_of(method: str, route: str) -> Row:
+    """The row of a route of the API. Raises KeyError: then it must not be served."""
+    return _HEARTBEAT if route == "/" and method == "HEAD" else POLICY[route]
+
+
+@lru_cache(1024)
+def page_row(path: str) -> Row | None:
+    """The row of a page; None: there is none at this path, whatever the pages themselves think."""
+    if path.endswith("*"):
+        return None
+    return PAGES.get(path) or next((row for start, row in _BELOW.items() if path.startswith(start)), None)

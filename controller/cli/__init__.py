@@ -5,7 +5,7 @@ Exit codes: 0 done; 1 it failed, or the doctor found something broken; 2 a wrong
 runs here.
 """
 
-from controller.cli import line, looking, running, setting_up
+from controller.cli import copies, line, looking, rights, running, setting_up, tunnelling
 from controller.cli.group import main
 
-__all__ = ["line", "looking", "main", "running", "setting_up"]
+__all__ = ["copies", "line", "looking", "main", "rights", "running", "setting_up", "tunnelling"]

@@ -19,6 +19,7 @@ LOOK = 0.2  # seconds between two looks at a file or a process, which cannot be 
 NEED_IT = (
     *("status", "down", "restart", "start", "stop", "reload", "demo"),
     *("models", "switch", "queue", "pause", "resume"),
+    *("admin-code", "users", "invites", "keys", "allow", "audit", "usage"),
 )
 
 

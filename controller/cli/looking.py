@@ -84,6 +84,7 @@ def _hands() -> Hands:
     from controller.config.load import load
     from controller.config.schema import Config
     from controller.doctor.facts import Hands
+    from controller.doctor.outside import ask
     from controller.obtain import find_program
     from controller.supervision.child import run_tool
 
@@ -91,7 +92,7 @@ def _hands() -> Hands:
         loaded = load(folder, environment)
         return loaded.config, loaded.warnings
 
-    return Hands(read, find_program, run_tool)
+    return Hands(read, find_program, run_tool, ask)
 
 
 def _tell_proofs(proofs: Iterable[Any], as_json: bool) -> None:

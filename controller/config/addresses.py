@@ -20,6 +20,7 @@ URL_WORDS: Final = "http://host:port, without user, path or query"
 PROBE_WORDS: Final = "http://host:port/path"
 PUBLIC_NAME_WORDS: Final = "a public name such as ai.example.org or *.example.org"
 EDGE_WORDS: Final = "host:port"
+HEADER_WORDS: Final = "the name of a header, such as x-forwarded-for or x-real-ip"
 
 LONGEST_SOCKET_PATH: Final = 96  # bytes; macOS allows 104 with the closing zero, Linux 108
 _WIDEST = {4: 16, 6: 48}  # a house, or the whole of what a provider hands to one; wider is somebody else's network
@@ -27,6 +28,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _NUMERIC = re.compile(r"[0-9.]+")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_HEADER = re.compile(r"[a-z0-9-]{1,64}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 # Paths the server answers itself. A prefix may neither be one of them nor lie below one; below /api only names that
@@ -39,6 +41,8 @@ _TAKEN_IN_API = frozenset(
     "api v1 generate chat embed embeddings tags show ps version pull push create copy delete blobs me status signin "
     "signout experimental web_search web_fetch user".split()
 )
+
+_SHARED = IPv4Network("100.64.0.0/10")
 
 Network = IPv4Network | IPv6Network
 
@@ -58,6 +62,15 @@ class Place:
             return True
         address = _ip(self.host)
         return address is not None and address.is_loopback
+
+    @property
+    def private(self) -> bool:
+        """Whether it is one address of a house's own network, this machine's own, or Tailscale's (RFC 6598)."""
+        address = _ip(self.host)
+        if address is None:
+            return self.loopback
+        shared = address.version == 4 and address in _SHARED
+        return (address.is_private or shared) and not address.is_unspecified
 
     @property
     def everywhere(self) -> bool:
@@ -152,6 +165,14 @@ def probe_url(text: str) -> str:
     """A URL that a child answers when it is ready."""
     host, port, rest = _url(text, PROBE_WORDS)
     return f"http://{Place(host, port)}{rest or '/'}"
+
+
+def header_name(text: str) -> str:
+    """A header with the visitor's address, in small letters. (`Forwarded` is no list of addresses.)"""
+    name = text.strip().lower()
+    if not _HEADER.fullmatch(name) or name == "forwarded":
+        raise ValueError(HEADER_WORDS)
+    return name
 
 
 def edge_address(text: str) -> str:

@@ -10,14 +10,18 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from controller.config import checks_models
+from controller import tls as https
+from controller.auth.access import NEVER
+from controller.auth.policy import ROLES, Right
+from controller.config import checks_listeners, checks_models
 from controller.config.addresses import Place, place
+from controller.config.checks_listeners import clash
 from controller.config.finding import Check, Finding
 from controller.config.problem import Location, dotted, shown
 from controller.config.schema import OLLAMA, TUNNEL, Config
@@ -78,32 +82,25 @@ def private_file_fault(path: Path) -> str | None:
 PRIVATE_FILE: Final = "a file of ours that only we may read (chmod 600)"
 
 
-def _listeners_apart(config: Config) -> Iterator[Finding]:
-    for (_, first), (later, second) in combinations(enumerate(config.server.listeners), 2):
-        if _clash(first.place, second.place):
-            found = f"{second.address}, which {first.address} listens on already"
-            yield Finding(("server", "listeners", later, "address"), found, "each address once")
+def _rights_possible(config: Config) -> Iterator[Finding]:
+    for name in type(config.access.roles).model_fields:
+        most, wish = ROLES[name].most, getattr(config.access.roles, name).may or ()
+        for index, right in enumerate(wish):
+            if Right(right) not in most:
+                allowed = f"one of {', '.join(each for each in Right if each in most)}: that is the most {name} may do"
+                yield Finding(("access", "roles", name, "may", index), right, allowed)
 
 
-def _clash(one: Place, other: Place) -> bool:
-    if one == other or one.path or other.path:
-        return one == other
-    same_host = _host(one) == _host(other) or one.everywhere or other.everywhere
-    return same_host and one.port == other.port != 0
+def _loopback_stays_home(config: Config) -> Iterator[Finding]:
+    for index, entry in enumerate(config.access.allow):
+        for number, address in enumerate(entry.addresses):
+            if entry.through_tunnel and _anybodys(ip_network(address)):
+                allowed = "an address of yours that others can see: through_tunnel has no meaning for this one"
+                yield Finding(("access", "allow", index, "addresses", number), address, allowed)
 
 
-def _host(where: Place) -> str:
-    return "127.0.0.1" if where.host in ("localhost", "::1") else where.host
-
-
-def _one_closed_tunnel(config: Config) -> Iterator[Finding]:
-    tunnels = [(index, each) for index, each in enumerate(config.server.listeners) if each.kind == "tunnel"]
-    for index, _ in tunnels[1:]:
-        yield Finding(("server", "listeners", index, "kind"), "a second tunnel", "one listener of kind tunnel")
-    for index, listener in tunnels:
-        if not listener.place.loopback:
-            allowed = "unix:/path or 127.0.0.1:port: what it is told about the visitor is believed"
-            yield Finding(("server", "listeners", index, "address"), shown(listener.address), allowed)
+def _anybodys(network: IPv4Network | IPv6Network) -> bool:
+    return network.is_loopback or (network.prefixlen == network.max_prefixlen and network.network_address == NEVER)
 
 
 def _upstream_known(config: Config) -> Iterator[Finding]:
@@ -125,7 +122,7 @@ def _private_port_free(config: Config) -> Iterator[Finding]:
 
 
 def _own(config: Config, where: Place) -> str | None:
-    return next((each.address for each in config.server.listeners if _clash(each.place, where)), None)
+    return next((each.address for each in config.server.listeners if clash(each.place, where)), None)
 
 
 _TUNNEL_NEEDS: Final = (
@@ -188,8 +185,9 @@ def _taken_by_tunnel(name: str, value: str) -> str | None:
 
 
 INSIDE: Final[tuple[Check, ...]] = (
-    _listeners_apart,
-    _one_closed_tunnel,
+    *checks_listeners.INSIDE,
+    _rights_possible,
+    _loopback_stays_home,
     _upstream_known,
     _private_port_free,
     _tunnel_complete,
@@ -234,7 +232,27 @@ def _tunnel_files(config: Config) -> Iterator[Finding]:
         )
 
 
-OUTSIDE: Final[tuple[Check, ...]] = (_programs_run, _children_run, _models_stored, _tunnel_files)
+def _certificates_good(config: Config) -> Iterator[Finding]:
+    for index, listener in enumerate(config.server.listeners):
+        at, tls = ("server", "listeners", index, "tls"), listener.tls
+        if tls.cert is None or tls.key is None:
+            continue
+        if fault := private_file_fault(tls.key):
+            yield Finding((*at, "key"), f"{fault}: {shown(str(tls.key))}", PRIVATE_FILE)
+            continue
+        try:
+            https.check(tls.cert, tls.key, time.time())
+        except https.CertificateFault as found:
+            path = tls.cert if found.part == "cert" else tls.key
+            yield Finding((*at, found.part), f"{found}: {shown(str(path))}", _GOOD[found.part])
+
+
+_GOOD: Final[Mapping[str, str]] = {
+    "cert": "a PEM file with a certificate that holds today, its own first, then its chain",
+    "key": "the private key of that certificate, in PEM, without a password",
+}
+
+OUTSIDE: Final[tuple[Check, ...]] = (_programs_run, _children_run, _models_stored, _tunnel_files, _certificates_good)
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -247,9 +265,14 @@ def warnings(config: Config) -> Iterator[str]:
             )
     if config.server.ollama.mode == "spawn" and config.server.ollama.url is not None:
         yield "server.ollama.url has no effect with mode: spawn; it is for adopt and external."
+    if config.access.roles.anonymous.may:
+        yield "access.roles.anonymous: who shows no key may use this server from wherever its listeners are reached."
     yield from _shadowed(config)
     yield from checks_models.warnings(config)
     for index, entry in enumerate(config.access.allow):
+        if entry.through_tunnel and any("/" in address for address in entry.addresses):
+            at = dotted(("access", "allow", index))
+            yield f"{at}: everybody in the ranges of {shown(entry.label)} may come in from the internet, without a key."
         if entry.manage and any("/" in address for address in entry.addresses):
             at = dotted(("access", "allow", index))
             yield f"{at}: everybody in the ranges of {shown(entry.label)} may pull and delete models (manage: true)."

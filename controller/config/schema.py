@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from controller.config import addresses, names, options
 from controller.config.addresses import Place
 from controller.config.impact import AT_ONCE, LISTENER, OWN, drains, restarts
-from controller.config.units import Bytes, Says, Seconds
+from controller.config.units import Bytes, Says, Seconds, TimeOfDay
 
 OLLAMA = "ollama"
 TUNNEL = "tunnel"
@@ -22,6 +22,8 @@ _OLLAMA = drains(OLLAMA)
 _TUNNEL = restarts(TUNNEL)
 _CHILD = restarts(OWN)
 _DAY = 86400  # seconds; no wait is longer
+Understood = Literal["no", "I understand that everybody on the internet may use it"]
+RightName = Literal["infer", "embed", "audio", "list", "chat", "manage", "admin"]
 
 
 def _empty_is_default(value: object) -> object:
@@ -59,10 +61,12 @@ HostName = Annotated[str, AfterValidator(addresses.host_name), Says(addresses.HO
 PublicName = Annotated[str, AfterValidator(addresses.public_name), Says(addresses.PUBLIC_NAME_WORDS)]
 Origin = Annotated[str, AfterValidator(addresses.origin), Says(addresses.ORIGIN_WORDS)]
 EdgeAddress = Annotated[str, AfterValidator(addresses.edge_address), Says(addresses.EDGE_WORDS)]
+HeaderName = Annotated[str, AfterValidator(addresses.header_name), Says(addresses.HEADER_WORDS)]
 Url = Annotated[str, AfterValidator(addresses.upstream_url), Says(addresses.URL_WORDS)]
 ProbeUrl = Annotated[str, AfterValidator(addresses.probe_url), Says(addresses.PROBE_WORDS)]
 Idle = Annotated[Seconds, Field(ge=0, le=365 * _DAY)]
 Span = Annotated[Seconds, Field(gt=0, le=_DAY)]
+Keep = Annotated[Seconds, Field(ge=_DAY, le=36500 * _DAY)]
 Wait = Annotated[Seconds, Field(ge=0, le=_DAY)]
 LaneName = Annotated[str, AfterValidator(names.lane_name), Says(names.LANE_WORDS)]
 ModelName = Annotated[str, AfterValidator(names.model_name), Says(names.MODEL_WORDS)]
@@ -99,16 +103,37 @@ class Branch(BaseModel):
         return _empty_is_default(value)
 
 
+class Tls(Branch):
+    """A listener's certificate: it then speaks https alone. Renewed files are taken over without a reload."""
+
+    cert: Annotated[Path | None, LISTENER] = Field(
+        None, description="The certificate with its chain, PEM; empty: plain http."
+    )
+    key: Annotated[Path | None, LISTENER] = Field(None, description="Its private key, PEM, in a file of ours (0600).")
+
+
 class Listener(Branch):
     """One address that clients connect to. Trust belongs to the listener, never to a header."""
 
     address: Annotated[Address, LISTENER] = Field(
         description="host:port, [ipv6]:port, or unix:/path. Its own name in reloads."
     )
-    kind: Annotated[Literal["direct", "tunnel"], LISTENER] = Field(
+    kind: Annotated[Literal["direct", "tunnel", "proxy"], LISTENER] = Field(
         "direct",
-        description="direct: peers are who their address says. tunnel: what cloudflared forwards to; closed until "
-        "accounts exist; on this machine only.",
+        description="direct: peers are who their address says. tunnel: what cloudflared forwards to; on this machine "
+        "only. proxy: behind a proxy of yours, which says who the visitor is.",
+    )
+    trusted: Annotated[tuple[Network, ...], LISTENER] = Field(
+        (), description="kind proxy: the proxy's own addresses; nobody else gets in there. On a unix: socket, none."
+    )
+    header: Annotated[HeaderName, LISTENER] = Field(
+        "x-forwarded-for",
+        description="kind proxy: its header with the visitor's address. Of a list, the last one that is not `trusted`.",
+    )
+    tls: Tls = Tls()
+    plain_cookies: Annotated[bool, LISTENER] = Field(
+        False,
+        description="People may sign in without https here: only on an address of the house, whose network you trust.",
     )
 
     @property
@@ -127,6 +152,12 @@ class Limits(Branch):
     )
     connections: Annotated[int, LISTENER] = Field(
         512, ge=8, le=20000, description="Connections to one listener at a time; more are told 503 and to come back."
+    )
+    per_address: Annotated[int, LISTENER] = Field(
+        64,
+        ge=4,
+        le=20000,
+        description="Connections one other machine may have to a direct listener; more are told 429 and closed.",
     )
 
 
@@ -195,6 +226,16 @@ class Memory(Branch):
     )
 
 
+class Backup(Branch):
+    """A copy of the database every night, into data/backups. `seadragon restore` puts one back."""
+
+    at: Annotated[Literal["off"] | TimeOfDay, AT_ONCE] = Field(
+        "03:30", description="When, by this machine's clock; later if it was off or asleep then. off: never."
+    )
+    daily: Annotated[int, AT_ONCE] = Field(7, ge=1, le=366, description="Copies kept of the last days.")
+    weekly: Annotated[int, AT_ONCE] = Field(4, ge=0, le=520, description="Copies kept of the last weeks.")
+
+
 class Log(Branch):
     """logs/controller.jsonl, one JSON object a line. Never a prompt, a key or a password."""
 
@@ -204,6 +245,19 @@ class Log(Branch):
     access: Annotated[bool, AT_ONCE] = Field(True, description="One line for each request, refused ones too.")
     file_size: Annotated[Bytes, AT_ONCE] = Field(32 * 2**20, ge=65536, description="Size at which a log file rotates.")
     files: Annotated[int, AT_ONCE] = Field(5, ge=1, le=100, description="Rotated files kept.")
+
+
+class Usage(Branch):
+    """What everybody used: how much, never what about."""
+
+    keep: Annotated[Keep, AT_ONCE] = Field(90 * _DAY, description="How long each request is kept.")
+    daily: Annotated[Keep, AT_ONCE] = Field(730 * _DAY, description="How long the sums of each day are kept.")
+
+
+class Audit(Branch):
+    """Who did what, and what was refused."""
+
+    keep: Annotated[Keep, AT_ONCE] = Field(400 * _DAY, description="How long each deed is kept.")
 
 
 class Ollama(Branch):
@@ -238,7 +292,7 @@ class Ollama(Branch):
 
 
 class Tunnel(Branch):
-    """cloudflared. Its way in is a listener of its own, closed to everything but /healthz until accounts exist."""
+    """cloudflared. Its way in is a listener of its own, where everybody needs a key or an account."""
 
     mode: Annotated[Literal["off", "token", "named", "quick"], _TUNNEL] = Field(
         "off",
@@ -249,7 +303,9 @@ class Tunnel(Branch):
     token_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode token: a file (0600) with the token.")
     tunnel_id: Annotated[Text | None, _TUNNEL] = Field(None, description="mode named: the tunnel's id.")
     credentials_file: Annotated[Path | None, _TUNNEL] = Field(None, description="mode named: its credentials (0600).")
-    hostnames: Annotated[tuple[PublicName, ...], _TUNNEL] = Field((), description="mode named: the public names.")
+    hostnames: Annotated[tuple[PublicName, ...], _TUNNEL] = Field(
+        (), description="The public names. named: the only ones that lead here. token: for the doctor and redirects."
+    )
     protocol: Annotated[Literal["auto", "http2", "quic"], _TUNNEL] = Field("auto", description="How it connects.")
     edge: Annotated[tuple[EdgeAddress, ...], _TUNNEL] = Field(
         (), description="host:port of a private edge, two at least."
@@ -277,6 +333,18 @@ class Child(Branch):
     files: Annotated[int, _CHILD] = Field(65536, ge=64, le=2**20, description="Files it may have open.")
 
 
+class Surface(Branch):
+    """One part of what is served, and where."""
+
+    tunnel: Annotated[bool, AT_ONCE] = Field(False, description="Whether it answers through the tunnel, too.")
+
+
+class Surfaces(Branch):
+    """What is not served everywhere."""
+
+    admin: Surface = Surface()
+
+
 class Server(Branch):
     """server.yaml: processes, listeners, limits."""
 
@@ -286,6 +354,12 @@ class Server(Branch):
     prefixes: Annotated[tuple[Prefix, ...], AT_ONCE] = Field(
         ("/api/code", "/ollama"), description="Path prefixes under which the whole API answers too. They add no right."
     )
+    require_https: Annotated[Literal["off", "pages", "all"], AT_ONCE] = Field(
+        "off",
+        description="pages: people are sent on to https. all: a key that comes over plain http is refused as well. "
+        "This computer itself is excepted.",
+    )
+    surfaces: Surfaces = Surfaces()
     hold: Annotated[Seconds, AT_ONCE] = Field(
         60, ge=0, le=_DAY, description="Longest a request waits for Ollama to come back."
     )
@@ -298,7 +372,10 @@ class Server(Branch):
     limits: Limits = Limits()
     line: Line = Line()
     memory: Memory = Memory()
+    backup: Backup = Backup()
     log: Log = Log()
+    usage: Usage = Usage()
+    audit: Audit = Audit()
     ollama: Ollama = Ollama()
     tunnel: Tunnel = Tunnel()
     children: Annotated[dict[str, Child], BeforeValidator(_empty_is_default)] = Field(
@@ -397,6 +474,54 @@ class Allowed(Branch):
     waiting: Annotated[int | None, AT_ONCE] = Field(
         None, ge=1, le=10000, description="Requests they may have waiting; empty: as in server.yaml, line."
     )
+    models: Annotated[tuple[ModelPattern, ...], AT_ONCE] = Field(
+        (), description="The models they may use, * for anything; all others do not exist for them. Empty: all."
+    )
+    through_tunnel: Annotated[bool, AT_ONCE] = Field(
+        False, description="Counts for visitors of the tunnel too, by the address that Cloudflare names."
+    )
+
+
+class Role(Branch):
+    """What callers of one role may do."""
+
+    may: Annotated[tuple[RightName, ...] | None, AT_ONCE] = Field(
+        None, description="Their rights, all of them; empty: as docs/policy.md says."
+    )
+
+
+class Roles(Branch):
+    """Who may do what, where it differs from docs/policy.md."""
+
+    anonymous: Role = Role()
+    address: Role = Role()
+    key: Role = Role()
+    child: Role = Role()
+    member: Role = Role()
+    admin: Role = Role()
+
+
+class Rates(Branch):
+    """Requests a minute; as many may come at once. More are told 429 and when to come back."""
+
+    key: Annotated[int | None, AT_ONCE] = Field(
+        600, ge=1, le=1_000_000, description="Of one key that has no number of its own; empty: no limit."
+    )
+    address: Annotated[int | None, AT_ONCE] = Field(
+        None, ge=1, le=1_000_000, description="Of one address on the allow-list; empty: no limit."
+    )
+    anonymous: Annotated[int, AT_ONCE] = Field(
+        30,
+        ge=1,
+        le=1_000_000,
+        description="Of one address of strangers (IPv6: of one /64), where they may do anything.",
+    )
+    wrong: Annotated[int, AT_ONCE] = Field(
+        20,
+        ge=1,
+        le=1_000_000,
+        description="Wrong keys from one address (IPv6: from one /64). The right key works all the same.",
+    )
 
 
 class Access(Branch):
@@ -413,6 +538,11 @@ class Access(Branch):
         ("vscode-webview://*", "vscode-file://*", "app://*", "tauri://*"),
         description="Web origins whose pages may call the API.",
     )
+    roles: Roles = Roles()
+    open_tunnel_to_anonymous: Annotated[Understood, AT_ONCE] = Field(
+        "no", description="What `roles.anonymous` may do, it may do through the tunnel too: only with this sentence."
+    )
+    rates: Rates = Rates()
 
 
 class Config(Branch):

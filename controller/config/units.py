@@ -7,20 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _BYTES["tib"] = 2**40
 _LONGEST = 15  # digits: beyond them a float is no longer exact, and nobody means it
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|y))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|y)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b)?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _WRITTEN = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 DURATION = "a duration such as 500ms, 90s, 1m30s or 2h, or a number of seconds"
 SIZE = "a size such as 512KiB, 32MiB or 4GB, or a number of bytes"
+TIME = "a time of day such as 03:30"
 
 
 def seconds(value: object) -> object:
@@ -54,6 +56,14 @@ def size(value: object) -> object:
     return round(float(match[1]) * _BYTES[unit])
 
 
+def time_of_day(text: str) -> str:
+    """`03:30`: hours and minutes, two digits each. Raises ValueError, saying what is allowed, for anything else."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(TIME)
+    return f"{int(match[1]):02}:{match[2]}"
+
+
 def write_seconds(value: object) -> str:
     """`90 s`, `0.5 s`."""
     return f"{value:.12g} s" if isinstance(value, int | float) else str(value)
@@ -79,3 +89,4 @@ class Says:
 
 Seconds = Annotated[float, BeforeValidator(seconds), Says(DURATION, write_seconds)]
 Bytes = Annotated[int, BeforeValidator(size), Says(SIZE, write_size)]
+TimeOfDay = Annotated[str, AfterValidator(time_of_day), Says(TIME)]

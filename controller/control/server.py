@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
-from controller.control import LONGEST, Request, Tell, orders
+from controller.control import LONGEST, Request, Tell, orders, rights
 from controller.desk import Desk
 from controller.errors import SeadragonError
 from controller.logtail import Tail
@@ -145,6 +145,10 @@ VERBS: dict[str, Verb] = {
     "order": orders.order,
     "pause": orders.pause,
     "resume": orders.resume,
+    "office": rights.office,
+    "usage": rights.usage,
+    "audit": rights.audit,
+    "verify": rights.verify,
 }
 
 
@@ -182,8 +186,11 @@ async def carry_out(desk: Desk, request: Request, tell: Tell) -> dict[str, objec
     if verb is None:
         return {"problem": f"Not a verb I know. I know: {', '.join(VERBS)}.", "kind": "unknown"}
     try:
-        return {"answer": await verb(desk, request, tell)}
+        answer = await verb(desk, request, tell)
+        rights.note(desk, request, "done")
+        return {"answer": answer}
     except SeadragonError as error:
+        rights.note(desk, request, "failed")
         return {"problem": str(error), "kind": type(error).__name__}
     except OSError as error:
         return {"problem": f"It failed: {fault_words(error)}.", "kind": "failed"}

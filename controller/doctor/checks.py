@@ -2,120 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable
 
-from controller.config.schema import OLLAMA, Config
+from controller.config.schema import OLLAMA
+from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
+from controller.doctor.findings import A_DAY, Facts, Finding, quoted
 from controller.plain import count_words, size_words
-from controller.residency.memory import Reading, budget, ceiling, memory_words
-
-Verdict = Literal["ok", "warn", "fail"]
+from controller.residency.memory import budget, ceiling, memory_words
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_OLLAMA = (0, 17, 1)  # CVE-2026-7482
 LITTLE_DISK = 10 * 10**9  # bytes; the smallest useful models take 2
 NO_DISK = 10**9
 FEW_FILES = 4096  # each answer in flight takes two
-A_DAY = 86400.0
-_COLOURS: dict[Verdict, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    name: str
-    verdict: Verdict
-    words: str  # one plain sentence
-    remedy: str = ""  # what to do; empty when nothing needs to be done
-
-    @property
-    def colour(self) -> str:
-        """For a terminal."""
-        return _COLOURS[self.verdict]
-
-    def to_json(self) -> dict[str, object]:
-        """As `seadragon doctor --json` prints it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """One of our folders, and the files in it that others could read."""
-
-    name: str
-    path: Path
-    there: bool
-    mode: int = 0o700
-    writable: bool = True
-    free: int = 0  # bytes
-    open_files: tuple[str, ...] = ()  # files in it that others may read or write
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """An `ollama serve` that runs on this machine and is not ours."""
-
-    pid: int
-    user: str
-    ports: tuple[int, ...]  # empty when the system does not tell us
-    app: bool = False  # started by the desktop app
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """One listener of the configuration."""
-
-    address: str
-    state: Literal["ours", "free", "taken", "refused"]
-    holder: str = ""  # who has it, or why it cannot be had
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The database, as a look into it found it."""
-
-    path: Path
-    size: int = 0  # bytes
-    fault: str = ""  # why it could not be looked into, or must not be used as it is; the rest is unknown then
-    remedy: str = ""
-    damage: str = ""  # in SQLite's words
-    behind: int = 0  # migrations it still has to go through
-    copy: Path | None = None  # the newest
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that the checks go by."""
-
-    now: float  # seconds since the epoch
-    installed_at: float  # the same, of the newest of our own files
-    platform: str  # sys.platform
-    python: tuple[int, ...]
-    config: Config  # what the YAML says, or the defaults when it cannot be read
-    config_problems: tuple[str, ...]
-    config_warnings: tuple[str, ...]
-    folders: tuple[Folder, ...]
-    running: dict[str, object] | None  # what the running controller says of itself
-    unheard: str  # why one that seems to run does not say anything, else empty
-    ollama: Path | None
-    ollama_version: tuple[int, ...] | None
-    others: tuple[Serving, ...]
-    models_folder: Path
-    models: int | None  # how many are installed; None when the folder cannot be read
-    doors: tuple[Door, ...]
-    exposed: tuple[str, ...]  # addresses beyond loopback where an Ollama answers
-    origins: str  # OLLAMA_ORIGINS as Ollama gets it
-    cloudflared: Path | None
-    files_limit: int
-    memory: Reading  # with the footprints of our own processes
-    sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
-    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
-    database: Stored | None = None  # None before the first start
+WRONG = 120.0  # seconds; sessions and Cloudflare bear less than five minutes
 
 
 def examine(facts: Facts) -> list[Finding]:
@@ -163,23 +64,18 @@ def folders(facts: Facts) -> Finding:
     wide = [folder for folder in private if folder.there and folder.mode & (stat.S_IRWXG | stat.S_IRWXO)]
     files = [name for folder in facts.folders for name in folder.open_files]
     if shut:
-        names = _quoted(folder.path for folder in shut)
+        names = quoted(folder.path for folder in shut)
         return Finding("folders", "fail", f"Not writable: {names}.", f"Run: sudo chown -R $USER {names}")
     if wide:
-        names = _quoted(folder.path for folder in wide)
+        names = quoted(folder.path for folder in wide)
         return Finding("folders", "warn", f"Others on this machine can look into {names}.", f"Run: chmod 700 {names}")
     if files:
-        names = _quoted(files)
+        names = quoted(files)
         return Finding("folders", "warn", f"Others on this machine can read {names}.", f"Run: chmod 600 {names}")
     if missing:
         names = ", ".join(folder.name for folder in missing)
         return Finding("folders", "ok", f"Not there yet: {names}. `make setup` makes config, the first start the rest.")
     return Finding("folders", "ok", "They are there, writable, and ours alone.")
-
-
-def _quoted(paths: Iterable[object]) -> str:
-    """As a shell takes them: a folder may have a space in its name."""
-    return " ".join(shlex.quote(str(path)) for path in paths)
 
 
 def disk(facts: Facts) -> Finding:
@@ -326,6 +222,10 @@ def tunnel(facts: Facts) -> Finding:
 
 def clock(facts: Facts) -> Finding:
     """Certificates, tunnels and sessions fail in odd ways under a wrong clock."""
+    if any(abs(each.skew) > WRONG for each in facts.asked):
+        worst = max((each.skew for each in facts.asked), key=abs)
+        words = f"The clock is {abs(worst):.0f} s {'ahead of' if worst > 0 else 'behind'} the internet's."
+        return Finding("clock", "warn", words, "Let the system set date and time by itself.")
     if facts.now < facts.installed_at - A_DAY:
         return Finding(
             "clock", "fail", "The clock stands before the day Seadragon was installed.", "Set date and time."
@@ -367,6 +267,11 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     exposure,
     origins,
     tunnel,
+    public,
+    certificates,
+    secret_files,
+    cookies,
+    admins,
     clock,
     files,
     sleep,
@@ -380,7 +285,7 @@ def _pull(facts: Facts) -> str:
     url = seen.get("url") if isinstance(seen, dict) else None
     if not url:
         return "start it (seadragon up), then ask the doctor again."
-    return f"OLLAMA_HOST={url} {_quoted([facts.ollama or OLLAMA])} pull llama3.2"
+    return f"OLLAMA_HOST={url} {quoted([facts.ollama or OLLAMA])} pull llama3.2"
 
 
 def _at(ports: tuple[int, ...]) -> str:

@@ -1,4 +1,6 @@
-"""Looking at the machine for the doctor: files, processes, ports. Judges nothing, changes nothing, stays offline."""
+"""Looking at the machine for the doctor: files, processes, ports. Judges nothing, changes nothing, and
+speaks to nobody but this machine and our own public name.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import re
 import resource
 import shutil
 import socket
+import sqlite3
 import stat
 import sys
 import time
@@ -22,18 +25,21 @@ from typing import Protocol
 
 import psutil
 
+from controller import tls
+from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
-from controller.doctor.checks import Door, Facts, Folder, Serving, Stored
+from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import CLONE, Paths
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.memory import Reading
 from controller.storage.backup import FOLDER, newest
-from controller.storage.file import NAME, damage, not_ours
+from controller.storage.file import NAME, damage, looking, not_ours
 from controller.storage.migrate import revision_of, revisions, steps
 
+SECRETS = "secrets"  # the folder in the data folder where sessions' keys lie
 USUAL_PORT = 11434
 CONNECTING = 0.5  # seconds a connection on this machine may take
 TOOL = 5.0  # seconds a tool may take
@@ -65,6 +71,7 @@ class Hands:
     load: Callable[[Path, Mapping[str, str]], tuple[Config, tuple[str, ...]]]  # raises SeadragonError; and warnings
     find: Callable[[str, Path | None, Mapping[str, str]], Path | None]  # a program by its name, or where it should be
     run: RunTool
+    ask: Callable[[list[str]], list[Asked]]  # our own public names, over the internet
 
 
 def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
@@ -103,7 +110,50 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         memory=_memory(paths, ours),
         sizes=dict(_sizes(models_folder)),
         database=_database(paths.data),
+        asked=tuple(hands.ask(_public_names(config))),
+        certificates=tuple(_certificates(config)),
+        secrets=tuple(_secrets(config, paths.data)),
+        admins=_admins(paths.data / NAME),
     )
+
+
+def _public_names(config: Config) -> list[str]:
+    tunnel = config.server.tunnel
+    return [name for name in tunnel.hostnames if tunnel.mode != "off" and not name.startswith("*")]
+
+
+def _certificates(config: Config) -> Iterator[Shown]:
+    for listener in config.server.listeners:
+        cert, key = listener.tls.cert, listener.tls.key
+        if cert is not None and key is not None:
+            try:
+                yield Shown(listener.address, tls.check(cert, key, time.time()).ends)
+            except tls.CertificateFault as fault:
+                yield Shown(listener.address, fault=f"{cert if fault.part == 'cert' else key} is {fault}")
+
+
+def _secrets(config: Config, data: Path) -> Iterator[Secret]:
+    """What the YAML names, and what we keep ourselves."""
+    tunnel = config.server.tunnel
+    named = {"token": tunnel.token_file, "named": tunnel.credentials_file}.get(tunnel.mode)
+    keys = [listener.tls.key for listener in config.server.listeners]
+    own = sorted((data / SECRETS).iterdir()) if (data / SECRETS).is_dir() else []
+    for path in (named, *keys, *own):
+        if path is not None:
+            fault = private_file_fault(path)
+            yield Secret(path, fault or "", 0 if fault else path.stat().st_size)
+
+
+def _admins(database: Path) -> int | None:
+    """None before there are people at all."""
+    if not_ours(database) is not None or not database.exists():
+        return None
+    try:
+        with looking(database) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM users WHERE role = 'admin' AND NOT disabled").fetchone()
+    except (sqlite3.Error, SeadragonError):
+        return None
+    return int(count)
 
 
 def _configuration(

@@ -18,13 +18,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.auth.access import Principal
+from controller.auth.signin import Person, SignIn
 from controller.desk import Desk
 from controller.errors import OrderRefused
 from controller.pages import forms
+from controller.pages.account_view import nav_of
+from controller.pages.asked import Asked, person_of
 from controller.pages.contexts import ErrorPage, HomePage, Mood
 from controller.pages.hardened import Hardened, policy
+from controller.pages.invites import Invites
 from controller.pages.line_view import Viewer
 from controller.pages.live import VIEWERS, Live
+from controller.pages.people import PeoplePages
 from controller.pages.statics import Statics
 from controller.pages.view import Traffic, addresses
 from controller.paths import CLONE
@@ -55,22 +60,28 @@ _ERRORS: dict[int, tuple[Mood, str, str]] = {
 }
 
 
+_MAY_SIGN_IN = (401, 403)
 _MAY_NOT = (
     "This computer may look, and not give orders. Whoever runs Seadragon can set `manage: true` on its entry in "
     "access.yaml."
 )
-_STALE = "This page is too old to give orders, or comes from somewhere else. Go to the first page, and press again."
 
 
-def viewer_of(request: Request) -> Viewer:
-    """Who looks: as the data plane says, or nobody in particular."""
+def viewer_of(request: Request, person: Person | None) -> Viewer:
+    """Who looks, as the data plane says, or nobody in particular. An admin who was idle for long only looks."""
     who = request.scope.get("seadragon.who")
-    return Viewer(who.label, who.manage) if isinstance(who, Principal) else Viewer()
+    if not isinstance(who, Principal):
+        return Viewer()
+    if who.kind != "person":
+        return Viewer(who.label, who.manage)
+    if person is None or who.session != person.session.id:
+        return Viewer()
+    return Viewer(who.label, who.manage and (person.proven or person.user.role != "admin"))
 
 
 def told(text: str) -> Markup:
     """What is to be typed stands `like this` in our sentences: as code on a page."""
-    return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # nosec B704  # escaped first
 
 
 def environment(statics: Statics, templates: Path) -> Environment:
@@ -91,7 +102,8 @@ def environment(statics: Statics, templates: Path) -> Environment:
 class Pages:
     """All pages, as one ASGI application.
 
-    `traffic` is asked while somebody looks; `metrics` gives the text of `/metrics` and its content type.
+    `traffic` is asked while somebody looks; `metrics` gives the text of `/metrics` and its content type. Without
+    `signin` nobody can sign in.
     """
 
     def __init__(
@@ -100,13 +112,16 @@ class Pages:
         *,
         traffic: Callable[[], Traffic],
         metrics: Callable[[], tuple[bytes, str]],
+        signin: SignIn | None = None,
     ) -> None:
-        self._desk = desk
+        self._desk, self._signin = desk, signin
         self._metrics = metrics
         self._statics = Statics(CLONE / "static")
         self._templates = environment(self._statics, CLONE / "templates")
         self._live = Live(desk, self._templates, traffic=traffic, edition=self._statics.edition)
         self._tokens = forms.Tokens()
+        self._people = PeoplePages(signin, self._templates, self._tokens) if signin else None
+        self._invites = Invites(signin, self._templates, self._tokens) if signin else None
         self._error = self._templates.get_template("error.html")
         self._starlette = self._application()
         self.asgi: ASGIApp = Hardened(self._let_in)
@@ -119,6 +134,10 @@ class Pages:
         refused: tuple[int, str] | None = scope.get("seadragon.refused")
         if refused is None:
             return await self._starlette(scope, receive, send)
+        if self._people is not None and refused[0] in _MAY_SIGN_IN:
+            instead = self._people.turned_away(Request(scope, receive), *refused)
+            if instead is not None:
+                return await instead(scope, receive, send)
         answer = self.refusal(*refused, alone=True)
         answer.headers["Content-Security-Policy"] = policy(self._statics.text("site.css").removesuffix("\n"))
         await answer(scope, receive, send)
@@ -139,6 +158,8 @@ class Pages:
                 Route("/metrics", self._show_metrics),
                 Route("/static/{name:path}", self._static),
                 Route("/favicon.ico", self._icon),
+                *(self._people.routes if self._people else ()),
+                *(self._invites.routes if self._invites else ()),
             ],
             exception_handlers={HTTPException: self._refuse, Exception: self._fail},
         )
@@ -146,9 +167,11 @@ class Pages:
     async def _home(self, request: Request) -> Response:
         base = f"{request.url.scheme}://{request.url.netloc}"
         here = [str(each["url"]) for each in self._desk.listeners if each.get("kind") == "direct"]
-        viewer, order = viewer_of(request), request.query_params.get("order", "")
+        asked = Asked(request, person_of(request, self._signin))
+        viewer, order = viewer_of(request, asked.person), request.query_params.get("order", "")
         page = HomePage(
             now=await self._live.now(viewer, order),
+            nav=nav_of(asked, self._tokens) if self._signin else None,
             addresses=addresses(base),
             also=tuple(url for url in here if url != base),
             token=self._tokens.make(viewer.label, time.time()) if viewer.manage else "",
@@ -162,21 +185,23 @@ class Pages:
         if self._live.viewers >= VIEWERS:
             return self.refusal(429)
         return StreamingResponse(
-            self._live.stream(viewer_of(request), request.query_params.get("order", "")),
+            self._live.stream(
+                viewer_of(request, person_of(request, self._signin)), request.query_params.get("order", "")
+            ),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store, no-transform"},
         )
 
     async def _order(self, request: Request) -> Response:
         """A button was pressed. The answer leads back to the page, which shows how the order goes."""
-        viewer = viewer_of(request)
+        viewer = viewer_of(request, person_of(request, self._signin))
         if not viewer.manage:
             return self.refusal(403, _MAY_NOT)
         form = await forms.read(request)
         if form is None:
             return self.refusal(400)
         if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.label, time.time()):
-            return self.refusal(403, _STALE)
+            return self.refusal(403, forms.STALE)
         pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:
             return self.refusal(400)

@@ -147,10 +147,22 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Nav:
+    """The bar on top of every page."""
+
+    person: str = said("Who is signed in; empty for nobody.")
+    admin: bool = said("Whether they look after people.")
+    here: str = said("The path of this page, so that its link is marked.")
+    lapsed: bool = said("They are an admin who has to give the password again before doing anything as one.")
+    form: str = said("What proves that a form comes from this page.")
+
+
+@dataclass(frozen=True, slots=True)
 class HomePage:
     """The first page."""
 
     now: Now = said("The live part, as it is when the page is made.")
+    nav: Nav | None = said("The bar; None where nobody can sign in.")
     addresses: tuple[Address, ...] = said("Base URLs to copy, made from the name this page was asked by.")
     also: tuple[str, ...] = said("Further addresses that answer the same.")
     token: str = said("What proves that an order comes from this page; empty for who may not manage.")

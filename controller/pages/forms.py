@@ -20,6 +20,7 @@ from controller.desk import Desk, JobView
 LARGEST = 16 * 2**10  # bytes of a form
 GOOD_FOR = 12 * 3600.0  # seconds
 _GATE = Gate((), ())
+STALE = "This page is too old to give orders, or comes from somewhere else. Go to the first page, and press again."
 
 ORDERS: Mapping[str, Callable[[Desk, str], Awaitable[JobView]]] = {
     "load": lambda desk, model: desk.order("load", model),
@@ -68,13 +69,21 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode("latin-1")
 
 
-async def read(request: Request) -> dict[str, str] | None:
-    """The fields of a form; None when it is none, or longer than any of ours."""
+async def body_of(request: Request) -> bytes | None:
+    """What was sent; None when it is longer than any form of ours."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > LARGEST:
             return None
+    return bytes(body)
+
+
+async def read(request: Request) -> dict[str, str] | None:
+    """The fields of a form; None when it is none, or longer than any of ours."""
+    body = await body_of(request)
+    if body is None:
+        return None
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=8)
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from controller.auth.signin import SignIn
 from controller.desk import Desk
 from controller.late import Late
 from controller.pages.view import Traffic
@@ -19,10 +20,17 @@ Scrape: TypeAlias = Callable[[], tuple[bytes, str]]
 class LatePages(Late["Pages"]):
     """All pages, as for `Pages`. `metrics` is made with them."""
 
-    def __init__(self, desk: Desk, *, traffic: Callable[[], Traffic], metrics: Callable[[], Scrape]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        traffic: Callable[[], Traffic],
+        metrics: Callable[[], Scrape],
+        signin: SignIn | None = None,
+    ) -> None:
         def make() -> Pages:
             from controller.pages.app import Pages
 
-            return Pages(desk, traffic=traffic, metrics=metrics())
+            return Pages(desk, traffic=traffic, metrics=metrics(), signin=signin)
 
         super().__init__(make, desk.journal, "the pages")

@@ -9,30 +9,31 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Literal
 
-from controller.auth.access import Principal
+from controller.auth.keyring import Keyring
+from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.proxy.asking import Asking
+from controller.proxy.callers import Callers
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
+from controller.proxy.noted import DEEDS, TURNED_AWAY
 from controller.proxy.refusals import SWITCHED
 from controller.proxy.relay import FAILED, LEAVING, break_off
 from controller.proxy.routes import Match
-from controller.proxy.rules import rules_of
+from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
 from controller.proxy.turns import InMemory, Names, Turns
 from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
-
-ListenerKind = Literal["direct", "tunnel"]
+from controller.usage import Use
 
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
@@ -44,6 +45,10 @@ _STALLED = Refused(
 )
 _TOLD = {each.reason: each for each in (_CUT, _STALLED)}
 _LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
+
+
+def _unkept(value: object) -> None:
+    """Where nobody keeps it."""
 
 
 class DataPlane:
@@ -62,19 +67,24 @@ class DataPlane:
         clock: Clock,
         tally: Tally,
         access_log: Callable[[AccessRecord], None],
+        used: Callable[[Use], None] = _unkept,
+        noted: Callable[[AccessRecord], None] = _unkept,
         rhythm: Rhythm | None = None,
-        through_tunnel: Principal | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
-        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. `access_log` must
-        not block: it is called for every request. `through_tunnel` opens the tunnel's listener as that principal: for
-        tests only, until there are accounts.
+        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. None of the three
+        that are told of requests may block: `access_log` hears of every one, `used` of each that stood in the line,
+        `noted` of each that the audit wants to know of. Without a `keyring` nobody has a key, and nobody is signed in.
         """
         self._readiness = readiness
         self._settings = settings
         self._pages = pages
         self._clock = clock
         self._access_log = access_log
-        self._through_tunnel = through_tunnel
+        self._used = used
+        self._noted = noted
+        self._keyring = keyring or Keyring()
+        self._callers = Callers(self._keyring, clock)
         self._pool = Pool()
         self._asking = Asking(readiness, self._pool, clock, tally)
         self._lists = Lists()
@@ -92,7 +102,7 @@ class DataPlane:
             ready=lambda: self.ready,
         )
         self._ids = RequestIds(secrets.token_hex(4).encode())
-        self._rules = rules_of(settings())
+        self._rules = self._ruled(settings())
         self._open: set[Exchange] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -101,12 +111,12 @@ class DataPlane:
 
     # --- what the roof uses ---
 
-    def listener(self, kind: ListenerKind) -> App:
+    def listener(self, arrival: Arrival = DIRECT) -> App:
         """The application of one listener: trust is bound to where a connection comes in."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
-                await self._serve(Exchange(scope, receive, send, kind, self._clock.now()))
+                await self._serve(Exchange(scope, receive, send, arrival, self._clock.now()))
 
         return serve
 
@@ -133,6 +143,19 @@ class DataPlane:
         for exchange in self._open:
             if exchange.seat is not None and exchange.seat.ticket is ticket:
                 exchange.stop(Reason.SWITCHED, SWITCHED)
+
+    def rights_changed(self, *_: str) -> None:
+        """A key, a session, a person or an entry of the allow-list is new, different or gone. Refuses the next request
+        of whoever lost a right, and ends what they have open.
+        """
+        self._keyring.changed()
+        for exchange in list(self._open):
+            self._still_let_in(exchange)
+
+    def _still_let_in(self, exchange: Exchange) -> None:
+        ended = self._callers.ended(exchange)
+        if ended is not None:
+            exchange.stop(ended.reason, ended)
 
     async def drained(self, limit: float) -> bool:
         """Refuse what arrives from now on, and wait at most `limit` seconds until everything is answered.
@@ -184,9 +207,9 @@ class DataPlane:
     async def _answer(self, exchange: Exchange) -> Refused | None:
         config = self._settings()
         if config is not self._rules.config:
-            self._rules = rules_of(config)
+            self._rules = self._ruled(config)
         rules = self._rules
-        place = admit(exchange, rules, self._through_tunnel)
+        place = admit(exchange, rules, self._callers)
         exchange.id = self._ids.of(exchange.found.get(b"x-request-id"))
         exchange.extra.append((b"x-request-id", exchange.id))
         if isinstance(place, Match):
@@ -201,6 +224,10 @@ class DataPlane:
             return None
         assert isinstance(place, Refused)
         return place
+
+    def _ruled(self, config: Config) -> Rules:
+        self._keyring.use(config.access)
+        return rules_of(config)
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""
@@ -238,11 +265,16 @@ class DataPlane:
     def _end(self, exchange: Exchange) -> None:
         self._open.discard(exchange)
         self._ended.set()
+        seat = exchange.seat
         exchange.forget()
         self._treatments.leave_room(exchange)
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)
+        if seat is not None:
+            self._used(seat.use(record))
+        if record.reason in TURNED_AWAY or (record.route, record.method) in DEEDS:
+            self._noted(record)
 
     def _sweep(self) -> None:
         """Look after the clients of all requests that are not over within a moment."""
@@ -257,6 +289,7 @@ class DataPlane:
                 self._look_after(exchange, now)
 
     def _look_after(self, exchange: Exchange, now: float) -> None:
+        self._still_let_in(exchange)
         elapsed = self._rhythm.sweep
         stalled = exchange.stalled(elapsed)
         late = exchange.seat.look(now, elapsed) if exchange.seat is not None else None

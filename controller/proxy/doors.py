@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from urllib.parse import unquote_to_bytes
 
-from controller.auth.access import Principal
-from controller.auth.policy import POLICY, Right
+from controller.auth.credentials import holds_key
+from controller.auth.policy import Right, Row, Tunnel, page_row, row_of
+from controller.auth.visitor import Unclear
+from controller.proxy.callers import Callers, may_not
 from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import Exchange, Scope
 from controller.proxy.headers import holds_secret, read
@@ -22,15 +25,23 @@ class Elsewhere(Enum):
 
 
 PAGES, OPTIONS = Elsewhere.PAGES, Elsewhere.OPTIONS
+_OPEN = Row(Right.ANYONE)
 Admitted = Match | Elsewhere
 
 _SAFE = ("GET", "HEAD")
-_CLOSED = Refused(
+_OUTSIDE = Refused(
     403,
     Reason.TUNNEL,
-    "This server does not take requests through the tunnel yet. Use it from its own network, by its local address.",
+    "This is not done through the tunnel. Use the server from its own network, by its local address.",
+)
+_SURFACE = Refused(
+    403,
+    Reason.TUNNEL,
+    "Nothing is managed through the tunnel. Use the server from its own network, or set `surfaces.admin.tunnel: true` "
+    "in server.yaml.",
 )
 _NO_SECRETS = Refused(400, Reason.BAD, "Keys do not belong into a URL, where they end up in logs. Remove it.")
+_NOTHING = Refused(404, Reason.UNLISTED, "There is nothing at this path.")
 _WRONG_HOST = Refused(
     421,
     Reason.HOST,
@@ -44,7 +55,7 @@ _FOREIGN = Refused(
 )
 
 
-def admit(exchange: Exchange, rules: Rules, through_tunnel: Principal | None) -> Admitted | Refused:
+def admit(exchange: Exchange, rules: Rules, callers: Callers) -> Admitted | Refused:
     """Where the request goes, or why it may not. Fills in what is learnt on the way: who, dialect, route, headers."""
     scope = exchange.scope
     found, proxied = read(scope["headers"])
@@ -52,26 +63,10 @@ def admit(exchange: Exchange, rules: Rules, through_tunnel: Principal | None) ->
     place = rules.quick.get((exchange.method, scope["raw_path"])) or _place(exchange, rules)
     if isinstance(place, Match):
         exchange.route, exchange.dialect = place.route.path, place.route.dialect
-        needs = Right.ANYONE if exchange.method == "HEAD" and place.target == "/" else POLICY[exchange.route].needs
-    else:
-        needs = POLICY["pages"].needs if place is PAGES else Right.ANYONE
-    if exchange.listener != "direct":
-        closed = through_tunnel is None and not (exchange.route in POLICY and POLICY[exchange.route].tunnel)
-        if closed:
-            return _CLOSED
-        exchange.who = through_tunnel
-    elif proxied is None:
-        exchange.who = rules.allow.principal(exchange.peer)
-    return _pass(exchange, rules, place, needs, proxied)
-
-
-def _pass(
-    exchange: Exchange, rules: Rules, place: Admitted | Refused, needs: Right, proxied: bytes | None
-) -> Admitted | Refused:
-    found, server = exchange.found, exchange.scope.get("server")
-    host = found.get(b"host")
-    if not rules.gate.knows_host(host, server[0] if server else "") and exchange.route != "/healthz":
-        return _WRONG_HOST
+    if exchange.route != "/healthz":
+        lost = _come_in(exchange, rules, proxied)
+        if lost is not None:
+            return lost
     if isinstance(place, Refused):
         return place
     if exchange.query and holds_secret(exchange.query):
@@ -79,24 +74,77 @@ def _pass(
     origin = found.get(b"origin")
     if origin is not None and rules.gate.knows_origin(origin):
         exchange.extra += cross_origin(origin)
-    if needs is Right.ANYONE:
-        return place
-    if exchange.who is None:
-        return _stranger(exchange.peer, proxied)
-    if origin is not None or b"sec-fetch-site" in found:
-        safe = exchange.method in _SAFE
-        foreign = rules.gate.foreign(safe=safe, site=found.get(b"sec-fetch-site"), origin=origin, host=host)
-        if foreign and not (place is PAGES and safe):  # a link to a page may stand anywhere
-            return _FOREIGN
-    if not exchange.who.may(needs):
-        return _may_not(exchange.who, needs)
-    return place
+    row = row_of(exchange.method, exchange.route) if isinstance(place, Match) else _OPEN
+    if place is PAGES:
+        page = page_row(scope["path"])
+        if page is None:
+            return _NOTHING
+        row = page
+    return _pass(exchange, rules, callers, place, row) or place
+
+
+def _come_in(exchange: Exchange, rules: Rules, proxied: bytes | None) -> Refused | None:
+    """By which name, and from where."""
+    scope, arrival = exchange.scope, exchange.arrival
+    server, direct = scope.get("server"), arrival.kind == "direct"
+    gate = rules.tunnel_gate if arrival.kind == "tunnel" else rules.gate
+    if not gate.knows_host(exchange.found.get(b"host"), server[0] if server else ""):
+        return _WRONG_HOST
+    address = arrival.address(exchange.peer, scope["headers"])
+    if isinstance(address, Unclear):
+        return Refused(address.status, Reason.ADDRESS, address.text)
+    exchange.address = address
+    if direct and proxied is not None:
+        exchange.proxied = proxied
+    else:
+        exchange.proven = True
+    return None
+
+
+def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, row: Row) -> Refused | None:
+    """Who is calling, and whether they may."""
+    if row.needs is Right.ANYONE and place is not PAGES:
+        return None
+    known = callers.of_page(exchange, rules) if place is PAGES else callers.of_api(exchange, rules)
+    if isinstance(known, Refused):
+        return None if row.needs is Right.ANYONE else known
+    exchange.who, offered = known
+    if row.needs is Right.ANYONE:
+        return None
+    if exchange.who.kind != "key" or offered.ambient:
+        foreign = _foreign(exchange, rules, linked=place is PAGES)
+        if foreign is not None:
+            return foreign
+    if not exchange.who.may(row.needs):
+        return may_not(exchange.who, row.needs)
+    if exchange.listener == "tunnel" and row.tunnel is not Tunnel.YES and not _let_out(rules, row):
+        return _OUTSIDE if row.tunnel is Tunnel.NO else _SURFACE
+    return callers.let_in(exchange, exchange.who, rules)
+
+
+def _let_out(rules: Rules, row: Row) -> bool:
+    return row.tunnel is Tunnel.SURFACE and rules.admin_outside
+
+
+def _foreign(exchange: Exchange, rules: Rules, *, linked: bool) -> Refused | None:
+    """A right that nobody had to show anything for is refused to pages of other sites. `linked`: it is to a page, and
+    a link to that may stand anywhere.
+    """
+    found, safe = exchange.found, exchange.method in _SAFE
+    origin, site = found.get(b"origin"), found.get(b"sec-fetch-site")
+    if (origin is None and site is None) or (linked and safe):
+        return None
+    foreign = rules.gate.foreign(safe=safe, site=site, origin=origin, host=found.get(b"host"))
+    return _FOREIGN if foreign else None
 
 
 def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
     """As the table of quick matches says, for the paths that are not in it."""
     scope, method = exchange.scope, exchange.method
-    path = resolve(scope["raw_path"], rules.prefixes)
+    raw = scope["raw_path"]
+    if holds_key(unquote_to_bytes(raw)):
+        return _NO_SECRETS
+    path = resolve(raw, rules.prefixes)
     if isinstance(path, Unclean):
         return Refused(400, Reason.PATH, path.why)
     if path is None or (path == "/" and method == "GET" and _wants_page(exchange, scope)):
@@ -107,7 +155,7 @@ def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
         return OPTIONS
     match = find(method, path)
     if match is None:
-        return Refused(404, Reason.UNLISTED, "There is nothing at this path.")
+        return _NOTHING
     if isinstance(match, WrongMethod):
         allowed = ", ".join(match.allowed)
         exchange.dialect = match.dialect
@@ -118,33 +166,6 @@ def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
 
 def _wants_page(exchange: Exchange, scope: Scope) -> bool:
     return scope["raw_path"] == b"/" and b"text/html" in exchange.found.get(b"accept", b"")
-
-
-def _stranger(peer: str, proxied: bytes | None) -> Refused:
-    if proxied is not None:
-        name = proxied.decode("latin-1")
-        text = (
-            f"This request came through a proxy or a tunnel (it has the header {name}), so its address proves nothing. "
-            "Use the server's local address."
-        )
-        return Refused(403, Reason.PROXIED, text)
-    text = f"The address {peer or 'of this connection'} is not allowed here. Whoever runs this server can add it "
-    return Refused(403, Reason.STRANGER, text + "under `allow:` in access.yaml.")
-
-
-def _may_not(who: Principal, needs: Right) -> Refused:
-    if needs is Right.NOBODY:
-        return Refused(403, Reason.OFF, "This is switched off on this server.")
-    return may_not_manage(who)
-
-
-def may_not_manage(who: Principal) -> Refused:
-    """403, with the line of access.yaml that would have to change."""
-    text = (
-        f'"{who.label}" may ask models here, but not change or unload them. To allow it, set `manage: true` on the '
-        f'entry with `label: "{who.label}"` under `allow:` in access.yaml.'
-    )
-    return Refused(403, Reason.MANAGE, text)
 
 
 _ALLOWED_HEADERS = b", ".join(

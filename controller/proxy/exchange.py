@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from controller.auth.access import Principal
+from controller.auth.visitor import Arrival
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
 from controller.proxy.framing import Framing
 from controller.proxy.patience import SENDING, TAKING, Patience
@@ -39,7 +40,9 @@ class Exchange:
     """A request, from its first line to its last byte. Owned by the task that serves it."""
 
     __slots__ = (
+        "address",
         "answer",
+        "arrival",
         "attempts",
         "bytes_in",
         "bytes_out",
@@ -56,6 +59,8 @@ class Exchange:
         "model",
         "patience",
         "peer",
+        "proven",
+        "proxied",
         "query",
         "read",
         "reason",
@@ -76,15 +81,19 @@ class Exchange:
         "who",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, listener: str, now: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, arrival: Arrival, now: float) -> None:
         client = scope.get("client")
         self.scope, self.receive, self.send = scope, receive, send
-        self.listener = listener
+        self.arrival = arrival
+        self.listener: str = arrival.kind
         self.started = now
         self.task = _this_task()
         self.method: str = scope["method"]
         self.query: bytes = scope["query_string"]
         self.peer: str = client[0] if client else ""
+        self.address = ""  # from where it counts as coming; "": nobody can tell
+        self.proxied = b""  # a header that only a proxy or tunnel adds, where there should be none
+        self.proven = False  # whether the address is the visitor's own
         self.found: dict[bytes, bytes] = {}  # headers that matter
         self.id = b""
         self.dialect = Dialect.OLLAMA
@@ -174,7 +183,8 @@ class Exchange:
     async def hand_over(self, app: App, now: Callable[[], float], body: bytes | None = None) -> None:
         """Another application answers; what it says is noted on its way. `body`: what has been read already.
 
-        It finds who calls (a Principal, or None) in `seadragon.who` of the scope.
+        It finds who calls (a Principal, or None) in `seadragon.who` of the scope, their address in `seadragon.peer`,
+        and the request's id in `seadragon.request`.
         """
         waiting = deque([] if body is None else [body])
 
@@ -193,6 +203,7 @@ class Exchange:
             return await self.receive()
 
         self.scope["seadragon.who"] = self.who
+        self.scope["seadragon.peer"], self.scope["seadragon.request"] = self.address, self.id.decode("ascii")
         self.receiving = True  # from here on that application listens to the client
         await app(self.scope, receive, send)
 
@@ -285,7 +296,7 @@ class Exchange:
             wall,
             self.id.decode("ascii"),
             self.who.label if self.who is not None else "",
-            self.peer,
+            self.address or self.peer,
             self.listener,
             self.method,
             self.route,

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from itertools import count
 from urllib.parse import unquote_to_bytes
 
+from controller.auth.credentials import holds_key
+
 FORWARDED = frozenset((b"accept", b"content-type", b"user-agent"))
 """What of a request goes upstream. (A user agent of Copilot's changes what /api/show says.)"""
 
@@ -24,8 +26,11 @@ READ = FORWARDED | {
     b"expect",
     b"anthropic-version",
     b"access-control-request-private-network",
+    b"authorization",
+    b"x-api-key",
+    b"cookie",
 }
-"""What is read at all. Credentials are not among them: there are none of ours yet."""
+"""What is read at all. None of the last three ever leaves."""
 
 _PROXIES = (
     *(b"cf-", b"cdn-loop", b"true-client-ip"),
@@ -83,10 +88,22 @@ def request_head(
     return b"".join(lines)
 
 
-_SECRETS = frozenset((b"key", b"token", b"api_key", b"apikey", b"api-key", b"access_token", b"password"))
+_SECRETS = frozenset(
+    (b"key", b"token", b"apikey", b"accesstoken", b"accesskey", b"authtoken", b"xapikey", b"password", b"passwd")
+    + (b"authorization", b"bearer", b"secret", b"invite", b"sessionid")
+)
+"""Names of credentials, without `_` and `-`."""
 
 
 def holds_secret(query: bytes) -> bool:
     """Whether a query carries a credential. Those stand in logs and histories, so they are refused, not read."""
+    plain = unquote_to_bytes(query)
+    if holds_key(plain):
+        return True
     parts = query.replace(b";", b"&").split(b"&")
-    return any(unquote_to_bytes(part.partition(b"=")[0]).strip().lower() in _SECRETS for part in parts)
+    return any(_name(part) in _SECRETS for part in parts)
+
+
+def _name(part: bytes) -> bytes:
+    name = unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" "))
+    return name.strip().lower().replace(b"_", b"").replace(b"-", b"")

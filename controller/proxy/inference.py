@@ -17,8 +17,8 @@ from controller.errors import OrderRefused, Unreachable
 from controller.proxy import own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
+from controller.proxy.callers import may_not_manage
 from controller.proxy.dialects import Dialect, Reason, Refused, compact
-from controller.proxy.doors import may_not_manage
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Rhythm, manner_of
 from controller.proxy.forms import model_of
@@ -29,6 +29,7 @@ from controller.proxy.relay import relay
 from controller.proxy.routes import Body, Match, label
 from controller.proxy.rules import Rules
 from controller.proxy.seat import Seat
+from controller.proxy.sight import unknown
 from controller.proxy.tally import Tally
 from controller.proxy.turns import Names, Problem, Turns
 from controller.proxy.upstream import Answer, Connection
@@ -81,6 +82,8 @@ class Inference:
             return adjusted
         del read
         exchange.model = label(adjusted.model)
+        if adjusted.model and exchange.who is not None and not exchange.who.sees(adjusted.model):
+            return unknown(asked.model if asked is not None and asked.model else adjusted.model)
         stops = asked is not None and asked.unloads and match.route.dialect is Dialect.OLLAMA
         if stops and not (exchange.who and exchange.who.manage):
             return None if exchange.who is None else may_not_manage(exchange.who)
@@ -165,7 +168,7 @@ class Inference:
             del body, adjusted  # nobody needs it again, and the answer may take minutes
             self._leave_room(exchange)
             seat.tell_wait()
-            seat.finish_with(answer)
+            seat.finish_with(answer, self._clock.now())
             await self._relayed(exchange, match, answer)
         finally:
             seat.leave()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from controller.auth.access import AllowList, Principal
+from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
 from controller.config.schema import Config
 from controller.proxy.adjust import Clamps, Redirects
 from controller.proxy.routes import Match, quick
 from controller.proxy.times import Times
 from controller.scheduling.ticket import Caps
+
+_QUICK = ("*.trycloudflare.com",)
+"""A throw-away tunnel's name is new at every start. Anybody can have one of these, so only the tunnel goes by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,11 @@ class Rules:
     config: Config
     prefixes: tuple[str, ...]
     quick: dict[tuple[str, bytes], Match]
-    allow: AllowList
+    anonymous: Principal | None  # who shows nothing and is on no list
+    anonymous_outside: bool  # … and may come through the tunnel, too
+    admin_outside: bool  # managing goes through the tunnel, too
     gate: Gate
+    tunnel_gate: Gate
     hold: float  # seconds
     body: int  # bytes
     decoded: int  # bytes
@@ -43,12 +49,16 @@ def rules_of(config: Config) -> Rules:
     """The rules of `config`."""
     server, access = config.server, config.access
     prefixes = tuple("/" + prefix.strip("/") for prefix in server.prefixes if prefix.strip("/"))
+    names = (*access.hosts, *server.tunnel.hostnames)
     return Rules(
         config,
         prefixes,
         quick(prefixes),
-        AllowList(access.allow),
-        Gate(access.hosts, access.origins),
+        anonymous(access),
+        access.open_tunnel_to_anonymous != "no",
+        False,
+        Gate(names, access.origins),
+        Gate((*names, *_QUICK) if server.tunnel.mode == "quick" else names, access.origins),
         server.hold,
         server.limits.body,
         server.limits.decoded,

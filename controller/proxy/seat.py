@@ -12,10 +12,13 @@ from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, granted_words, headers, waiting_words
 from controller.proxy.framing import Framing
 from controller.proxy.refusals import out_of_time
+from controller.proxy.tally import AccessRecord
 from controller.proxy.turns import Turns
 from controller.proxy.upstream import Answer
 from controller.proxy.usage import Usage
 from controller.scheduling.ticket import State, Ticket
+from controller.scheduling.tokens import Tokens
+from controller.usage import DONE, Use
 
 
 class Seat:
@@ -29,12 +32,14 @@ class Seat:
         "_still",
         "_times",
         "_turns",
+        "began",
         "due",
         "ending",
         "exchange",
         "left",
         "manner",
         "ticket",
+        "tokens",
         "usage",
     )
 
@@ -53,6 +58,8 @@ class Seat:
         self.manner = manner
         self.ending = None if manner is Manner.DOCUMENT else ending  # of a stream
         self.usage = Usage()
+        self.tokens: Tokens | None = None  # that its answer took, whole or not; once it has left
+        self.began: float | None = None  # when its answer's first byte came
         self.due = False  # a filler
         self.left = False
         self._sent = 0  # bytes that the client had been sent at the last look
@@ -148,8 +155,9 @@ class Seat:
         if waited >= self._rhythm.told:
             self.exchange.extra.append((b"x-seadragon-queue", granted_words(waited, ticket.why)))
 
-    def finish_with(self, answer: Answer) -> None:
+    def finish_with(self, answer: Answer, now: float) -> None:
         """`answer` is the one: its slot is free as soon as upstream has said all, however slowly the client reads."""
+        self.began = now
         if answer.complete:
             self.leave()
         else:
@@ -168,5 +176,36 @@ class Seat:
             elif answer.broken and answer.status:
                 self._turns.failed(self.ticket, "lost")
         self.ticket.moved = self.usage.moved
-        whole = answer is not None and answer.status == 200 and not cut and not answer.broken
-        self._turns.end(self.ticket, left=cut, tokens=self.usage.tokens(self.ending) if whole else None)
+        good = answer is not None and answer.status == 200
+        self.tokens = self.usage.tokens(self.ending) if good else None
+        whole = answer is not None and not cut and not answer.broken
+        self._turns.end(self.ticket, left=cut, tokens=self.tokens if whole else None)
+
+    # --- afterwards ---
+
+    def use(self, record: AccessRecord) -> Use:
+        """What is kept of it, once it is over and has been told to the access log."""
+        exchange, ticket, tokens, who = self.exchange, self.ticket, self.tokens, self.exchange.who
+        granted = ticket.granted
+        return Use(
+            record.at,
+            record.id,
+            who.kind if who is not None else "",
+            record.who,
+            who.id if who is not None and who.kind == "key" else "",
+            who.id if who is not None and who.kind == "person" else "",
+            record.model,
+            exchange.dialect._value_,
+            record.route,
+            ticket.lane,
+            None if granted is None else granted - ticket.arrived,
+            None if granted is None else ticket.loading,
+            None if granted is None or self.began is None else self.began - granted,
+            record.total,
+            0 if tokens is None else tokens.prompt or 0,
+            0 if tokens is None else tokens.answer or 0,
+            tokens is not None and tokens.estimated,
+            record.bytes_in,
+            record.bytes_out,
+            record.reason or (DONE if record.status < 400 else f"status_{record.status}"),
+        )

@@ -18,6 +18,7 @@ from controller.proxy.relay import relay
 from controller.proxy.room import Room
 from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
 from controller.proxy.rules import Rules
+from controller.proxy.sight import narrow, narrowed, unknown
 from controller.proxy.tally import Tally
 from controller.proxy.turns import InMemory, Names, Turns
 from controller.proxy.upstream import Answer
@@ -25,6 +26,8 @@ from controller.proxy.upstream import Answer
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]
 
 _COPILOT = b"GitHubCopilotChat/"
+_NAMING = ("model", "name", "source", "destination", "from")
+"""Members that name models, of all routes together."""
 _LONGEST_ORDER = 64 * 1024  # bytes
 _NOTHING = b'{"models":[]}'
 _SWAPPING = Refused(
@@ -92,6 +95,9 @@ class Treatments:
             if isinstance(asked, Refused):
                 return asked
             exchange.model = label(asked.model)
+        hidden = self._hidden(exchange, match, body)
+        if hidden is not None:
+            return hidden
         return await self._listed(exchange, match, rules, match.route.listed, body)
 
     async def _listed(
@@ -104,7 +110,7 @@ class Treatments:
         if kept is None and listed is Listed.PS and self._in_memory.moving:
             kept = self._lists.stale(key) or self._nothing()
         if kept is not None:
-            await self._tell(exchange, kept)
+            await self._tell(exchange, match, kept)
             return None
         epoch = self._lists.epoch(listed)
         ask = self._ask_memory if listed is Listed.PS else self._ask
@@ -113,16 +119,15 @@ class Treatments:
             kept = self._lists.stale(key) or self._away(listed)
             if kept is None:
                 return answer
-            await self._tell(exchange, kept)
+            await self._tell(exchange, match, kept)
             return None
+        if narrowed(match.route.path, exchange.who):
+            return await self._narrowed(exchange, match, answer, key, epoch)
         pieces: list[bytes] = []
         fits = answer.length is None or answer.length <= LARGEST
         await relay(exchange, answer, None, self._clock.now(), pieces if fits else None)
         if answer.status == 200 and fits and not answer.broken:
-            data = b"".join(pieces)
-            kind = [(name, value) for name, value in answer.headers if name == b"content-type"]
-            headers: Headers = [*kind, (b"content-length", b"%d" % len(data))]
-            self._lists.keep(key, Kept(headers, data, self._clock.now(), epoch))
+            self._lists.keep(key, self._kept(answer, b"".join(pieces), epoch))
         return None
 
     async def _ask(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
@@ -144,9 +149,42 @@ class Treatments:
     def _nothing(self) -> Kept | None:
         return Kept(own.headers(own.JSON, _NOTHING), _NOTHING, 0.0, 0) if self._in_memory.empty else None
 
-    async def _tell(self, exchange: Exchange, kept: Kept) -> None:
+    async def _narrowed(self, exchange: Exchange, match: Match, answer: Answer, key: Key, epoch: int) -> Refused | None:
+        """For one who is shown a part of a list: it is needed whole before anything can be sent."""
+        data = await answer.whole(LARGEST)
+        if data is None or answer.status != 200:
+            answer.drop()
+            return Refused(502, Reason.BROKEN, "Ollama did not list its models. Please try again.", retry_after=5)
+        kept = self._kept(answer, data, epoch)
+        self._lists.keep(key, kept)
+        await self._show(exchange, match, kept)
+        return None
+
+    def _kept(self, answer: Answer, data: bytes, epoch: int) -> Kept:
+        kind = [(name, value) for name, value in answer.headers if name == b"content-type"]
+        headers: Headers = [*kind, (b"content-length", b"%d" % len(data))]
+        return Kept(headers, data, self._clock.now(), epoch)
+
+    async def _tell(self, exchange: Exchange, match: Match, kept: Kept) -> None:
         self._tally.listed_hits += 1
-        await exchange.reply(200, kept.headers, kept.body, self._clock.now())
+        await self._show(exchange, match, kept)
+
+    async def _show(self, exchange: Exchange, match: Match, kept: Kept) -> None:
+        headers, data, who = kept.headers, kept.body, exchange.who
+        if who is not None and narrowed(match.route.path, who):
+            data = narrow(match.route.path, data, who)
+            headers = [(b"content-type", own.JSON), (b"content-length", b"%d" % len(data))]
+        await exchange.reply(200, headers, data, self._clock.now())
+
+    def _hidden(self, exchange: Exchange, match: Match, body: bytes) -> Refused | None:
+        """Whether one of the models a request names does not exist for its caller."""
+        if exchange.who is None or not exchange.who.restricted:
+            return None
+        named = list(texts(body, _NAMING).values()) if body else []
+        for name in (*named, match.parameter):
+            if name and not exchange.who.sees(name):
+                return unknown(name)
+        return None
 
     def _away(self, listed: Listed) -> Kept | None:
         if listed is not Listed.VERSION:
@@ -185,7 +223,7 @@ class Treatments:
         for member, name in names.items():
             if name and not is_name(name):
                 return Refused(400, Reason.BAD, f"`{member}` is not the name of a model.")
-        return None
+        return self._hidden(exchange, match, body)
 
     async def _changed(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
         answer = await self._asking.ask(exchange, match, body, rules.hold, 0)

@@ -2,7 +2,8 @@
 
 uvicorn writes an answer's head and its body apart; for a small answer the second write costs as much as all of our own
 work (measured: 9 of 72 µs). Here the head waits for the first piece of the body, or for the end of this turn of the
-loop. It also bounds a request's headers, and says in the caller's dialect when a listener is full.
+loop. It also bounds a request's headers, and says in the caller's dialect when a listener is full, or one address has
+more connections than its share.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import asyncio
 from typing import Any, cast
 
 import httptools
+import uvicorn
 from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from controller.proxy.crowd import Crowd
 from controller.proxy.dialects import Reason, Refused, error_body, refusal_headers
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.patience import TAKING
@@ -22,11 +25,18 @@ from controller.proxy.routes import dialect_of
 
 _MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
 HEAD_LIMIT = 10.0  # seconds for a head to be whole, and for the rest of a body that is not wanted any more
+READING_A_NO = 1.0  # seconds that one who is turned away gets to read why
 _BODYLESS = (204, 304)
 _OFFER = (b"upgrade", b"connection", b"http2-settings")  # headers of an offer to speak something else
 _FULL = Refused(
     503, Reason.FULL, "This server has too many connections open. Please try again in a moment.", retry_after=2
 )
+
+
+class Settings(uvicorn.Config):
+    """uvicorn's own, and who is connected."""
+
+    crowd: Crowd | None = None
 
 
 class Cycle(RequestResponseCycle):
@@ -115,21 +125,34 @@ class Wire(HttpToolsProtocol):
     _unheard = 0  # bytes that came in since the last whole head or piece of a body
     _heading = True  # a head is due, or on its way
     _deadline: asyncio.TimerHandle | None = None
+    _crowd: Crowd | None = None
+    _peer: str | None = None  # the address that this connection counts for
+    _turned_away = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = Cycle  # uvicorn has no other way to say which class its cycles are of
         super()._start_asgi_task(cycle, cast(ASGI3Application, full) if app is service_unavailable else app)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        if isinstance(self.config, Settings) and self.config.crowd is not None:
+            self._crowd, peer = self.config.crowd, transport.get_extra_info("peername")
+            if not self._crowd.enter(peer[0]):
+                return self._turn_away(transport)
+            self._peer = peer[0]
         super().connection_made(transport)
         self._hurry()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._calm()
-        super().connection_lost(exc)
+        if self._crowd is not None and self._peer is not None:
+            self._crowd.leave(self._peer)
+        if not self._turned_away:
+            super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Neither uvicorn nor its parser minds a head, a header or a trailer that never ends: both keep it all."""
+        if self._turned_away:
+            return  # what it asks is not even looked at
         self._unset_keepalive_if_required()
         self._unheard += len(data)
         try:
@@ -146,11 +169,29 @@ class Wire(HttpToolsProtocol):
         """Refuse what is no request. While an answer is on its way there is no room for a second one."""
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             return self.transport.abort()
-        refused = Refused(400, Reason.BAD, msg)
+        self.transport.write(self._unasked(Refused(400, Reason.BAD, msg)))
+        self.transport.close()
+
+    def _unasked(self, refused: Refused) -> bytes:
+        """A whole answer to what never became a request."""
         body = error_body(dialect_of(self.url.decode("latin-1"), anthropic=False), refused.status, refused.text, "")
         headers = [*refusal_headers(refused, len(body)), (b"connection", b"close")]
-        self.transport.write(STATUS_LINE[400] + b"".join(b"%b: %b\r\n" % pair for pair in headers) + b"\r\n" + body)
-        self.transport.close()
+        return STATUS_LINE[refused.status] + b"".join(b"%b: %b\r\n" % pair for pair in headers) + b"\r\n" + body
+
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        """One too many from its address: told at once, and counted nowhere. It has a moment to read that: a connection
+        that is closed while its request is still coming takes the answer with it.
+        """
+        assert self._crowd is not None
+        self._turned_away, self.transport = True, transport
+        text = (
+            f"Your address has {self._crowd.limit} connections to this server open already, as many as it may. "
+            "Close some, or ask whoever runs it to raise `limits: per_address` in server.yaml."
+        )
+        transport.write(self._unasked(Refused(429, Reason.FULL, text, retry_after=2)))
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._hurry(READING_A_NO)
 
     # --- what the parser found ---
 

@@ -17,6 +17,7 @@ from controller.residency.failures import Fault, LoadFailed, fault_of
 from controller.residency.runner import Runner
 from controller.residency.spelling import full_name
 from controller.residency.standstill import Standstill
+from controller.supervision.tree import frozen
 
 FOREVER = -1.0  # seconds, as Ollama takes it
 PAUSE = 0.25  # seconds between two looks at the list of an Ollama elsewhere
@@ -120,25 +121,28 @@ class Loading:
         try:
             await asyncio.wait((load, still), return_when=asyncio.FIRST_COMPLETED)
             if not load.done():
-                still.result()
+                why = still.result()
                 await self._runners.end(await self.processes(runner))
-                raise LoadFailed(f"it stood still for {self._pace.standstill:g} s", Fault.CRASH)
+                raise LoadFailed(why, Fault.CRASH)
             load.result()
         finally:
             load.cancel()
             still.cancel()
             await asyncio.gather(load, still, return_exceptions=True)
 
-    async def _stands_still(self, runner: Runner) -> None:
-        """Return once the load does not move. Elsewhere nobody can see whether it does."""
+    async def _stands_still(self, runner: Runner) -> str:
+        """Return once the load does not move, and why. Elsewhere nobody can see whether it does."""
         watch = Standstill(self._clock.now(), self._pace.standstill)
         while True:
             await self._clock.sleep(self._pace.look)
             if not self._runners.ours:
                 continue
-            work, held = await asyncio.to_thread(work_done, await self.processes(runner))
+            processes = await self.processes(runner)
+            if any(frozen(each.pid) for each in processes):
+                return "a signal had stopped it"
+            work, held = await asyncio.to_thread(work_done, processes)
             if watch.see(work, held, self._clock.now()):
-                return
+                return f"it stood still for {self._pace.standstill:g} s"
 
     async def _size(self, runner: Runner) -> int:
         try:

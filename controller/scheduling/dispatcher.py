@@ -317,6 +317,7 @@ class Dispatcher:
     def _carry_out(self, decision: Decision, now: float) -> None:
         for ticket in decision.grants:
             self.tally.granted(ticket, now)
+            ticket.loading = self._loading(ticket)
             self.nudge(ticket)
         if decision.grants:
             self.flying.set()
@@ -326,6 +327,13 @@ class Dispatcher:
             self._begin(decision.swap)
         if decision.wake is not None:
             self._alarm.wake_at(decision.wake)
+
+    def _loading(self, ticket: Ticket) -> float:
+        """How much of its wait its runner's last load took: all of that load, or what was left when it came."""
+        row = self._residents.table.get(ticket.runner.key)
+        if row is None:
+            return 0.0
+        return max(0.0, row.since - max(ticket.arrived, row.since - row.load_seconds))
 
     def _begin(self, swap: Swap) -> None:
         """The residents may have something else under way: they tell when that has ended, and it is decided again."""

@@ -121,6 +121,7 @@ class Ticket:
     head_since: float | None = None
     front_since: float | None = None  # when it first stood at the front; never reset
     granted: float | None = None
+    loading: float = 0.0  # seconds of its wait in which its runner was being loaded
     why: Why | None = None
     hold: Hold | None = None
     ended: End | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,25 +19,27 @@ from controller.storage.file import connect, damage, stamp
 FOLDER = "backups"
 DAILY, WEEKLY = 7, 4
 _SUFFIX = ".db"
+_NIGHTLY = "nightly-"
 
 
 def back_up(source: Path, target: Path) -> None:
     """Write a consistent copy of `source` to `target` (0600), which is there as a whole or not at all.
 
-    Blocks for as long as the disk takes. What was deleted is not in it. Raises SeadragonError.
+    Blocks for as long as the disk takes. What was deleted is not in it. A folder that is there keeps its mode, since it
+    may be anybody's; a new one is 0700. Raises SeadragonError.
     """
     part = target.with_name(f"{target.name}.part")
     try:
-        private_folder(target.parent)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(connect(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(part),))  # an empty file that is there already is taken as it is
         if found := damage(part):
             raise SeadragonError(f"The copy of the database is damaged: {found}.")
-        _sync(part)
+        sync(part)
         part.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise SeadragonError(f"The database cannot be copied: {fault_words(error)}.") from error
     except sqlite3.Error as error:
@@ -47,12 +51,33 @@ def back_up(source: Path, target: Path) -> None:
 
 def before_migration(source: Path, folder: Path, revision: str, at: float, *, keep: int) -> Path:
     """Copy `source` before it leaves `revision`, and drop the oldest such copies but `keep`. Raises SeadragonError."""
-    target = folder / f"before-migration-{stamp(at)}-from-{revision}{_SUFFIX}"
-    back_up(source, target)
+    target = _into(folder, source, f"before-migration-{stamp(at)}-from-{revision}")
     for older in sorted(folder.glob(f"before-migration-*{_SUFFIX}"))[:-keep]:
         with contextlib.suppress(OSError):
             older.unlink()
     return target
+
+
+def nightly(source: Path, folder: Path, at: float, *, daily: int, weekly: int) -> Path:
+    """Copy `source`, and drop the copies of nights that are not worth keeping any more. Raises SeadragonError."""
+    target = _into(folder, source, f"{_NIGHTLY}{stamp(at)}")
+    made = nights(folder)
+    kept = to_keep(made, daily=daily, weekly=weekly)
+    for moment, older in made.items():
+        if moment not in kept:
+            with contextlib.suppress(OSError):
+                older.unlink()
+    return target
+
+
+def nights(folder: Path) -> dict[float, Path]:
+    """The copies of nights that are there, by when they were made (seconds since the epoch)."""
+    found = {}
+    for file in folder.glob(f"{_NIGHTLY}*{_SUFFIX}"):
+        with contextlib.suppress(ValueError):  # somebody gave one of them another name: it stays
+            made = time.strptime(file.name, f"{_NIGHTLY}%Y%m%d-%H%M%S{_SUFFIX}")
+            found[float(calendar.timegm(made))] = file
+    return found
 
 
 def newest(folder: Path) -> Path | None:
@@ -71,10 +96,21 @@ def to_keep(made: Collection[float], *, daily: int = DAILY, weekly: int = WEEKLY
         day = datetime.fromtimestamp(moment, UTC)
         days[day.strftime("%Y-%m-%d")] = moment
         weeks[day.strftime("%G-%V")] = moment
-    return {*sorted(days.values())[-daily:], *sorted(weeks.values())[-weekly:]}
+    return {*sorted(days.values(), reverse=True)[:daily], *sorted(weeks.values(), reverse=True)[:weekly]}
 
 
-def _sync(path: Path) -> None:
+def _into(folder: Path, source: Path, name: str) -> Path:
+    try:
+        private_folder(folder)
+    except OSError as error:
+        raise SeadragonError(f"The database cannot be copied: {fault_words(error)}.") from error
+    target = folder / f"{name}{_SUFFIX}"
+    back_up(source, target)
+    return target
+
+
+def sync(path: Path) -> None:
+    """Make sure that what this file holds, or which names this folder has, survives the power. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Database:
-    """`async with Database(...)`: made or brought up to date, open until the block ends.
+    """`async with Database(...)`: made or brought up to date, open until the block ends; the last of several blocks.
 
     Entering raises SeadragonError: the file is not ours alone, of a newer Seadragon, or cannot be had. A damaged one is
     told, set aside, and replaced by an empty one; no older copy takes its place unasked. What can take time happens in
@@ -34,6 +34,8 @@ class Database:
         self.path = path
         self._clock, self._journal = clock, journal
         self._engine: AsyncEngine | None = None
+        self._inside = 0  # blocks it is open for
+        self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()  # SQLite takes one writer at a time: they wait here in order, not in threads
 
     @property
@@ -43,17 +45,21 @@ class Database:
         return self._engine
 
     async def __aenter__(self) -> Database:
-        told = await asyncio.to_thread(self._prepare)
-        for line in told:
-            self._journal.say("storage", line, level="error")
-        self._engine = await asyncio.to_thread(_engine_for, self.path)
+        async with self._opening:
+            if self._engine is None:
+                for line in await asyncio.to_thread(self._prepare):
+                    self._journal.say("storage", line, level="error")
+                self._engine = await asyncio.to_thread(_engine_for, self.path)
+            self._inside += 1
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.engine.dispose()
-        self._engine = None
+        self._inside -= 1
+        if not self._inside:
+            engine, self._engine = self.engine, None
+            await engine.dispose()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

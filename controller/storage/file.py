@@ -128,12 +128,12 @@ def unusable(path: Path, error: sqlite3.Error) -> SeadragonError:
     return SeadragonError(f"The database {path} cannot be used: {error}. Look at its folder and at the disk: df, ls -l")
 
 
-def set_aside(path: Path, at: float) -> Path:
-    """Move a damaged file, and what lies beside it, out of the way; its new name. `at`: seconds since the epoch.
+def set_aside(path: Path, at: float, why: str = "damaged") -> Path:
+    """Move a file, and what lies beside it, out of the way; its new name. `at`: seconds since the epoch.
 
     Raises OSError. The file itself goes last: SQLite would play an orphaned -wal back into whatever comes to lie there.
     """
-    aside = path.with_name(f"{path.name}.damaged-{stamp(at)}")
+    aside = path.with_name(f"{path.name}.{why}-{stamp(at)}")
     for suffix in (*BESIDE, ""):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(f"{aside}{suffix}")

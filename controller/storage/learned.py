@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,6 +13,7 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import fault_words, printable
 from controller.residency.learned import Learned
+from controller.storage.behind import to_its_end, why
 from controller.storage.database import Database
 
 GATHER: Final = 2.0  # seconds in which figures gather before they are written: what a crash may cost
@@ -123,7 +124,7 @@ class LearnedStore:
             await self._waiting.wait()
             await self._clock.sleep(AGAIN if self._troubled else GATHER)
             self._waiting.clear()
-            await _to_its_end(self.flush())
+            await to_its_end(self.flush())
             if self._fresh:
                 self._waiting.set()
 
@@ -155,7 +156,7 @@ async def _read(database: Database, year_ago: float) -> tuple[dict[str, Learned]
         async with database.reading() as connection:
             rows = (await connection.execute(select(LEARNED))).mappings().all()
     except SQLAlchemyError as error:
-        raise SeadragonError(f"The database cannot be read: {_why(error)}.") from error
+        raise SeadragonError(f"The database cannot be read: {why(error)}.") from error
     return {row["runner"]: _learned(row) for row in rows}, {row["runner"]: row["name"] for row in rows}
 
 
@@ -171,7 +172,7 @@ async def _written(database: Database, batch: Mapping[str, _Fresh]) -> str | Non
             await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_(batch)))
             await connection.execute(insert(LEARNED), list(_rows(batch)))
     except SQLAlchemyError as error:
-        return _why(error)
+        return why(error)
     return None
 
 
@@ -184,17 +185,3 @@ def _rows(batch: Mapping[str, _Fresh]) -> Iterable[dict[str, Any]]:
 
 def _learned(row: Mapping[Any, Any]) -> Learned:
     return Learned(**{name: row[name] for name in Learned.__dataclass_fields__})
-
-
-async def _to_its_end(write: Coroutine[None, None, None]) -> None:
-    """A write that has begun ends before whoever waits for it is cancelled."""
-    writing = asyncio.ensure_future(write)
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await writing
-        raise
-
-
-def _why(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error)

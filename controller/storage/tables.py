@@ -5,7 +5,19 @@ Portable SQL only: PostgreSQL is to join. Moments are seconds since the epoch, s
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
 METADATA = MetaData(
     naming_convention={  # so that a later migration can name what it changes
@@ -33,3 +45,172 @@ LEARNED = Table(
     Column("updated_at", Double, nullable=False),
 )
 """What experience says of each runner: `residency/learned.py` says what the figures mean."""
+
+# --- the door: `auth/rows.py` says what the columns mean ---
+
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # which counts up by itself in an INTEGER primary key alone
+
+INVITES = Table(
+    "invites",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("folded", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("lane", Double),
+    Column("models", JSON, nullable=False),
+    Column("per_minute", Integer),
+    Column("running", Integer),
+    Column("waiting", Integer),
+    Column("invite_id", Text, ForeignKey("invites.id")),
+    Column("password_at", Double),
+    Column("disabled", Boolean, nullable=False),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("device", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("started_from", Text, nullable=False),
+    Column("proven_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("used_from", Text, nullable=False),
+)
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("last4", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("lane", Double, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("cidrs", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("default_model", Text, nullable=False),
+    Column("per_minute", Integer),
+    Column("running", Integer),
+    Column("waiting", Integer),
+    Column("expires_at", Double),
+    Column("paused", Boolean, nullable=False),
+    Column("revoked_at", Double),
+    Column("used_at", Double),
+    Column("used_from", Text, nullable=False),
+)
+
+ALLOWED = Table(
+    "allowed",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("cidr", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("lane", Double, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("expires_at", Double),
+    Column("used_at", Double),
+    Column("hits", Integer, nullable=False),
+)
+
+RESETS = Table(
+    "resets",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("created_at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+USAGE = Table(
+    "usage",
+    METADATA,
+    Column("id", NUMBER, primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("request", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("key_id", Text, nullable=False, index=True),  # no foreign key: what was used outlives who used it
+    Column("user_id", Text, nullable=False, index=True),
+    Column("model", Text, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("lane", Double, nullable=False),
+    Column("waited", Double),
+    Column("loaded", Double),
+    Column("first_byte", Double),
+    Column("seconds", Double, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("answer_tokens", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+)
+
+USAGE_DAILY = Table(
+    "usage_daily",
+    METADATA,
+    Column("day", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("caller", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("answer_tokens", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    Column("waited", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("before", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import psutil
 
 HERE = "127.0.0.1"  # the literal: `localhost` may be ::1, where somebody else listens
-REACHED_BY_LOOPBACK = (HERE, "0.0.0.0", "::", f"::ffff:{HERE}")
+REACHED_BY_LOOPBACK = (HERE, "0.0.0.0", "::", f"::ffff:{HERE}")  # noqa: S104  # nosec B104  # compared, not bound
 CONNECT_LIMIT = 1.0  # seconds; on loopback a listener accepts at once or has its hands full, and then the port is taken
 
 

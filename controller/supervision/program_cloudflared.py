@@ -159,16 +159,38 @@ class Cloudflared:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for former in path.parent.glob("cloudflared-*"):
             former.unlink()
-        draft = path.with_suffix(".new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
+        _write(text, path)
+
+    async def objection(self) -> str | None:
+        """What cloudflared has against these rules, before a running tunnel is given up for them; None for nothing,
+        and also when it cannot be asked: then the start will tell.
+        """
+        program = self._program()
+        if self._wish.mode != "named" or program is None or unfit(program, "server.tunnel.binary") is not None:
+            return None
+        draft = self._file.with_name(f"draft-{self._file.name}")
+        try:
+            draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self._configuration(), draft)
+            problem = await self._refused(program, draft)
+        except OSError:
+            return None
+        finally:
+            draft.unlink(missing_ok=True)
+        return problem.words if problem is not None else None
 
     async def _invalid(self, program: Path, evidence: Hashable) -> Problem | None:
-        """What cloudflared itself has against the configuration. It must say OK: unknown keys only make it warn."""
+        """What it has against what it would be started with; not asked again when it has accepted just that."""
         if self._valid == evidence:
             return None
-        argv = [str(program), "tunnel", "--config", str(self._file), "ingress", "validate"]
+        problem = await self._refused(program, self._file)
+        if problem is None:
+            self._valid = evidence
+        return problem
+
+    async def _refused(self, program: Path, file: Path) -> Problem | None:
+        """What cloudflared itself has against `file`. It must say OK: unknown keys only make it warn."""
+        argv = [str(program), "tunnel", "--config", str(file), "ingress", "validate"]
         try:
             result = await self.tool(argv, limit=VALIDATE_LIMIT, environment=dict(self._environment()))
         except SpawnFailed as problem:
@@ -176,7 +198,6 @@ class Cloudflared:
         if b"OK" not in result.out.split():
             words = with_last_words("cloudflared does not accept the tunnel's configuration", result.err or result.out)
             return Problem(ChildState.MISCONFIGURED, f"{words}: correct server.tunnel.")
-        self._valid = evidence
         return None
 
     def _environment(self) -> tuple[tuple[str, str], ...]:
@@ -273,6 +294,14 @@ NOT_FOUND = (
     "No cloudflared was found on the PATH or with Homebrew: install it, or say where it is with server.tunnel.binary."
 )
 NOT_CONNECTED = "It runs, and has no connection to Cloudflare: the network is away, or Cloudflare does not take it."
+
+
+def _write(text: str, path: Path) -> None:
+    """In one step, for us alone. Raises OSError."""
+    draft = path.with_suffix(".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)
 
 
 def _secret_problem(path: Path | None, setting: str) -> str | None:

@@ -11,6 +11,7 @@ import copy
 import json
 import shutil
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -21,6 +22,7 @@ from controller.config.impact import Impact
 from controller.config.tree import leaves
 from tests.acceptance.conftest import MakeHouse
 from tests.fakes import cloudflared as fake_cloudflared
+from tests.kit import certificates
 from tests.kit.every_setting import OTHER
 from tests.kit.house import FakeHouse, free_port, until
 
@@ -32,7 +34,13 @@ TUNNEL_MODES: dict[str, tuple[str, ...]] = {
     "quick": ("mode",),
 }  # fmt: skip
 EXTERNAL = ("server.ollama.url", "server.ollama.mode")
-PLAIN = tuple(name for name in IMPACTS if not name.startswith("server.tunnel.") and name not in EXTERNAL)
+LISTENERS: dict[str, tuple[str, ...]] = {
+    "proxy": ("server.listeners.*.trusted", "server.listeners.*.header"),
+    "home": ("server.listeners.*.plain_cookies",),
+    "https": ("server.listeners.*.tls.cert", "server.listeners.*.tls.key", "server.require_https"),
+}
+_ELSEWHERE = {*EXTERNAL, *(name for names in LISTENERS.values() for name in names)}
+PLAIN = tuple(name for name in IMPACTS if not name.startswith("server.tunnel.") and name not in _ELSEWHERE)
 
 
 @pytest.fixture
@@ -49,6 +57,7 @@ def house(make_house: MakeHouse) -> FakeHouse:
             json.dumps({"AccountTag": name, "TunnelSecret": "eA==", "TunnelID": "0" * 8})
         )
         (folder / "ca.pem").write_text("a certificate")
+        certificates.house(folder)
         for secret in ("token", "credentials.json"):
             (folder / secret).chmod(0o600)
     return one
@@ -79,6 +88,8 @@ def another(one: FakeHouse, name: str) -> Any:
     second = one.folder / "second"
     own: dict[str, Any] = {
         "server.listeners.*.address": f"127.0.0.1:{free_port()}",
+        "server.listeners.*.tls.cert": str(second / "house.pem"),
+        "server.listeners.*.tls.key": str(second / "house.key"),
         "server.ollama.binary": str(second / "ollama"),
         "server.ollama.port": free_port(),
         "server.ollama.environment": {**one.server_tree()["ollama"]["environment"], "OTHER": "1"},
@@ -129,10 +140,12 @@ def expected(impact: Impact) -> set[str]:
 class Line:
     """An idle connection to a listener: it is closed when its listener is, and only then."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, secure: bool) -> None:
         host, _, port = address.rpartition(":")
         self.address = address
         self.connection = socket.create_connection((host, int(port)), timeout=5)
+        if secure:
+            self.connection = certificates.trusting().wrap_socket(self.connection, server_hostname="localhost")
         self.connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert self.connection.recv(4096).startswith(b"HTTP/1.1 200")
 
@@ -140,14 +153,14 @@ class Line:
         self.connection.settimeout(0)
         try:
             return self.connection.recv(1) == b""
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return False
 
 
 def lines(one: FakeHouse, stack: ExitStack) -> Iterator[Line]:
     for listener in one.status()["listeners"]:
         if not listener["address"].startswith("unix:"):
-            line = Line(listener["address"])
+            line = Line(listener["address"], secure=listener["url"].startswith("https:"))
             stack.enter_context(line.connection)
             yield line
 
@@ -174,14 +187,15 @@ def change_one_by_one(one: FakeHouse, tree: dict[str, Any], names: tuple[str, ..
                 assert not closed, name
             else:
                 assert open_lines[0].address in closed, name  # the first listener is the one that changes
-                assert (open_lines[1].address in closed) == (name == "server.limits.connections"), name
+                assert (open_lines[1].address in closed) == name.startswith("server.limits."), name
         before = after
 
 
 @pytest.mark.timeout(600)
 def test_promise_10_each_setting_does_what_its_impact_says_and_nothing_else(house: FakeHouse) -> None:
     tree = situation(house, "off")
-    order = sorted(PLAIN, key=lambda name: name.startswith("server.listeners"))  # an address that moves comes last
+    last = "server.listeners.*.kind"  # a tunnel's listener takes none of the other settings
+    order = sorted(PLAIN, key=lambda name: (name.startswith("server.listeners"), name == last))
     change_one_by_one(house, tree, tuple(order))
 
 
@@ -190,6 +204,17 @@ def test_promise_10_each_setting_of_the_tunnel_restarts_the_tunnel_alone(house: 
     start = "named" if mode == "quick" else mode
     tree = situation(house, start)
     change_one_by_one(house, tree, tuple(f"server.tunnel.{name}" for name in TUNNEL_MODES[mode]))
+
+
+@pytest.mark.parametrize("kind", LISTENERS)
+def test_promise_10_each_setting_of_a_listener_reopens_that_listener_alone(house: FakeHouse, kind: str) -> None:
+    tree, first = situation(house, "off"), house.folder / "first"
+    tree["server"]["listeners"][0] |= {
+        "proxy": {"kind": "proxy", "trusted": ["127.0.0.2"], "header": "x-visitor"},
+        "home": {},
+        "https": {"tls": {"cert": str(first / "house.pem"), "key": str(first / "house.key")}},
+    }[kind]
+    change_one_by_one(house, tree, LISTENERS[kind])
 
 
 def test_promise_10_where_ollama_is_changes_without_touching_the_other_children(house: FakeHouse) -> None:
@@ -213,5 +238,5 @@ def test_promise_10_where_ollama_is_changes_without_touching_the_other_children(
 
 
 def test_promise_10_no_setting_is_left_out() -> None:
-    tried = {*PLAIN, *EXTERNAL, *(f"server.tunnel.{name}" for names in TUNNEL_MODES.values() for name in names)}
+    tried = {*PLAIN, *_ELSEWHERE, *(f"server.tunnel.{name}" for names in TUNNEL_MODES.values() for name in names)}
     assert tried == set(IMPACTS)

@@ -21,7 +21,7 @@ from tests.acceptance.conftest import MakeHouse
 from tests.fakes.gauge import write_gauge
 from tests.kit import real
 from tests.kit.house import GENEROUS, FakeHouse, House, until
-from tests.tunnel.outside import HOST, Outside
+from tests.tunnel.outside import HOST, VISITOR, Outside
 
 GRACE, EVERY = 10.0, 15.0  # seconds until the first filler, and between two
 SETTLED = 10.0  # seconds that memory must be better before it counts
@@ -245,17 +245,22 @@ async def test_row_6_ten_minutes_of_silent_work_are_left_alone(make_house: MakeH
     await silent_work(on_real_ollama(make_house, tmp_path, times=times), 41)
 
 
+AT = "203.0.113.9"  # a visitor
+
+
 async def through_the_tunnel(make_house: MakeHouse, outside: Outside, seconds: float) -> list[float]:
     """When fillers come to a visitor whose prompt takes `seconds`."""
     house = make_house(tunnel=outside.settings())
-    house.write("access", {"allow": [{"label": "me", "addresses": ["127.0.0.1"]}], "hosts": [HOST]})
-    house.rig("--open-tunnel")
+    visitor = {"label": "the tunnel", "addresses": [AT], "lane": 3, "through_tunnel": True}
+    house.write("access", {"allow": [{"label": "me", "addresses": ["127.0.0.1"]}, visitor]})
     house.up().until_ready()
     house.until_state("ready", "tunnel", seconds=60)
     assert (await ask(house, "tiny")).whole  # it is loaded: the silence is the prompt's alone
     house.knobs(prefill=seconds)
     began, came, text = time.monotonic(), list[float](), b""
-    async with httpx.AsyncClient(base_url=outside.front, headers={"Host": HOST}, timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=outside.front, headers={"Host": HOST, VISITOR: AT}, timeout=60, trust_env=False
+    ) as client:
         body = {"model": "tiny", "prompt": "hi"}
         async with client.stream("POST", "/api/generate", json=body) as answer:
             async for piece in answer.aiter_raw():

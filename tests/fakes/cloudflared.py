@@ -157,6 +157,17 @@ def configuration(command: Command) -> str:
     return Path(path).read_text() if path else ""
 
 
+def check_rules(text: str) -> None:
+    """Raises Leave, as the real one does for a list of rules that leaves something open."""
+    rules = re.findall(r"^- (.*(?:\n  .*)*)", text.partition("ingress:")[2], re.MULTILINE)
+    if not rules or "hostname:" in rules[-1]:
+        raise Leave(1, "The last ingress rule must match all URLs (i.e. it should not have a hostname or path filter)")
+    for rule in rules:
+        service = re.search(r"service: (\S+)", rule)
+        if service is None or not re.match(r"(https?://[^/]+$|unix:/|http_status:\d{3}$)", service[1]):
+            raise Leave(1, f"{rule!r} doesn't have a service that can be reached")
+
+
 def seconds(text: str) -> float:
     number, unit = re.fullmatch(r"([\d.]+)(ms|s|m)", text).groups()  # type: ignore[union-attr]  # our own caller
     return float(number) * {"ms": 0.001, "s": 1.0, "m": 60.0}[unit]
@@ -335,7 +346,9 @@ def act(argv: list[str]) -> None:
         raise Leave(int(knobs["exit_code"]), str(knobs["exit_words"] or "told to fail"))
     command = parse(argv)
     if command.verb == "validate":
-        raise Leave(0, str(knobs["invalid"] or f"Validating rules from {command.one('config')}\nOK"))
+        said = f"Validating rules from {command.one('config')}\n"
+        check_rules(configuration(command))
+        raise Leave(0, str(knobs["invalid"] or said + "OK"))
     asyncio.run(run(command, knobs))
     say("info", "Tunnel server stopped")
 

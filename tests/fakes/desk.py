@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from controller.auth.chain import Verdict
 from controller.config.schema import Config
-from controller.desk import Order
+from controller.desk import AuditView, By, OfficeView, Order, UsageView
 from controller.events import Journal
 from controller.supervision.spec import ChildState, ChildStatus
+from controller.usage import Grouping
 from tests.fakes.clock import WoundClock
 
 
@@ -42,6 +44,64 @@ class FakeJob:
         return self.state != "running"
 
 
+class FakeOffice:
+    """Implements `controller.desk.OfficeView`: notes what it is told, and answers `answer`."""
+
+    keys_active, users_active, sessions_live = 3, 2, 5
+
+    def __init__(self) -> None:
+        self.ordered: list[tuple[str, By, dict[str, Any]]] = []
+        self.answer: Any = {}
+
+    async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
+        self.ordered.append((name, by, arguments))
+        return self.answer
+
+
+class FakeUsage:
+    """Implements `controller.desk.UsageView`: nobody has used anything."""
+
+    dropped = 0
+
+    async def sums(self, by: Grouping, since: float = 0.0, only: Mapping[str, str] | None = None) -> list[Any]:
+        return []
+
+    async def requests(
+        self, since: float = 0.0, only: Mapping[str, str] | None = None, count: int = 100
+    ) -> list[dict[str, Any]]:
+        return []
+
+
+class FakeAudit:
+    """Implements `controller.desk.AuditView`: `notes` are what was done, to whom, and how it ended."""
+
+    noted = dropped = 0
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str, str]] = []
+
+    def note(
+        self,
+        what: str,
+        *,
+        actor: str,
+        target: str = "",
+        outcome: str = "done",
+        peer: str = "",
+        request: str = "",
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        self.notes.append((what, target, outcome))
+
+    async def rows(
+        self, since: float = 0.0, *, actor: str = "", what: str = "", before: int | None = None, count: int = 100
+    ) -> list[dict[str, Any]]:
+        return []
+
+    async def verify(self) -> Verdict:
+        return Verdict(0, 0, "")
+
+
 class FakeDesk:
     """Implements `controller.desk.Desk`. `on_order` may be set to act, or raise, when an order comes."""
 
@@ -69,6 +129,9 @@ class FakeDesk:
         self.jobs: dict[str, FakeJob] = {}
         self.on_job: Callable[[FakeJob], None] = lambda job: None
         self.asked = 0  # for the models
+        self.office: OfficeView = FakeOffice()
+        self.usage: UsageView = FakeUsage()
+        self.audit: AuditView = FakeAudit()
 
     def children(self) -> list[ChildStatus]:
         return list(self.known.values())

@@ -17,15 +17,17 @@ from typing import Any
 import httpx
 import uvicorn
 
-from controller.auth.access import Principal
+from controller.auth.keyring import Keyring
+from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import SystemClock
 from controller.config.schema import Access, Allowed, Config, Limits, Server
-from controller.proxy.app import DataPlane, ListenerKind
+from controller.proxy.app import DataPlane
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
+from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
@@ -50,6 +52,8 @@ class Plane:
     names: Known
     memory: Memory
     records: list[AccessRecord] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    noted: list[AccessRecord] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -101,10 +105,10 @@ async def gateway(
     upstream: Address | None,
     *,
     using: Config | None = None,
-    kind: ListenerKind = "direct",
+    arrival: Arrival = DIRECT,
     rhythm: Rhythm | None = None,
     slots: int = 1000,
-    through_tunnel: Principal | None = None,
+    keyring: Keyring | None = None,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 
@@ -128,12 +132,14 @@ async def gateway(
             clock=SystemClock(),
             tally=Tally(),
             access_log=lambda record: made.note(record),
+            used=lambda use: made.uses.append(use),
+            noted=lambda record: made.noted.append(record),
             rhythm=rhythm,
-            through_tunnel=through_tunnel,
+            keyring=keyring,
         )
         made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(
-            plane.listener(kind),
+            plane.listener(arrival),
             http=Wire,
             lifespan="off",
             log_level="error",

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
 import os
 import socket
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Listener, Models, Server
+from controller.config.schema import Config, Listener, Models, Server, Tls, Tunnel
 from controller.control.server import serve
-from controller.doctor.checks import Door, Facts, Stored, examine
+from controller.doctor.checks import examine
 from controller.doctor.facts import Hands, _exposed, _outer_addresses, gather
+from controller.doctor.findings import Asked, Door, Facts, Secret, Stored
+from controller.doctor.outside import ROUTES, ask_one
 from controller.errors import SeadragonError
 from controller.paths import Paths
 from controller.storage.backup import FOLDER, back_up
 from controller.storage.file import NAME, connect, make_ours
 from controller.storage.migrate import migrate, revisions
 from tests.fakes.desk import FakeDesk, an_ollama
+from tests.kit import certificates
 
 PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's link, which looks beside itself for more
 
@@ -50,14 +55,21 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(tmp_path / "config", tmp_path / "data", tmp_path / "logs")
 
 
-def look(paths: Paths, config: Config | None = None, *, ollama: Path | None = None, **environment: str) -> Facts:
+def look(
+    paths: Paths,
+    config: Config | None = None,
+    *,
+    ollama: Path | None = None,
+    ask: Callable[[list[str]], list[Asked]] | None = None,
+    **environment: str,
+) -> Facts:
     def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
         return config or Config(), ()
 
     def find(name: str, configured: Path | None, environment: Mapping[str, str]) -> Path | None:
         return ollama if name == "ollama" else None
 
-    return gather(paths, environment, Hands(load, find, run))
+    return gather(paths, environment, Hands(load, find, run, ask or (lambda names: [])))
 
 
 def listening_at(*addresses: str) -> Config:
@@ -88,7 +100,7 @@ def test_broken_yaml_is_a_fact_and_not_a_failure(paths: Paths) -> None:
     def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
         raise SeadragonError("config/server.yaml:3:1 one\nconfig/access.yaml:1:1 two")
 
-    facts = gather(paths, {}, Hands(load, lambda name, configured, environment: None, run))
+    facts = gather(paths, {}, Hands(load, lambda name, configured, environment: None, run, lambda names: []))
     assert facts.config_problems == ("config/server.yaml:3:1 one", "config/access.yaml:1:1 two")
     assert facts.config == Config()
 
@@ -287,3 +299,76 @@ def test_the_doctor_changes_nothing(paths: Paths, tmp_path: Path) -> None:
     before = sorted((str(path), path.stat().st_mode, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     look(paths)
     assert sorted((str(path), path.stat().st_mode, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+def test_only_our_own_public_names_are_asked(paths: Paths) -> None:
+    asked: list[list[str]] = []
+
+    def ask(names: list[str]) -> list[Asked]:
+        asked.append(names)
+        return [Asked(f"https://{name}", "GET /api/tags", 401) for name in names]
+
+    tunnel = Tunnel(mode="quick", hostnames=("ai.example.org", "*.example.org"))
+    facts = look(paths, Config(server=Server(tunnel=tunnel)), ask=ask)
+    look(paths, Config(server=Server(tunnel=Tunnel(hostnames=("ai.example.org",)))), ask=ask)
+    assert asked == [["ai.example.org"], []]
+    assert [each.base for each in facts.asked] == ["https://ai.example.org"]
+
+
+def test_a_server_says_in_its_own_status_and_clock_what_it_is(paths: Paths) -> None:
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return "Sat, 01 Jan 2000 00:00:00 GMT"
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Silent."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        answers = [ask_one(base, method, path) for method, path in ROUTES]
+        server.shutdown()
+        thread.join()
+    assert [each.status for each in answers] == [401] * 3
+    assert all(each.skew > 20 * 365 * 86400 for each in answers)
+    silent = ask_one(base, "GET", "/api/tags")
+    assert silent.status is None
+    assert silent.fault
+
+
+def test_certificates_and_secrets_are_looked_at_where_they_lie(paths: Paths) -> None:
+    cert, key = certificates.house(paths.config)
+    https = Listener(address="127.0.0.1:1", tls=Tls(cert=cert, key=key))
+    (paths.data / "secrets").mkdir(mode=0o700)
+    own = paths.data / "secrets" / "session-keys.json"
+    own.write_text("x" * 40)
+    own.chmod(0o644)
+    config = Config(server=Server(listeners=(https,)))
+    facts = look(paths, config)
+    assert [(each.address, each.fault) for each in facts.certificates] == [("127.0.0.1:1", "")]
+    assert facts.certificates[0].ends > 4e9
+    assert facts.secrets == (Secret(key, "", key.stat().st_size), Secret(own, facts.secrets[1].fault))
+    assert "others may read" in facts.secrets[1].fault
+    certificates.put(paths.config, "old")
+    assert "ended on" in look(paths, config).certificates[0].fault
+
+
+def test_admins_are_counted_once_there_can_be_people(paths: Paths) -> None:
+    database = paths.data / NAME
+    assert look(paths).admins is None
+    make_ours(database)
+    assert look(paths).admins is None
+    with contextlib.closing(connect(database)) as connection:
+        connection.execute("CREATE TABLE users (role TEXT, disabled BOOLEAN)")
+        assert look(paths).admins == 0
+        rows = [("admin", False), ("admin", True), ("member", False)]
+        connection.executemany("INSERT INTO users VALUES (?, ?)", rows)
+        connection.commit()
+    assert look(paths).admins == 1

@@ -813,3 +813,41 @@ async def test_the_same_base_url_serves_openais_clients(tmp_path: Path) -> None:
             said = await client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}])
             assert (said.choices[0].message.content or "").startswith("the sea")
         assert (await plane.record()).route == "/v1/chat/completions"
+
+
+# --- what is kept of a request ---
+
+
+async def test_each_request_that_stood_in_the_line_is_told_to_usage_once(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        assert (await client.post("/api/chat", json=CHAT)).status_code == 200
+        assert (await client.post("/v1/chat/completions", json={**CHAT, "stream": True})).status_code == 200
+        assert (await client.get("/api/tags")).status_code == 200
+        await plane.record(3)
+    native, counted = plane.uses
+    assert (native.caller, native.kind, native.dialect, native.route) == (
+        "this computer",
+        "address",
+        "ollama",
+        "/api/chat",
+    )
+    assert (native.outcome, native.estimated, native.model) == ("done", False, "tiny")
+    assert native.answer_tokens > 0
+    assert native.waited is not None
+    assert native.first_byte is not None
+    assert 0 <= native.waited + native.first_byte <= native.seconds
+    assert (counted.dialect, counted.estimated, counted.outcome) == ("openai", True, "done")
+    assert counted.answer_tokens > 0
+
+
+async def test_who_is_turned_away_and_who_changes_models_is_told_to_the_audit(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=config(access=MANAGER)) as plane:
+        async with plane.client() as client:
+            await client.post("/api/pull", json={"model": "other", "stream": False})
+            await client.get("/api/tags", headers={"X-Forwarded-For": "127.0.0.1"})
+            await client.get("/api/tags")
+            await plane.record(3)
+    assert [(record.route, record.reason) for record in plane.noted] == [
+        ("/api/pull", ""),
+        ("/api/tags", "through_a_proxy"),
+    ]

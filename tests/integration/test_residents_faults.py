@@ -16,6 +16,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.errors import OrderRefused
+from controller.ollama import Runners
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
@@ -193,6 +194,19 @@ async def test_a_runner_whose_load_crashes_twice_is_set_aside_and_gets_one_try_w
         house.failures.clear()
         house.residents.begin(Swap(red, (), "line"))
         await house.here(red)
+
+
+async def test_a_load_that_a_signal_has_stopped_is_ended_at_once_and_tried_again(tmp_path: Path) -> None:
+    async with house_of(tmp_path, pace=replace(QUICK, standstill=3600.0)) as (house, turn):
+        turn(load_hangs=True)
+        red = await begin(house, "red")
+        await until(house.processes)
+        for process in await Runners(lambda: house.pid).holding(red.blob):
+            process.suspend()
+        await until(lambda: house.store.get(red.key).crashes == 1)
+        turn()
+        await house.here(red)
+        assert "red:latest could not be loaded: a signal had stopped it." in house.said()
 
 
 async def test_a_load_that_stands_still_is_ended_and_counts_as_a_crash(tmp_path: Path) -> None:

@@ -144,6 +144,24 @@ async def test_a_configuration_that_cloudflared_only_warns_about_is_not_started(
         await one.reaches(ChildState.READY)
 
 
+async def test_rules_are_looked_at_beside_the_ones_that_run(lab: Lab) -> None:
+    async with supervised(lab.named("unix:/run/front.sock"), lab.place.home) as one:
+        await one.reaches(ChildState.READY)
+        folder = lab.place.home / "tunnel"
+        before = {file: file.read_bytes() for file in folder.glob("*.yml")}
+        assert await lab.named("unix:/run/other.sock").objection() is None
+        words = await lab.named("http://127.0.0.1:1/a/path").objection()
+        assert words is not None
+        assert "does not accept" in words
+        assert "service that can be reached" in words
+        assert {file: file.read_bytes() for file in folder.glob("*.yml")} == before
+
+
+@pytest.mark.parametrize("wish", [{"mode": "quick"}, {"mode": "named", "binary": "/nowhere/cloudflared"}])
+async def test_where_cloudflared_cannot_be_asked_the_start_will_tell(lab: Lab, wish: dict[str, Any]) -> None:
+    assert await lab.tunnel(**wish).objection() is None
+
+
 async def test_without_a_network_it_is_offline_retried_and_never_degraded(lab: Lab) -> None:
     turn(lab.knobs, no_network=True)
     program = replace(lab.by_token(), edges=["127.0.0.1:1"])

@@ -31,6 +31,7 @@ os.dup2(reading, 3)
 os.dup2(writing, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+LOADED = "document.readyState === 'complete' && location.href !== 'about:blank'"
 WHEN = """new Promise(done => {
   const look = () => (%s) && (watch.disconnect(), done(true));
   const watch = new MutationObserver(look);
@@ -63,7 +64,11 @@ class Tab:
             await self.call(f"{domain}.enable")
         await self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         await self.call("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        if scripts:
+            return await self.until(LOADED)
+        async with asyncio.timeout(60):
+            while (await self.value(LOADED)) is not True:  # nothing in the page could tell: each look is a round trip
+                pass
 
     async def until(self, holds: str) -> None:
         """Wait until the expression holds in the page. Raises TimeoutError after a minute."""

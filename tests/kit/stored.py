@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import insert
 
@@ -14,6 +18,12 @@ from controller.paths import CLONE
 from controller.storage.database import Database
 from controller.storage.file import looking
 from controller.storage.tables import LEARNED
+
+
+class Keeps(Protocol):
+    """A part that writes behind."""
+
+    async def run(self, database: Database) -> None: ...
 
 
 def told(journal: Journal) -> list[str]:
@@ -54,3 +64,16 @@ async def put(database: Database, runner: str) -> None:
     """Write one such row."""
     async with database.writing() as connection:
         await connection.execute(insert(LEARNED), a_row(runner))
+
+
+@asynccontextmanager
+async def at_work(part: Keeps, database: Database) -> AsyncIterator[Database]:
+    """The database open, and `part` writing behind into it."""
+    async with database:
+        task = asyncio.create_task(part.run(database))
+        await asyncio.sleep(0)
+        try:
+            yield database
+        finally:
+            task.cancel()
+            await asyncio.wait([task])

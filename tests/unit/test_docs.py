@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import tomllib
 from itertools import takewhile
 
@@ -10,11 +11,15 @@ import click
 import pytest
 
 from controller.cli import main
+from controller.config.load import understand
 from controller.config.schema import Config
 from controller.config.tree import leaves
 from controller.paths import CLONE
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"),
+    *("docs/tunnel.md", "docs/security.md"),
+)
 TARGETS = set(re.findall(r"^([a-z]+):", (CLONE / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -75,7 +80,7 @@ def test_every_target_in_the_documents_exists(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_in_the_documents_leads_somewhere(name: str) -> None:
     linked = set(re.findall(r"\]\((?!https?://|#)([^)#]+)", text(name)))
-    assert {each for each in linked if not (CLONE / each).exists()} == set()
+    assert {each for each in linked if not ((CLONE / name).parent / each).exists()} == set()
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
@@ -120,6 +125,35 @@ def test_every_promise_is_held_by_tests_that_exist(row: list[str]) -> None:
     for file, test in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", proof):
         assert (CLONE / file).is_file(), file
         assert not test or re.search(rf"^(async )?def {test}\(", text(file), re.MULTILINE), test
+
+
+MEASURES = re.findall(r"^\| (.+?) \| `(tests/[\w/]+\.py)::(\w+)` \|$", text("docs/security.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("measure", "file", "test"), MEASURES)
+def test_every_measure_is_held_by_a_test_that_exists(measure: str, file: str, test: str) -> None:
+    assert measure.endswith(".")
+    assert (CLONE / file).is_file(), file
+    assert re.search(rf"^(async )?def {test}\(", text(file), re.MULTILINE), test
+
+
+def test_every_row_of_the_measures_names_its_test() -> None:
+    rows = text("docs/security.md").partition("## Measures")[2].partition("\nBeside")[0]
+    assert len(MEASURES) == sum(1 for line in rows.splitlines() if line.startswith("| ")) - 1
+    assert len(MEASURES) > 30
+
+
+YAML_BLOCKS = re.findall(r"^ *```yaml\n(.*?)^ *```", text("docs/tunnel.md"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", YAML_BLOCKS)
+def test_every_configuration_in_the_documents_holds(block: str) -> None:
+    files = {"server.yaml": textwrap.dedent(block).encode()}
+    assert understand(files, CLONE, {}, look_outside=False).config != Config()
+
+
+def test_the_ways_from_outside_are_shown_with_their_configuration() -> None:
+    assert len(YAML_BLOCKS) == 4
 
 
 def test_there_are_promises() -> None:

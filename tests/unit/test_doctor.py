@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Memory, Models, Ollama, Server, Tunnel
-from controller.doctor.checks import CHECKS, Door, Facts, Folder, Serving, Stored, examine
+from controller.config.schema import Config, Listener, Memory, Models, Ollama, Server, Tunnel
+from controller.doctor.checks import CHECKS, examine
+from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.doctor.mac import PROOFS
 from controller.residency.memory import Reading
 
@@ -40,6 +41,11 @@ WELL = Facts(
     files_limit=65536,
     memory=ROOMY,
 )
+
+
+DAY = 86400.0
+NO = Asked("https://ai.example.org", "GET /api/tags", 401)
+AT_HOME = Listener(address="192.168.1.10:8420", plain_cookies=True)
 
 
 def server(**changes: object) -> Config:
@@ -106,6 +112,23 @@ TROUBLE = [
     ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
     ("origins", "fail", {"origins": "http://a, *"}, "any web page"),
     ("tunnel", "fail", {"config": server(tunnel=Tunnel(mode="quick"))}, "no cloudflared"),
+    ("public name", "fail", {"asked": (NO, replace(NO, status=200))}, "seadragon stop tunnel"),
+    ("public name", "fail", {"asked": (replace(NO, route="POST /api/generate", status=400),)}, "POST /api/generate"),
+    ("public name", "warn", {"asked": (NO, replace(NO, status=None, fault="no such name"))}, "no such name"),
+    ("public name", "warn", {"asked": (replace(NO, status=530),)}, "status 530"),
+    ("public name", "warn", {"asked": (replace(NO, status=421),)}, "does not know that it is called"),
+    (
+        "certificates",
+        "fail",
+        {"certificates": (Shown("a:1", fault="/c is a file with nothing"),)},
+        "/c is",
+    ),
+    ("certificates", "warn", {"certificates": (Shown("a:1", WELL.now + 13 * DAY),)}, "a:1: 13 days left"),
+    ("secrets", "fail", {"secrets": (Secret(Path("/s/k"), "a file that others may read", 64),)}, "chmod 600 /s/k"),
+    ("secrets", "fail", {"secrets": (Secret(Path("/s/k"), "", 31),)}, "Too short"),
+    ("cookies", "warn", {"config": server(listeners=(AT_HOME,))}, "192.168.1.10:8420"),
+    ("admin", "warn", {"admins": 0, "config": server(tunnel=Tunnel(mode="quick"))}, "seadragon admin-code"),
+    ("clock", "warn", {"asked": (replace(NO, skew=-3600.0),)}, "3600 s behind"),
     ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
     ("open files", "warn", {"files_limit": 256}, "256"),
     ("open files", "warn", {"running": running(files=256)}, "256"),
@@ -145,6 +168,12 @@ FINE = [
     ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
     ("ollama's state", {"running": running()}, "Ready"),
     ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
+    ("public name", {"asked": (NO, replace(NO, status=302))}, "says no"),
+    ("certificates", {"certificates": (Shown("a:1", WELL.now + 30 * DAY),)}, "30 days left"),
+    ("secrets", {"secrets": (Secret(Path("/s/k"), "", 32),)}, "1 file with secrets"),
+    ("admin", {"admins": 0}, "seadragon admin-code"),
+    ("admin", {"admins": 2}, "2 admins."),
+    ("clock", {"asked": (replace(NO, skew=60.0),)}, "makes sense"),
     (
         "tunnel",
         {"config": server(tunnel=Tunnel(mode="quick")), "cloudflared": Path("/usr/bin/cloudflared")},

@@ -15,6 +15,12 @@ PROSE = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 SHAPES = st.sampled_from(
     [
         "sd_{}",
+        "sdi_{}",
+        "https://house.example/join#sdi_{}",
+        "sdr_{}",
+        "sda_{}",
+        "$2b$12${}",
+        "?reset_token={}",
         "Bearer {}",
         "authorization: Bearer {}",
         "Authorization: Basic {}",

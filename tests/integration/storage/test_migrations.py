@@ -40,18 +40,18 @@ def test_alembic_sees_the_revisions_in_the_order_of_their_files() -> None:
     assert script.get_heads() == revisions()[-1:]
 
 
-PEOPLE = """
-    op.create_table("people", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("name", sa.Text()))
+PETS = """
+    op.create_table("pets", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("name", sa.Text()))
     op.create_table(
-        "keys",
+        "toys",
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("person", sa.Integer(), sa.ForeignKey("people.id", ondelete="CASCADE", name="fk")),
+        sa.Column("pet", sa.Integer(), sa.ForeignKey("pets.id", ondelete="CASCADE", name="fk")),
     )
-    op.execute("INSERT INTO people VALUES (1, 'mia')")
-    op.execute("INSERT INTO keys VALUES (7, 1)")
+    op.execute("INSERT INTO pets VALUES (1, 'mia')")
+    op.execute("INSERT INTO toys VALUES (7, 1)")
 """
 NAMES = """
-    with op.batch_alter_table("people") as table:
+    with op.batch_alter_table("pets") as table:
         table.alter_column("name", nullable=False, existing_type=sa.Text())
 """
 
@@ -67,7 +67,7 @@ def longer(tmp_path: Path) -> Path:
     """The history as it may be one day: two revisions more, of which the second makes a table anew."""
     longer = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, longer, ignore=shutil.ignore_patterns("__pycache__"))
-    add_revision(longer, "r9001_people", revisions()[-1], PEOPLE)
+    add_revision(longer, "r9001_pets", revisions()[-1], PETS)
     add_revision(longer, "r9002_names", "r9001", NAMES)
     return longer
 
@@ -93,7 +93,7 @@ def test_from_every_earlier_revision_everything_arrives_with_a_copy_before_each_
         assert migrate(path, lambda: 0.0, longer) == known[index + 1 :]
         assert rows(path, "SELECT version_num FROM alembic_version") == [(known[-1],)]
         assert rows(path, "SELECT runner, crashes FROM learned") == [("a", 2)]
-        assert rows(path, "SELECT * FROM keys") == [(7, 1)]
+        assert rows(path, "SELECT * FROM toys") == [(7, 1)]
         copies = sorted((path.parent / FOLDER).glob("*"))
         assert [revision_of(copy) for copy in copies] == known[index:-1]
         assert {mode(copy) for copy in copies} <= {0o600}
@@ -118,7 +118,7 @@ def test_only_the_last_few_copies_from_before_migrations_are_kept(path: Path, lo
     copies = sorted(file.name for file in folder.glob("before-migration-*"))
     assert len(copies) == migrate_module.KEEP
     assert copies[-2:] == [
-        "before-migration-20231114-221320-from-r0001.db",
+        f"before-migration-20231114-221320-from-{revisions()[-1]}.db",
         "before-migration-20231114-221320-from-r9001.db",
     ]
     assert nightly.exists()
@@ -126,19 +126,19 @@ def test_only_the_last_few_copies_from_before_migrations_are_kept(path: Path, lo
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path, longer: Path) -> None:
     a_database_at(path, "r0001", longer)
-    add_revision(longer, "r9003_wrong", "r9002", "\n op.drop_table('keys')\n op.execute('UPDATE nowhere SET a = 1')\n")
+    add_revision(longer, "r9003_wrong", "r9002", "\n op.drop_table('toys')\n op.execute('UPDATE nowhere SET a = 1')\n")
     with pytest.raises(SeadragonError, match="cannot be brought to r9003: no such table: nowhere. It is as it was"):
         migrate(path, lambda: 0.0, longer)
     assert revision_of(path) == "r9002"
-    assert rows(path, "SELECT * FROM keys") == [(7, 1)]
+    assert rows(path, "SELECT * FROM toys") == [(7, 1)]
 
 
 def test_a_migration_that_leaves_rows_pointing_nowhere_is_undone(path: Path, longer: Path) -> None:
     a_database_at(path, "r9002", longer)
-    add_revision(longer, "r9003_wrong", "r9002", "\n op.execute('DELETE FROM people')\n")
-    with pytest.raises(SeadragonError, match="keys"):
+    add_revision(longer, "r9003_wrong", "r9002", "\n op.execute('DELETE FROM pets')\n")
+    with pytest.raises(SeadragonError, match="toys"):
         migrate(path, lambda: 0.0, longer)
-    assert rows(path, "SELECT name FROM people") == [("mia",)]
+    assert rows(path, "SELECT name FROM pets") == [("mia",)]
 
 
 def test_without_room_for_the_copy_nothing_is_migrated(path: Path, longer: Path) -> None:

@@ -144,7 +144,9 @@ def test_a_child_is_its_name() -> None:
 
 def test_an_allowed_entry_more_or_less_takes_effect_at_once() -> None:
     nobody = Config(access=Access(allow=()))
-    fields = {f"access.allow[0].{name}" for name in ("label", "addresses", "lane", "manage")}
+    fields = {
+        f"access.allow[0].{name}" for name in ("label", "addresses", "lane", "manage", "through_tunnel", "models")
+    }
     assert set(compare(nobody, Config()).at_once) == set(compare(Config(), nobody).at_once) == fields
 
 

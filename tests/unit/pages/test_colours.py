@@ -14,7 +14,7 @@ LEAST = 4.5
 PAIRS = {  # text colour: what it stands on
     "ink": ["paper", "card", "hover", "sun-soft", "coral-soft"],
     "ink-2": ["paper", "card", "hover"],
-    "kelp": ["kelp-soft"],
+    "kelp": ["kelp-soft", "paper", "card"],
     "kelp-ink": ["kelp"],
     "sun-ink": ["paper", "sun-soft"],
     "coral": ["coral-soft"],

@@ -9,14 +9,16 @@ import re
 import pytest
 from jinja2 import Environment
 
-from controller.pages import contexts
+from controller.pages import contexts, people_contexts
 from controller.pages.app import environment, told
 from controller.pages.live import PARTS
 from controller.pages.statics import Statics
 from controller.pages.view import addresses
 from controller.paths import CLONE
 
-CONTEXTS = [kind for _, kind in inspect.getmembers(contexts, dataclasses.is_dataclass)]
+CONTEXTS = [
+    kind for module in (contexts, people_contexts) for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
+]
 EVIL = "<script>alert('&')</script>"
 
 
@@ -76,7 +78,14 @@ def an_empty(**changes: object) -> contexts.Now:
 
 def a_home(now: contexts.Now) -> contexts.HomePage:
     return contexts.HomePage(
-        now, addresses(f"http://{EVIL}"), (f"http://also{EVIL}",), "to.ken", f"/live?{EVIL}", "1.2.3", f"/data{EVIL}"
+        now,
+        None,
+        addresses(f"http://{EVIL}"),
+        (f"http://also{EVIL}",),
+        "to.ken",
+        f"/live?{EVIL}",
+        "1.2.3",
+        f"/data{EVIL}",
     )
 
 

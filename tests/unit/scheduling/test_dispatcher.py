@@ -536,3 +536,18 @@ async def test_the_document_tells_the_line_and_nothing_else() -> None:
                 "hold": "its model is busy",
             },
         ]
+
+
+async def test_a_ticket_knows_how_much_of_its_wait_was_a_load() -> None:
+    async with house() as it:
+        first = it.ask()
+        await it.clock.wind(5)
+        second = it.ask(caller="ben")
+        await it.clock.wind(3)
+        it.residents.loaded(A, seconds=8.0)
+        assert (first.loading, it.granted(first)) == (8.0, True)
+        it.dispatcher.end(first)
+        assert (second.loading, it.granted(second)) == (3.0, True)
+        it.dispatcher.end(second)
+        await it.clock.wind(10)
+        assert it.ask().loading == 0.0

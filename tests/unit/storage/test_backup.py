@@ -60,3 +60,12 @@ def test_keeping_night_after_night_comes_to_the_same_as_keeping_all_at_once(made
     for moment in sorted(made):
         kept = to_keep({*kept, moment})
     assert kept == to_keep(made)
+
+
+@given(made=moments, daily=st.integers(1, 9), weekly=st.integers(0, 9))
+def test_as_many_days_and_weeks_are_kept_as_was_said(made: list[float], daily: int, weekly: int) -> None:
+    kept = to_keep(made, daily=daily, weekly=weekly)
+    days = sorted({day(moment) for moment in made}, reverse=True)[:daily]  # type: ignore[type-var]  # dates
+    assert {day(moment) for moment in kept} >= set(days)
+    assert len(kept) <= daily + weekly
+    assert weekly or len(kept) == len(days)

@@ -1,0 +1,1 @@
+"""What the holders hold, kind by kind: `auth/holders.py` puts them together."""

@@ -1,0 +1,107 @@
+"""Keys: who has one, what it may do, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Unpack
+
+from controller.auth.held import checks
+from controller.auth.held.checks import KeyFields, KeyLimits
+from controller.auth.held.ledger import Entry, Ledger, order
+from controller.auth.rows import KeyRow
+from controller.auth.secrets import NewKey, make_key
+from controller.errors import OrderRefused
+
+LANE: Final = 2.0
+
+
+class Keys(Ledger):
+    """The part of the holders that keeps keys."""
+
+    @property
+    def keys(self) -> Mapping[str, KeyRow]:
+        """All of them by their public ids, revoked and expired ones too."""
+        return MappingProxyType(self._keys)
+
+    def keys_of(self, user_id: str) -> list[KeyRow]:
+        """A person's keys, oldest first."""
+        return sorted((key for key in self._keys.values() if key.user_id == user_id), key=lambda key: key.created_at)
+
+    def key_used(self, id: str, peer: str) -> None:
+        """Note that a key was just used from the address `peer`. Costs next to nothing; unknown ids are passed over."""
+        if key := self._keys.get(id):
+            self._used(key, used_from=peer)
+
+    @order
+    async def create_key(
+        self,
+        entry: Entry,
+        name: str,
+        *,
+        by: str,
+        user_id: str | None = None,
+        lane: float = LANE,
+        scopes: Sequence[str] = ("infer",),
+        models: Sequence[str] = (),
+        cidrs: Sequence[str] = (),
+        **limits: Unpack[KeyLimits],
+    ) -> NewKey:
+        """Make a key; its text is in the answer and nowhere else. `user_id` None: the house's own.
+
+        Raises SeadragonError.
+        """
+        now = self._clock.wall()
+        if user_id is not None and user_id not in self._users:
+            raise OrderRefused("There is no such person.", "unknown")
+        made = make_key(self._random)
+        if made.id in self._keys:
+            raise OrderRefused("That id is taken already. Try again.", "conflict")
+        row = KeyRow(
+            id=made.id,
+            hash=made.hash,
+            last4=made.last4,
+            name=checks.name(name),
+            user_id=user_id,
+            lane=checks.lane(lane),
+            scopes=checks.scopes(scopes),
+            models=checks.models(models),
+            cidrs=checks.cidrs(cidrs),
+            created_at=now,
+            by=by,
+            **checks.fields(limits, checks.KEY_LIMITS, now),
+        )
+        await entry.put(row)
+        return made
+
+    @order
+    async def change_key(self, entry: Entry, id: str, **fields: Unpack[KeyFields]) -> KeyRow:
+        """Have it say something else. Raises SeadragonError."""
+        changes = checks.fields(fields, checks.KEY, self._clock.wall())
+        return await entry.change(self._key(id), **changes)
+
+    @order
+    async def pause_key(self, entry: Entry, id: str) -> KeyRow:
+        """Refuse it until it is resumed. Raises SeadragonError."""
+        return await entry.change(self._key(id), paused=True)
+
+    @order
+    async def resume_key(self, entry: Entry, id: str) -> KeyRow:
+        """Take it again. Raises SeadragonError."""
+        return await entry.change(self._key(id), paused=False)
+
+    @order
+    async def revoke_key(self, entry: Entry, id: str) -> KeyRow:
+        """Refuse it for ever. Doing so twice is no mistake. Raises SeadragonError."""
+        if (key := self._keys.get(id)) is not None and key.revoked_at is not None:
+            return key
+        return await entry.change(self._key(id), revoked_at=self._clock.wall())
+
+    def _key(self, id: str) -> KeyRow:
+        """The key that an order is about. Raises OrderRefused."""
+        key = self._keys.get(id)
+        if key is None:
+            raise OrderRefused("There is no such key.", "unknown")
+        if key.revoked_at is not None:
+            raise OrderRefused("This key is revoked, for good. Make a new one.", "conflict")
+        return key

@@ -1,0 +1,326 @@
+"""The way of an order: into the database, then into memory, then told to whoever acts on it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import heapq
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, TypeVar
+
+from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow, SessionRow, UserRow
+from controller.auth.secrets import Random
+from controller.clock import Clock
+from controller.errors import SeadragonError
+from controller.events import Journal
+from controller.storage import shelf
+from controller.storage.database import Database
+from controller.storage.shelf import R, Row
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+What = Literal["key", "user", "session", "invite", "allow", "link"]
+P = ParamSpec("P")
+T = TypeVar("T")
+L = TypeVar("L", bound="Ledger")
+
+LOOK: Final = 15.0  # seconds between two looks for what has expired: open streams end within sixty
+GATHER: Final = 60.0  # seconds in which last uses gather before they are written: what a crash may cost
+_OPENING: Final = "Seadragon is just opening its database. Try again in a moment."
+
+_WHAT: Final[dict[type[Row], What]] = {
+    KeyRow: "key",
+    UserRow: "user",
+    SessionRow: "session",
+    InviteRow: "invite",
+    AllowRow: "allow",
+    LinkRow: "link",
+}
+
+
+class Entry:
+    """One order on its way: what it does to the database now, and to memory once that is committed."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.kept: list[Row] = []
+        self.gone: list[Row] = []
+
+    async def put(self, row: R) -> R:
+        """A new row."""
+        await shelf.put(self.connection, row)
+        self.keep(row)
+        return row
+
+    async def change(self, row: R, **fields: Any) -> R:
+        """The row with these fields different."""
+        await shelf.change(self.connection, type(row), [{"id": row.id, **fields}])
+        changed = replace(row, **fields)
+        self.keep(changed)
+        return changed
+
+    async def drop(self, row: Row) -> None:
+        """The row no longer."""
+        await shelf.drop(self.connection, row)
+        self.lose(row)
+
+    def keep(self, row: Row) -> None:
+        """The row, which the database has so already."""
+        self.kept.append(row)
+
+    def lose(self, row: Row) -> None:
+        """The row no longer, which the database has lost already."""
+        self.gone.append(row)
+
+
+def order(
+    method: Callable[Concatenate[L, Entry, P], Awaitable[T]],
+) -> Callable[Concatenate[L, P], Coroutine[Any, Any, T]]:
+    """Make a method an order: one at a time, one transaction, and carried to its end once it has begun.
+
+    A caller that is cancelled in the middle would otherwise leave a key revoked on disk and good in memory.
+    """
+
+    @functools.wraps(method)
+    async def given(ledger: L, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await to_its_end(ledger.carried_out(lambda entry: method(ledger, entry, *args, **kwargs)))
+
+    return given
+
+
+class Ledger:
+    """All rows in memory, and the same in the database. Reading asks nobody; without a database every order is refused
+    in words and no row is there, so that nobody has a right.
+    """
+
+    def __init__(self, clock: Clock, journal: Journal, random: Random = os.urandom) -> None:
+        self.changed: list[Callable[[What, str], None]] = []
+        """Told of each row that is new, different, expired or gone, by its id, when memory already says so."""
+        self.known = asyncio.Event()
+        """Set once the rows are here, or will not come."""
+        self.why = _OPENING
+        """No order can be given now, and why; empty while they can."""
+        self._clock, self._journal, self._random = clock, journal, random
+        self._keys: dict[str, KeyRow] = {}
+        self._users: dict[str, UserRow] = {}
+        self._sessions: dict[str, SessionRow] = {}
+        self._invites: dict[str, InviteRow] = {}
+        self._allowed: dict[str, AllowRow] = {}
+        self._links: dict[str, LinkRow] = {}
+        self._rows: dict[type[Row], dict[str, Any]] = {
+            InviteRow: self._invites,
+            UserRow: self._users,
+            SessionRow: self._sessions,
+            KeyRow: self._keys,
+            AllowRow: self._allowed,
+            LinkRow: self._links,
+        }
+        self._of_user: dict[str, dict[str, SessionRow]] = {}
+        self._named: dict[str, UserRow] = {}  # by their names as they are compared
+        self._ends: list[tuple[float, What, str]] = []  # a heap: when, and what of
+        self._uses: dict[type[Row], dict[str, dict[str, Any]]] = {KeyRow: {}, SessionRow: {}, AllowRow: {}}
+        self._ordering = asyncio.Lock()
+        self._database: Database | None = None
+        self._troubled = False
+
+    # --- its life ---
+
+    async def run(self, database: Database) -> None:
+        """Open the database, bring in every row, then write last uses behind and let rights expire until cancelled.
+
+        Returns when it cannot be opened, which the journal tells.
+        """
+        try:
+            async with database:
+                await self._begin(database)
+                try:
+                    await self._tend()
+                finally:
+                    await self.write_uses()
+        except SeadragonError as error:
+            self.why = f"{error} Until it is put right and Seadragon restarted, there are no keys and no accounts."
+            self._journal.say("door", self.why, level="error")
+        finally:
+            self._database = None
+            self.why = self.why or "Seadragon is leaving."
+            self.known.set()
+
+    async def _begin(self, database: Database) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        now = self._clock.wall()
+        try:
+            await self._sweep(database, now)
+            async with database.reading() as connection:
+                for kind in shelf.NAMES:
+                    async for some in shelf.everything(connection, kind):
+                        for row in some:
+                            self._take(row)
+        except SQLAlchemyError as error:
+            for rows in (*self._rows.values(), self._of_user, self._named):
+                rows.clear()  # half of the rows could be the half without what is denied
+            raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
+        self._database, self.why = database, ""
+        self.known.set()
+        for kind, rows in self._rows.items():
+            for id in rows:
+                self._tell(_WHAT[kind], id)
+
+    async def _tend(self) -> None:
+        written = self._clock.now()
+        while True:
+            await self._clock.sleep(LOOK)
+            await self._expire()
+            if self._clock.now() - written >= GATHER:
+                await to_its_end(self.write_uses())
+                written = self._clock.now()
+
+    # --- orders ---
+
+    async def carried_out(self, write: Callable[[Entry], Awaitable[T]]) -> T:
+        """Do what an order does. Raises SeadragonError; then nothing has changed, neither here nor there."""
+        async with self._ordering:
+            async with self._writing() as connection:
+                entry = Entry(connection)
+                answer = await write(entry)
+            for row in entry.gone:
+                self._forget(row)
+            for row in entry.kept:
+                self._take(row)
+            for row in (*entry.gone, *entry.kept):
+                self._tell(_WHAT[type(row)], row.id)
+        return answer
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        if self._database is None:
+            raise SeadragonError(self.why)
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            async with self._database.writing() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise SeadragonError(f"Nothing was changed: the database says {words_of(error)}.") from error
+
+    # --- memory ---
+
+    def _take(self, row: Row) -> None:
+        rows = self._rows[type(row)]
+        before = rows.get(row.id)
+        rows[row.id] = row
+        if isinstance(row, UserRow):
+            if before is not None:
+                self._named.pop(before.folded, None)
+            self._named[row.folded] = row
+            return
+        if isinstance(row, SessionRow):
+            self._of_user.setdefault(row.user_id, {})[row.id] = row
+        if row.expires_at is not None and (before is None or before.expires_at != row.expires_at):
+            heapq.heappush(self._ends, (row.expires_at, _WHAT[type(row)], row.id))
+
+    def _forget(self, row: Row) -> None:
+        self._rows[type(row)].pop(row.id, None)
+        if isinstance(row, SessionRow):
+            theirs = self._of_user.get(row.user_id, {})
+            theirs.pop(row.id, None)
+            if not theirs:
+                self._of_user.pop(row.user_id, None)
+        elif isinstance(row, UserRow):
+            self._named.pop(row.folded, None)
+
+    def _tell(self, what: What, id: str) -> None:
+        for told in self.changed:
+            told(what, id)
+
+    # --- the end of rights ---
+
+    async def _expire(self) -> None:
+        """Rights end here and now; the disk follows when it can."""
+        now = self._clock.wall()
+        ended = list(self._ended(now))
+        for row in ended:
+            if isinstance(row, SessionRow | LinkRow):
+                self._forget(row)
+            self._tell(_WHAT[type(row)], row.id)
+        if ended and self._database is not None:
+            await to_its_end(self._swept(self._database, now))
+
+    def _ended(self, now: float) -> Iterator[Row]:
+        by_what = {_WHAT[kind]: rows for kind, rows in self._rows.items()}
+        while self._ends and self._ends[0][0] <= now:
+            at, what, id = heapq.heappop(self._ends)
+            row = by_what[what].get(id)
+            if row is not None and row.expires_at == at:
+                yield row
+
+    async def _swept(self, database: Database, now: float) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            await self._sweep(database, now)
+        except SQLAlchemyError as error:
+            self._troubles(words_of(error))  # they are past in memory, and go with the next sweep
+
+    async def _sweep(self, database: Database, now: float) -> None:
+        async with database.writing() as connection:
+            for kind in (SessionRow, LinkRow):
+                await shelf.drop_expired(connection, kind, now)
+
+    # --- last uses, written behind ---
+
+    def _used(self, row: KeyRow | SessionRow | AllowRow, **fields: Any) -> None:
+        self._uses[type(row)][row.id] = {"used_at": self._clock.wall(), **fields}
+
+    async def write_uses(self) -> None:
+        """Write the last uses that are noted, now. What cannot be written stays noted, which the journal tells once."""
+        uses = {kind: dict(each) for kind, each in self._uses.items() if each}
+        if not uses or self._database is None:
+            return
+        try:
+            async with self._ordering:
+                async with self._writing() as connection:
+                    for kind, each in uses.items():
+                        await shelf.change(connection, kind, [{"id": id, **fields} for id, fields in each.items()])
+                self._note(uses)
+        except SeadragonError as error:
+            self._troubles(str(error))
+        else:
+            self._troubles(None)
+
+    def _note(self, uses: dict[type[Row], dict[str, dict[str, Any]]]) -> None:
+        """The same in memory, where a use may have been noted since."""
+        for kind, each in uses.items():
+            for id, fields in list(each.items()):
+                if row := self._rows[kind].get(id):
+                    self._take(replace(row, **fields))
+            self._uses[kind] = {id: fields for id, fields in self._uses[kind].items() if fields is not each.get(id)}
+
+    def _troubles(self, why: str | None) -> None:
+        if why is not None and not self._troubled:
+            words = f"When keys and sessions were last used cannot be written: {why} It goes on, and tries again."
+            self._journal.say("door", words, level="warning")
+        elif why is None and self._troubled:
+            self._journal.say("door", "When keys and sessions were last used is written again.")
+        self._troubled = why is not None
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What has begun ends before whoever waits for it is cancelled."""
+    working = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # who would have been told has gone
+        raise
+
+
+def words_of(error: Exception) -> str:
+    """What the database itself says."""
+    return str(getattr(error, "orig", None) or error)

@@ -1,0 +1,206 @@
+"""Whose a key is. In memory: no database and no slow hash on the path of a request, and a wrong key takes the steps a
+right one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from typing import Final, Protocol
+
+from controller.auth import people
+from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, rights_of, scoped
+from controller.auth.credentials import Offered
+from controller.auth.policy import Right
+from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow
+from controller.auth.secrets import NO_HASH, hash_secret, parse_key, same
+from controller.config.schema import Access
+
+
+class Why(StrEnum):
+    """Why a credential opens nothing."""
+
+    MISTYPED = "mistyped"
+    UNKNOWN = "unknown"
+    FOREIGN = "foreign"  # none of ours, and nothing else speaks for the caller
+    REVOKED = "revoked"
+    PAUSED = "paused"
+    EXPIRED = "expired"
+    DISABLED = "disabled"  # its owner is
+    ELSEWHERE = "elsewhere"  # not from this address
+    SEVERAL = "several"  # different keys in one request
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A credential that opens nothing. `name`: of the key, told only to who holds its secret."""
+
+    why: Why
+    name: str = ""
+
+
+class Rows(people.Rows, Protocol):
+    """The door's memory: as it is now, at every look."""
+
+    @property
+    def keys(self) -> Mapping[str, KeyRow]: ...
+    @property
+    def allowed(self) -> Mapping[str, AllowRow]: ...
+    def key_used(self, id: str, peer: str) -> None: ...
+    def session_used(self, sid: str, peer: str) -> None: ...
+    def address_used(self, id: str) -> None: ...
+
+
+class NoRows:
+    """Nobody has a key, and nobody is signed in."""
+
+    keys: Mapping[str, KeyRow] = {}
+    users: Mapping[str, UserRow] = {}
+    live_sessions: Mapping[str, SessionRow] = {}
+    allowed: Mapping[str, AllowRow] = {}
+
+    def key_used(self, id: str, peer: str) -> None:
+        """There is none."""
+
+    def session_used(self, sid: str, peer: str) -> None:
+        """There is none."""
+
+    def address_used(self, id: str) -> None:
+        """There is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A key ready to be asked, made from its row."""
+
+    who: Principal
+    networks: tuple[Network, ...]
+
+
+_GRAVE: Final = frozenset((Right.MANAGE, Right.ADMIN))
+_UNKNOWN: Final = Denied(Why.UNKNOWN)
+_MISTYPED: Final = Denied(Why.MISTYPED)
+_SEVERAL: Final = Denied(Why.SEVERAL)
+
+
+class Keyring:
+    """Who holds which key, who is at which address, and who is signed in."""
+
+    def __init__(self, rows: Rows | None = None, read_cookie: people.ReadCookie = lambda cookie, now: None) -> None:
+        self._rows: Rows = rows or NoRows()
+        self._people = people.People(self._rows, read_cookie)
+        self._access = Access()
+        self._held: dict[str, _Held] = {}
+        self._list: AllowList | None = None
+
+    def use(self, access: Access) -> None:
+        """The configuration from now on."""
+        self._access = access
+        self.changed()
+
+    def changed(self) -> None:
+        """Some row is new, different or gone: what was made from rows is made again when it is asked for."""
+        self._held.clear()
+        self._list = None
+
+    # --- who is it ---
+
+    def look(self, offered: Offered, address: str, now: float) -> Principal | Denied | None:
+        """Whose key a request shows, that comes from `address` ("" when that proves nothing). None: it shows none of
+        ours. Every key must be good; that there is also an address with rights changes nothing.
+        """
+        several: Principal | None = None
+        found: Principal | None = None
+        for token in offered.ours:
+            row = self._known(token)
+            good = row if isinstance(row, Denied) else self._good(row, address, now)
+            if isinstance(good, Denied):
+                return good
+            several, found = found or several, good
+        return _SEVERAL if several is not None and found is not None and several.id != found.id else found
+
+    def at(self, address: str, now: float, *, tunnel: bool = False) -> Verdict:
+        """Who is at an address, for whom that alone speaks."""
+        if not address:
+            return STRANGER
+        if self._list is None:
+            rows = sorted(self._rows.allowed.values(), key=lambda row: (row.created_at, row.id))
+            self._list = AllowList(self._access.allow, rows, rights_of(self._access, "address"))
+        return self._list.verdict(address, now, tunnel=tunnel)
+
+    def person(self, cookie: bytes, now: float) -> Principal | None:
+        """Whose browser shows this Cookie header."""
+        return self._people.look(cookie, self._access, now)
+
+    def stands(self, who: Principal, address: str, now: float, *, tunnel: bool = False) -> Denied | None:
+        """Whether what let `who` in, some time ago, still would: None, or why not."""
+        match who.kind:
+            case "key":
+                row = self._rows.keys.get(who.id)
+                good = Denied(Why.REVOKED, who.label) if row is None else self._good(row, address, now)
+                return good if isinstance(good, Denied) else None
+            case "person":
+                there = self._people.of(who.session, self._access, now)
+                return None if there is not None and there.role == who.role else Denied(Why.REVOKED, who.label)
+            case "address":
+                return None if self.at(address, now, tunnel=tunnel).who is not None else Denied(Why.ELSEWHERE)
+        return None
+
+    def used(self, who: Principal, address: str) -> None:
+        """`who` was let in, from `address`."""
+        if who.kind == "key":
+            self._rows.key_used(who.id, address)
+        elif who.kind == "person":
+            self._rows.session_used(who.session, address)
+        elif who.id:
+            self._rows.address_used(who.id)
+
+    # --- keys ---
+
+    def _known(self, token: str) -> KeyRow | Denied:
+        parsed = parse_key(token)
+        if parsed is None:
+            return _MISTYPED
+        row = self._rows.keys.get(parsed[0])
+        right = same(hash_secret(parsed[1]), NO_HASH if row is None else row.hash)
+        return row if right and row is not None else _UNKNOWN
+
+    def _good(self, row: KeyRow, address: str, now: float) -> Principal | Denied:
+        if row.revoked_at is not None:
+            return Denied(Why.REVOKED, row.name)
+        if row.paused:
+            return Denied(Why.PAUSED, row.name)
+        if row.expires_at is not None and now >= row.expires_at:
+            return Denied(Why.EXPIRED, row.name)
+        owner = None if row.user_id is None else self._rows.users.get(row.user_id)
+        if row.user_id is not None and (owner is None or owner.disabled):
+            return Denied(Why.DISABLED, row.name)
+        held = self._held.get(row.id)
+        if held is None:
+            held = self._held[row.id] = _held(row, owner, self._access)
+        if held.networks and not (address and any(ip_address(address) in network for network in held.networks)):
+            return Denied(Why.ELSEWHERE, row.name)
+        return held.who
+
+
+def _held(row: KeyRow, owner: UserRow | None, access: Access) -> _Held:
+    rights = scoped(row.scopes, rights_of(access, "key"))
+    if owner is not None:  # somebody's key is no way round what they themselves may not do (any more)
+        rights -= _GRAVE - rights_of(access, owner.role)
+    who = Principal(
+        row.name,
+        row.lane,
+        default=row.default_model,
+        running=row.running,
+        waiting=row.waiting,
+        kind="key",
+        id=row.id,
+        role="key",
+        rights=rights,
+        models=row.models,
+        owners=owner.models if owner is not None else (),
+        per_minute=row.per_minute,
+    )
+    return _Held(who, tuple(ip_network(cidr, strict=False) for cidr in row.cidrs))

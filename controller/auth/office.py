@@ -1,0 +1,316 @@
+"""What may be ordered about people, keys, invites and addresses: one table of orders, for the command line, the API and
+the pages alike. Each order that changes something is in the audit afterwards, however it ended.
+
+What it answers is JSON: for people and programs, so never a hash, and a secret only as it is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from controller.auth.holders import Holders
+from controller.auth.public import public_urls
+from controller.auth.rows import AllowRow, InviteRow, KeyRow, UserRow
+from controller.clock import Clock
+from controller.config.schema import Config
+from controller.desk import AuditView, By
+from controller.errors import OrderRefused, SeadragonError
+
+OPERATOR: Final = By("operator")
+"""Whoever runs `seadragon` on this machine."""
+
+
+class Office:
+    """`order` is all that anybody needs of it."""
+
+    def __init__(self, holders: Holders, audit: AuditView, clock: Clock, settings: Callable[[], Config]) -> None:
+        self._holders, self._audit, self._clock, self._settings = holders, audit, clock, settings
+        self._looks: Mapping[str, Callable[..., Any]] = {
+            "keys": self._keys,
+            "users": self._users,
+            "invites": self._invites,
+            "allow": self._allowed,
+        }
+        self._orders: Mapping[str, Callable[..., Awaitable[tuple[str, Any]]]] = {
+            "keys.create": self._create_key,
+            "keys.change": self._change_key,
+            "keys.pause": self._pause_key,
+            "keys.resume": self._resume_key,
+            "keys.revoke": self._revoke_key,
+            "users.add": self._add_user,
+            "users.role": self._set_role,
+            "users.disable": self._disable_user,
+            "users.enable": self._enable_user,
+            "users.delete": self._delete_user,
+            "users.reset_link": self._reset_link,
+            "users.end_sessions": self._end_sessions,
+            "invites.create": self._create_invite,
+            "invites.revoke": self._revoke_invite,
+            "allow.add": self._allow,
+            "allow.remove": self._disallow,
+            "admin_code": self._admin_code,
+        }
+
+    @property
+    def keys_active(self) -> int:
+        """Keys that open something now."""
+        return sum(self._state(row) == "active" for row in self._holders.keys.values())
+
+    @property
+    def users_active(self) -> int:
+        """People who may sign in."""
+        return sum(not row.disabled for row in self._holders.users.values())
+
+    @property
+    def sessions_live(self) -> int:
+        """Browsers somebody is signed in with."""
+        return len(self._holders.live_sessions)
+
+    async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
+        """Look, or carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
+        if (look := self._looks.get(name)) is not None:
+            return _called(look, name, arguments)()
+        work = self._orders.get(name)
+        if work is None:
+            raise SeadragonError(f"There is no such order. There is: {', '.join([*self._looks, *self._orders])}.")
+        call = _called(work, name, {"by": by, **arguments})
+        try:
+            target, answer = await call()
+        except SeadragonError as error:
+            refused = isinstance(error, OrderRefused)
+            wanted = str(arguments.get("id") or arguments.get("user") or arguments.get("name") or "")
+            self._note(name, by, wanted, "refused" if refused else "failed", {"why": str(error)})
+            raise
+        self._note(name, by, target, "done", {key: value for key, value in arguments.items() if value is not None})
+        return answer
+
+    def _note(self, name: str, by: By, target: str, outcome: str, facts: Mapping[str, object]) -> None:
+        self._audit.note(
+            name, actor=by.actor, target=target, outcome=outcome, peer=by.peer, request=by.request, facts=facts
+        )
+
+    # --- keys ---
+
+    def _keys(self) -> list[dict[str, Any]]:
+        rows = sorted(self._holders.keys.values(), key=lambda row: row.created_at)
+        return [self._key(row) for row in rows]
+
+    def _key(self, row: KeyRow) -> dict[str, Any]:
+        owner = self._holders.users.get(row.user_id) if row.user_id else None
+        return {
+            "id": row.id,
+            "name": row.name,
+            "last4": row.last4,
+            "state": self._state(row),
+            "user": owner.name if owner else None,
+            "lane": row.lane,
+            "scopes": list(row.scopes),
+            "models": list(row.models),
+            "cidrs": list(row.cidrs),
+            "default_model": row.default_model,
+            "per_minute": row.per_minute,
+            "running": row.running,
+            "waiting": row.waiting,
+            "created_at": row.created_at,
+            "by": row.by,
+            "expires_at": row.expires_at,
+            "used_at": row.used_at,
+            "used_from": row.used_from,
+        }
+
+    def _state(self, row: KeyRow) -> str:
+        if row.revoked_at is not None:
+            return "revoked"
+        return "expired" if self._over(row.expires_at) else "paused" if row.paused else "active"
+
+    async def _create_key(
+        self, *, by: By, name: str, user: str | None = None, lasts: float | None = None, **fields: Any
+    ) -> tuple[str, Any]:
+        user_id = None if user is None else self._found(user).id
+        expires_at = None if lasts is None else self._clock.wall() + lasts
+        made = await self._holders.create_key(name, by=by.actor, user_id=user_id, expires_at=expires_at, **fields)
+        row = self._holders.keys[made.id]
+        return _of_key(row), {**self._key(row), "key": made.text}
+
+    async def _change_key(self, *, by: By, id: str, **fields: Any) -> tuple[str, Any]:
+        return self._told(await self._holders.change_key(id, **fields))
+
+    async def _pause_key(self, *, by: By, id: str) -> tuple[str, Any]:
+        return self._told(await self._holders.pause_key(id))
+
+    async def _resume_key(self, *, by: By, id: str) -> tuple[str, Any]:
+        return self._told(await self._holders.resume_key(id))
+
+    async def _revoke_key(self, *, by: By, id: str) -> tuple[str, Any]:
+        return self._told(await self._holders.revoke_key(id))
+
+    def _told(self, row: KeyRow) -> tuple[str, Any]:
+        return _of_key(row), self._key(row)
+
+    # --- people ---
+
+    def _users(self) -> list[dict[str, Any]]:
+        rows = sorted(self._holders.users.values(), key=lambda row: row.folded)
+        return [self._user(row) for row in rows]
+
+    def _user(self, row: UserRow) -> dict[str, Any]:
+        sessions = self._holders.sessions(row.id)
+        invite = self._holders.invites.get(row.invite_id) if row.invite_id else None
+        return {
+            "id": row.id,
+            "name": row.name,
+            "role": row.role,
+            "state": "disabled" if row.disabled else "active" if row.password else "no password",
+            "lane": row.lane,
+            "models": list(row.models),
+            "per_minute": row.per_minute,
+            "running": row.running,
+            "waiting": row.waiting,
+            "created_at": row.created_at,
+            "by": row.by,
+            "invite": invite.label if invite else None,
+            "sessions": len(sessions),
+            "keys": len([key for key in self._holders.keys_of(row.id) if self._state(key) == "active"]),
+            "used_at": max((each.used_at for each in sessions), default=None),
+        }
+
+    async def _add_user(self, *, by: By, name: str, role: str = "member") -> tuple[str, Any]:
+        row = await self._holders.create_user(name, role, by=by.actor)  # type: ignore[arg-type]  # it looks itself
+        return row.name, {**self._user(row), **await self._link_for(row, by)}
+
+    async def _set_role(self, *, by: By, user: str, role: str) -> tuple[str, Any]:
+        row = await self._holders.set_role(self._found(user).id, role)  # type: ignore[arg-type]  # it looks itself
+        return row.name, self._user(row)
+
+    async def _disable_user(self, *, by: By, user: str) -> tuple[str, Any]:
+        row = await self._holders.disable_user(self._found(user).id)
+        return row.name, self._user(row)
+
+    async def _enable_user(self, *, by: By, user: str) -> tuple[str, Any]:
+        row = await self._holders.enable_user(self._found(user).id)
+        return row.name, self._user(row)
+
+    async def _delete_user(self, *, by: By, user: str) -> tuple[str, Any]:
+        row = self._found(user)
+        await self._holders.delete_user(row.id)
+        return row.name, {"id": row.id, "name": row.name, "deleted": True}
+
+    async def _reset_link(self, *, by: By, user: str) -> tuple[str, Any]:
+        row = self._found(user)
+        return row.name, {"id": row.id, "name": row.name, **await self._link_for(row, by)}
+
+    async def _end_sessions(self, *, by: By, user: str) -> tuple[str, Any]:
+        row = self._found(user)
+        return row.name, {"id": row.id, "name": row.name, "ended": await self._holders.end_sessions(row.id)}
+
+    async def _link_for(self, row: UserRow, by: By) -> dict[str, Any]:
+        token = await self._holders.create_reset(row.id, by=by.actor)
+        return self._links("reset", token.text)
+
+    def _found(self, user: str) -> UserRow:
+        """By name or id. Raises OrderRefused."""
+        found = self._holders.users.get(user) or self._holders.user_named(user)
+        if found is None:
+            raise OrderRefused(f"There is nobody called {user!r}. See: seadragon users", "unknown")
+        return found
+
+    # --- invites and the admin code ---
+
+    def _invites(self) -> list[dict[str, Any]]:
+        rows = sorted(self._holders.invites.values(), key=lambda row: row.created_at)
+        return [self._invite(row) for row in rows]
+
+    def _invite(self, row: InviteRow) -> dict[str, Any]:
+        over = "used" if row.used >= row.uses else "expired" if self._over(row.expires_at) else ""
+        return {
+            "id": row.id,
+            "label": row.label,
+            "role": row.role,
+            "state": "revoked" if row.revoked_at is not None else over or "open",
+            "uses": row.uses,
+            "used": row.used,
+            "people": [user.name for user in self._holders.users.values() if user.invite_id == row.id],
+            "created_at": row.created_at,
+            "by": row.by,
+            "expires_at": row.expires_at,
+        }
+
+    async def _create_invite(self, *, by: By, role: str, label: str, **how: Any) -> tuple[str, Any]:
+        given = {name: value for name, value in how.items() if value is not None}
+        row, token = await self._holders.create_invite(role, label=label, by=by.actor, **given)  # type: ignore[arg-type]  # it looks itself
+        return f"invite {row.id}", {**self._invite(row), **self._links("join", token.text)}
+
+    async def _revoke_invite(self, *, by: By, id: str) -> tuple[str, Any]:
+        row = await self._holders.revoke_invite(id)
+        return f"invite {row.id}", self._invite(row)
+
+    async def _admin_code(self, *, by: By) -> tuple[str, Any]:
+        token = await self._holders.admin_code()
+        urls = public_urls(self._settings())
+        return "admin code", {"code": token.text, "links": [f"{url}/admin-code" for url in urls]}
+
+    def _links(self, page: str, token: str) -> dict[str, Any]:
+        """Where the token is to be used, the best place first. It stands in the fragment, which no server is sent."""
+        return {"links": [f"{url}/{page}#{token}" for url in public_urls(self._settings())]}
+
+    # --- addresses ---
+
+    def _allowed(self) -> list[dict[str, Any]]:
+        """Those of access.yaml first: they are permanent, and not to be changed by an order."""
+        entries = self._settings().access.allow
+        fixed = [
+            {"id": None, "label": entry.label, "cidr": cidr, "verdict": "allow", "lane": entry.lane}
+            | {"scopes": ["manage", "infer"] if entry.manage else ["infer"], "models": [], "source": "access.yaml"}
+            for entry in entries
+            for cidr in entry.addresses
+        ]
+        rows = sorted(self._holders.allowed.values(), key=lambda row: row.created_at)
+        return [*fixed, *map(self._address, rows)]
+
+    def _address(self, row: AllowRow) -> dict[str, Any]:
+        return {
+            "id": row.id,
+            "label": row.label,
+            "cidr": row.cidr,
+            "verdict": row.verdict,
+            "state": "expired" if self._over(row.expires_at) else "active",
+            "lane": row.lane,
+            "scopes": list(row.scopes),
+            "models": list(row.models),
+            "source": row.by,
+            "created_at": row.created_at,
+            "expires_at": row.expires_at,
+            "used_at": row.used_at,
+            "hits": row.hits,
+        }
+
+    async def _allow(
+        self, *, by: By, cidr: str, label: str, lasts: float | None = None, **fields: Any
+    ) -> tuple[str, Any]:
+        expires_at = None if lasts is None else self._clock.wall() + lasts
+        row = await self._holders.allow_add(cidr, label, by=by.actor, expires_at=expires_at, **fields)
+        return row.cidr, self._address(row)
+
+    async def _disallow(self, *, by: By, id: str) -> tuple[str, Any]:
+        row = self._holders.allowed.get(id)
+        await self._holders.allow_remove(id)
+        return row.cidr if row else id, {"id": id, "removed": True}
+
+    def _over(self, at: float | None) -> bool:
+        return at is not None and at <= self._clock.wall()
+
+
+def _of_key(row: KeyRow) -> str:
+    """A key as the audit names it: enough to find it, too little to use it."""
+    return f"{row.name} ({row.id} …{row.last4})"
+
+
+def _called(work: Callable[..., Any], name: str, arguments: Mapping[str, Any]) -> Callable[[], Any]:
+    """`work` with its arguments. Raises SeadragonError for one too many, or one that is missing."""
+    try:
+        bound = inspect.signature(work).bind(**arguments)
+    except TypeError as error:
+        raise SeadragonError(f"This is not how `{name}` is ordered: {error}.") from None
+    return lambda: work(*bound.args, **bound.kwargs)

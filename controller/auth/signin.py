@@ -1,0 +1,300 @@
+"""People at the door: who joins, signs in, proves who they are again, and whose browser is known.
+
+Each order is a value in the end: the session that was begun, or `No` with what a person is told. What was wrong with a
+name, a password, an invite or a link is never told apart, and takes as long either way.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from controller.auth import cookies, passwords, sessions
+from controller.auth.hashing import Busy, Hashing
+from controller.auth.held.checks import LONGEST_NAME
+from controller.auth.holders import Holders
+from controller.auth.rows import SessionRow, UserRow, folded
+from controller.auth.sessions import SigningKeys
+from controller.auth.throttle import Throttle, home_of
+from controller.clock import Clock
+from controller.errors import OrderRefused, SeadragonError
+
+NO_MATCH: Final = "That name and password do not belong together."
+NO_INVITE: Final = "This invite is not valid: it was used, is too old, or was mistyped. Ask for a new one."
+NO_LINK: Final = "This link is not valid: it was used, is too old, or was mistyped. Ask for a new one."
+NO_CODE: Final = (
+    "This code is not valid: it was used, is too old, or was mistyped. Make a new one: `seadragon admin-code`"
+)
+_NOT_AGAIN: Final = "That is not your password."
+_TAKEN: Final = "Somebody here has that name already. Please choose another one."
+_NO_NAME: Final = f"A name has one to {LONGEST_NAME} letters, digits or signs, and no line breaks."
+_BUSY: Final = "Too many passwords are being checked at this moment. Please try again in a few seconds."
+
+
+class Note(Protocol):
+    """Writes down what was done or refused (the audit). Never waits."""
+
+    def __call__(self, what: str, *, actor: str, target: str, outcome: str, peer: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """It was not done. `status` is HTTP's; `field` is the one to correct, "" for none; `wait` is in seconds."""
+
+    status: int
+    words: str
+    field: str = ""
+    wait: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is signed in. `proven`: an admin's rights need no password at this moment."""
+
+    user: UserRow
+    session: SessionRow
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """Where somebody sits: what their browser calls itself, for people, and its address."""
+
+    device: str
+    peer: str
+
+
+class SignIn:
+    """The door for people, over the one owner of their rows."""
+
+    def __init__(self, holders: Holders, hashing: Hashing, keys: SigningKeys, clock: Clock, note: Note) -> None:
+        self.holders, self.hashing, self._clock = holders, hashing, clock
+        self.note = note
+        self._throttle = Throttle()
+        self._at_work: dict[str, float] = {}  # by sid: when an admin's rights were last used
+        self.keys = keys  # replaced by a rotation
+
+    # --- every request ---
+
+    def person(self, token: str, peer: str, *, uses: bool = True) -> Person | None:
+        """Whose browser carries this token; None for nobody's, and for a session that is over. In memory, at once.
+
+        `uses`: the request keeps the session alive; looking again during a stream does not.
+        """
+        claims = sessions.read(token, self.keys, self._clock.wall())
+        session = self.holders.live_sessions.get(claims.session) if claims else None
+        if claims is None or session is None or session.user_id != claims.user:
+            return None
+        return self._alive(session, peer, uses)
+
+    def session_of(self, cookie: bytes, now: float) -> str | None:
+        """The session that a Cookie header carries; None for none that lives."""
+        token = cookies.token_in(cookie, plain=True)
+        person = self.person(token, "", uses=False) if token else None
+        return person.session.id if person else None
+
+    def _alive(self, session: SessionRow, peer: str, uses: bool) -> Person | None:
+        now = self._clock.wall()
+        user = self.holders.users.get(session.user_id)
+        used = self.holders.session_used_at(session.id)
+        if user is None or user.disabled or sessions.over(used, session.expires_at, now):
+            return None
+        proven = sessions.proven(session.proven_at, self._at_work.get(session.id, 0.0), now)
+        if uses:
+            self.holders.session_used(session.id, peer)
+            if proven and user.role == "admin":
+                self._at_work[session.id] = now
+        return Person(user, session, proven)
+
+    def token(self, session: SessionRow) -> str:
+        """What its browser carries from now on."""
+        return sessions.sign(session.id, session.user_id, session.started_at, session.expires_at, self.keys)
+
+    # --- coming in ---
+
+    async def enter(self, name: str, password: str, browser: Browser) -> SessionRow | No:
+        """Sign in."""
+        user = self.holders.user_named(name)
+        known = user is not None and self._knows(user, browser.peer)
+        account = _account(name)
+        if wait := self._throttle.ask(account, browser.peer, self._clock.now(), known=known):
+            return self._wait("session.start", user.name if user else "", browser.peer, wait)
+        kept = user.password if user is not None and not user.disabled else ""
+        try:
+            checked = await self.hashing.check(password, kept, known=known)
+        except Busy:
+            return _busy()
+        if user is None or not checked.right or self.holders.users.get(user.id) != user:
+            self.note("session.start", actor=user.name if user else "", target="", outcome="refused", peer=browser.peer)
+            return No(403, NO_MATCH)
+        self._throttle.right(account, browser.peer, known=known)
+        if checked.fresh:
+            await self.holders.rehash(user.id, checked.fresh, instead=user.password)
+        return await self._begin(user, browser)
+
+    async def join(self, invite: str, name: str, password: str, browser: Browser) -> SessionRow | No:
+        """Become somebody by an invite, and sign in."""
+        if self.holders.invite_for(invite) is None:
+            return self._guessed(browser.peer, "invite.use", NO_INVITE)
+        if no := unfit(name, password):
+            return no
+        if self.holders.user_named(name) is not None:
+            return No(409, _TAKEN, "name")
+        try:
+            user = await self.holders.redeem(invite, written(name), await self.hashing.hash(password))
+        except (Busy, SeadragonError) as error:
+            return self._told(error, browser.peer, "invite.use", NO_INVITE)
+        self.note("invite.use", actor=user.name, target=user.invite_id or "", outcome="done", peer=browser.peer)
+        return await self._begin(user, browser)
+
+    async def reset(self, link: str, password: str, browser: Browser) -> SessionRow | No:
+        """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
+        if wait := self._throttle.ask("", browser.peer, self._clock.now()):
+            return self._wait("password.reset", "", browser.peer, wait)
+        user = self.holders.reset_for(link)
+        if user is not None and (fault := passwords.fault(password, user.name)):
+            self._throttle.right("", browser.peer)
+            return No(422, fault, "password")
+        try:
+            user = await self.holders.redeem_reset(link, await self.hashing.hash(password))
+        except (Busy, SeadragonError) as error:
+            return self._told(error, browser.peer, "password.reset", NO_LINK)
+        self._throttle.right("", browser.peer)
+        self.note("password.reset", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
+        return await self._begin(user, browser)
+
+    async def take_code(self, code: str, name: str, password: str, browser: Browser) -> SessionRow | No:
+        """Become the admin by the code that `seadragon admin-code` showed, and sign in."""
+        if no := unfit(name, password):
+            return no
+        if wait := self._throttle.ask("", browser.peer, self._clock.now()):
+            return self._wait("admin-code.use", "", browser.peer, wait)
+        try:
+            hashed = await self.hashing.hash(password)
+            user = await self.holders.redeem_admin_code(code, written(name), hashed)
+        except (Busy, SeadragonError) as error:
+            return self._told(error, browser.peer, "admin-code.use", NO_CODE)
+        self._throttle.right("", browser.peer)
+        self.note("admin-code.use", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
+        return await self._begin(user, browser)
+
+    # --- being in ---
+
+    async def prove(self, person: Person, password: str, peer: str) -> SessionRow | No:
+        """The password once more: an admin's rights come back, or something that matters is about to be done."""
+        if no := await self._wrong(person, password, peer, "session.prove"):
+            return no
+        session = await self.holders.prove_session(person.session.id)
+        self.note("session.prove", actor=person.user.name, target="", outcome="done", peer=peer)
+        return session
+
+    async def change_password(self, person: Person, current: str, new: str, peer: str) -> No | None:
+        """None when it is changed: every other browser of theirs is signed out."""
+        if no := await self._wrong(person, current, peer, "password.change", "current"):
+            return no
+        if fault := passwords.fault(new, person.user.name):
+            return No(422, fault, "password")
+        try:
+            hashed = await self.hashing.hash(new)
+        except Busy:
+            return _busy()
+        await self.holders.set_password(person.user.id, hashed, keep=person.session.id)
+        self.note("password.change", actor=person.user.name, target=person.user.id, outcome="done", peer=peer)
+        return None
+
+    async def leave(self, person: Person, peer: str) -> None:
+        """Sign out."""
+        await self.holders.end_session(person.session.id)
+        self._at_work.pop(person.session.id, None)
+        self.note("session.end", actor=person.user.name, target="", outcome="done", peer=peer)
+
+    async def end(self, person: Person, session: str, peer: str) -> bool:
+        """End one session of theirs; False when they have none of that id."""
+        found = self.holders.live_sessions.get(session)
+        if found is None or found.user_id != person.user.id:
+            return False
+        await self.holders.end_session(session)
+        self.note("session.end", actor=person.user.name, target=found.device, outcome="done", peer=peer)
+        return True
+
+    async def end_others(self, person: Person, peer: str) -> int:
+        """End all sessions of theirs but the one they ask from; how many those were."""
+        ended = await self.holders.end_sessions(person.user.id, keep=person.session.id)
+        self.note("session.end", actor=person.user.name, target=f"{ended} others", outcome="done", peer=peer)
+        return ended
+
+    # --- parts of the above ---
+
+    def _knows(self, user: UserRow, peer: str) -> bool:
+        home = home_of(peer)
+        mine = self.holders.sessions(user.id)
+        return any(home == home_of(place) for each in mine for place in (each.started_from, each.used_from))
+
+    async def _begin(self, user: UserRow, browser: Browser) -> SessionRow:
+        session = await self.holders.start_session(user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE)
+        self.note("session.start", actor=user.name, target=browser.device, outcome="done", peer=browser.peer)
+        return session
+
+    async def _wrong(self, person: Person, password: str, peer: str, what: str, field: str = "password") -> No | None:
+        """Why this person may not go on with that password; None when they may."""
+        account = _account(person.user.name)
+        if wait := self._throttle.ask(account, peer, self._clock.now(), known=True):
+            return self._wait(what, person.user.name, peer, wait)
+        try:
+            checked = await self.hashing.check(password, person.user.password, known=True)
+        except Busy:
+            return _busy()
+        if not checked.right:
+            self.note(what, actor=person.user.name, target="", outcome="refused", peer=peer)
+            return No(403, _NOT_AGAIN, field)
+        self._throttle.right(account, peer, known=True)
+        return None
+
+    def _guessed(self, peer: str, what: str, words: str) -> No:
+        """A wrong token counts as a try of its address."""
+        if wait := self._throttle.ask("", peer, self._clock.now()):
+            return self._wait(what, "", peer, wait)
+        self.note(what, actor="", target="", outcome="refused", peer=peer)
+        return No(403, words, "token")
+
+    def _told(self, error: Exception, peer: str, what: str, words: str) -> No:
+        """What an order that was not carried out comes to."""
+        if isinstance(error, Busy):
+            return _busy()
+        if not isinstance(error, OrderRefused):
+            return No(503, str(error))
+        if error.kind == "conflict":
+            return No(409, str(error), "name")
+        self.note(what, actor="", target="", outcome="refused", peer=peer)
+        return No(403, words, "token")
+
+    def _wait(self, what: str, name: str, peer: str, wait: float) -> No:
+        seconds = math.ceil(wait)
+        self.note(what, actor=name, target="", outcome="throttled", peer=peer)
+        after = f"{seconds} s" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
+        return No(429, f"Too many tries. Please wait {after}, then try again.", wait=seconds)
+
+
+def written(name: str) -> str:
+    """A name as it is kept: without blanks around it, and its accents as one letter each."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def unfit(name: str, password: str) -> No | None:
+    """Why nobody may be called so, or have that password."""
+    called = written(name)
+    if not 1 <= len(called) <= LONGEST_NAME or not called.isprintable():
+        return No(422, _NO_NAME, "name")
+    fault = passwords.fault(password, called)
+    return No(422, fault, "password") if fault else None
+
+
+def _account(name: str) -> str:
+    """What tries at a name are counted under, however it is spelled and however long it is."""
+    return folded(name)[: 2 * LONGEST_NAME] or "-"
+
+
+def _busy() -> No:
+    return No(503, _BUSY, wait=2)

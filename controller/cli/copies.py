@@ -1,0 +1,59 @@
+"""Commands about copies of the database: backup, restore."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from controller.cli.group import main, places
+from controller.errors import AlreadyRunning, SeadragonError
+from controller.paths import Paths
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@main.command()
+@places
+@click.argument("file", type=_FILE, required=False)
+def backup(paths: Paths, file: Path | None) -> None:
+    """Copy the database to FILE, also while Seadragon runs. Without FILE: into data/backups."""
+    from controller.plain import size_words
+    from controller.storage.backup import FOLDER, back_up
+    from controller.storage.file import NAME, stamp
+
+    source = paths.data / NAME
+    if not source.exists():
+        raise SeadragonError(f"There is no database in {paths.data} yet: Seadragon makes it when it first runs.")
+    target = (file or paths.data / FOLDER / f"by-hand-{stamp(time.time())}.db").absolute()
+    if target.exists():
+        raise SeadragonError(f"{target} is there already. Choose another name.")
+    back_up(source, target)
+    click.echo(f"Copied to {target} ({size_words(target.stat().st_size)}). Whoever has it can read it: keep it safe.")
+
+
+@main.command()
+@places
+@click.argument("file", type=_FILE)
+def restore(paths: Paths, file: Path) -> None:
+    """Put the copy FILE back as the database. Seadragon must be stopped; what is replaced is kept."""
+    from controller import lock
+    from controller.socketpath import private_folder
+    from controller.storage import restore as storage
+    from controller.storage.file import NAME
+
+    private_folder(paths.data)
+    now = time.time()
+    try:
+        with lock.held(paths.data, now):
+            aside = storage.restore(file.absolute(), paths.data / NAME, now)
+    except AlreadyRunning:
+        raise SeadragonError(
+            "Seadragon runs, and would write over it. Stop it first: seadragon down. Where it starts with the machine: "
+            "seadragon uninstall, and install again afterwards."
+        ) from None
+    click.echo(f"{file} is the database now.{f' The one before is kept as {aside}.' if aside else ''}")
+    click.echo(
+        "What was revoked or deleted since that copy was made is back: look at keys and people, and end it again."
+    )

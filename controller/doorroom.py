@@ -1,0 +1,65 @@
+"""Part of the roof: everything about the door, built once. The one database; who holds a key, has an account or a
+session; who has used how much; and what was done and refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from controller.auth import signing
+from controller.auth.hashing import Hashing
+from controller.auth.holders import Holders
+from controller.auth.keyring import Keyring
+from controller.auth.office import Office
+from controller.auth.signin import SignIn
+from controller.clock import Clock
+from controller.config.schema import Config
+from controller.errors import SeadragonError
+from controller.events import Journal
+from controller.proxy.noted import Noting
+from controller.storage.audit import Audit
+from controller.storage.database import Database
+from controller.storage.file import NAME
+from controller.storage.nightly import Nightly
+from controller.storage.usage import Usage
+
+
+class DoorRoom:
+    """Built before anything runs; `run` keeps it going. Raises SeadragonError when the keys that sign sessions are not
+    fit to: then nobody may come in, rather than anybody.
+    """
+
+    def __init__(self, data: Path, clock: Clock, journal: Journal, settings: Callable[[], Config]) -> None:
+        self.database = Database(data / NAME, clock, journal)
+        self.holders = Holders(clock, journal)
+        self.usage = Usage(clock, journal, lambda: settings().server.usage)
+        self.audit = Audit(clock, journal, lambda: settings().server.audit)
+        self.office = Office(self.holders, self.audit, clock, settings)
+        self._hashing = Hashing(clock)
+        self.signin = SignIn(self.holders, self._hashing, signing.load(data), clock, self.audit.note)
+        self.keyring = Keyring(self.holders, self.signin.session_of)
+        self.noting = Noting(self.audit)
+        self._nightly = Nightly(self.database.path, lambda: settings().server.backup, clock, journal)
+
+    async def run(self) -> None:
+        """Until it is cancelled; what is still to be written is written then.
+
+        Without a database there are no keys and no accounts, which the journal tells, and the rest goes on.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.holders.run(self.database), name="holders")
+                tasks.create_task(self._nightly.run(), name="nightly")
+                tasks.create_task(self._write_behind(), name="usage")
+        finally:
+            self._hashing.close()
+
+    async def _write_behind(self) -> None:
+        try:
+            async with self.database, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.usage.run(self.database))
+                tasks.create_task(self.audit.run(self.database))
+        except SeadragonError:
+            return  # the holders, who open it too, have told why

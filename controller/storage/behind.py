@@ -1,0 +1,113 @@
+"""Rows on their way into the database: handed over at once, written behind, so that no answer waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+from controller.clock import Clock
+from controller.events import Journal
+from controller.storage.database import Database
+
+ROOM: Final = 20_000  # rows that wait for a disk that takes none, at most
+BATCH: Final = 200  # rows of one transaction: what is prepared for it on the event loop takes a millisecond
+GATHER: Final = 2.0  # seconds in which rows gather before they are written: what a crash may cost
+AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
+
+RowT = TypeVar("RowT")
+
+
+class Behind(Generic[RowT]):
+    """`put` never waits and never fails; with no room left the oldest row gives way, and is counted in `dropped`.
+
+    `write` puts some rows into the database, in one transaction. `what` is how people call them, in the plural.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        what: str,
+        write: Callable[[Database, Sequence[RowT]], Awaitable[None]],
+        *,
+        gather: float = GATHER,
+        room: int = ROOM,
+    ) -> None:
+        self.dropped = 0
+        self._clock, self._journal, self._what, self._write = clock, journal, what, write
+        self._gather, self._room = gather, room
+        self._rows: deque[RowT] = deque(maxlen=room)
+        self._waiting = asyncio.Event()  # there is something to write
+        self._writing = asyncio.Lock()
+        self._troubled = False
+
+    def __len__(self) -> int:
+        """Rows that wait."""
+        return len(self._rows)
+
+    def put(self, row: RowT) -> None:
+        """Hand over. The hot path pays for this: a third of a microsecond."""
+        if len(self._rows) == self._room:
+            self.dropped += 1
+        self._rows.append(row)
+        if not self._waiting.is_set():
+            self._waiting.set()
+
+    async def run(self, database: Database) -> None:
+        """Write behind until cancelled; then write the rest. `database` is open, and stays so until this returns."""
+        try:
+            while True:
+                await self._waiting.wait()
+                await self._clock.sleep(AGAIN if self._troubled else self._gather)
+                self._waiting.clear()
+                await to_its_end(self.flush(database))
+                if self._rows:
+                    self._waiting.set()
+        finally:
+            await self.flush(database)
+
+    async def flush(self, database: Database) -> None:
+        """Write what waits, now. What cannot be written waits on, which the journal tells once."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        async with self._writing:
+            for _ in range(-(-len(self._rows) // BATCH)):  # what comes in the meantime has its own turn
+                batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
+                try:
+                    await self._write(database, batch)
+                except SQLAlchemyError as error:
+                    self._put_back(batch)
+                    return self._tell(why(error))
+            self._tell(None)
+
+    def _put_back(self, batch: Sequence[RowT]) -> None:
+        fits = min(self._room - len(self._rows), len(batch))
+        self.dropped += len(batch) - fits
+        self._rows.extendleft(islice(reversed(batch), fits))
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble is not None and not self._troubled:
+            words = f"{self._what} cannot be written: {trouble}. The newest {self._room} are kept, and tried again."
+            self._journal.say("storage", words, level="warning")
+        elif trouble is None and self._troubled:
+            lost = f", but for {self.dropped} that found no room" if self.dropped else ""
+            self._journal.say("storage", f"{self._what} are written again{lost}.")
+        self._troubled = trouble is not None
+
+
+async def to_its_end(write: Coroutine[None, None, None]) -> None:
+    """A write that has begun ends before whoever waits for it is cancelled."""
+    writing = asyncio.ensure_future(write)
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
+
+
+def why(error: Exception) -> str:
+    """What the database says is wrong, without SQLAlchemy's frame around it."""
+    return str(getattr(error, "orig", None) or error)

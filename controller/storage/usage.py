@@ -1,0 +1,173 @@
+"""What everybody used, at hand for a while request by request and for years per day. Prompts are never in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from controller.clock import Clock
+from controller.config import schema
+from controller.errors import SeadragonError
+from controller.events import Journal
+from controller.storage.behind import ROOM, Behind, why
+from controller.storage.database import Database
+from controller.usage import GROUPINGS, Grouping, Slot, Sums, Use, rolled_up, week_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+Whose = Mapping[str, str]
+"""Whose requests are meant, by columns of `usage`: kind, caller, key_id, user_id, model. Empty: everybody's."""
+
+SWEEP: Final = 6 * 3600.0  # seconds between two looks for what is too old
+MOST: Final = 10_000  # requests or groups one question is answered with
+_COLUMNS: Final[Mapping[Grouping, tuple[str, ...]]] = {
+    "caller": ("kind", "caller"),
+    "key": ("key_id", "caller"),
+    "model": ("model",),
+    "day": ("day",),
+    "week": ("day",),
+}
+assert set(_COLUMNS) == set(GROUPINGS)
+_SUMMED: Final = tuple(Sums.__dataclass_fields__)
+
+
+class Usage:
+    """`note` from the first moment to the last, whatever becomes of the database; questions once it is open."""
+
+    def __init__(
+        self, clock: Clock, journal: Journal, settings: Callable[[], schema.Usage], *, room: int = ROOM
+    ) -> None:
+        self._clock, self._settings = clock, settings
+        self._behind: Behind[Use] = Behind(clock, journal, "Rows of usage", _write, room=room)
+        self._database: Database | None = None
+        self.note: Callable[[Use], None] = self._behind.put
+        """A request has ended."""
+
+    @property
+    def dropped(self) -> int:
+        """Requests that found no room because the disk took none."""
+        return self._behind.dropped
+
+    async def run(self, database: Database) -> None:
+        """Write behind, and drop what is too old, until cancelled. `database` is open until this returns."""
+        self._database = database
+        sweeping = asyncio.create_task(self._sweep(database))
+        try:
+            await self._behind.run(database)
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            self._database = None
+
+    async def sums(self, by: Grouping, since: float = 0.0, only: Whose | None = None) -> list[dict[str, Any]]:
+        """Sums of the days from the one of `since` (seconds since the epoch) on, most requests first; days and weeks in
+        their order. Raises SeadragonError.
+        """
+        from sqlalchemy import func, select
+
+        from controller.storage.tables import USAGE_DAILY as DAILY
+
+        columns = [DAILY.c[name] for name in _COLUMNS[by]]
+        summed = [func.sum(DAILY.c[name]).label(name) for name in _SUMMED]
+        chosen = [DAILY.c.day >= day_of(since), *_chosen(DAILY, only)]
+        question = select(*columns, *summed).where(*chosen).group_by(*columns)
+        order = DAILY.c.day if by in ("day", "week") else func.sum(DAILY.c.requests).desc()
+        found = await self._ask(question.order_by(order).limit(MOST))
+        return _by_week(found) if by == "week" else found
+
+    async def requests(self, since: float = 0.0, only: Whose | None = None, count: int = 100) -> list[dict[str, Any]]:
+        """The last `count` requests that ended after `since`, newest first. Raises SeadragonError."""
+        from sqlalchemy import select
+
+        from controller.storage.tables import USAGE
+
+        columns = [each for each in USAGE.c if each.name != "id"]
+        question = select(*columns).where(USAGE.c.at >= since, *_chosen(USAGE, only))
+        return await self._ask(question.order_by(USAGE.c.id.desc()).limit(min(count, MOST)))
+
+    async def _ask(self, question: Any) -> list[dict[str, Any]]:
+        """The rows, with what has just happened in them."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        database = self._database
+        if database is None:
+            raise SeadragonError("Usage is not to be had: the database is not open. The log says why: seadragon logs")
+        try:
+            await self._behind.flush(database)
+            async with database.reading() as connection:
+                return [dict(row) for row in (await connection.execute(question)).mappings()]
+        except SQLAlchemyError as error:
+            raise SeadragonError(f"Usage cannot be read: {why(error)}.") from error
+
+    async def _sweep(self, database: Database) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        while True:
+            settings, now = self._settings(), self._clock.wall()
+            with suppress(SQLAlchemyError):  # what could not be dropped now is dropped the next time
+                await forget(database, rows=now - settings.keep, days=day_of(now - settings.daily))
+            await self._clock.sleep(SWEEP)
+
+
+def day_of(at: float) -> str:
+    """The day of a moment, where this machine stands: `2026-11-21`."""
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+async def forget(database: Database, *, rows: float, days: str) -> None:
+    """Drop requests that ended before `rows`, and sums of days before `days`. Raises SQLAlchemyError."""
+    from sqlalchemy import delete
+
+    from controller.storage.tables import USAGE, USAGE_DAILY
+
+    async with database.writing() as connection:
+        await connection.execute(delete(USAGE).where(USAGE.c.at < rows))
+        await connection.execute(delete(USAGE_DAILY).where(USAGE_DAILY.c.day < days))
+
+
+async def _write(database: Database, uses: Sequence[Use]) -> None:
+    """The rows and what they add to their days, together or not at all."""
+    from sqlalchemy import insert
+
+    from controller.storage.tables import USAGE
+
+    async with database.writing() as connection:
+        await connection.execute(insert(USAGE), [msgspec.structs.asdict(use) for use in uses])
+        for slot, sums in rolled_up(uses, day_of).items():
+            await _add(connection, slot, sums)
+
+
+async def _add(connection: AsyncConnection, slot: Slot, sums: Sums) -> None:
+    """Changed, or made when there is none yet: every SQL database knows that, and we are the only writer."""
+    from sqlalchemy import insert, update
+
+    from controller.storage.tables import USAGE_DAILY as DAILY
+
+    more = {name: getattr(sums, name) for name in _SUMMED}
+    same = [DAILY.c[name] == value for name, value in slot._asdict().items()]
+    added = update(DAILY).where(*same).values({name: DAILY.c[name] + value for name, value in more.items()})
+    if not (await connection.execute(added)).rowcount:
+        await connection.execute(insert(DAILY), slot._asdict() | more)
+
+
+def _chosen(table: Table, only: Whose | None) -> list[ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in (only or {}).items()]
+
+
+def _by_week(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same by the Monday of their week. In Python: databases do not agree on what a week is."""
+    weeks: dict[str, dict[str, Any]] = {}
+    for day in days:
+        monday = week_of(day["day"])
+        week = weeks.setdefault(monday, {"week": monday, **dict.fromkeys(_SUMMED, 0)})
+        for name in _SUMMED:
+            week[name] += day[name]
+    return list(weeks.values())

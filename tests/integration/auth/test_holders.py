@@ -1,0 +1,734 @@
+"""Every right that can be given and taken, with the real database under it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from controller.auth.held.invites import CODE_LASTS, NO_CODE, NO_INVITE, NO_RESET
+from controller.auth.held.ledger import GATHER, LOOK, What
+from controller.auth.holders import Holders
+from controller.auth.rows import SessionRow, UserRow
+from controller.auth.secrets import hash_secret, make_token, parse_key
+from controller.errors import OrderRefused, SeadragonError
+from controller.events import Journal
+from controller.storage.database import Database
+from controller.storage.file import NAME, connect, make_ours
+from controller.storage.migrate import migrate
+from tests.fakes.clock import WoundClock
+from tests.kit.holding import holding
+from tests.kit.stored import rows, told
+from tests.kit.until import until
+
+DAY = 86400.0
+HASH = "$2b$12$a-hash-as-bcrypt-writes-it"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with all tables: making it anew takes longer than most tests."""
+    path = tmp_path_factory.mktemp("made") / NAME
+    make_ours(path)
+    migrate(path, lambda: 0.0)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path, made: Path) -> Path:
+    path = tmp_path / "data" / NAME
+    path.parent.mkdir(mode=0o700)
+    shutil.copy(made, path)
+    return path
+
+
+@pytest.fixture
+def clock() -> WoundClock:
+    return WoundClock()
+
+
+@pytest.fixture
+async def holders(path: Path, clock: WoundClock) -> AsyncIterator[Holders]:
+    async with holding(path, clock) as found:
+        yield found
+
+
+@pytest.fixture
+def heard(holders: Holders) -> list[tuple[What, str]]:
+    """What `changed` was told, in order."""
+    heard: list[tuple[What, str]] = []
+    holders.changed.append(lambda what, id: heard.append((what, id)))
+    return heard
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The disk takes nothing, for as long as the block lasts."""
+    with contextlib.closing(connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def everything(holders: Holders) -> list[dict[str, object]]:
+    """All rows, to be compared with those of others."""
+    shelves = (holders.keys, holders.users, holders.live_sessions, holders.invites, holders.allowed, holders._links)
+    return [{id: asdict(row) for id, row in shelf.items()} for shelf in shelves]
+
+
+async def a_user(holders: Holders, name: str = "Mia") -> UserRow:
+    return await holders.create_user(name, "member", by="test", password=HASH)
+
+
+# --- keys ---
+
+
+async def test_a_key_is_shown_once_and_kept_as_its_hash(path: Path, holders: Holders) -> None:
+    made = await holders.create_key("editor", by="operator", models=["qwen3*"], cidrs=["192.168.1.0/24"], per_minute=60)
+    parsed = parse_key(made.text)
+    assert parsed is not None
+    row = holders.keys[parsed[0]]
+    assert row.hash == hash_secret(parsed[1])
+    assert (row.name, row.by, row.models, row.cidrs, row.per_minute) == (
+        "editor",
+        "operator",
+        ("qwen3*",),
+        ("192.168.1.0/24",),
+        60,
+    )
+    assert rows(path, "SELECT hash, last4 FROM keys") == [(made.hash, made.text[-10:-6])]
+    secret = parsed[1].encode()
+    assert not [file for file in path.parent.iterdir() if secret in file.read_bytes()]
+
+
+async def test_a_key_is_paused_resumed_and_revoked_on_disk_before_anybody_is_told(path: Path, holders: Holders) -> None:
+    id = (await holders.create_key("editor", by="operator")).id
+    seen: list[tuple[object, ...]] = []
+
+    def look(what: What, id: str) -> None:
+        key = holders.keys[id]
+        (on_disk,) = rows(path, "SELECT paused, revoked_at IS NOT NULL FROM keys")
+        assert on_disk == (key.paused, key.revoked_at is not None)
+        seen.append(on_disk)
+
+    holders.changed.append(look)
+    await holders.pause_key(id)
+    await holders.resume_key(id)
+    await holders.revoke_key(id)
+    assert seen == [(1, 0), (0, 0), (0, 1)]
+
+
+async def test_a_revoked_key_stays_revoked(holders: Holders, clock: WoundClock) -> None:
+    id = (await holders.create_key("editor", by="operator")).id
+    first = await holders.revoke_key(id)
+    clock.leap(60)
+    assert await holders.revoke_key(id) == first
+    for order in (holders.resume_key, holders.pause_key):
+        with pytest.raises(OrderRefused, match="revoked, for good") as refused:
+            await order(id)
+        assert refused.value.kind == "conflict"
+    with pytest.raises(OrderRefused, match="revoked, for good"):
+        await holders.change_key(id, expires_at=None)
+
+
+async def test_a_key_can_be_changed_in_what_it_may_and_in_nothing_else(holders: Holders, clock: WoundClock) -> None:
+    id = (await holders.create_key("editor", by="operator")).id
+    changed = await holders.change_key(id, name="pipeline", lane=3, running=1, expires_at=clock.wall() + 60)
+    assert (changed.name, changed.lane, changed.running) == ("pipeline", 3.0, 1)
+    assert holders.keys[id] == changed
+    for forbidden in ("hash", "user_id", "revoked_at", "label"):
+        with pytest.raises(OrderRefused, match=f"cannot be changed: {forbidden}"):
+            await holders.change_key(id, **{forbidden: "x"})  # type: ignore[arg-type]  # as a careless caller would
+    assert holders.keys[id] == changed
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("name", ""),
+        ("name", "two\nlines"),
+        ("lane", -1.0),
+        ("lane", float("nan")),
+        ("scopes", []),
+        ("scopes", ["anyone"]),
+        ("models", ["no spaces here"]),
+        ("cidrs", ["0.0.0.0/0"]),
+        ("running", 0),
+        ("expires_at", 1.0),
+        ("expires_at", float("inf")),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_in_words_and_changes_nothing(
+    path: Path, holders: Holders, field: str, wrong: object
+) -> None:
+    id = (await holders.create_key("editor", by="operator")).id
+    before = holders.keys[id], rows(path, "SELECT * FROM keys")
+    with pytest.raises(OrderRefused) as refused:
+        await holders.change_key(id, **{field: wrong})  # type: ignore[arg-type]  # any of them
+    assert str(refused.value).endswith(".")
+    assert (holders.keys[id], rows(path, "SELECT * FROM keys")) == before
+
+
+async def test_what_is_unknown_is_refused_as_unknown(holders: Holders) -> None:
+    orders: tuple[Awaitable[object], ...] = (
+        holders.pause_key("nobody"),
+        holders.disable_user("nobody"),
+        holders.start_session("nobody", "", ""),
+        holders.prove_session("nobody"),
+        holders.revoke_invite("nobody"),
+        holders.allow_remove("nobody"),
+        holders.create_key("editor", by="operator", user_id="nobody"),
+        holders.create_reset("nobody", by="operator"),
+    )
+    for order in orders:
+        with pytest.raises(OrderRefused) as refused:
+            await order
+        assert refused.value.kind == "unknown"
+
+
+async def test_a_last_use_is_at_hand_and_written_a_minute_later(
+    path: Path, holders: Holders, clock: WoundClock
+) -> None:
+    id = (await holders.create_key("editor", by="operator")).id
+    session = await holders.start_session((await a_user(holders)).id, "Firefox", "192.0.2.1")
+    entry = await holders.allow_add("192.0.2.7", "shed", by="operator")
+    commits: list[object] = []
+    database = holders._database
+    assert database is not None
+    event.listen(database.engine.sync_engine, "commit", commits.append)
+    for _ in range(3):
+        clock.leap(1)
+        holders.key_used(id, "192.0.2.9")
+        holders.session_used(session.id, "192.0.2.8")
+        holders.address_used(entry.id)
+        holders.key_used("nobody", "192.0.2.9")
+    used = clock.wall()
+    assert holders.session_used_at(session.id) == used
+    assert commits == []
+    await clock.wind(GATHER)
+    await until(lambda: holders.keys[id].used_at == used)
+    assert len(commits) == 1
+    assert rows(path, "SELECT used_at, used_from FROM keys") == [(used, "192.0.2.9")]
+    assert rows(path, "SELECT used_at, used_from FROM sessions") == [(used, "192.0.2.8")]
+    assert rows(path, "SELECT used_at, hits FROM allowed") == [(used, 3)]
+    assert (holders.live_sessions[session.id].used_at, holders.allowed[entry.id].hits) == (used, 3)
+    assert holders.sessions(session.user_id) == [holders.live_sessions[session.id]]
+    await clock.wind(2 * GATHER)
+    assert len(commits) == 1
+
+
+async def test_a_use_noted_while_another_is_being_written_is_not_lost(
+    path: Path, holders: Holders, clock: WoundClock
+) -> None:
+    id = (await holders.create_key("editor", by="operator")).id
+    holders.key_used(id, "192.0.2.1")
+    writing = asyncio.create_task(holders.write_uses())
+    await asyncio.sleep(0)
+    clock.leap(5)
+    holders.key_used(id, "192.0.2.2")
+    await writing
+    assert rows(path, "SELECT used_from FROM keys") == [("192.0.2.1",)]
+    await holders.write_uses()
+    assert rows(path, "SELECT used_from, used_at FROM keys") == [("192.0.2.2", clock.wall())]
+
+
+# --- people and sessions ---
+
+
+async def test_a_name_belongs_to_one_however_it_is_spelled(holders: Holders) -> None:
+    user = await a_user(holders, "Zoë")
+    for same in ("zoë", "  ZOË ", "Zoe\u0308", "ＺＯË"):
+        assert holders.user_named(same) == user
+        with pytest.raises(OrderRefused, match="called Zoë already") as refused:
+            await a_user(holders, same)
+        assert refused.value.kind == "conflict"
+    renamed = await holders.rename_user(user.id, "ZOË")
+    assert holders.user_named("zoë") == renamed
+    assert (await holders.rename_user(user.id, "Ada")).folded == "ada"
+    assert holders.user_named("zoë") is None
+    await a_user(holders, "zoë")
+
+
+@pytest.mark.parametrize("end", ["disable", "delete", "password", "demotion", "all"])
+async def test_sessions_end_with_what_they_stood_on(
+    path: Path, holders: Holders, heard: list[tuple[What, str]], end: str
+) -> None:
+    user, other = await a_user(holders), await a_user(holders, "Ada")
+    theirs = [await holders.start_session(user.id, "Firefox", "192.0.2.1") for _ in range(3)]
+    kept = await holders.start_session(other.id, "Safari", "192.0.2.2")
+    heard.clear()
+    orders: dict[str, Callable[[], Awaitable[object]]] = {
+        "disable": lambda: holders.disable_user(user.id),
+        "delete": lambda: holders.delete_user(user.id),
+        "password": lambda: holders.set_password(user.id, HASH + "2"),
+        "demotion": lambda: holders.set_role(user.id, "child"),
+        "all": lambda: holders.end_sessions(user.id),
+    }
+    await orders[end]()
+    assert dict(holders.live_sessions) == {kept.id: kept}
+    assert holders.sessions(user.id) == []
+    assert rows(path, "SELECT id FROM sessions") == [(kept.id,)]
+    assert {("session", session.id) for session in theirs} <= set(heard)
+
+
+async def test_a_promotion_ends_no_session(holders: Holders) -> None:
+    user = await a_user(holders)
+    session = await holders.start_session(user.id, "Firefox", "192.0.2.1")
+    assert (await holders.set_role(user.id, "admin")).role == "admin"
+    assert holders.sessions(user.id) == [session]
+
+
+async def test_a_new_password_may_leave_the_session_that_set_it(holders: Holders, clock: WoundClock) -> None:
+    user = await a_user(holders)
+    mine, _ = [await holders.start_session(user.id, "Firefox", "192.0.2.1") for _ in range(2)]
+    clock.leap(1)
+    changed = await holders.set_password(user.id, HASH + "2", keep=mine.id)
+    assert (changed.password, changed.password_at) == (HASH + "2", clock.wall())
+    assert holders.sessions(user.id) == [mine]
+    with pytest.raises(OrderRefused, match="must be given"):
+        await holders.set_password(user.id, "")
+
+
+async def test_who_is_disabled_cannot_sign_in_and_their_keys_are_told_of(
+    holders: Holders, heard: list[tuple[What, str]]
+) -> None:
+    user = await a_user(holders)
+    key = await holders.create_key("editor", by="Mia", user_id=user.id)
+    for order in (holders.disable_user, holders.enable_user):
+        heard.clear()
+        await order(user.id)
+        assert {("key", key.id), ("user", user.id)} <= set(heard)
+    await holders.disable_user(user.id)
+    with pytest.raises(OrderRefused, match="cannot sign in"):
+        await holders.start_session(user.id, "Firefox", "192.0.2.1")
+
+
+async def test_who_is_deleted_leaves_nothing_that_opens_anything(path: Path, holders: Holders) -> None:
+    user = await a_user(holders)
+    await holders.create_key("editor", by="Mia", user_id=user.id)
+    await holders.start_session(user.id, "Firefox", "192.0.2.1")
+    token = await holders.create_reset(user.id, by="operator")
+    await holders.delete_user(user.id)
+    assert everything(holders) == [{}] * 6
+    for table in ("users", "keys", "sessions", "resets"):
+        assert rows(path, f"SELECT count(*) FROM {table}") == [(0,)]
+    with pytest.raises(OrderRefused, match=NO_RESET):
+        await holders.redeem_reset(token.text, HASH)
+
+
+async def test_the_last_admin_cannot_go(holders: Holders) -> None:
+    first = await holders.create_user("Mia", "admin", by="test", password=HASH)
+    second = await holders.create_user("Ada", "admin", by="test", password=HASH)
+    await holders.disable_user(second.id)
+    orders: tuple[Awaitable[object], ...] = (
+        holders.set_role(first.id, "member"),
+        holders.disable_user(first.id),
+        holders.delete_user(first.id),
+    )
+    for order in orders:
+        with pytest.raises(OrderRefused, match="Mia is the last admin"):
+            await order
+    await holders.enable_user(second.id)
+    await holders.set_role(first.id, "member")
+    assert holders.has_admin()
+
+
+async def test_of_two_admins_who_demote_each_other_at_once_one_stays(holders: Holders) -> None:
+    ids = [(await holders.create_user(name, "admin", by="test", password=HASH)).id for name in ("Mia", "Ada")]
+    outcomes = await asyncio.gather(*(holders.set_role(id, "child") for id in ids), return_exceptions=True)
+    assert sorted(isinstance(outcome, OrderRefused) for outcome in outcomes) == [False, True]
+    assert holders.has_admin()
+
+
+async def test_a_session_is_proven_anew_and_ends_once(holders: Holders, clock: WoundClock) -> None:
+    user = await a_user(holders)
+    session = await holders.start_session(user.id, "Fire\x1bfox" + "x" * 500, "192.0.2.1", lasts=DAY)
+    assert session.expires_at == clock.wall() + DAY
+    assert session.device.startswith("Fire\\x1bfox")
+    assert len(session.device) == 200
+    clock.leap(3600)
+    assert (await holders.prove_session(session.id)).proven_at == clock.wall()
+    await holders.end_session(session.id)
+    await holders.end_session(session.id)
+    assert holders.session_used_at(session.id) == 0.0
+    with pytest.raises(OrderRefused, match="Sign in again"):
+        await holders.prove_session(session.id)
+
+
+# --- invites, links, codes ---
+
+
+async def test_fifty_who_redeem_one_invite_at_once_are_one_person_twenty_times_over(
+    tmp_path: Path, clock: WoundClock
+) -> None:
+    """From two holders on one file, so that the database alone can decide."""
+    path = tmp_path / NAME
+    async with holding(path, clock) as maker:
+        tokens = [(await maker.create_invite("member", label=f"round {n}", by="test"))[1] for n in range(20)]
+    async with holding(path, clock) as one, holding(path, clock) as other:
+        for number, token in enumerate(tokens):
+            tries = [(one, other)[n % 2].redeem(token.text, f"person {number} {n}", HASH) for n in range(50)]
+            outcomes = await asyncio.gather(*tries, return_exceptions=True)
+            assert sum(isinstance(outcome, UserRow) for outcome in outcomes) == 1
+            assert {str(outcome) for outcome in outcomes if isinstance(outcome, Exception)} == {NO_INVITE}
+    assert rows(path, "SELECT count(*) FROM users") == [(20,)]
+    assert rows(path, "SELECT DISTINCT used, uses FROM invites") == [(1, 1)]
+
+
+async def test_an_invite_for_three_lets_three_in_and_their_record_keeps_it(holders: Holders) -> None:
+    invite, token = await holders.create_invite("child", uses=3, label="cousins", by="Mia")
+    assert holders.invite_for(token.text) == invite
+    outcomes = await asyncio.gather(
+        *(holders.redeem(token.text, f"cousin {n}", HASH) for n in range(10)), return_exceptions=True
+    )
+    users = [outcome for outcome in outcomes if isinstance(outcome, UserRow)]
+    assert {(user.role, user.invite_id, user.by) for user in users} == {("child", invite.id, "invite: cousins")}
+    assert len(users) == 3
+    assert holders.invites[invite.id] == replace(invite, used=3)
+    assert holders.invite_for(token.text) is None
+
+
+async def test_a_taken_name_costs_no_use_of_the_invite(path: Path, holders: Holders) -> None:
+    await a_user(holders, "Mia")
+    invite, token = await holders.create_invite("member", label="you", by="test")
+    with pytest.raises(OrderRefused, match="called Mia already"):
+        await holders.redeem(token.text, "mia", HASH)
+    with pytest.raises(OrderRefused, match="must be given"):
+        await holders.redeem(token.text, "ada", "")
+    assert rows(path, "SELECT used FROM invites") == [(0,)]
+    assert (await holders.redeem(token.text, "ada", HASH)).invite_id == invite.id
+
+
+async def test_wrong_used_up_expired_and_revoked_invites_get_one_answer(holders: Holders, clock: WoundClock) -> None:
+    await a_user(holders, "Mia")
+    _, used = await holders.create_invite("member", label="used", by="test")
+    await holders.redeem(used.text, "Ada", HASH)
+    _, expired = await holders.create_invite("member", label="expired", by="test", lasts=60)
+    clock.leap(60)
+    taken_back, revoked = await holders.create_invite("member", label="revoked", by="test")
+    await holders.revoke_invite(taken_back.id)
+    reset = await holders.create_reset(holders.user_named("Ada").id, by="test")  # type: ignore[union-attr]  # just made
+    never = make_token(lambda count: bytes(count), "invite")
+    for text in (used.text, expired.text, revoked.text, reset.text, never.text, "", "x"):
+        assert holders.invite_for(text) is None
+        with pytest.raises(OrderRefused) as refused:
+            await holders.redeem(text, "Mia", HASH)  # a taken name: an answer about it would tell of others
+        assert str(refused.value) == NO_INVITE
+    assert len(holders.users) == 2
+
+
+@pytest.mark.parametrize(("uses", "lasts"), [(0, 60.0), (1001, 60.0), (1, 0.0), (1, 400 * DAY), (1, float("nan"))])
+async def test_an_invite_for_nobody_or_for_ever_is_not_made(holders: Holders, uses: int, lasts: float) -> None:
+    with pytest.raises(OrderRefused):
+        await holders.create_invite("member", uses=uses, lasts=lasts, label="x", by="test")
+
+
+async def test_a_reset_link_works_once_and_signs_out_everywhere(holders: Holders, clock: WoundClock) -> None:
+    user = await a_user(holders)
+    await holders.start_session(user.id, "Firefox", "192.0.2.1")
+    void = await holders.create_reset(user.id, by="operator")
+    token = await holders.create_reset(user.id, by="operator")
+    assert holders.reset_for(token.text) == user
+    outcomes = await asyncio.gather(
+        *(holders.redeem_reset(text, HASH + "2") for text in (void.text, token.text, token.text, "")),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, UserRow) for outcome in outcomes] == [False, True, False, False]
+    assert {str(outcome) for outcome in outcomes if isinstance(outcome, Exception)} == {NO_RESET}
+    assert holders.users[user.id].password == HASH + "2"
+    assert holders.sessions(user.id) == []
+    assert holders.reset_for(token.text) is None
+
+
+async def test_a_password_that_was_set_otherwise_voids_the_reset_link(holders: Holders) -> None:
+    user = await a_user(holders)
+    token = await holders.create_reset(user.id, by="operator")
+    await holders.set_password(user.id, HASH + "2")
+    with pytest.raises(OrderRefused, match=NO_RESET):
+        await holders.redeem_reset(token.text, HASH + "3")
+
+
+async def test_the_admin_code_makes_one_admin_within_a_quarter_of_an_hour(holders: Holders, clock: WoundClock) -> None:
+    void, code = await holders.admin_code(), await holders.admin_code()
+    with pytest.raises(OrderRefused, match=NO_CODE):
+        await holders.redeem_admin_code(void.text, "Mia", HASH)
+    made = await holders.redeem_admin_code(code.text, "Mia", HASH)
+    assert (made.role, made.password, made.by) == ("admin", HASH, "admin code")
+    late = await holders.admin_code()
+    clock.leap(CODE_LASTS)
+    for text in (code.text, late.text, ""):
+        with pytest.raises(OrderRefused, match=NO_CODE):
+            await holders.redeem_admin_code(text, "Ada", HASH)
+    assert len(holders.users) == 1
+
+
+async def test_the_admin_code_lets_who_is_known_already_back_in(holders: Holders) -> None:
+    user = await holders.create_user("Mia", "member", by="test", password=HASH)
+    session = await holders.start_session(user.id, "Firefox", "192.0.2.1")
+    await holders.disable_user(user.id)
+    made = await holders.redeem_admin_code((await holders.admin_code()).text, "MIA", HASH + "2")
+    assert (made.id, made.role, made.disabled, made.password) == (user.id, "admin", False, HASH + "2")
+    assert session.id not in holders.live_sessions
+
+
+async def test_no_hash_is_in_what_a_row_says_of_itself(holders: Holders) -> None:
+    user = await a_user(holders)
+    await holders.create_key("editor", by="operator")
+    await holders.create_invite("member", label="x", by="test")
+    await holders.create_reset(user.id, by="operator")
+    for row in (user, *holders.keys.values(), *holders.invites.values(), *holders._links.values()):
+        said = repr(row)
+        assert HASH not in said
+        assert repr(getattr(row, "hash", b"-")) not in said
+
+
+async def test_no_token_is_anywhere_on_the_disk(path: Path, holders: Holders) -> None:
+    user = await a_user(holders)
+    tokens = [
+        (await holders.create_invite("member", label="x", by="test"))[1],
+        await holders.create_reset(user.id, by="operator"),
+        await holders.admin_code(),
+    ]
+    for file in path.parent.iterdir():
+        content = file.read_bytes()
+        assert not [token for token in tokens if token.text[4:20].encode() in content]
+
+
+# --- addresses ---
+
+
+async def test_an_address_is_let_in_kept_out_and_forgotten(path: Path, holders: Holders, clock: WoundClock) -> None:
+    entry = await holders.allow_add("::ffff:192.0.2.7", "shed", by="operator", lane=2, expires_at=clock.wall() + DAY)
+    assert (entry.cidr, entry.verdict, entry.lane) == ("192.0.2.7", "allow", 2.0)
+    with pytest.raises(OrderRefused, match="already") as refused:
+        await holders.allow_add("192.0.2.7", "again", by="operator")
+    assert refused.value.kind == "conflict"
+    denied = await holders.allow_add("192.0.2.7", "not him", by="operator", verdict="deny")
+    assert set(holders.allowed) == {entry.id, denied.id}
+    clock.leap(DAY)
+    await holders.allow_add("192.0.2.7", "again", by="operator")  # the one before has expired
+    await holders.allow_remove(entry.id)
+    assert entry.id not in holders.allowed
+    assert len(rows(path, "SELECT * FROM allowed")) == 2
+
+
+@pytest.mark.parametrize(
+    "cidr", ["0.0.0.0/0", "::/0", "10.0.0.0/8", "2a06:98c0:3600::103", "example.org", "192.0.2.7/24"]
+)
+async def test_what_anybody_can_come_from_is_not_let_in(holders: Holders, cidr: str) -> None:
+    with pytest.raises(OrderRefused):
+        await holders.allow_add(cidr, "everybody", by="operator")
+    assert not holders.allowed
+
+
+# --- expiry ---
+
+
+async def test_rights_end_by_themselves_and_whoever_must_act_is_told(
+    path: Path, holders: Holders, clock: WoundClock, heard: list[tuple[What, str]]
+) -> None:
+    soon = clock.wall() + 100
+    user = await a_user(holders)
+    key = await holders.create_key("editor", by="operator", expires_at=soon)
+    session = await holders.start_session(user.id, "Firefox", "192.0.2.1", lasts=100)
+    longer = await holders.start_session(user.id, "Safari", "192.0.2.1", lasts=1000)
+    entry = await holders.allow_add("192.0.2.7", "shed", by="operator", expires_at=soon)
+    postponed = await holders.create_key("pipeline", by="operator", expires_at=soon)
+    await holders.change_key(postponed.id, expires_at=soon + 1000)
+    heard.clear()
+    await clock.wind(100 - LOOK)
+    assert heard == []
+    await clock.wind(2 * LOOK)
+    await until(lambda: rows(path, "SELECT id FROM sessions") == [(longer.id,)])
+    assert set(heard) == {("key", key.id), ("session", session.id), ("allow", entry.id)}
+    assert holders.sessions(user.id) == [longer]
+    assert key.id in holders.keys  # for its name in what it used
+
+
+# --- what a restart finds ---
+
+
+async def test_a_restart_finds_everything_as_it_was(path: Path, clock: WoundClock) -> None:
+    async with holding(path, clock) as holders:
+        _, token = await holders.create_invite("child", label="cousins", uses=2, by="Mia")
+        user = await holders.redeem(token.text, "Zoë", HASH)
+        await holders.change_user(user.id, lane=4.0, models=["qwen3*", "gemma*"], waiting=3)
+        key = await holders.create_key("editor", by="Mia", user_id=user.id, cidrs=["fd00::/64"], default_model="qwen3")
+        await holders.pause_key(key.id)
+        session = await holders.start_session(user.id, "Firefox", "192.0.2.1")
+        await holders.allow_add("192.0.2.0/24", "street", by="Mia", models=["tiny*"], expires_at=clock.wall() + DAY)
+        await holders.create_reset(user.id, by="Mia")
+        await holders.admin_code()
+        holders.session_used(session.id, "192.0.2.5")
+    before = everything(holders)  # which its leaving has brought up to date
+    assert [len(shelf) for shelf in before] == [1, 1, 1, 1, 1, 2]
+    assert holders.live_sessions[session.id].used_from == "192.0.2.5"
+    async with holding(path, clock) as holders:
+        assert everything(holders) == before
+        assert holders.user_named("zoë") == holders.users[user.id]
+        assert holders.why == ""
+    clock.step_wall(91 * DAY)
+    async with holding(path, clock) as holders:
+        assert [len(shelf) for shelf in everything(holders)] == [1, 1, 0, 1, 1, 0]
+
+
+async def test_who_came_before_the_rows_is_told_of_each(path: Path, clock: WoundClock) -> None:
+    async with holding(path, clock) as holders:
+        key = await holders.create_key("editor", by="operator")
+    journal = Journal(clock)
+    again, heard = Holders(clock, journal), set[tuple[What, str]]()
+    again.changed.append(lambda what, id: heard.add((what, id)))
+    task = asyncio.create_task(again.run(Database(path, clock, journal)))
+    await again.known.wait()
+    assert heard == {("key", key.id)}
+    task.cancel()
+    await asyncio.wait([task])
+
+
+# --- a database that is away ---
+
+
+async def test_before_it_is_open_and_after_it_was_closed_every_order_is_refused_in_words(
+    path: Path, clock: WoundClock
+) -> None:
+    early = Holders(clock, Journal(clock))
+    assert not early.known.is_set()
+    with pytest.raises(SeadragonError, match="just opening its database. Try again"):
+        await early.create_key("editor", by="operator")
+    async with holding(path, clock) as holders:
+        pass
+    with pytest.raises(SeadragonError, match="leaving"):
+        await holders.create_key("editor", by="operator")
+    assert not holders.keys
+
+
+async def test_without_a_database_nobody_has_a_right_and_it_is_told(path: Path, clock: WoundClock) -> None:
+    async with holding(path, clock) as holders:
+        await holders.create_key("editor", by="operator")
+    path.chmod(0o644)  # noqa: ASYNC240  # what a test does to the disk may well block
+    journal = Journal(clock)
+    async with holding(path, clock, journal) as holders:
+        assert everything(holders) == [{}] * 6
+        with pytest.raises(SeadragonError, match=f"chmod 600 {path}.*no keys and no accounts"):
+            await holders.admin_code()
+    (line,) = told(journal)
+    assert "no keys and no accounts" in line
+
+
+async def test_half_of_the_rows_are_none_of_them(path: Path, clock: WoundClock) -> None:
+    """What was read before the error could be the allowed without the denied."""
+    async with holding(path, clock) as holders:
+        await holders.create_key("editor", by="operator")
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("DROP TABLE allowed")
+    journal = Journal(clock)
+    async with holding(path, clock, journal) as holders:
+        assert everything(holders) == [{}] * 6
+        with pytest.raises(SeadragonError, match="no such table: allowed"):
+            await holders.create_key("editor", by="operator")
+
+
+async def test_what_the_disk_does_not_take_changes_nothing_and_nobody_is_told(
+    path: Path, clock: WoundClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.storage.engine.BUSY", 0.05)
+    async with holding(path, clock) as holders:
+        id = (await holders.create_key("editor", by="operator")).id
+        before, heard = everything(holders), list[object]()
+        holders.changed.append(lambda what, id: heard.append(id))
+        with locked(path):
+            orders: tuple[Awaitable[object], ...] = (holders.revoke_key(id), a_user(holders), holders.admin_code())
+            for order in orders:
+                with pytest.raises(SeadragonError, match="Nothing was changed: the database says database is locked"):
+                    await order
+        assert everything(holders) == before
+        assert heard == []
+        await holders.revoke_key(id)
+        assert heard == [id]
+
+
+async def test_last_uses_that_cannot_be_written_are_told_once_and_written_later(
+    path: Path, clock: WoundClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.storage.engine.BUSY", 0.05)
+    journal = Journal(clock)
+    async with holding(path, clock, journal) as holders:
+        id = (await holders.create_key("editor", by="operator")).id
+        holders.key_used(id, "192.0.2.1")
+        with locked(path):
+            await holders.write_uses()
+            await holders.write_uses()
+        await holders.write_uses()
+        assert [line.split(":")[0] for line in told(journal)] == [
+            "When keys and sessions were last used cannot be written",
+            "When keys and sessions were last used is written again.",
+        ]
+        assert rows(path, "SELECT used_from FROM keys") == [("192.0.2.1",)]
+
+
+async def test_an_order_whose_caller_has_gone_is_carried_to_its_end(path: Path, clock: WoundClock) -> None:
+    """At whatever moment: memory and disk never differ."""
+    async with holding(path, clock) as holders:
+        for turns in range(1, 40, 3):
+            id = (await holders.create_key("editor", by="operator")).id
+            order = asyncio.create_task(holders.revoke_key(id))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            order.cancel()
+            await asyncio.wait([order])
+            (on_disk,) = rows(path, f"SELECT revoked_at FROM keys WHERE id = '{id}'")
+            assert on_disk == (holders.keys[id].revoked_at,) == (clock.wall(),)
+
+
+async def test_two_parts_may_have_one_database_open(path: Path, clock: WoundClock) -> None:
+    journal = Journal(clock)
+    database = Database(path, clock, journal)
+    async with holding(path, clock, journal, database) as one:
+        async with holding(path, clock, journal, database) as other:
+            await other.create_key("editor", by="operator")
+        await one.create_key("pipeline", by="operator")
+    with pytest.raises(AssertionError, match="not open"):
+        _ = database.engine
+    assert rows(path, "SELECT count(*) FROM keys") == [(2,)]
+
+
+@pytest.mark.proof
+async def test_ten_thousand_keys_and_a_hundred_thousand_sessions_are_read_in_seconds(
+    path: Path, clock: WoundClock
+) -> None:
+    """Prints what they cost, for the README."""
+    async with holding(path, clock) as holders:
+        await a_user(holders)
+        await holders.create_key("editor", by="operator")
+        session: SessionRow = await holders.start_session(next(iter(holders.users)), "Firefox on macOS", "192.0.2.1")
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("BEGIN")
+        for table, count in (("keys", 10_000), ("sessions", 100_000)):
+            names = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall()]
+            others = ", ".join(name for name in names if name != "id")
+            connection.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+                f"INSERT INTO {table} (id, {others}) SELECT 'made-' || i, {others} FROM n, (SELECT * FROM {table})",
+                (count - 1,),
+            )
+        connection.execute("COMMIT")
+    before, started = _resident(), time.process_time()
+    async with holding(path, clock) as holders:
+        took, grown = time.process_time() - started, _resident() - before
+        assert (len(holders.keys), len(holders.live_sessions)) == (10_000, 100_000)
+        assert len(holders.sessions(session.user_id)) == 100_000
+    print(f"\n10,000 keys and 100,000 sessions: {took:.1f} s of processor, {grown / 2**20:.0f} MiB")
+    assert took < 10
+    assert grown < 200 * 2**20
+
+
+def _resident() -> int:
+    """Bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -1,0 +1,234 @@
+"""Keys, sessions and the tunnel's visitors at the doors, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.auth.keyring import Keyring
+from controller.auth.visitor import TUNNELLED, Proxied
+from controller.config.schema import Access, Config
+from tests.fakes.rows import Rows, key
+from tests.integration.plane import CHAT, config, fake_ollama, gateway
+
+VISITOR = {"CF-Connecting-IP": "203.0.113.9"}
+
+
+def access(**given: Any) -> Config:
+    """Nobody's address counts unless a test says so."""
+    return config(access=Access.model_validate({"allow": [], **given}))
+
+
+SHAPES = [("/api/chat", ("error",)), ("/v1/chat/completions", ("error", "message"))]
+
+
+@pytest.mark.parametrize(("path", "shape"), SHAPES)
+async def test_a_wrong_key_is_told_in_the_callers_words_and_not_to_be_tried_again(
+    tmp_path: Path, path: str, shape: tuple[str, ...]
+) -> None:
+    text, row = key("tool")
+    wrong, _ = key("of another house")
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, keyring=Keyring(Rows(row))) as plane,
+        plane.client() as client,
+    ):
+        assert (await client.post(path, json=CHAT, headers={"X-API-Key": text})).status_code == 200
+        refused = await client.post(path, json=CHAT, headers={"Authorization": f"Bearer {wrong}"})
+        assert refused.status_code == 401, "this computer's own rights do not make up for it"
+        assert refused.headers["www-authenticate"] == 'Bearer realm="seadragon"'
+        assert refused.headers["x-should-retry"] == "false"
+        value: Any = refused.json()
+        for name in shape:
+            value = value[name]
+        assert "not known here" in value
+        foreign = await client.post(path, json=CHAT, headers={"Authorization": "Bearer ollama"})
+        assert foreign.status_code == 200, "no key of ours, so the address speaks"
+        assert [record.who for record in plane.records] == ["tool", "", "this computer"]
+        assert text[12:] not in str(plane.records)
+
+
+async def test_two_keys_are_one_too_many_and_a_key_in_the_url_is_none(tmp_path: Path) -> None:
+    one, first = key("one")
+    two, second = key("two")
+    async with gateway(None, using=access(), keyring=Keyring(Rows(first, second))) as plane, plane.client() as client:
+        headers = {"X-API-Key": one, "Authorization": f"Bearer {two}"}
+        assert (await client.get("/api/version", headers=headers)).status_code == 400
+        headers = {"X-API-Key": one, "Authorization": f"Bearer {one}"}
+        assert (await client.get("/api/version", headers=headers)).status_code == 200
+        for path in (f"/api/version?note={one}", "/api/version?api-key=x", f"/api/{one}", f"/v1/models/%73{one[1:]}"):
+            refused = await client.get(path, headers={"X-API-Key": one})
+            assert refused.status_code == 400, path
+            assert "URL" in refused.text
+        assert one not in str(plane.records)
+
+
+async def test_a_key_taken_back_ends_its_stream_at_once_and_is_refused(tmp_path: Path) -> None:
+    text, row = key("tool")
+    rows = Rows(row)
+    async with (
+        fake_ollama(tmp_path, tokens=1000, pause=0.05) as fake,
+        gateway(fake.address, using=access(), keyring=Keyring(rows)) as plane,
+        plane.client(headers={"X-API-Key": text}) as client,
+        client.stream("POST", "/api/chat", json=CHAT) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert not json.loads(await anext(lines))["done"]
+        rows.put(replace(row, revoked_at=1.0))
+        plane.plane.rights_changed("key", row.id)
+        async with asyncio.timeout(10):
+            rest = [json.loads(line) async for line in lines]
+        assert "was taken back" in rest[-1]["error"]
+        assert (await plane.record()).reason == "right_ended"
+        refused = await client.get("/api/tags")
+        assert (refused.status_code, '"tool" was taken back' in refused.json()["error"]) == (401, True)
+
+
+async def test_a_right_that_runs_out_ends_its_stream_within_a_moment(tmp_path: Path) -> None:
+    text, row = key("tool")
+    rows = Rows(row)
+    async with (
+        fake_ollama(tmp_path, tokens=1000, pause=0.05) as fake,
+        gateway(fake.address, using=access(), keyring=Keyring(rows)) as plane,
+        plane.client(headers={"X-API-Key": text}) as client,
+        client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        rows.put(replace(row, expires_at=1.0))  # nobody tells the data plane
+        async with asyncio.timeout(10):
+            rest = [line async for line in lines]
+        assert any("has expired" in line for line in rest)
+        assert "data: [DONE]" not in rest
+
+
+async def test_guessing_is_slowed_and_the_right_key_gets_in_all_the_same() -> None:
+    text, row = key("tool")
+    using = access(rates={"wrong": 5})
+    async with gateway(None, using=using, keyring=Keyring(Rows(row))) as plane, plane.client() as client:
+        wrong, _ = key("guess")
+        told = [(await client.get("/api/version", headers={"X-API-Key": wrong})).status_code for _ in range(8)]
+        assert told == [401] * 5 + [429] * 3
+        slowed = await client.get("/api/version", headers={"X-API-Key": wrong})
+        assert 1 <= int(slowed.headers["retry-after"]) <= 60
+        assert (await client.get("/api/version", headers={"X-API-Key": text})).status_code == 200
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not() -> None:
+    text, row = key("tool", per_minute=3)
+    other, second = key("other")
+    async with gateway(None, using=access(), keyring=Keyring(Rows(row, second))) as plane, plane.client() as client:
+        told = [(await client.get("/api/version", headers={"X-API-Key": text})).status_code for _ in range(5)]
+        assert told[3:] == [429, 429]
+        limited = await client.get("/api/version", headers={"X-API-Key": text})
+        assert limited.headers["retry-after"] == "20"
+        assert "3 times a minute" in limited.json()["error"]
+        assert (await client.get("/api/version", headers={"X-API-Key": other})).status_code == 200
+
+
+async def test_models_that_are_not_for_a_key_do_not_exist_for_it(tmp_path: Path) -> None:
+    text, row = key("tool", scopes=("infer", "manage"), models=("tin*",))
+    none, blind = key("blind", models=("nothing",))
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, keyring=Keyring(Rows(row, blind))) as plane,
+        plane.client() as client,
+    ):
+        for _ in range(2):  # asked, and then from what is kept
+            seen = (await client.get("/api/tags", headers={"X-API-Key": text})).json()["models"]
+            everything = (await client.get("/api/tags")).json()["models"]
+            assert seen == [each for each in everything if each["name"].startswith("tin")] != []
+            assert (await client.get("/api/tags", headers={"X-API-Key": none})).json() == {"models": []}
+            assert (await client.get("/v1/models", headers={"X-API-Key": none})).json()["data"] == []
+        asked = len(await fake.seen())
+        for method, path, body in (
+            ("POST", "/api/chat", CHAT),
+            ("POST", "/api/show", {"model": "tiny"}),
+            ("POST", "/v1/messages", {**CHAT, "max_tokens": 5}),
+            ("GET", "/v1/models/tiny", None),
+        ):
+            hidden = await client.request(method, path, json=body, headers={"X-API-Key": none})
+            other = None if body is None else {**body, "model": "absent"}
+            absent = await client.request(
+                method, path.replace("tiny", "absent"), json=other, headers={"X-API-Key": none}
+            )
+            assert hidden.status_code == absent.status_code == 404, path
+            assert "'tiny' not found" in hidden.text
+            assert set(hidden.headers) == set(absent.headers)
+        gone = await client.post(
+            "/api/copy", json={"source": "big", "destination": "tiny2"}, headers={"X-API-Key": text}
+        )
+        assert gone.status_code == 404
+        assert len(await fake.seen()) == asked
+
+
+async def test_in_the_tunnel_a_key_counts_and_an_address_only_if_it_is_named_for_it(tmp_path: Path) -> None:
+    text, row = key("tool", scopes=("infer", "manage"))
+    home = {"label": "home", "addresses": ["203.0.113.9"]}
+    friend = {"label": "friend", "addresses": ["203.0.113.10"], "through_tunnel": True}
+    using = access(allow=[home, friend], hosts=["chat.example.org"])
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=using, arrival=TUNNELLED, keyring=Keyring(Rows(row))) as plane,
+        plane.client(headers={"Host": "chat.example.org"}) as client,
+    ):
+        stranger = await client.post("/api/chat", json=CHAT, headers=VISITOR)
+        assert stranger.status_code == 403
+        assert stranger.json()["error"].startswith("203.0.113.9 is not on the allow-list: send this to whoever runs")
+        assert (await client.post("/api/chat", json=CHAT, headers={**VISITOR, "X-API-Key": text})).status_code == 200
+        assert (
+            await client.post("/api/chat", json=CHAT, headers={"CF-Connecting-IP": "203.0.113.10"})
+        ).status_code == 200
+        managed = await client.post("/api/pull", json=CHAT, headers={**VISITOR, "X-API-Key": text})
+        assert (managed.status_code, "surfaces.admin.tunnel" in managed.text) == (403, True)
+        for forged in ([], [("CF-Connecting-IP", "x")], [("CF-Connecting-IP", "203.0.113.10")] * 2):
+            headers = [("X-API-Key", text), ("X-Forwarded-For", "203.0.113.10"), *forged]
+            assert (await client.get("/api/tags", headers=headers)).status_code == 400
+        elsewhere = {**VISITOR, "Host": "evil.example", "X-API-Key": text}
+        assert (await client.get("/api/tags", headers=elsewhere)).status_code == 421
+        assert (await client.get("/healthz", headers={"Host": "evil.example"})).text == "ok"
+        assert {(record.who, record.peer) for record in plane.records if record.status == 200 and record.who} == {
+            ("tool", "203.0.113.9"),
+            ("friend", "203.0.113.10"),
+        }
+
+
+async def test_a_cookie_opens_pages_and_a_key_opens_the_api_and_neither_the_other() -> None:
+    text, row = key("tool")
+    rows = Rows(row)
+    rows.person("mia")
+    keyring = Keyring(rows, lambda cookie, now: cookie.decode().removeprefix("s=") or None)
+    async with gateway(None, using=access(), keyring=keyring) as plane, plane.client() as client:
+        signed_in, with_key = {"Cookie": "s=mia"}, {"X-API-Key": text}
+        assert (await client.get("/account", headers=signed_in)).status_code == 200
+        assert (await client.get("/api/version", headers=signed_in)).status_code == 403
+        assert (await client.get("/account", headers=with_key)).status_code == 403
+        assert (await client.get("/api/version", headers=with_key)).status_code == 200
+        assert (await client.get("/admin/people", headers=signed_in)).status_code == 403
+        assert (await client.get("/login")).status_code == 200
+        assert (await client.get("/nowhere", headers=signed_in)).status_code == 404
+        from_elsewhere = {**signed_in, "Sec-Fetch-Site": "cross-site"}
+        assert (await client.post("/account/x", headers=from_elsewhere)).status_code == 403
+        assert rows.uses == [("session", "mia", "127.0.0.1"), ("key", row.id, "127.0.0.1")]
+
+
+async def test_behind_a_proxy_of_ours_a_visitor_is_who_it_says_and_nobody_else_is_let_in() -> None:
+    using = access(allow=[{"label": "anna", "addresses": ["192.168.1.20"]}])
+    ours, theirs = (
+        Proxied((ip_network("127.0.0.0/8"),), b"x-real-ip"),
+        Proxied((ip_network("10.0.0.0/8"),), b"x-real-ip"),
+    )
+    async with gateway(None, using=using, arrival=ours) as plane, plane.client() as client:
+        assert (await client.get("/api/version", headers={"X-Real-IP": "192.168.1.20"})).status_code == 200
+        assert (await client.get("/api/version", headers={"X-Real-IP": "192.168.1.21"})).status_code == 403
+        chain = {"X-Real-IP": "192.168.1.20, 192.168.1.21"}
+        assert (await client.get("/api/version", headers=chain)).status_code == 403
+        assert (await client.get("/api/version")).status_code == 400
+    async with gateway(None, using=using, arrival=theirs) as plane, plane.client() as client:
+        assert (await client.get("/api/version", headers={"X-Real-IP": "192.168.1.20"})).status_code == 403

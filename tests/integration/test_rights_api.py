@@ -1,0 +1,165 @@
+"""Rights over the management API: real HTTP, the real office, the real database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from controller.api.app import Api
+from controller.auth.access import Principal
+from controller.auth.holders import Holders
+from controller.auth.office import Office
+from controller.auth.policy import POLICY, Right
+from controller.auth.secrets import parse_key
+from controller.clock import SystemClock
+from controller.config import schema
+from controller.config.schema import Config
+from controller.proxy.routes import ROUTES
+from controller.storage.audit import Audit
+from controller.storage.database import Database
+from controller.storage.file import NAME
+from controller.storage.usage import Usage
+from tests.fakes.desk import FakeDesk
+from tests.kit.stored import at_work
+from tests.kit.uses import a_use
+
+ADMIN = Principal("ada", kind="key", id="k0", rights=frozenset(Right) - {Right.NOBODY})
+GUEST = Principal("n8n", kind="key", id="k1", rights=frozenset({Right.INFER, Right.LIST}))
+ROOT = "/api/v1"
+
+
+@dataclass
+class House:
+    """The API, and who calls it."""
+
+    app: Any
+    audit: Audit
+    usage: Usage
+    who: Principal | None = ADMIN
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        told = {"seadragon.who": self.who, "seadragon.peer": "203.0.113.7", "seadragon.request": "r-7"}
+        await self.app({**scope, **told}, receive, send)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
+    holders = Holders(clock, desk.journal)
+    audit, usage = Audit(clock, desk.journal, schema.Audit), Usage(clock, desk.journal, schema.Usage)
+    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, Config), audit, usage
+    async with AsyncExitStack() as stack:
+        for part in (audit, usage):
+            await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))
+        holding = asyncio.create_task(holders.run(Database(path, clock, desk.journal)))
+        await holders.known.wait()
+        yield House(Api(desk).asgi, audit, usage)
+        holding.cancel()
+        await asyncio.wait([holding])
+
+
+@pytest.fixture
+async def api(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(house), base_url=f"http://house{ROOT}") as client:
+        yield client
+
+
+async def test_a_key_is_made_shown_once_paused_and_revoked(api: httpx.AsyncClient, house: House) -> None:
+    made = await api.post("/keys", json={"name": "n8n", "lane": 2.5, "scopes": ["infer"], "lasts": 3600})
+    assert made.status_code == 201
+    assert parse_key(made.json()["key"])
+    id = made.json()["id"]
+    listed = (await api.get("/keys")).json()["data"]
+    assert [(key["id"], key["by"], key["state"]) for key in listed] == [(id, "ada", "active")]
+    assert "key" not in listed[0]
+    assert (await api.post("/keys/pause", json={"id": id})).json()["state"] == "paused"
+    assert (await api.post("/keys/resume", json={"id": id})).json()["state"] == "active"
+    assert (await api.delete(f"/keys/{id}")).json()["state"] == "revoked"
+    assert (await api.delete("/keys/nothing1")).status_code == 404
+    newest, *_, oldest = (await api.get("/audit")).json()["data"]
+    assert (oldest["actor"], oldest["what"], oldest["peer"], oldest["request"]) == (
+        "ada",
+        "keys.create",
+        "203.0.113.7",
+        "r-7",
+    )
+    assert (newest["what"], newest["outcome"]) == ("keys.revoke", "refused")
+
+
+async def test_people_invites_and_addresses(api: httpx.AsyncClient) -> None:
+    user = (await api.post("/users", json={"name": "Mia", "role": "child"})).json()
+    assert user["links"][0].startswith("http://localhost:8420/reset#sdr_")
+    assert (await api.post("/users/role", json={"user": "mia", "role": "member"})).json()["role"] == "member"
+    assert (await api.post("/users", json={"name": "mia"})).status_code == 409
+    assert (await api.delete(f"/users/{user['id']}")).json()["deleted"] is True
+    invite = (await api.post("/invites", json={"label": "grandma"})).json()
+    assert "/join#sdi_" in invite["links"][0]
+    assert (await api.delete(f"/invites/{invite['id']}")).json()["state"] == "revoked"
+    address = await api.post("/allow", json={"cidr": "192.168.1.0/24", "label": "home"})
+    assert address.status_code == 201
+    assert len((await api.get("/allow")).json()["data"]) == 3
+    assert (await api.delete(f"/allow/{address.json()['id']}")).json()["removed"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/keys", {"name": "x", "colour": "red"}),
+        ("/keys", {"name": "x", "lane": "1"}),
+        ("/keys", {"name": "x", "scopes": ["fly"]}),
+        ("/keys", {}),
+        ("/users", {"name": "x", "role": "king"}),
+        ("/allow", {"cidr": "0.0.0.0/0", "label": "everybody"}),
+    ],
+)
+async def test_what_is_no_order_is_refused_and_says_why(
+    api: httpx.AsyncClient, path: str, body: dict[str, object]
+) -> None:
+    answer = await api.post(path, json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+async def test_every_route_of_admins_turns_everybody_else_away(api: httpx.AsyncClient, house: House) -> None:
+    tried = 0
+    for route in ROUTES:
+        if POLICY[route.path].needs is not Right.ADMIN:
+            continue
+        for method in route.methods:
+            for who in (GUEST, None):
+                house.who = who
+                path = route.path.removeprefix(ROOT).replace("{id}", "x")
+                answer = await api.request(method, path, json={"id": "x", "user": "x", "name": "x", "role": "admin"})
+                assert answer.status_code == 403, (method, route.path)
+                tried += 1
+    assert tried > 30
+
+
+async def test_usage_is_ones_own_unless_one_is_an_admin(api: httpx.AsyncClient, house: House) -> None:
+    house.usage.note(a_use(kind="key", caller="n8n", key_id="k1", model="red"))
+    house.usage.note(a_use(kind="address", caller="anna", model="blue"))
+    house.who = GUEST
+    assert [each["model"] for each in (await api.get("/usage?by=model")).json()["data"]] == ["red"]
+    assert [each["model"] for each in (await api.get("/usage?requests=9")).json()["data"]] == ["red"]
+    assert (await api.get("/usage?everybody=true")).status_code == 403
+    assert (await api.get("/usage?by=colour")).status_code == 400
+    house.who = Principal("anna")
+    assert [each["model"] for each in (await api.get("/usage?by=model")).json()["data"]] == ["blue"]
+    house.who = ADMIN
+    assert (await api.get("/usage")).json()["data"] == []
+    assert len((await api.get("/usage?by=model&everybody=true")).json()["data"]) == 2
+
+
+async def test_openapi_tells_of_each_with_the_body_it_takes(api: httpx.AsyncClient) -> None:
+    paths = (await api.get("/openapi.json")).json()["paths"]
+    served = {route.path for route in ROUTES if route.path.startswith(ROOT) and "openapi" not in route.path}
+    assert {path.replace("{model}", "{name}") for path in paths} == served
+    body = paths[f"{ROOT}/keys"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["$ref"].endswith("NewKey")

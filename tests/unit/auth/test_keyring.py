@@ -1,0 +1,197 @@
+"""Whose a key is, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controller.auth.access import Principal
+from controller.auth.credentials import Offered
+from controller.auth.holders import Holders
+from controller.auth.keyring import Denied, Keyring, Why
+from controller.auth.keyring import Rows as KeyringRows
+from controller.auth.policy import Right
+from controller.auth.rows import AllowRow
+from controller.config.schema import Access
+from tests.fakes.rows import Rows, key
+
+HERE = "203.0.113.7"
+
+
+def ask(keyring: Keyring, text: str, address: str = HERE, now: float = 10.0) -> Principal | Why | None:
+    seen = keyring.look(Offered((text,)), address, now)
+    return seen.why if isinstance(seen, Denied) else seen
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"revoked_at": 1.0}, Why.REVOKED),
+        ({"paused": True}, Why.PAUSED),
+        ({"expires_at": 10.0}, Why.EXPIRED),
+        ({"cidrs": ("192.168.1.0/24", "fd00::/48")}, Why.ELSEWHERE),
+        ({"user_id": "nobody"}, Why.DISABLED),
+    ],
+)
+def test_a_key_that_has_lost_its_right_says_why_to_its_holder_alone(fields: dict[str, Any], why: Why) -> None:
+    text, row = key("tool", **fields)
+    assert ask(Keyring(Rows(row)), text) is why
+    guess, _ = key("guess")
+    wrong = text[:12] + guess[12:]
+    assert ask(Keyring(Rows(row)), wrong) in (Why.MISTYPED, Why.UNKNOWN)
+
+
+def test_a_key_is_a_principal_of_its_own() -> None:
+    text, row = key("tool", lane=2.5, default_model="red", running=3, waiting=4, per_minute=7, models=("red*",))
+    who = ask(Keyring(Rows(row)), text)
+    assert isinstance(who, Principal)
+    assert (who.label, who.lane, who.default, who.running, who.waiting) == ("tool", 2.5, "red", 3, 4)
+    assert (who.kind, who.id, who.role, who.per_minute) == ("key", row.id, "key", 7)
+    assert who.rights == {Right.INFER, Right.LIST}
+    assert not who.manage
+
+
+def test_a_key_for_some_addresses_needs_one_that_is_proven() -> None:
+    text, row = key("tool", cidrs=("203.0.113.0/28", "2001:db8::/48"))
+    keyring = Keyring(Rows(row))
+    assert isinstance(ask(keyring, text), Principal)
+    assert isinstance(ask(keyring, text, "2001:db8::1"), Principal)
+    assert ask(keyring, text, "203.0.113.99") is Why.ELSEWHERE
+    assert ask(keyring, text, "") is Why.ELSEWHERE
+
+
+def test_what_changes_counts_from_the_next_look() -> None:
+    text, row = key("tool")
+    rows = Rows(row)
+    keyring = Keyring(rows)
+    who = ask(keyring, text)
+    assert isinstance(who, Principal)
+    assert keyring.stands(who, HERE, 10.0) is None
+    rows.put(replace(row, revoked_at=9.0))
+    assert ask(keyring, text) is Why.REVOKED
+    assert keyring.stands(who, HERE, 10.0) is not None
+    rows.put(replace(row, scopes=("manage",)))
+    keyring.changed()
+    again = ask(keyring, text)
+    assert isinstance(again, Principal)
+    assert again.rights == {Right.MANAGE, Right.LIST}
+    rows.keys.clear()
+    assert ask(keyring, text) is Why.UNKNOWN
+    assert keyring.stands(who, HERE, 10.0) is not None
+
+
+def test_the_configuration_narrows_every_key() -> None:
+    text, row = key("tool", scopes=("infer", "embed", "manage", "dance"))
+    keyring = Keyring(Rows(row))
+    keyring.use(Access.model_validate({"roles": {"key": {"may": ["embed", "list"]}}}))
+    who = ask(keyring, text)
+    assert isinstance(who, Principal)
+    assert who.rights == {Right.EMBED, Right.LIST}
+
+
+def test_a_persons_key_may_not_what_the_person_may_not() -> None:
+    text, row = key("mia's", user_id="mia", scopes=("infer", "manage", "admin"))
+    rows = Rows(row)
+    rows.person("mia", role="admin")
+    keyring = Keyring(rows)
+    who = ask(keyring, text)
+    assert isinstance(who, Principal)
+    assert who.may(Right.ADMIN)
+    rows.person("mia", role="member", models=("red",))
+    keyring.changed()
+    who = ask(keyring, text)
+    assert isinstance(who, Principal)
+    assert who.rights == {Right.INFER, Right.LIST}
+    assert who.sees("red:latest")
+    assert not who.sees("blue")
+    rows.person("mia", disabled=True)
+    assert ask(keyring, text) is Why.DISABLED
+
+
+def entry(id: str, cidr: str, **fields: Any) -> AllowRow:
+    return replace(AllowRow(id, id, cidr, "allow", 1.0, ("infer",), (), 0.0, "test"), **fields)
+
+
+def test_entries_of_orders_come_after_the_yamls_and_deny_beats_them_all() -> None:
+    rows = Rows()
+    rows.allowed = {
+        "a": entry("a", "127.0.0.0/8", created_at=2.0),
+        "b": entry("b", "192.0.2.0/24", created_at=1.0, expires_at=50.0),
+        "c": entry("c", "192.0.2.9", created_at=0.5, verdict="deny", expires_at=30.0),
+    }
+    keyring = Keyring(rows)
+
+    def at(address: str, now: float = 10.0) -> str:
+        verdict = keyring.at(address, now)
+        return "denied" if verdict.denied else verdict.who.label if verdict.who else ""
+
+    assert at("127.0.0.1") == "this computer"
+    assert at("127.0.0.2") == "a"
+    assert at("192.0.2.1") == "b"
+    assert at("192.0.2.9") == "denied"
+    assert at("192.0.2.9", 30.0) == "b"
+    assert at("192.0.2.9", 50.0) == at("192.0.2.1", 50.0) == ""
+
+
+def test_few_entries_count_for_the_tunnel() -> None:
+    friend = {
+        "label": "friend",
+        "addresses": ["203.0.113.7", "2a06:98c0:3600::103", "127.0.0.1"],
+        "through_tunnel": True,
+    }
+    keyring = Keyring(Rows())
+    keyring.use(Access.model_validate({"allow": [friend, {"label": "home", "addresses": ["192.0.2.1"]}]}))
+
+    def at(address: str) -> bool:
+        return keyring.at(address, 0.0, tunnel=True).who is not None
+
+    assert at("203.0.113.7")
+    assert not at("192.0.2.1")
+    assert not at("2a06:98c0:3600::103")  # any Worker of anybody's
+    assert not at("127.0.0.1")
+    assert keyring.at("192.0.2.1", 0.0).who is not None
+
+
+def test_a_session_is_its_person_until_it_ends() -> None:
+    rows = Rows()
+    rows.person("mia", role="child", lane=5.0, models=("red",))
+    keyring = Keyring(rows, lambda cookie, now: cookie.decode() or None)
+    who = keyring.person(b"mia", 0.0)
+    assert who is not None
+    assert (who.label, who.kind, who.role, who.lane, who.session) == ("mia", "person", "child", 5.0, "mia")
+    assert who.rights == {Right.CHAT, Right.LIST}
+    assert keyring.person(b"", 0.0) is None
+    assert keyring.person(b"eve", 0.0) is None
+    assert keyring.person(b"mia", 1e12) is None
+    assert keyring.stands(who, "", 0.0) is None
+    rows.users["mia"] = replace(rows.users["mia"], role="member")
+    assert keyring.stands(who, "", 0.0) is not None  # a demotion ends what is open
+    rows.users["mia"] = replace(rows.users["mia"], role="child", disabled=True)
+    assert keyring.person(b"mia", 0.0) is None
+    del rows.live_sessions["mia"]
+    assert keyring.stands(who, "", 0.0) is not None
+
+
+def test_a_name_means_the_same_model_in_every_spelling() -> None:
+    who = Principal("x", models=("red", "qwen3:*", "house/*"))
+    for name in (
+        "red",
+        "RED",
+        "red:latest",
+        "library/red",
+        "registry.ollama.ai/library/red:latest",
+        "qwen3:32b",
+        "house/a:b",
+    ):
+        assert who.sees(name), name
+    for name in ("red:7b", "blue", "redder", "qwen3x:1b", "other/red", ""):
+        assert not who.sees(name), name
+    assert Principal("y").sees("anything")
+
+
+def test_a_keyring_takes_the_holders_of_rights_as_they_are() -> None:
+    """That they fit is for mypy to say; here, that nothing is missing when somebody is let in."""
+    asked: type[KeyringRows] = Holders
+    assert all(hasattr(asked, name) for name in ("keys", "users", "live_sessions", "allowed", "key_used"))

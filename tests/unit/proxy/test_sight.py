@@ -1,0 +1,40 @@
+"""Models that do not exist for a caller."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from controller.auth.access import Principal
+from controller.proxy.sight import narrow, narrowed
+
+GUEST = Principal("guest", models=("red*",))
+TAGS = b'{ "models":[{"name":"red:latest","size": 1,"x":"\\u2028"},{"name":"blue:1b","model":"blue:1b"}],"more":1}'
+
+
+def test_what_is_shown_is_as_it_was_byte_for_byte() -> None:
+    shown = narrow("/api/tags", TAGS, GUEST)
+    assert b'{"name":"red:latest","size": 1,"x":"\\u2028"}' in shown
+    assert [each["name"] for each in json.loads(shown)["models"]] == ["red:latest"]
+    assert json.loads(shown)["more"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"models":3}', b'{"models":[3]}', b'{"models":null}', b'{"models":[{"x":1}]}', b"\xff"],
+)
+def test_a_list_that_cannot_be_read_is_empty(body: bytes) -> None:
+    assert json.loads(narrow("/api/tags", body, GUEST))["models"] == []
+
+
+def test_an_entry_of_two_names_needs_both() -> None:
+    body = b'{"models":[{"name":"red","model":"blue"},{"name":"red","model":"red"}]}'
+    assert len(json.loads(narrow("/api/ps", body, GUEST))["models"]) == 1
+
+
+def test_lists_alone_are_narrowed_and_only_for_those_with_patterns() -> None:
+    assert narrowed("/v1/models", GUEST)
+    assert not narrowed("/api/version", GUEST)
+    assert not narrowed("/v1/models", Principal("all"))
+    assert not narrowed("/v1/models", None)
