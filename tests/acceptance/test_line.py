@@ -123,7 +123,7 @@ async def test_promise_1_whatever_is_killed_with_100_waiting_none_of_them_is_los
 
 
 async def test_a_controller_that_leaves_lets_streams_finish_and_tells_who_waits(make_line: MakeLine) -> None:
-    house = make_line((1,) * 3, drain="3s")
+    house = make_line((1,) * 3, drain="8s")
     async with callers(house, 3) as people:
         stream = asyncio.create_task(people[0].ask("ticker", tokens=500))
         endless = asyncio.create_task(people[0].ask("ticker", tokens=1_000_000))
