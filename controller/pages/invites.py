@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from controller.auth.public import public_urls
 from controller.auth.rows import ROLES, InviteRow, Role
 from controller.auth.signin import No, Person, SignIn
+from controller.desk import Desk
 from controller.errors import SeadragonError
 from controller.pages import forms
 from controller.pages.account_view import ROLE_WORDS, nav_of
@@ -33,7 +35,8 @@ LONGEST_LABEL: Final = 60
 class Invites:
     """The page."""
 
-    def __init__(self, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+    def __init__(self, desk: Desk, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+        self._desk = desk
         self._signin, self._holders, self._tokens = signin, signin.holders, tokens
         self._template = templates.get_template("people/invites.html")
 
@@ -76,8 +79,7 @@ class Invites:
         row, token = await self._holders.create_invite(
             role, uses=uses, lasts=hours * 3600.0, label=label, by=person.user.name
         )
-        url = asked.request.url
-        link = f"{url.scheme}://{url.netloc}/join#{token.text}"
+        link = f"{public_urls(self._desk.config)[0]}/join#{token.text}"
         if asked.program:
             return JSONResponse({"id": row.id, "link": link, "expires_at": row.expires_at}, 201)
         told = (
