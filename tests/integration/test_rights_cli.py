@@ -27,7 +27,7 @@ from controller.storage.database import Database
 from controller.storage.file import NAME, connect
 from controller.storage.usage import Usage
 from tests.fakes.desk import FakeDesk
-from tests.kit.stored import at_work
+from tests.kit.stored import at_work, no_rotation
 from tests.kit.uses import a_use
 
 CONFIG = Config(
