@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from controller.clock import Clock
 from controller.events import Journal
@@ -18,6 +18,7 @@ GATHER: Final = 2.0  # seconds in which rows gather before they are written: wha
 AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
 
 RowT = TypeVar("RowT")
+T = TypeVar("T")
 
 
 class Behind(Generic[RowT]):
@@ -98,13 +99,15 @@ class Behind(Generic[RowT]):
         self._troubled = trouble is not None
 
 
-async def to_its_end(write: Coroutine[None, None, None]) -> None:
-    """A write that has begun ends before whoever waits for it is cancelled."""
-    writing = asyncio.ensure_future(write)
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What has begun ends before whoever waits for it is cancelled."""
+    working = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(writing)
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
-        await writing
+        await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # who would have been told has gone
         raise
 
 

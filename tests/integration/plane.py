@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import SystemClock
 from controller.config.schema import Access, Allowed, Config, Limits, Server
 from controller.proxy.app import DataPlane
+from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
@@ -109,6 +110,7 @@ async def gateway(
     rhythm: Rhythm | None = None,
     slots: int = 1000,
     keyring: Keyring | None = None,
+    https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 
@@ -136,6 +138,7 @@ async def gateway(
             noted=lambda record: made.noted.append(record),
             rhythm=rhythm,
             keyring=keyring,
+            https_doors=https_doors,
         )
         made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(

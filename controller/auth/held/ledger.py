@@ -17,6 +17,7 @@ from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
+from controller.storage.behind import to_its_end, why
 from controller.storage.database import Database
 from controller.storage.shelf import R, Row
 
@@ -163,7 +164,7 @@ class Ledger:
         except SQLAlchemyError as error:
             for rows in (*self._rows.values(), self._of_user, self._named):
                 rows.clear()  # half of the rows could be the half without what is denied
-            raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
+            raise SeadragonError(f"The database cannot be read: {why(error)}.") from error
         self._database, self.why = database, ""
         self.known.set()
         for kind, rows in self._rows.items():
@@ -205,7 +206,7 @@ class Ledger:
             async with self._database.writing() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise SeadragonError(f"Nothing was changed: the database says {words_of(error)}.") from error
+            raise SeadragonError(f"Nothing was changed: the database says {why(error)}.") from error
 
     # --- memory ---
 
@@ -264,7 +265,7 @@ class Ledger:
         try:
             await self._sweep(database, now)
         except SQLAlchemyError as error:
-            self._troubles(words_of(error))  # they are past in memory, and go with the next sweep
+            self._troubles(why(error))  # they are past in memory, and go with the next sweep
 
     async def _sweep(self, database: Database, now: float) -> None:
         async with database.writing() as connection:
@@ -307,20 +308,3 @@ class Ledger:
         elif why is None and self._troubled:
             self._journal.say("door", "When keys and sessions were last used is written again.")
         self._troubled = why is not None
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """What has begun ends before whoever waits for it is cancelled."""
-    working = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        if not working.cancelled():
-            working.exception()  # who would have been told has gone
-        raise
-
-
-def words_of(error: Exception) -> str:
-    """What the database itself says."""
-    return str(getattr(error, "orig", None) or error)
