@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from controller.clock import Clock
 from controller.events import Journal
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end, words_of
 
 ROOM: Final = 20_000  # rows that wait for a disk that takes none, at most
 BATCH: Final = 200  # rows of one transaction: what is prepared for it on the event loop takes a millisecond
@@ -18,7 +18,6 @@ GATHER: Final = 2.0  # seconds in which rows gather before they are written: wha
 AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
 
 RowT = TypeVar("RowT")
-T = TypeVar("T")
 
 
 class Behind(Generic[RowT]):
@@ -81,7 +80,7 @@ class Behind(Generic[RowT]):
                     await self._write(database, batch)
                 except SQLAlchemyError as error:
                     self._put_back(batch)
-                    return self._tell(why(error))
+                    return self._tell(words_of(error))
             self._tell(None)
 
     def _put_back(self, batch: Sequence[RowT]) -> None:
@@ -97,20 +96,3 @@ class Behind(Generic[RowT]):
             lost = f", but for {self.dropped} that found no room" if self.dropped else ""
             self._journal.say("storage", f"{self._what} are written again{lost}.")
         self._troubled = trouble is not None
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """What has begun ends before whoever waits for it is cancelled."""
-    working = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        if not working.cancelled():
-            working.exception()  # who would have been told has gone
-        raise
-
-
-def why(error: Exception) -> str:
-    """What the database says is wrong, without SQLAlchemy's frame around it."""
-    return str(getattr(error, "orig", None) or error)

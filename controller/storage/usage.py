@@ -14,8 +14,8 @@ from controller.clock import Clock
 from controller.config import schema
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.storage.behind import ROOM, Behind, why
-from controller.storage.database import Database
+from controller.storage.behind import ROOM, Behind
+from controller.storage.database import Database, words_of
 from controller.usage import GROUPINGS, Grouping, Slot, Sums, Use, rolled_up, week_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Usage:
             async with database.reading() as connection:
                 return [dict(row) for row in (await connection.execute(question)).mappings()]
         except SQLAlchemyError as error:
-            raise SeadragonError(f"Usage cannot be read: {why(error)}.") from error
+            raise SeadragonError(f"Usage cannot be read: {words_of(error)}.") from error
 
     async def _sweep(self, database: Database) -> None:
         from sqlalchemy.exc import SQLAlchemyError

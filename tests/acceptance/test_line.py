@@ -10,7 +10,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,6 @@ async def test_after_200_hang_ups_at_parallel_1_every_next_request_is_answered_s
 
 
 # --- nobody starves ---
-
-
-async def until_done(task: asyncio.Task[Told], busy: Callable[[], Awaitable[Told]]) -> list[Told]:
-    """A closed loop: ask again and again until `task` is done."""
-    told: list[Told] = []
-    while not task.done():
-        told.append(await busy())
-    return told
 
 
 async def test_promise_5_two_busy_loops_on_one_model_do_not_starve_a_request_for_another(make_line: MakeLine) -> None:

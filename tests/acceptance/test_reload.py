@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
-from tests.kit.house import FakeHouse, free_port, until
+from tests.kit.house import FakeHouse, until
 
 
 def processes(house: FakeHouse) -> dict[str, tuple[int, int]]:

@@ -28,6 +28,7 @@ from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
+from controller.supervision.ports import free_port
 from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
 
@@ -211,12 +212,6 @@ class Fake:
         return seen
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 @contextlib.asynccontextmanager
 async def fake_ollama(folder: Path, **knobs: Any) -> AsyncIterator[Fake]:
     """A running fake ollama with `knobs` set."""
@@ -269,13 +264,6 @@ async def request_of(reader: asyncio.StreamReader) -> tuple[str, bytes]:
     """The first line and the body of a request."""
     line, headers = await head_of(reader)
     return line, await reader.readexactly(int(headers.get("content-length", "0")))
-
-
-async def until(condition: Callable[[], bool], limit: float = 20.0) -> None:
-    """Return when `condition` holds; it is of a kind that nothing tells."""
-    async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.01)
 
 
 async def exchange(port: int, request: bytes, *, until_closed: bool = False) -> bytes:

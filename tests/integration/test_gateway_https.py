@@ -14,10 +14,10 @@ from controller.auth.keyring import Keyring
 from controller.auth.visitor import arrival
 from controller.config.schema import Access, Config, Limits, Listener, Server, Surface, Surfaces, Tls, Tunnel
 from controller.listeners import Listeners
+from controller.supervision.ports import free_port
 from tests.fakes.rows import Rows, key
 from tests.integration.plane import Plane, gateway
 from tests.kit import certificates
-from tests.kit.house import free_port
 
 Rule = Literal["off", "pages", "all"]
 FROM_OUTSIDE = {"X-Forwarded-For": "203.0.113.9"}  # on a direct listener: others may have read it on its way

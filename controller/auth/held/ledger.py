@@ -17,8 +17,7 @@ from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
-from controller.storage.behind import to_its_end, why
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end, words_of
 from controller.storage.shelf import R, Row
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ class Ledger:
         except SQLAlchemyError as error:
             for rows in (*self._rows.values(), self._of_user, self._named):
                 rows.clear()  # half of the rows could be the half without what is denied
-            raise SeadragonError(f"The database cannot be read: {why(error)}.") from error
+            raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
         self._database, self.why = database, ""
         self.known.set()
         for kind, rows in self._rows.items():
@@ -206,7 +205,7 @@ class Ledger:
             async with self._database.writing() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise SeadragonError(f"Nothing was changed: the database says {why(error)}.") from error
+            raise SeadragonError(f"Nothing was changed: the database says {words_of(error)}.") from error
 
     # --- memory ---
 
@@ -265,7 +264,7 @@ class Ledger:
         try:
             await self._sweep(database, now)
         except SQLAlchemyError as error:
-            self._troubles(why(error))  # they are past in memory, and go with the next sweep
+            self._troubles(words_of(error))  # they are past in memory, and go with the next sweep
 
     async def _sweep(self, database: Database, now: float) -> None:
         async with database.writing() as connection:
