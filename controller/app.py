@@ -196,6 +196,7 @@ class Controller:
             noted=door.noting,
             keyring=door.keyring,
             https_doors=lambda: self._listeners.https_doors,
+            known=door.holders.known,
         )
         door.holders.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._plane.switch_off

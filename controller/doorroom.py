@@ -21,6 +21,7 @@ from controller.events import Journal
 from controller.proxy.noted import Noting
 from controller.storage.audit import Audit
 from controller.storage.database import Database, to_its_end
+from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
 from controller.storage.usage import Usage
 

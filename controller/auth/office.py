@@ -80,6 +80,7 @@ class Office:
 
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Look, or carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
+        await self._holders.here()
         if (look := self._looks.get(name)) is not None:
             return _called(look, name, arguments)()
         work = self._orders.get(name)

@@ -36,6 +36,7 @@ from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
 from controller.usage import Use
 
+_OPEN_AT_ONCE = (b"/healthz", b"/readyz")  # whoever asks
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
 _STALLED = Refused(
@@ -54,6 +55,13 @@ _FOR_ALL = frozenset((Reason.DENIED, Reason.PLAIN, Reason.HOST, Reason.ADDRESS))
 
 def _unkept(value: object) -> None:
     """Where nobody keeps it."""
+
+
+def _set() -> asyncio.Event:
+    """What has happened already."""
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 class DataPlane:
@@ -77,11 +85,13 @@ class DataPlane:
         rhythm: Rhythm | None = None,
         keyring: Keyring | None = None,
         https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
+        known: asyncio.Event | None = None,
     ) -> None:
         """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. None of the three
         that are told of requests may block: `access_log` hears of every one, `used` of each that stood in the line,
         `noted` of each that the audit wants to know of. Without a `keyring` nobody has a key, and nobody is signed in.
         `https_doors` are the listeners that speak https, where people are sent who must.
+        Until `known` is set, which is once all rights are in memory, every request waits that may need one.
         """
         self._readiness = readiness
         self._settings = settings
@@ -92,6 +102,7 @@ class DataPlane:
         self._used = used
         self._noted = noted
         self._keyring = keyring or Keyring()
+        self._known = known or _set()
         self._callers = Callers(self._keyring, clock)
         self._pool = Pool()
         self._asking = Asking(readiness, self._pool, clock, tally)
@@ -213,6 +224,8 @@ class DataPlane:
             self._end(exchange)
 
     async def _answer(self, exchange: Exchange) -> Refused | None:
+        if not self._known.is_set() and exchange.scope["raw_path"] not in _OPEN_AT_ONCE:
+            await self._known.wait()  # nobody is told that a good key is none, nor let in who is kept out
         config = self._settings()
         if config is not self._rules.config:
             self._rules = self._ruled(config)

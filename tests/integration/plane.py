@@ -112,6 +112,7 @@ async def gateway(
     slots: int = 1000,
     keyring: Keyring | None = None,
     https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
+    known: asyncio.Event | None = None,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 
@@ -140,6 +141,7 @@ async def gateway(
             rhythm=rhythm,
             keyring=keyring,
             https_doors=https_doors,
+            known=known,
         )
         made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(

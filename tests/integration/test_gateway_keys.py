@@ -17,6 +17,7 @@ from controller.auth.visitor import TUNNELLED, Proxied
 from controller.config.schema import Access, Config
 from tests.fakes.rows import Rows, key
 from tests.integration.plane import CHAT, config, fake_ollama, gateway
+from tests.kit.until import until
 
 VISITOR = {"CF-Connecting-IP": "203.0.113.9"}
 
@@ -53,6 +54,23 @@ async def test_a_wrong_key_is_told_in_the_callers_words_and_not_to_be_tried_agai
         assert foreign.status_code == 200, "no key of ours, so the address speaks"
         assert [record.who for record in plane.records] == ["tool", "", "this computer"]
         assert text[12:] not in str(plane.records)
+
+
+async def test_until_all_rights_are_known_a_request_waits_and_is_neither_refused_nor_let_in(tmp_path: Path) -> None:
+    text, row = key("tool")
+    rows, known = Rows(), asyncio.Event()
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=access(), keyring=Keyring(rows), known=known) as plane,
+        plane.client() as client,
+    ):
+        asking = asyncio.create_task(client.post("/api/chat", json=CHAT, headers={"X-API-Key": text}))
+        await until(lambda: plane.plane.in_flight)
+        assert (await client.get("/healthz")).status_code == 200
+        assert not asking.done()
+        rows.put(row)
+        known.set()
+        assert (await asking).status_code == 200
 
 
 async def test_two_keys_are_one_too_many_and_a_key_in_the_url_is_none(tmp_path: Path) -> None:

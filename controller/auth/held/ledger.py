@@ -7,7 +7,7 @@ import functools
 import heapq
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
@@ -30,6 +30,7 @@ L = TypeVar("L", bound="Ledger")
 
 LOOK: Final = 15.0  # seconds between two looks for what has expired: open streams end within sixty
 GATHER: Final = 60.0  # seconds in which last uses gather before they are written: what a crash may cost
+OPENING: Final = 10.0  # seconds an order waits for the database at a start
 _OPENING: Final = "Seadragon is just opening its database. Try again in a moment."
 
 _WHAT: Final[dict[type[Row], What]] = {
@@ -180,6 +181,12 @@ class Ledger:
                 written = self._clock.now()
 
     # --- orders ---
+
+    async def here(self) -> None:
+        """Wait until the rows are here, or will not come; at most `OPENING`: then orders are refused in words."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENING):
+                await self.known.wait()
 
     async def carried_out(self, write: Callable[[Entry], Awaitable[T]]) -> T:
         """Do what an order does. Raises SeadragonError; then nothing has changed, neither here nor there."""
