@@ -136,19 +136,3 @@ async def test_an_answer_may_take_longer_than_a_pause() -> None:
     assert (talk.line.answers, talk.line.closed) == (2, False)
     talk.loop.wind(1)
     assert talk.line.closed
-
-
-async def test_many_requests_need_one_timer_for_their_pauses() -> None:
-    talk = Talk()
-    await talk.ask()
-    made = len(talk.loop.made)
-    for _ in range(20):
-        await talk.ask()
-    assert len(talk.loop.made) == made
-
-
-async def test_nothing_is_left_of_a_connection_that_breaks() -> None:
-    talk = Talk()
-    await talk.ask()
-    talk.wire.connection_lost(ConnectionResetError())
-    assert all(timer.over for timer in talk.loop.made)
