@@ -123,13 +123,13 @@ async def test_promise_1_whatever_is_killed_with_100_waiting_none_of_them_is_los
 
 
 async def test_a_controller_that_leaves_lets_streams_finish_and_tells_who_waits(make_line: MakeLine) -> None:
-    house = make_line((1,) * 3, drain="3s")
+    house = make_line((1,) * 3, drain="8s")
     async with callers(house, 3) as people:
         stream = asyncio.create_task(people[0].ask("ticker", tokens=500))
         endless = asyncio.create_task(people[0].ask("ticker", tokens=1_000_000))
         await there(lambda: queue(house)["running"] == 1)
         waiting = [asyncio.create_task(people[1 + n % 2].ask("blue")) for n in range(10)]
-        await there(lambda: queue(house)["waiting"] == 11)
+        await there(lambda: queue(house)["waiting"] >= 10)
         await asyncio.to_thread(house.down)
         told = await asyncio.gather(stream, endless, *waiting)
     assert told[0].whole

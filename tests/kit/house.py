@@ -262,7 +262,7 @@ class FakeHouse(House):
             **self.server.get("ollama", {}),
         }
         listeners = self.server.get("listeners", [{"address": f"127.0.0.1:{self.port}"}])
-        mild = {"drain": "5s", "adopt_grace": "5s", "line": dict(GENEROUS)}
+        mild = {"drain": "5s", "adopt_grace": "30s", "line": dict(GENEROUS)}
         return {**mild, **self.server, "listeners": listeners, "ollama": ollama}
 
     def configure(self, **server: Any) -> None:
