@@ -35,10 +35,11 @@ class Behind(Generic[RowT]):
         *,
         gather: float = GATHER,
         room: int = ROOM,
+        batch: int = BATCH,
     ) -> None:
         self.dropped = 0
         self._clock, self._journal, self._what, self._write = clock, journal, what, write
-        self._gather, self._room = gather, room
+        self._gather, self._room, self._batch = gather, room, batch
         self._rows: deque[RowT] = deque(maxlen=room)
         self._waiting = asyncio.Event()  # there is something to write
         self._writing = asyncio.Lock()
@@ -74,8 +75,8 @@ class Behind(Generic[RowT]):
         from sqlalchemy.exc import SQLAlchemyError
 
         async with self._writing:
-            for _ in range(-(-len(self._rows) // BATCH)):  # what comes in the meantime has its own turn
-                batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
+            for _ in range(-(-len(self._rows) // self._batch)):  # what comes in the meantime has its own turn
+                batch = [self._rows.popleft() for _ in range(min(self._batch, len(self._rows)))]
                 try:
                     await self._write(database, batch)
                 except SQLAlchemyError as error:
