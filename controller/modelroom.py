@@ -5,7 +5,6 @@ learned of them, and how an operator sees and orders it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -192,7 +191,7 @@ class ModelRoom:
             pass  # it is done once Ollama is there
 
     async def _learn_accelerator(self) -> None:
-        with suppress(OSError):  # no descriptors are left: what was known of it still counts
+        with suppress(OSError):  # there is no log, or no descriptor left: what was known of it still counts
             self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
 
     def _give_up(self, why: str) -> None:
@@ -277,6 +276,5 @@ class ModelRoom:
 
 
 def _last_words(log: Path) -> str:
-    with contextlib.suppress(OSError), Tail(log, LOG_LINES) as tail:
+    with Tail(log, LOG_LINES) as tail:
         return "\n".join(tail.read())
-    return ""

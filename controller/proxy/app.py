@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
@@ -16,6 +16,7 @@ from controller.clock import Clock
 from controller.config.schema import Config
 from controller.proxy.asking import Asking
 from controller.proxy.callers import Callers
+from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
@@ -46,6 +47,10 @@ _STALLED = Refused(
 )
 _TOLD = {each.reason: each for each in (_CUT, _STALLED)}
 _LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
+
+
+_FOR_ALL = frozenset((Reason.DENIED, Reason.PLAIN, Reason.HOST, Reason.ADDRESS))
+"""Refusals of pages that hold whoever signs in."""
 
 
 def _unkept(value: object) -> None:
@@ -79,15 +84,18 @@ class DataPlane:
         noted: Callable[[AccessRecord], None] = _unkept,
         rhythm: Rhythm | None = None,
         keyring: Keyring | None = None,
+        https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
         known: asyncio.Event | None = None,
     ) -> None:
         """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. None of the three
         that are told of requests may block: `access_log` hears of every one, `used` of each that stood in the line,
         `noted` of each that the audit wants to know of. Without a `keyring` nobody has a key, and nobody is signed in.
+        `https_doors` are the listeners that speak https, where people are sent who must.
         Until `known` is set, which is once all rights are in memory, every request waits that may need one.
         """
         self._readiness = readiness
         self._settings = settings
+        self._https_doors = https_doors
         self._pages = pages
         self._clock = clock
         self._access_log = access_log
@@ -240,20 +248,17 @@ class DataPlane:
 
     def _ruled(self, config: Config) -> Rules:
         self._keyring.use(config.access)
-        return rules_of(config)
+        return rules_of(config, self._https_doors)
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""
         if exchange.status:  # fillers have gone out
             return await self._tell(exchange, refused)
-        if not (
-            exchange.route == "pages"
-            and exchange.method == "GET"
-            and b"text/html" in exchange.found.get(b"accept", b"")
-        ):
+        if refused.leads_on or not _shows_pages(exchange):
             return await exchange.refuse(refused, self._clock.now())
         exchange.reason = refused.reason
         exchange.scope["seadragon.refused"] = refused.status, refused.text
+        exchange.scope["seadragon.may_sign_in"] = refused.reason not in _FOR_ALL
         await exchange.hand_over(self._pages, self._clock.now)
 
     async def _stopped(self, exchange: Exchange) -> None:
@@ -326,3 +331,9 @@ class DataPlane:
             except TimeoutError:
                 pass
         return True
+
+
+def _shows_pages(exchange: Exchange) -> bool:
+    """Whether a person with a browser is behind it."""
+    html = b"text/html" in exchange.found.get(b"accept", b"")
+    return html and exchange.route == "pages" and exchange.method == "GET"

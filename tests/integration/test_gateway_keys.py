@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from controller.auth.keyring import Keyring
+from controller.auth.rows import AllowRow
 from controller.auth.visitor import TUNNELLED, Proxied
 from controller.config.schema import Access, Config
 from tests.fakes.rows import Rows, key
@@ -204,7 +205,7 @@ async def test_in_the_tunnel_a_key_counts_and_an_address_only_if_it_is_named_for
             await client.post("/api/chat", json=CHAT, headers={"CF-Connecting-IP": "203.0.113.10"})
         ).status_code == 200
         managed = await client.post("/api/pull", json=CHAT, headers={**VISITOR, "X-API-Key": text})
-        assert (managed.status_code, "surfaces.admin.tunnel" in managed.text) == (403, True)
+        assert (managed.status_code, "surfaces: {admin: {tunnel: true}}" in managed.text) == (403, True)
         for forged in ([], [("CF-Connecting-IP", "x")], [("CF-Connecting-IP", "203.0.113.10")] * 2):
             headers = [("X-API-Key", text), ("X-Forwarded-For", "203.0.113.10"), *forged]
             assert (await client.get("/api/tags", headers=headers)).status_code == 400
@@ -250,3 +251,17 @@ async def test_behind_a_proxy_of_ours_a_visitor_is_who_it_says_and_nobody_else_i
         assert (await client.get("/api/version")).status_code == 400
     async with gateway(None, using=using, arrival=theirs) as plane, plane.client() as client:
         assert (await client.get("/api/version", headers={"X-Real-IP": "192.168.1.20"})).status_code == 403
+
+
+async def test_an_address_that_is_kept_out_sees_no_page_at_all_and_hears_of_it() -> None:
+    rows = Rows()
+    rows.allowed["a"] = AllowRow("a", "pest", "127.0.0.1/32", "deny", 2.0, ("infer",), (), 0.0, "test")
+    async with gateway(None, keyring=Keyring(rows)) as plane, plane.client() as client:
+        for path in ("/login", "/join", "/static/site.css", "/"):
+            refused = await client.get(path, headers={"Accept": "text/html"})
+            assert (refused.status_code, "kept out" in refused.text) == (403, True), path
+        assert (await client.post("/login", json={"name": "x"})).status_code == 403
+        assert {record.reason for record in plane.records} == {"kept_out"}
+        rows.allowed.clear()
+        plane.plane.rights_changed("allow", "a")
+        assert (await client.get("/login")).status_code == 200

@@ -17,7 +17,7 @@ from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end, words_of
 from controller.storage.shelf import R, Row
 
 if TYPE_CHECKING:
@@ -314,20 +314,3 @@ class Ledger:
         elif why is None and self._troubled:
             self._journal.say("door", "When keys and sessions were last used is written again.")
         self._troubled = why is not None
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """What has begun ends before whoever waits for it is cancelled."""
-    working = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        if not working.cancelled():
-            working.exception()  # who would have been told has gone
-        raise
-
-
-def words_of(error: Exception) -> str:
-    """What the database itself says."""
-    return str(getattr(error, "orig", None) or error)
