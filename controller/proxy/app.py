@@ -146,8 +146,8 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """What /readyz says: Ollama answers, nothing drains, nobody waits for it."""
-        return self._asking.ready and not self.draining and not self.tally.held
+        """What /readyz says: Ollama answers, all rights are known, nothing drains, nobody waits for it."""
+        return self._asking.ready and self._known.is_set() and not self.draining and not self.tally.held
 
     def models_changed(self) -> None:
         """Something changed the models behind our back: nothing kept is true any more."""
