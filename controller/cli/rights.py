@@ -13,7 +13,6 @@ import click
 
 from controller import rights_words as words
 from controller.cli.group import FAILED, main, places
-from controller.config.units import seconds
 from controller.control import client
 from controller.paths import Paths
 from controller.plain import Style, moment_words, printable
@@ -29,6 +28,8 @@ class Span(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, option: click.Parameter | None, context: click.Context | None) -> float:
+        from controller.config.units import seconds  # pydantic is slow to import
+
         try:
             return float(str(seconds(value)))
         except ValueError as error:

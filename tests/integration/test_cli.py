@@ -151,9 +151,11 @@ async def test_down_that_is_kept_up_by_a_service_manager_says_so(desk: FakeDesk,
     assert desk.orders == [("leave", False)]
 
 
-async def test_the_models_are_a_table_and_as_json_the_documents(desk: FakeDesk, places: list[str]) -> None:
+async def test_the_models_are_a_table_the_loaded_first_and_as_json_the_documents(
+    desk: FakeDesk, places: list[str]
+) -> None:
     table = (await run("models", *places)).output.splitlines()
-    assert [line.split()[0] for line in table] == ["MODEL", "llama3.2", "qwen3"]
+    assert [line.split()[0] for line in table] == ["MODEL", "qwen3", "llama3.2"]
     assert json.loads((await run("models", "--json", *places)).output) == desk.installed
 
 

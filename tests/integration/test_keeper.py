@@ -268,7 +268,7 @@ def mentions(facts: dict[str, Any], place: str) -> bool:
 
 
 async def test_a_controller_killed_at_any_moment_of_a_launch_leaves_no_stray(tmp_path: Path) -> None:
-    await kill_often(tmp_path, 20)
+    await kill_often(tmp_path, 8)
 
 
 @pytest.mark.proof

@@ -54,7 +54,9 @@ def test_what_needs_no_change_is_the_very_same_body() -> None:
 
 _names = st.sampled_from(["format", "think", "raw", "suffix", "x", "tools", "é", 'a"b', "stream"])
 _values = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9), lambda inner: st.lists(inner, max_size=3)
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
 )
 _options = st.dictionaries(st.sampled_from([*sorted(RELOADING), "temperature", "seed", "stop"]), _values, max_size=5)
 

@@ -140,7 +140,7 @@ def test_a_runner_nobody_can_look_into_is_never_stuck() -> None:
     assert machine.stuck_after() is None
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=150, deadline=None)  # of some hundred looks each
 @given(
     on_gpu=st.booleans(),
     moments=st.lists(st.floats(0.25, 4.0), min_size=1, max_size=8),
