@@ -17,9 +17,13 @@ _REMEMBERED = 1024
 
 
 class Gate:
-    """The Host allow-list and the origins whose pages may call, of one configuration."""
+    """The Host allow-list and the origins whose pages may call, of one configuration.
 
-    def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
+    `addresses`: whether a server's own address is a name of it; never for those who come from outside, by a name.
+    """
+
+    def __init__(self, hosts: Iterable[str], origins: Iterable[str], *, addresses: bool = True) -> None:
+        self._addresses = addresses
         names = [host.lower().rstrip(".") for host in hosts]
         self._hosts = frozenset(name for name in names if not name.startswith("*."))
         self._domains = tuple(name[1:] for name in names if name.startswith("*."))  # one label before each
@@ -59,7 +63,7 @@ class Gate:
         if name in self._hosts or name[name.find(".") :] in self._domains:
             return True
         address = plain_address(name.strip("[]"))
-        return address is not None and (address.is_loopback or address == plain_address(own))
+        return self._addresses and address is not None and (address.is_loopback or address == plain_address(own))
 
 
 def _same(origin: bytes, host: bytes | None) -> bool:

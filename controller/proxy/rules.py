@@ -64,7 +64,7 @@ def rules_of(config: Config, https_doors: Callable[[], Sequence[HttpsDoor]] = tu
         server.require_https,
         https_doors,
         Gate(names, access.origins),
-        Gate((*names, *_QUICK) if server.tunnel.mode == "quick" else names, access.origins),
+        Gate((*names, *_QUICK) if server.tunnel.mode == "quick" else names, access.origins, addresses=False),
         server.hold,
         server.limits.body,
         server.limits.decoded,
