@@ -19,6 +19,7 @@ import uvloop
 
 from controller import lock, wanted
 from controller.api.late import LateApi
+from controller.auth.office import OPERATOR
 from controller.auth.visitor import arrival
 from controller.clock import SystemClock
 from controller.config.change import Change
@@ -194,6 +195,8 @@ class Controller:
             used=door.usage.note,
             noted=door.noting,
             keyring=door.keyring,
+            https_doors=lambda: self._listeners.https_doors,
+            known=door.holders.known,
         )
         door.holders.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._plane.switch_off
@@ -398,6 +401,7 @@ class Controller:
             self.phase = "running"
         self._models.reconfigured()
         self._roster.become(programs, change.drains)
+        self.audit.note("config.change", actor=OPERATOR.actor, facts={"changes": list(change.sentences)})
 
     async def _listen(self, config: Config) -> None:
         server = config.server

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-DAY = 86400.0  # seconds
 _VERSION, _EXTENSIONS, _UTC_TIME, _DNS, _IP = 0xA0, 0xA3, 0x17, 0x82, 0x87
 _ALTERNATIVE_NAMES = bytes((0x55, 0x1D, 0x11))
 
@@ -23,10 +22,6 @@ class Certificate:
     names: tuple[str, ...]  # host names and addresses it is for; a name may begin with a star
     begins: float  # seconds since the epoch
     ends: float  # the same
-
-    def days_left(self, now: float) -> int:
-        """Whole days until it ends; negative when it has ended."""
-        return int((self.ends - now) // DAY)
 
     def holds_for(self, host: str) -> bool:
         """Whether a browser that was sent to `host` would take it (RFC 6125: a star is one whole label)."""

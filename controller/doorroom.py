@@ -20,7 +20,7 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.proxy.noted import Noting
 from controller.storage.audit import Audit
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
 from controller.storage.usage import Usage
@@ -36,12 +36,21 @@ class DoorRoom:
         self.holders = Holders(clock, journal)
         self.usage = Usage(clock, journal, lambda: settings().server.usage)
         self.audit = Audit(clock, journal, lambda: settings().server.audit)
-        self.office = Office(self.holders, self.audit, clock, settings)
+        self.office = Office(self.holders, self.audit, clock, settings, self._rotate)
+        self._data, self._rotating = data, asyncio.Lock()
         self._hashing = Hashing(clock)
         self.signin = SignIn(self.holders, self._hashing, signing.load(data), clock, self.audit.note)
         self.keyring = Keyring(self.holders, self.signin.session_of)
         self.noting = Noting(self.audit)
         self._nightly = Nightly(self.database.path, lambda: settings().server.backup, clock, journal)
+
+    async def _rotate(self) -> None:
+        """Sign sessions with a new key from now on; who is signed in stays so. Raises SeadragonError."""
+        await to_its_end(self._rotated())
+
+    async def _rotated(self) -> None:
+        async with self._rotating:
+            self.signin.keys = await asyncio.to_thread(signing.rotate, self._data)
 
     async def run(self) -> None:
         """Until it is cancelled; what is still to be written is written then.

@@ -32,7 +32,13 @@ RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 ROOM = 8192  # lines that wait to be written, at most; older ones give way and are counted
 BATCH = 512
 GATHER = 0.05  # seconds in which lines collect, so that a busy minute costs twenty writes a second and no more
-CHATTY = ("httpx", "httpcore", "watchfiles", "uvicorn", "alembic")  # a line for every probe, listener and table
+CHATTY = (
+    "httpx",
+    "httpcore",
+    "watchfiles",
+    "uvicorn",
+    "alembic",
+)  # a line for every probe, listener, step: not worth keeping
 RETRY = 1.0  # seconds between two tries of a disk that refuses
 
 

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from controller.certificate import DAY, Certificate, understand
+from controller.certificate import Certificate, understand
 from controller.errors import SeadragonError
 
 _BLOCK = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2: forward secrecy and authenticated encryption, or nothing
+
+_DAY = 86400.0  # seconds
 
 Part = Literal["cert", "key"]
 
@@ -47,7 +49,7 @@ def check(cert: Path, key: Path, now: float) -> Certificate:
     found = read(cert)
     if found.ends <= now:
         raise CertificateFault("cert", f"a certificate that ended on {_day(found.ends)}")
-    if found.begins > now + DAY:
+    if found.begins > now + _DAY:
         raise CertificateFault("cert", f"a certificate that begins on {_day(found.begins)} (is the clock right?)")
     _context(cert, key)
     return found

@@ -94,7 +94,10 @@ def rolled_up(uses: Iterable[Use], day_of: Callable[[float], str]) -> Mapping[Sl
     days: dict[Slot, Sums] = {}
     for use in uses:
         slot = Slot(day_of(use.at), use.kind, use.caller, use.key_id, use.user_id, use.model)
-        days.setdefault(slot, Sums()).add(use)
+        sums = days.get(slot)
+        if sums is None:
+            sums = days[slot] = Sums()
+        sums.add(use)
     return days
 
 

@@ -135,14 +135,10 @@ class AllowList:
         self._entries = [*_of_yaml(entries, rights), *_of_rows(rows, rights)]
         self._known: dict[tuple[str, bool], Verdict] = {}
 
-    def principal(self, peer: str, now: float = 0.0, *, tunnel: bool = False) -> Principal | None:
-        """Who is at the address `peer` at the moment `now`, seconds since the epoch; None for a stranger, and for a
+    def verdict(self, peer: str, now: float, *, tunnel: bool = False) -> Verdict:
+        """Who is at the address `peer` at the moment `now`, seconds since the epoch: nobody for a stranger, and for a
         peer without an address. `tunnel`: it came through the tunnel, where few entries count.
         """
-        return self.verdict(peer, now, tunnel=tunnel).who
-
-    def verdict(self, peer: str, now: float, *, tunnel: bool = False) -> Verdict:
-        """The same, and whether the address is kept out."""
         known = self._known.get((peer, tunnel))
         if known is None or (known.until is not None and now >= known.until):
             if len(self._known) >= _REMEMBERED:

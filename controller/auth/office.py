@@ -25,8 +25,17 @@ OPERATOR: Final = By("operator")
 class Office:
     """`order` is all that anybody needs of it."""
 
-    def __init__(self, holders: Holders, audit: AuditView, clock: Clock, settings: Callable[[], Config]) -> None:
+    def __init__(
+        self,
+        holders: Holders,
+        audit: AuditView,
+        clock: Clock,
+        settings: Callable[[], Config],
+        rotate: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`rotate` makes a new key that sessions are signed with."""
         self._holders, self._audit, self._clock, self._settings = holders, audit, clock, settings
+        self._rotate = rotate
         self._looks: Mapping[str, Callable[..., Any]] = {
             "keys": self._keys,
             "users": self._users,
@@ -46,6 +55,7 @@ class Office:
             "users.delete": self._delete_user,
             "users.reset_link": self._reset_link,
             "users.end_sessions": self._end_sessions,
+            "users.rotate_keys": self._rotate_keys,
             "invites.create": self._create_invite,
             "invites.revoke": self._revoke_invite,
             "allow.add": self._allow,
@@ -70,6 +80,7 @@ class Office:
 
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Look, or carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
+        await self._holders.here()
         if (look := self._looks.get(name)) is not None:
             return _called(look, name, arguments)()
         work = self._orders.get(name)
@@ -204,6 +215,10 @@ class Office:
     async def _end_sessions(self, *, by: By, user: str) -> tuple[str, Any]:
         row = self._found(user)
         return row.name, {"id": row.id, "name": row.name, "ended": await self._holders.end_sessions(row.id)}
+
+    async def _rotate_keys(self, *, by: By) -> tuple[str, Any]:
+        await self._rotate()
+        return "keys of sessions", {"rotated": True}
 
     async def _link_for(self, row: UserRow, by: By) -> dict[str, Any]:
         token = await self._holders.create_reset(row.id, by=by.actor)

@@ -141,7 +141,7 @@ class AuditRow:
     actor: str  # label: a person, a key, the operator
     what: str  # as `key.revoke`
     target: str
-    outcome: str  # done, refused, failed
+    outcome: str  # done, refused, failed, throttled
     peer: str  # address; "": this machine's command line
     request: str  # its id; "": none
     facts: dict[str, object] = field(default_factory=dict)

@@ -58,11 +58,6 @@ def make_key(random: Random) -> NewKey:
     return NewKey(f"{PREFIX}{id}_{secret}{_check(id + secret)}", id, hash_secret(secret), secret[-4:])
 
 
-def is_ours(text: str) -> bool:
-    """Whether it means to be a key of Seadragon's: then it is right or refused, never passed over."""
-    return text.startswith(PREFIX)
-
-
 def parse_key(text: str) -> tuple[str, str] | None:
     """The id and the secret of a key; None when it is none, or was mistyped. Looks nothing up."""
     match = _KEY.fullmatch(text)

@@ -119,6 +119,14 @@ def users_reset_link(paths: Paths, name: str, as_json: bool) -> None:
     _tell_link(_order(paths, "users.reset_link", user=name), as_json, f"{name} sets a new password")
 
 
+@users.command("rotate-keys")
+@places
+def users_rotate_keys(paths: Paths) -> None:
+    """Sign sessions with a new key. Done twice, it signs everybody out."""
+    _order(paths, "users.rotate_keys")
+    click.echo("Sessions are signed with a new key from now on. Whoever is signed in stays so until you do this again.")
+
+
 # --- invites ---
 
 

@@ -121,20 +121,21 @@ class Pages:
         self._live = Live(desk, self._templates, traffic=traffic, edition=self._statics.edition)
         self._tokens = forms.Tokens()
         self._people = PeoplePages(signin, self._templates, self._tokens) if signin else None
-        self._invites = Invites(signin, self._templates, self._tokens) if signin else None
+        self._invites = Invites(desk, signin, self._templates, self._tokens) if signin else None
         self._error = self._templates.get_template("error.html")
         self._starlette = self._application()
         self.asgi: ASGIApp = Hardened(self._let_in)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The gate may have turned this person away: `seadragon.refused` of the scope says with which status, and why.
+        """The gate may have turned this person away: `seadragon.refused` of the scope says with which status, and why;
+        `seadragon.may_sign_in` is False where signing in would not help.
 
         Then the page comes with its style inside: nothing else would be given to this browser.
         """
         refused: tuple[int, str] | None = scope.get("seadragon.refused")
         if refused is None:
             return await self._starlette(scope, receive, send)
-        if self._people is not None and refused[0] in _MAY_SIGN_IN:
+        if self._people is not None and refused[0] in _MAY_SIGN_IN and scope.get("seadragon.may_sign_in", True):
             instead = self._people.turned_away(Request(scope, receive), *refused)
             if instead is not None:
                 return await instead(scope, receive, send)
@@ -205,7 +206,22 @@ class Pages:
         pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:
             return self.refusal(400)
-        return await self._carry_out(pressed[0], form[pressed[0]])
+        answer = await self._carry_out(pressed[0], form[pressed[0]])
+        self._note(request, viewer, pressed[0], form[pressed[0]], answer.status_code)
+        return answer
+
+    def _note(self, request: Request, viewer: Viewer, order: str, model: str, status: int) -> None:
+        """What was ordered here, and how that ended, for the audit. What is no order is none."""
+        if status == 400:
+            return
+        self._desk.audit.note(
+            f"page.{order}",
+            actor=viewer.label,
+            target="the line" if order in forms.LINE_ORDERS else model,
+            outcome="refused" if status == 409 else "done",
+            peer=Asked(request, None).peer,
+            request=request.scope.get("seadragon.request", ""),
+        )
 
     async def _carry_out(self, order: str, model: str) -> Response:
         try:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from controller.auth.rows import ROLES, InviteRow, Role
 from controller.auth.signin import No, Person, SignIn
+from controller.desk import By, Desk
 from controller.errors import SeadragonError
 from controller.pages import forms
 from controller.pages.account_view import ROLE_WORDS, nav_of
@@ -33,7 +34,8 @@ LONGEST_LABEL: Final = 60
 class Invites:
     """The page."""
 
-    def __init__(self, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+    def __init__(self, desk: Desk, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+        self._desk = desk
         self._signin, self._holders, self._tokens = signin, signin.holders, tokens
         self._template = templates.get_template("people/invites.html")
 
@@ -60,7 +62,7 @@ class Invites:
             return self._no(asked, form)
         try:
             if "revoke" in form:
-                await self._holders.revoke_invite(form["revoke"])
+                await self._desk.office.order("invites.revoke", _by(asked, person), id=form["revoke"])
                 return Response(status_code=204) if asked.program else RedirectResponse(PATH, 303)
             return await self._make(asked, person, form)
         except SeadragonError as error:
@@ -73,13 +75,12 @@ class Invites:
         role, uses, hours, label = wish
         if role == "admin" and (no := await self._sure(asked, person, form)):
             return self._no(asked, no)
-        row, token = await self._holders.create_invite(
-            role, uses=uses, lasts=hours * 3600.0, label=label, by=person.user.name
+        made = await self._desk.office.order(
+            "invites.create", _by(asked, person), role=role, label=label, uses=uses, lasts=hours * 3600.0
         )
-        url = asked.request.url
-        link = f"{url.scheme}://{url.netloc}/join#{token.text}"
+        link = made["links"][0]
         if asked.program:
-            return JSONResponse({"id": row.id, "link": link, "expires_at": row.expires_at}, 201)
+            return JSONResponse({"id": made["id"], "link": link, "expires_at": made["expires_at"]}, 201)
         told = (
             f"For {label}: {ROLE_WORDS[role]}, to be used {uses} times."
             if uses > 1
@@ -148,6 +149,11 @@ def wished(form: Mapping[str, str]) -> tuple[Role, int, int, str] | No:
     if not 1 <= hours <= MOST_HOURS:
         return No(422, f"It can be good for 1 to {MOST_HOURS} hours.", "hours")
     return role, uses, hours, label
+
+
+def _by(asked: Asked, person: Person) -> By:
+    """Who orders, for the audit."""
+    return By(person.user.name, asked.peer, asked.request.scope.get("seadragon.request", ""))
 
 
 def _whole(text: str) -> int:

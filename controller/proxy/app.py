@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
@@ -16,6 +16,7 @@ from controller.clock import Clock
 from controller.config.schema import Config
 from controller.proxy.asking import Asking
 from controller.proxy.callers import Callers
+from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
@@ -35,6 +36,7 @@ from controller.readiness import Readiness
 from controller.scheduling.ticket import Ticket
 from controller.usage import Use
 
+_OPEN_AT_ONCE = (b"/healthz", b"/readyz")  # whoever asks
 _LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
 _CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
 _STALLED = Refused(
@@ -47,8 +49,19 @@ _TOLD = {each.reason: each for each in (_CUT, _STALLED)}
 _LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
 
 
+_FOR_ALL = frozenset((Reason.DENIED, Reason.PLAIN, Reason.HOST, Reason.ADDRESS))
+"""Refusals of pages that hold whoever signs in."""
+
+
 def _unkept(value: object) -> None:
     """Where nobody keeps it."""
+
+
+def _set() -> asyncio.Event:
+    """What has happened already."""
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 class DataPlane:
@@ -71,19 +84,25 @@ class DataPlane:
         noted: Callable[[AccessRecord], None] = _unkept,
         rhythm: Rhythm | None = None,
         keyring: Keyring | None = None,
+        https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
+        known: asyncio.Event | None = None,
     ) -> None:
         """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. None of the three
         that are told of requests may block: `access_log` hears of every one, `used` of each that stood in the line,
         `noted` of each that the audit wants to know of. Without a `keyring` nobody has a key, and nobody is signed in.
+        `https_doors` are the listeners that speak https, where people are sent who must.
+        Until `known` is set, which is once all rights are in memory, every request waits that may need one.
         """
         self._readiness = readiness
         self._settings = settings
+        self._https_doors = https_doors
         self._pages = pages
         self._clock = clock
         self._access_log = access_log
         self._used = used
         self._noted = noted
         self._keyring = keyring or Keyring()
+        self._known = known or _set()
         self._callers = Callers(self._keyring, clock)
         self._pool = Pool()
         self._asking = Asking(readiness, self._pool, clock, tally)
@@ -205,6 +224,8 @@ class DataPlane:
             self._end(exchange)
 
     async def _answer(self, exchange: Exchange) -> Refused | None:
+        if not self._known.is_set() and exchange.scope["raw_path"] not in _OPEN_AT_ONCE:
+            await self._known.wait()  # nobody is told that a good key is none, nor let in who is kept out
         config = self._settings()
         if config is not self._rules.config:
             self._rules = self._ruled(config)
@@ -227,20 +248,17 @@ class DataPlane:
 
     def _ruled(self, config: Config) -> Rules:
         self._keyring.use(config.access)
-        return rules_of(config)
+        return rules_of(config, self._https_doors)
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""
         if exchange.status:  # fillers have gone out
             return await self._tell(exchange, refused)
-        if not (
-            exchange.route == "pages"
-            and exchange.method == "GET"
-            and b"text/html" in exchange.found.get(b"accept", b"")
-        ):
+        if refused.leads_on or not _shows_pages(exchange):
             return await exchange.refuse(refused, self._clock.now())
         exchange.reason = refused.reason
         exchange.scope["seadragon.refused"] = refused.status, refused.text
+        exchange.scope["seadragon.may_sign_in"] = refused.reason not in _FOR_ALL
         await exchange.hand_over(self._pages, self._clock.now)
 
     async def _stopped(self, exchange: Exchange) -> None:
@@ -313,3 +331,9 @@ class DataPlane:
             except TimeoutError:
                 pass
         return True
+
+
+def _shows_pages(exchange: Exchange) -> bool:
+    """Whether a person with a browser is behind it."""
+    html = b"text/html" in exchange.found.get(b"accept", b"")
+    return html and exchange.route == "pages" and exchange.method == "GET"

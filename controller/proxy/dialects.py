@@ -84,6 +84,11 @@ class Refused:
     retry_after: int | None = None  # seconds
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+    @property
+    def leads_on(self) -> bool:
+        """Whether it says where to go instead."""
+        return 300 <= self.status < 400
+
 
 _OPENAI_TYPES = {
     400: "invalid_request_error",

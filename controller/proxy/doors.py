@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from urllib.parse import unquote_to_bytes
 
-from controller.auth.credentials import holds_key
+from controller.auth.credentials import extract, holds_key
 from controller.auth.policy import Right, Row, Tunnel, page_row, row_of
+from controller.auth.secrets import parse_key
 from controller.auth.visitor import Unclear
+from controller.proxy import cleartext
 from controller.proxy.callers import Callers, may_not
 from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import Exchange, Scope
@@ -37,8 +39,8 @@ _OUTSIDE = Refused(
 _SURFACE = Refused(
     403,
     Reason.TUNNEL,
-    "Nothing is managed through the tunnel. Use the server from its own network, or set `surfaces.admin.tunnel: true` "
-    "in server.yaml.",
+    "Nothing is managed through the tunnel. Use the server from its own network, or write "
+    "`surfaces: {admin: {tunnel: true}}` in server.yaml.",
 )
 _NO_SECRETS = Refused(400, Reason.BAD, "Keys do not belong into a URL, where they end up in logs. Remove it.")
 _NOTHING = Refused(404, Reason.UNLISTED, "There is nothing at this path.")
@@ -103,11 +105,15 @@ def _come_in(exchange: Exchange, rules: Rules, proxied: bytes | None) -> Refused
 
 def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, row: Row) -> Refused | None:
     """Who is calling, and whether they may."""
+    if rules.require_https != "off":
+        plain = _plain(exchange, rules, place)
+        if plain is not None:
+            return plain
     if row.needs is Right.ANYONE and place is not PAGES:
         return None
     known = callers.of_page(exchange, rules) if place is PAGES else callers.of_api(exchange, rules)
     if isinstance(known, Refused):
-        return None if row.needs is Right.ANYONE else known
+        return None if row.needs is Right.ANYONE and known.reason is not Reason.DENIED else known
     exchange.who, offered = known
     if row.needs is Right.ANYONE:
         return None
@@ -120,6 +126,26 @@ def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, r
     if exchange.listener == "tunnel" and row.tunnel is not Tunnel.YES and not _let_out(rules, row):
         return _OUTSIDE if row.tunnel is Tunnel.NO else _SURFACE
     return callers.let_in(exchange, exchange.who, rules)
+
+
+def _plain(exchange: Exchange, rules: Rules, place: Admitted) -> Refused | None:
+    """What came in the clear and must not: a page, or a key of ours."""
+    scope = exchange.scope
+    target = scope["raw_path"] + (b"?" + exchange.query if exchange.query else b"")
+    came = cleartext.Came(
+        exchange.arrival.kind,
+        scope.get("seadragon.https", False),
+        exchange.peer,
+        bool(exchange.proxied),
+        exchange.method,
+        exchange.found.get(b"host", b"").decode("latin-1"),
+        target.decode("latin-1"),
+    )
+    if place is PAGES:
+        return cleartext.page(rules.require_https, came, rules.https_doors(), rules.config.server.tunnel.hostnames)
+    keys = filter(None, map(parse_key, extract(exchange.found).ours))
+    refusals = (cleartext.key(rules.require_https, came, id, secret[-4:]) for id, secret in keys)
+    return next(filter(None, refusals), None)
 
 
 def _let_out(rules: Rules, row: Row) -> bool:

@@ -8,6 +8,7 @@ from itertools import count
 from urllib.parse import unquote_to_bytes
 
 from controller.auth.credentials import holds_key
+from controller.redact import may_hold_secret
 
 FORWARDED = frozenset((b"accept", b"content-type", b"user-agent"))
 """What of a request goes upstream. (A user agent of Copilot's changes what /api/show says.)"""
@@ -66,8 +67,8 @@ class RequestIds:
         self._numbers = count(1)
 
     def of(self, incoming: bytes | None) -> bytes:
-        """A well-formed id that the client sent, else a new one."""
-        if incoming is not None and _WELL_FORMED.fullmatch(incoming):
+        """A well-formed id that the client sent, else a new one. It is kept with the usage, so a secret is none."""
+        if incoming is not None and _WELL_FORMED.fullmatch(incoming) and not may_hold_secret(incoming.decode("ascii")):
             return incoming
         return b"%b-%x" % (self._beginning, next(self._numbers))
 

@@ -186,7 +186,8 @@ class Inference:
         """Wait for a turn, ask, and once more in the next turn if that came to nothing. None: forward it."""
         exchange, ticket, model = seat.exchange, seat.ticket, seat.ticket.model
         while True:
-            connection = await self._connected(seat, rules.hold)
+            at_once = self._asking.pooled() if ticket.state is State.GRANTED else None
+            connection = at_once or await self._connected(seat, rules.hold)
             if not isinstance(connection, Connection):
                 return connection
             if ticket.model != model:
@@ -271,7 +272,7 @@ class Inference:
             await answer.more()
             if seat.due:
                 await seat.fill(self._clock.now())
-        return await problem(answer)
+        return None if 0 < answer.status < 500 else await problem(answer)
 
     async def _doubted(self, seat: Seat, answer: Answer) -> bool:
         """Wait for the head of an answer from a slot that may be lost; True when it was, and its runner is ended."""

@@ -87,9 +87,7 @@ def peek(body: bytes, subject: str = "") -> Peeked | Refused:
         if refused is not None:
             return refused
         top = {fold(name): value for name, value in top.items()}
-    peeked = _look(top, subject)
-    peeked.members, peeked.text = top, text
-    return peeked
+    return _look(top, text, subject)
 
 
 def fold(key: str) -> str:
@@ -97,7 +95,7 @@ def fold(key: str) -> str:
     return key.replace("\u017f", "s").replace("\u212a", "k").lower() if not key.isascii() else key.lower()
 
 
-def _look(top: Members, subject: str) -> Peeked:
+def _look(top: Members, text: bytes, subject: str) -> Peeked:
     model = top.get("model")
     if model is None or bytes(model) in _NOTHING:
         model = top.get("name")
@@ -105,10 +103,12 @@ def _look(top: Members, subject: str) -> Peeked:
     asked = top.get(subject) if subject else b"?"
     stream = top.get("stream")
     return Peeked(
-        model=_text(model),
-        stream=None if stream is None else _FLAGS.get(bytes(stream)),
-        empty=asked is None or is_blank(asked),
-        keep_alive=None if keep is None else seconds(bytes(keep)),
+        _text(model),
+        None if stream is None else _FLAGS.get(bytes(stream)),
+        asked is None or is_blank(asked),
+        None if keep is None else seconds(bytes(keep)),
+        top,
+        text,
     )
 
 

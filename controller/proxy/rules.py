@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
 from controller.config.schema import Config
 from controller.proxy.adjust import Clamps, Redirects
+from controller.proxy.cleartext import HttpsDoor, Rule
 from controller.proxy.routes import Match, quick
 from controller.proxy.times import Times
 from controller.scheduling.ticket import Caps
@@ -27,6 +29,8 @@ class Rules:
     anonymous: Principal | None  # who shows nothing and is on no list
     anonymous_outside: bool  # … and may come through the tunnel, too
     admin_outside: bool  # managing goes through the tunnel, too
+    require_https: Rule
+    https_doors: Callable[[], Sequence[HttpsDoor]]  # as they are now: certificates are renewed
     gate: Gate
     tunnel_gate: Gate
     hold: float  # seconds
@@ -45,8 +49,8 @@ class Rules:
 _caps = lru_cache(64)(Caps)  # the same few for every request
 
 
-def rules_of(config: Config) -> Rules:
-    """The rules of `config`."""
+def rules_of(config: Config, https_doors: Callable[[], Sequence[HttpsDoor]] = tuple) -> Rules:
+    """The rules of `config`. `https_doors`: the listeners that speak https."""
     server, access = config.server, config.access
     prefixes = tuple("/" + prefix.strip("/") for prefix in server.prefixes if prefix.strip("/"))
     names = (*access.hosts, *server.tunnel.hostnames)
@@ -56,7 +60,9 @@ def rules_of(config: Config) -> Rules:
         quick(prefixes),
         anonymous(access),
         access.open_tunnel_to_anonymous != "no",
-        False,
+        server.surfaces.admin.tunnel,
+        server.require_https,
+        https_doors,
         Gate(names, access.origins),
         Gate((*names, *_QUICK) if server.tunnel.mode == "quick" else names, access.origins),
         server.hold,

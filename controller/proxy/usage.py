@@ -51,6 +51,8 @@ class Usage:
             return None
         tail = b"".join(self._last)[-_LOOKED_AT:]
         found = {name: int(number) for name, number in _COUNTS.findall(tail)}  # of two of a name the later one counts
+        if not found and ending is None:
+            return None
         prompt = _first(found, b"prompt_eval_count", b"prompt_tokens", b"input_tokens")
         answer = _first(found, b"eval_count", b"completion_tokens", b"output_tokens")
         if ending is not None and not answer:
@@ -62,7 +64,10 @@ class Usage:
 
 
 def _first(found: dict[bytes, int], *names: bytes) -> int | None:
-    return next((found[name] for name in names if name in found), None)
+    for name in names:
+        if name in found:
+            return found[name]
+    return None
 
 
 def _seconds(found: dict[bytes, int], name: bytes) -> float | None:

@@ -459,18 +459,8 @@ def _nobody(ticket: Ticket) -> None:
 
 
 def _ticket(number: int, wish: Wish, now: float) -> Ticket:
-    return Ticket(
-        number=number,
-        caller=wish.caller,
-        lane=wish.lane,
-        model=wish.model,
-        runner=wish.runner,
-        arrived=now,
-        deadline=now + wish.wait,
-        size=wish.size,
-        width=wish.width,
-        caps=wish.caps,
-    )
+    caller, lane, model, runner, size, width, wait, caps = wish
+    return Ticket(number, caller, lane, model, runner, now, now + wait, size, width, caps)
 
 
 def _rate(tokens: int | None, seconds: float | None) -> float | None:

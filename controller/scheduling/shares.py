@@ -29,7 +29,7 @@ class Shares:
             self._rewrite(now)
         before = self._served.get(caller, 0.0)
         after = self._served[caller] = before + seconds * 2.0 ** ((now - self._origin) / HALF_LIFE)
-        if self._strike((before, caller)):
+        if self._waiting and self._strike((before, caller)):
             insort(self._waiting, (after, caller))
 
     def wait(self, caller: str) -> None:

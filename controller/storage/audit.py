@@ -21,8 +21,8 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import printable
 from controller.redact import redact, redact_all
-from controller.storage.behind import Behind, why
-from controller.storage.database import Database
+from controller.storage.behind import Behind
+from controller.storage.database import Database, words_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -149,7 +149,7 @@ class Audit:
             async with database.reading() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise SeadragonError(f"The audit cannot be read: {why(error)}.") from error
+            raise SeadragonError(f"The audit cannot be read: {words_of(error)}.") from error
 
     async def _write(self, database: Database, rows: Sequence[AuditRow]) -> None:
         async with database.writing() as connection:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from controller.clock import Clock
 from controller.events import Journal
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end, words_of
 
 ROOM: Final = 20_000  # rows that wait for a disk that takes none, at most
 BATCH: Final = 200  # rows of one transaction: what is prepared for it on the event loop takes a millisecond
@@ -35,10 +35,11 @@ class Behind(Generic[RowT]):
         *,
         gather: float = GATHER,
         room: int = ROOM,
+        batch: int = BATCH,
     ) -> None:
         self.dropped = 0
         self._clock, self._journal, self._what, self._write = clock, journal, what, write
-        self._gather, self._room = gather, room
+        self._gather, self._room, self._batch = gather, room, batch
         self._rows: deque[RowT] = deque(maxlen=room)
         self._waiting = asyncio.Event()  # there is something to write
         self._writing = asyncio.Lock()
@@ -74,13 +75,13 @@ class Behind(Generic[RowT]):
         from sqlalchemy.exc import SQLAlchemyError
 
         async with self._writing:
-            for _ in range(-(-len(self._rows) // BATCH)):  # what comes in the meantime has its own turn
-                batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
+            for _ in range(-(-len(self._rows) // self._batch)):  # what comes in the meantime has its own turn
+                batch = [self._rows.popleft() for _ in range(min(self._batch, len(self._rows)))]
                 try:
                     await self._write(database, batch)
                 except SQLAlchemyError as error:
                     self._put_back(batch)
-                    return self._tell(why(error))
+                    return self._tell(words_of(error))
             self._tell(None)
 
     def _put_back(self, batch: Sequence[RowT]) -> None:
@@ -96,18 +97,3 @@ class Behind(Generic[RowT]):
             lost = f", but for {self.dropped} that found no room" if self.dropped else ""
             self._journal.say("storage", f"{self._what} are written again{lost}.")
         self._troubled = trouble is not None
-
-
-async def to_its_end(write: Coroutine[None, None, None]) -> None:
-    """A write that has begun ends before whoever waits for it is cancelled."""
-    writing = asyncio.ensure_future(write)
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await writing
-        raise
-
-
-def why(error: Exception) -> str:
-    """What the database says is wrong, without SQLAlchemy's frame around it."""
-    return str(getattr(error, "orig", None) or error)

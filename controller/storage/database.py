@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller.clock import Clock
 from controller.errors import SeadragonError
@@ -20,6 +20,8 @@ from controller.storage.migrate import migrate
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
 
 
 class Database:
@@ -108,3 +110,20 @@ def _engine_for(path: Path) -> AsyncEngine:
     from controller.storage import engine, tables  # noqa: F401  # whoever opens a database wants its tables next
 
     return engine.engine_for(path)
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What has begun in the database ends before whoever waits for it is cancelled."""
+    working = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # who would have been told has gone
+        raise
+
+
+def words_of(error: Exception) -> str:
+    """What the database says is wrong, without SQLAlchemy's frame around it."""
+    return str(getattr(error, "orig", None) or error)

@@ -13,8 +13,7 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import fault_words, printable
 from controller.residency.learned import Learned
-from controller.storage.behind import to_its_end, why
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end, words_of
 
 GATHER: Final = 2.0  # seconds in which figures gather before they are written: what a crash may cost
 AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
@@ -156,7 +155,7 @@ async def _read(database: Database, year_ago: float) -> tuple[dict[str, Learned]
         async with database.reading() as connection:
             rows = (await connection.execute(select(LEARNED))).mappings().all()
     except SQLAlchemyError as error:
-        raise SeadragonError(f"The database cannot be read: {why(error)}.") from error
+        raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
     return {row["runner"]: _learned(row) for row in rows}, {row["runner"]: row["name"] for row in rows}
 
 
@@ -172,7 +171,7 @@ async def _written(database: Database, batch: Mapping[str, _Fresh]) -> str | Non
             await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_(batch)))
             await connection.execute(insert(LEARNED), list(_rows(batch)))
     except SQLAlchemyError as error:
-        return why(error)
+        return words_of(error)
     return None
 
 

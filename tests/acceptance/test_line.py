@@ -10,7 +10,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -123,13 +123,13 @@ async def test_promise_1_whatever_is_killed_with_100_waiting_none_of_them_is_los
 
 
 async def test_a_controller_that_leaves_lets_streams_finish_and_tells_who_waits(make_line: MakeLine) -> None:
-    house = make_line((1,) * 3, drain="3s")
+    house = make_line((1,) * 3, drain="8s")
     async with callers(house, 3) as people:
         stream = asyncio.create_task(people[0].ask("ticker", tokens=500))
         endless = asyncio.create_task(people[0].ask("ticker", tokens=1_000_000))
         await there(lambda: queue(house)["running"] == 1)
         waiting = [asyncio.create_task(people[1 + n % 2].ask("blue")) for n in range(10)]
-        await there(lambda: queue(house)["waiting"] == 11)
+        await there(lambda: queue(house)["waiting"] >= 10)
         await asyncio.to_thread(house.down)
         told = await asyncio.gather(stream, endless, *waiting)
     assert told[0].whole
@@ -180,14 +180,6 @@ async def test_after_200_hang_ups_at_parallel_1_every_next_request_is_answered_s
 
 
 # --- nobody starves ---
-
-
-async def until_done(task: asyncio.Task[Told], busy: Callable[[], Awaitable[Told]]) -> list[Told]:
-    """A closed loop: ask again and again until `task` is done."""
-    told: list[Told] = []
-    while not task.done():
-        told.append(await busy())
-    return told
 
 
 async def test_promise_5_two_busy_loops_on_one_model_do_not_starve_a_request_for_another(make_line: MakeLine) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
-from tests.kit.house import FakeHouse, free_port, until
+from tests.kit.house import FakeHouse, until
 
 
 def processes(house: FakeHouse) -> dict[str, tuple[int, int]]:
@@ -121,3 +122,17 @@ def test_reload_on_command_says_what_changed(house: FakeHouse) -> None:
     broken = house.run("reload")
     assert broken.returncode != 0
     assert "server.yaml:1" in broken.stdout + broken.stderr
+
+
+def test_a_change_of_the_settings_is_in_the_audit_and_one_that_was_not_taken_is_not(house: FakeHouse) -> None:
+    def noted() -> list[list[str]]:
+        asked = house.run("audit", "--what", "config.", "--json")
+        rows = json.loads(asked.stdout) if asked.returncode == 0 else []  # its database may be opening still
+        return [row["facts"]["changes"] for row in rows]
+
+    good = house.server_tree()
+    house.write("server", "hold: [")
+    until(lambda: house.status()["config"]["stale"], why="it is told")
+    house.write("server", {**good, "hold": "33s"})
+    (changes,) = until(noted, why="it is noted")
+    assert [change for change in changes if change.startswith("server.hold") and "33 s" in change], changes

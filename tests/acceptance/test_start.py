@@ -12,8 +12,9 @@ import httpx
 import psutil
 import pytest
 
+from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
-from tests.kit.house import FakeHouse, free_port, until
+from tests.kit.house import FakeHouse, until
 
 
 def test_up_answers_through_an_ollama_it_started_itself(house: FakeHouse) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from controller.supervision.ports import free_port
 from tests.bench.arithmetic import DIRECT, NGINX
 from tests.bench.load import PATH, BenchFailed, answers
 from tests.bench.pretence import ANSWERS
@@ -63,14 +63,6 @@ def on_core(number: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

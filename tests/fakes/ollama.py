@@ -186,7 +186,7 @@ class Fake:
         path = request.path.partition("?")[0]
         if self.knobs["echo"] and path != "/api/version":
             return send_json(writer, 200, request.to_json(), head=request.method == "HEAD")
-        if path in ("/api/generate", "/api/chat", "/v1/chat/completions"):
+        if path in ("/api/generate", "/api/chat", "/v1/chat/completions", "/v1/messages"):
             return await self.infer(path, request.asked, reader, writer)
         status, value = self.metadata(path, request)
         send_json(writer, status, value, head=request.method == "HEAD")
@@ -365,12 +365,18 @@ class LoadFails(Exception):
 
 async def shape(path: str, name: str, pieces: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
     """Pieces as the path's dialect writes them, one record each."""
+    if path == "/v1/messages":
+        async for event in messages(name, pieces):
+            yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+        return
     async for piece in pieces:
         text, done = str(piece.get("text", "")), bool(piece.get("done"))
         if path == "/v1/chat/completions":
             choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if done else None}
             chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": name, "choices": [choice]}
-            yield b"data: " + json.dumps(chunk).encode() + b"\n\n" + (b"data: [DONE]\n\n" if done else b"")
+            yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+            if done:
+                yield b"data: [DONE]\n\n"
             continue
         said: dict[str, Any] = {"message": {"role": "assistant", "content": text}}
         if path == "/api/generate":
@@ -379,9 +385,34 @@ async def shape(path: str, name: str, pieces: AsyncIterator[dict[str, Any]]) -> 
         yield json.dumps({"model": name, **said, "done": done, **end}).encode() + b"\n"
 
 
+async def messages(name: str, pieces: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """The events of Anthropic's dialect."""
+    begun = False
+    async for piece in pieces:
+        if not begun:
+            begun = True
+            yield {"type": "message_start", "message": message_of(name, [], None)}
+            yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        if "text" in piece:
+            yield {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece["text"]}}
+            continue
+        yield {"type": "content_block_stop", "index": 0}
+        usage = {"output_tokens": piece["count"]}
+        yield {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage}
+        yield {"type": "message_stop"}
+
+
+def message_of(name: str, content: list[dict[str, Any]], reason: str | None) -> dict[str, Any]:
+    usage = {"input_tokens": 0, "output_tokens": 0}
+    about = {"id": "msg_1", "type": "message", "role": "assistant", "model": name}
+    return {**about, "content": content, "stop_reason": reason, "usage": usage}
+
+
 def whole(path: str, name: str, text: str) -> dict[str, Any]:
     """An answer that is not streamed."""
     message = {"role": "assistant", "content": text}
+    if path == "/v1/messages":
+        return message_of(name, [{"type": "text", "text": text}], "end_turn")
     if path == "/v1/chat/completions":
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return {"id": "chatcmpl-1", "object": "chat.completion", "model": name, "choices": [choice]}

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import SystemClock
 from controller.config.schema import Access, Allowed, Config, Limits, Server
 from controller.proxy.app import DataPlane
+from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
+from controller.supervision.ports import free_port
 from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
 
@@ -109,6 +111,8 @@ async def gateway(
     rhythm: Rhythm | None = None,
     slots: int = 1000,
     keyring: Keyring | None = None,
+    https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
+    known: asyncio.Event | None = None,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 
@@ -136,6 +140,8 @@ async def gateway(
             noted=lambda record: made.noted.append(record),
             rhythm=rhythm,
             keyring=keyring,
+            https_doors=https_doors,
+            known=known,
         )
         made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(
@@ -208,12 +214,6 @@ class Fake:
         return seen
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 @contextlib.asynccontextmanager
 async def fake_ollama(folder: Path, **knobs: Any) -> AsyncIterator[Fake]:
     """A running fake ollama with `knobs` set."""
@@ -266,13 +266,6 @@ async def request_of(reader: asyncio.StreamReader) -> tuple[str, bytes]:
     """The first line and the body of a request."""
     line, headers = await head_of(reader)
     return line, await reader.readexactly(int(headers.get("content-length", "0")))
-
-
-async def until(condition: Callable[[], bool], limit: float = 20.0) -> None:
-    """Return when `condition` holds; it is of a kind that nothing tells."""
-    async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.01)
 
 
 async def exchange(port: int, request: bytes, *, until_closed: bool = False) -> bytes:

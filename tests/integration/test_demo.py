@@ -10,7 +10,8 @@ import pytest
 
 from controller.demo import create
 from controller.errors import SeadragonError, Unreachable
-from tests.kit.real import RealOllama, free_port
+from controller.supervision.ports import free_port
+from tests.kit.real import RealOllama
 
 
 def test_the_demo_model_is_made_and_answers(real_ollama: RealOllama) -> None:

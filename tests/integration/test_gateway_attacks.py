@@ -15,18 +15,8 @@ from controller.proxy import exchange as exchanges
 from controller.proxy import wire
 from controller.proxy.upstream import Connection
 from controller.readiness import Address
-from tests.integration.plane import (
-    CHAT,
-    MANAGER,
-    config,
-    exchange,
-    fake_ollama,
-    gateway,
-    head_of,
-    request_of,
-    until,
-    upstream,
-)
+from tests.integration.plane import CHAT, MANAGER, config, exchange, fake_ollama, gateway, head_of, request_of, upstream
+from tests.kit.until import until
 
 BODY = json.dumps({**CHAT, "stream": False}).encode()
 HOST = b"Host: localhost\r\n"

@@ -10,7 +10,8 @@ import struct
 import psutil
 import pytest
 
-from tests.integration.plane import MANAGER, Plane, config, gateway, head_of, until, upstream
+from tests.integration.plane import MANAGER, Plane, config, gateway, head_of, upstream
+from tests.kit.until import until
 
 GIB = 2**30
 DIGEST = "sha256:" + "0" * 64

@@ -24,9 +24,9 @@ from tests.integration.plane import (
     gateway,
     head_of,
     request_of,
-    until,
     upstream,
 )
+from tests.kit.until import until
 
 DIGEST = "sha256:" + "0" * 64
 NOBODY = Address("127.0.0.1", 1, 1)  # nothing listens there

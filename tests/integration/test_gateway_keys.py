@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from controller.auth.keyring import Keyring
+from controller.auth.rows import AllowRow
 from controller.auth.visitor import TUNNELLED, Proxied
 from controller.config.schema import Access, Config
 from tests.fakes.rows import Rows, key
 from tests.integration.plane import CHAT, config, fake_ollama, gateway
+from tests.kit.until import until
 
 VISITOR = {"CF-Connecting-IP": "203.0.113.9"}
 
@@ -52,6 +54,23 @@ async def test_a_wrong_key_is_told_in_the_callers_words_and_not_to_be_tried_agai
         assert foreign.status_code == 200, "no key of ours, so the address speaks"
         assert [record.who for record in plane.records] == ["tool", "", "this computer"]
         assert text[12:] not in str(plane.records)
+
+
+async def test_until_all_rights_are_known_a_request_waits_and_is_neither_refused_nor_let_in(tmp_path: Path) -> None:
+    text, row = key("tool")
+    rows, known = Rows(), asyncio.Event()
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=access(), keyring=Keyring(rows), known=known) as plane,
+        plane.client() as client,
+    ):
+        asking = asyncio.create_task(client.post("/api/chat", json=CHAT, headers={"X-API-Key": text}))
+        await until(lambda: plane.plane.in_flight)
+        assert (await client.get("/healthz")).status_code == 200
+        assert not asking.done()
+        rows.put(row)
+        known.set()
+        assert (await asking).status_code == 200
 
 
 async def test_two_keys_are_one_too_many_and_a_key_in_the_url_is_none(tmp_path: Path) -> None:
@@ -186,7 +205,7 @@ async def test_in_the_tunnel_a_key_counts_and_an_address_only_if_it_is_named_for
             await client.post("/api/chat", json=CHAT, headers={"CF-Connecting-IP": "203.0.113.10"})
         ).status_code == 200
         managed = await client.post("/api/pull", json=CHAT, headers={**VISITOR, "X-API-Key": text})
-        assert (managed.status_code, "surfaces.admin.tunnel" in managed.text) == (403, True)
+        assert (managed.status_code, "surfaces: {admin: {tunnel: true}}" in managed.text) == (403, True)
         for forged in ([], [("CF-Connecting-IP", "x")], [("CF-Connecting-IP", "203.0.113.10")] * 2):
             headers = [("X-API-Key", text), ("X-Forwarded-For", "203.0.113.10"), *forged]
             assert (await client.get("/api/tags", headers=headers)).status_code == 400
@@ -232,3 +251,17 @@ async def test_behind_a_proxy_of_ours_a_visitor_is_who_it_says_and_nobody_else_i
         assert (await client.get("/api/version")).status_code == 400
     async with gateway(None, using=using, arrival=theirs) as plane, plane.client() as client:
         assert (await client.get("/api/version", headers={"X-Real-IP": "192.168.1.20"})).status_code == 403
+
+
+async def test_an_address_that_is_kept_out_sees_no_page_at_all_and_hears_of_it() -> None:
+    rows = Rows()
+    rows.allowed["a"] = AllowRow("a", "pest", "127.0.0.1/32", "deny", 2.0, ("infer",), (), 0.0, "test")
+    async with gateway(None, keyring=Keyring(rows)) as plane, plane.client() as client:
+        for path in ("/login", "/join", "/static/site.css", "/"):
+            refused = await client.get(path, headers={"Accept": "text/html"})
+            assert (refused.status_code, "kept out" in refused.text) == (403, True), path
+        assert (await client.post("/login", json={"name": "x"})).status_code == 403
+        assert {record.reason for record in plane.records} == {"kept_out"}
+        rows.allowed.clear()
+        plane.plane.rights_changed("allow", "a")
+        assert (await client.get("/login")).status_code == 200

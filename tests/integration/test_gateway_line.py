@@ -21,17 +21,8 @@ from controller.errors import OrderRefused
 from controller.proxy.fillers import Rhythm
 from controller.scheduling.ticket import Cap, End, Turned
 from tests.fakes.turns import runner
-from tests.integration.plane import (
-    CHAT,
-    MANAGER,
-    Plane,
-    config,
-    fake_ollama,
-    gateway,
-    request_of,
-    until,
-    upstream,
-)
+from tests.integration.plane import CHAT, MANAGER, Plane, config, fake_ollama, gateway, request_of, upstream
+from tests.kit.until import until
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter

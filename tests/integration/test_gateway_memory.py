@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 import httpx
 
 from controller.proxy.fillers import Rhythm
-from tests.integration.plane import Plane, gateway, request_of, until, upstream
+from tests.integration.plane import Plane, gateway, request_of, upstream
+from tests.kit.until import until
 
 LOADED = b'{"models":[{"name":"red:latest"}]}'
 

@@ -12,7 +12,7 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from controller.config.schema import Limits, Listener
 from controller.listeners import Listeners, ListenFailed, bind, url_of
-from tests.kit.house import free_port
+from controller.supervision.ports import free_port
 
 LIMITS = Limits()
 

@@ -26,7 +26,7 @@ from controller.pages.live import VIEWERS
 from controller.pages.view import Traffic
 from controller.paths import CLONE
 from controller.supervision.spec import ChildState
-from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_memory, a_model, a_ticket, an_ollama
+from tests.fakes.desk import FakeAudit, FakeDesk, FakeJob, a_line, a_memory, a_model, a_ticket, an_ollama
 
 OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
 
@@ -417,6 +417,9 @@ async def test_a_button_gives_its_order_and_leads_back_to_how_it_goes(
     assert (answer.status_code, answer.headers["location"]) == (303, "/?order=j1#models")
     assert desk.orders == [order]
     assert "It has begun." in (await browser.get("/?order=j1")).text
+    assert isinstance(desk.audit, FakeAudit)
+    ((name, model),) = button.items()
+    assert desk.audit.notes == [(f"page.{name}", model, "done")]
 
 
 async def test_an_order_is_watched_to_its_end(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
@@ -436,6 +439,8 @@ async def test_pause_and_resume_are_done_at_once(browser: httpx.AsyncClient, des
     assert "everything: nobody" in (await browser.get("/")).text
     await pressed(browser, resume="")
     assert desk.orders == [("pause", (None, None)), ("resume", (None, None))]
+    assert isinstance(desk.audit, FakeAudit)
+    assert desk.audit.notes == [("page.pause", "the line", "done"), ("page.resume", "the line", "done")]
 
 
 async def test_an_order_that_is_refused_is_told_on_a_page(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
@@ -445,6 +450,8 @@ async def test_an_order_that_is_refused_is_told_on_a_page(browser: httpx.AsyncCl
     desk.on_job = refuse
     answer = await pressed(browser, load="big")
     assert (answer.status_code, "big needs 90 GB of 47 GB." in answer.text) == (409, True)
+    assert isinstance(desk.audit, FakeAudit)
+    assert desk.audit.notes == [("page.load", "big", "refused")]
 
 
 async def test_who_may_not_manage_gets_no_token_and_no_order(

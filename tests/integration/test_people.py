@@ -17,8 +17,10 @@ from controller.auth.access import Principal
 from controller.auth.hashing import Hashing
 from controller.auth.sessions import ADMIN_IDLE, IDLE
 from controller.clock import SystemClock
+from controller.config.schema import Config, Server, Tunnel
 from controller.pages.hardened import policy
 from tests.fakes.clock import WoundClock
+from tests.fakes.desk import FakeAudit
 from tests.kit.front_door import PASSWORD, FrontDoor, front_door
 
 NEW = "octopuses have three hearts"
@@ -442,19 +444,23 @@ async def test_the_code_of_the_command_line_makes_the_first_admin(door: FrontDoo
 
 
 async def test_an_admin_invites_by_link_and_picture_and_revokes(door: FrontDoor) -> None:
+    door.desk.config = Config(server=Server(tunnel=Tunnel(hostnames=("ai.example.org",))))
     await door.person("owner", "admin")
     async with signed_in(door, "owner") as client:
         made = await sent(client, "/admin/invites", make="yes", label="Oma", role="member", uses="2", hours="24")
         assert made.status_code == 201
         assert "<svg" in made.text
-        token = re.search(rf"{re.escape(door.url)}/join#(sdi_\w+)", made.text)
-        assert token
+        token = re.search(r"https://ai\.example\.org/join#(sdi_\w+)", made.text)
+        assert token, "where the guest finds it, not where the admin sits"
         assert token[1] not in (await client.get("/admin/invites")).text  # shown once
         assert door.holders.invite_for(token[1]) is not None
         revoked = await sent(client, "/admin/invites", revoke=next(iter(door.holders.invites)))
         assert revoked.status_code == 303
         assert door.holders.invite_for(token[1]) is None
         assert "revoked" in (await client.get("/admin/invites")).text
+    invite = f"invite {next(iter(door.holders.invites))}"
+    assert isinstance(door.desk.audit, FakeAudit)
+    assert door.desk.audit.notes == [("invites.create", invite, "done"), ("invites.revoke", invite, "done")]
 
 
 async def test_an_invite_for_an_admin_wants_a_tick_and_the_password(door: FrontDoor) -> None:
@@ -536,6 +542,9 @@ async def test_a_stranger_is_shown_the_way_in_and_told_why(door: FrontDoor) -> N
         assert page.status_code == 403
         assert "203.0.113.7 is not on the allow-list." in page.text
         assert 'action="/login"' in page.text
+        door.scope["seadragon.may_sign_in"] = False
+        kept_out = await client.get("/", headers={"Accept": "text/html"})
+        assert (kept_out.status_code, 'action="/login"' in kept_out.text) == (403, False)
 
 
 # --- time ---

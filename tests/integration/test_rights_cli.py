@@ -27,7 +27,7 @@ from controller.storage.database import Database
 from controller.storage.file import NAME, connect
 from controller.storage.usage import Usage
 from tests.fakes.desk import FakeDesk
-from tests.kit.stored import at_work
+from tests.kit.stored import at_work, no_rotation
 from tests.kit.uses import a_use
 
 CONFIG = Config(
@@ -72,7 +72,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
     audit, usage = Audit(clock, desk.journal, schema.Audit), Usage(clock, desk.journal, schema.Usage)
-    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: CONFIG), audit, usage
+    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: CONFIG, no_rotation), audit, usage
     async with AsyncExitStack() as stack:
         for part in (audit, usage):
             await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import httpx
 import psutil
 import yaml
 
+from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake_ollama
 from tests.fakes.gauge import write_gauge
 
@@ -38,13 +38,6 @@ def until(what: Callable[[], T | None], *, seconds: float = PATIENCE, why: str =
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {why or what}")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Plain(yaml.SafeDumper):

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import tests.kit.models
 import tests.kit.seer
 from controller.demo import gguf
 from controller.obtain import cache, find
+from controller.supervision.ports import free_port
 from tests.kit.models import LIBRARY, TinyModel
 
 START_LIMIT = 60.0  # seconds; it takes one, unless the machine is very busy
@@ -58,13 +58,6 @@ def program() -> Path:
     if path is None:
         raise LookupError(f"{own} is missing: `make test` builds it.")
     return path
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(home: Path, models: Path, port: int) -> dict[str, str]:

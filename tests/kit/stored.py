@@ -77,3 +77,7 @@ async def at_work(part: Keeps, database: Database) -> AsyncIterator[Database]:
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+async def no_rotation() -> None:
+    """For an office whose sessions' keys are not what a test is about."""

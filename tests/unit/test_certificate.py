@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.certificate import DAY, Certificate, understand
+from controller.certificate import Certificate, understand
 from tests.kit.certificates import HERE, NAMES
 
 
@@ -28,11 +28,6 @@ def test_a_certificate_says_from_when_until_when_and_for_whom(name: str, begins:
     assert found.names == NAMES
     assert datetime.fromtimestamp(found.begins, UTC) == datetime(begins, 1, 1, tzinfo=UTC)
     assert datetime.fromtimestamp(found.ends, UTC) == datetime(ends, 1, 1, tzinfo=UTC)
-
-
-def test_days_left_are_whole_ones_and_negative_when_it_is_over() -> None:
-    one = Certificate((), 0.0, 10 * DAY)
-    assert [one.days_left(day * DAY) for day in (0, 9.5, 10, 11.5)] == [10, 0, 0, -2]
 
 
 @pytest.mark.parametrize(

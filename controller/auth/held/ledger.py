@@ -7,7 +7,7 @@ import functools
 import heapq
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
@@ -17,7 +17,7 @@ from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
-from controller.storage.database import Database
+from controller.storage.database import Database, to_its_end, words_of
 from controller.storage.shelf import R, Row
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ L = TypeVar("L", bound="Ledger")
 
 LOOK: Final = 15.0  # seconds between two looks for what has expired: open streams end within sixty
 GATHER: Final = 60.0  # seconds in which last uses gather before they are written: what a crash may cost
+OPENING: Final = 10.0  # seconds an order waits for the database at a start
 _OPENING: Final = "Seadragon is just opening its database. Try again in a moment."
 
 _WHAT: Final[dict[type[Row], What]] = {
@@ -181,6 +182,12 @@ class Ledger:
 
     # --- orders ---
 
+    async def here(self) -> None:
+        """Wait until the rows are here, or will not come; at most `OPENING`: then orders are refused in words."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENING):
+                await self.known.wait()
+
     async def carried_out(self, write: Callable[[Entry], Awaitable[T]]) -> T:
         """Do what an order does. Raises SeadragonError; then nothing has changed, neither here nor there."""
         async with self._ordering:
@@ -307,20 +314,3 @@ class Ledger:
         elif why is None and self._troubled:
             self._journal.say("door", "When keys and sessions were last used is written again.")
         self._troubled = why is not None
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """What has begun ends before whoever waits for it is cancelled."""
-    working = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        if not working.cancelled():
-            working.exception()  # who would have been told has gone
-        raise
-
-
-def words_of(error: Exception) -> str:
-    """What the database itself says."""
-    return str(getattr(error, "orig", None) or error)

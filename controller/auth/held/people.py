@@ -36,10 +36,6 @@ class People(Keys, Sessions):
         """Who is called that, however it is spelled."""
         return self._named.get(folded(name))
 
-    def has_admin(self) -> bool:
-        """Whether anybody can administer this server through its pages."""
-        return any(user.role == "admin" and not user.disabled for user in self._users.values())
-
     @order
     async def create_user(
         self, entry: Entry, name: str, role: Role, *, by: str, password: str = "", **fields: Unpack[UserFields]

@@ -99,7 +99,9 @@ def test_a_well_formed_request_id_is_kept(incoming: bytes) -> None:
     assert RequestIds(b"x").of(incoming) == incoming
 
 
-@pytest.mark.parametrize("incoming", [None, b"", b"a b", b"a" * 129, b"\xff", b"a,b", b"x\r\nhost: evil"])
+@pytest.mark.parametrize(
+    "incoming", [None, b"", b"a b", b"a" * 129, b"\xff", b"a,b", b"x\r\nhost: evil", b"sd_12345678_secret"]
+)
 def test_any_other_is_replaced(incoming: bytes | None) -> None:
     ids = RequestIds(b"5eed")
     assert [ids.of(incoming), ids.of(incoming)] == [b"5eed-1", b"5eed-2"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
 
-Share = Callable[[float], float]
 RULE = Rule()
 
 

@@ -1,0 +1,67 @@
+"""The door's parts together, over a real database and real files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from controller.auth import signing
+from controller.auth.office import OPERATOR
+from controller.auth.sessions import sign
+from controller.clock import SystemClock
+from controller.config.schema import Config
+from controller.doorroom import DoorRoom
+from controller.events import Journal
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[DoorRoom]:
+    clock = SystemClock()
+    made = DoorRoom(tmp_path, clock, Journal(clock), Config)
+    running = asyncio.create_task(made.run())
+    await made.holders.known.wait()
+    assert made.holders.why == ""
+    yield made
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_new_signing_key_leaves_people_signed_in_and_a_second_one_does_not(
+    door: DoorRoom, tmp_path: Path
+) -> None:
+    user = await door.holders.create_user("mia", "member", by="tests")
+    session = await door.holders.start_session(user.id, "a browser", "", lasts=3600)
+    before = door.signin.keys
+    token = door.signin.token(session)
+    assert await door.office.order("users.rotate_keys", OPERATOR) == {"rotated": True}
+    assert door.signin.keys.current != before.current
+    assert door.signin.keys == signing.load(tmp_path), "the next controller knows them, too"
+    assert door.signin.person(token, "") is not None
+    renewed = door.signin.token(session)
+    await door.office.order("users.rotate_keys", OPERATOR)
+    assert door.signin.person(token, "") is None
+    assert door.signin.person(renewed, "") is not None
+    stolen = sign(session.id, user.id, session.started_at, session.expires_at, before)
+    assert door.signin.person(stolen, "") is None, "an old key signs for nobody"
+
+
+async def test_rotations_at_once_end_with_what_is_on_the_disk(door: DoorRoom, tmp_path: Path) -> None:
+    await asyncio.gather(*(door.office.order("users.rotate_keys", OPERATOR) for _ in range(4)))
+    assert door.signin.keys == signing.load(tmp_path)
+
+
+async def test_a_rotation_is_in_the_audit_and_one_that_failed_too(door: DoorRoom, tmp_path: Path) -> None:
+    await door.office.order("users.rotate_keys", OPERATOR)
+    (tmp_path / "secrets" / signing.NAME).chmod(0o644)
+    with pytest.raises(Exception, match="readable by nobody else"):
+        await door.office.order("users.rotate_keys", OPERATOR)
+    rows = await door.audit.rows(what="users.rotate_keys")
+    assert [(row["actor"], row["target"], row["outcome"]) for row in reversed(rows)] == [
+        ("operator", "keys of sessions", "done"),
+        ("operator", "", "failed"),
+    ]

@@ -1,0 +1,138 @@
+"""How long a connection may say nothing between two requests, on a loop whose time is wound by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from controller.proxy.exchange import Receive, Scope, Send
+from controller.proxy.wire import Wire
+
+PAUSE = 60.0
+ASK = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+
+
+@dataclass
+class Timer:
+    at: float
+    call: Callable[[], None]
+    over: bool = False
+
+    def cancel(self) -> None:
+        self.over = True
+
+
+class Loop:
+    """What `Wire` asks of a loop."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.made: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
+        self.made.append(Timer(self.now + delay, call))
+        return self.made[-1]
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+    def wind(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [timer for timer in self.made if not timer.over and timer.at <= end]:
+            first = min(due, key=lambda timer: timer.at)
+            first.over, self.now = True, first.at
+            first.call()
+        self.now = end
+
+
+class Line(asyncio.Transport):
+    """The client's side, which takes everything at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = 0
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.answers += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Talk:
+    """One connection to an application that answers when `answer` is set."""
+
+    def __init__(self) -> None:
+        self.loop, self.line, self.answer = Loop(), Line(), asyncio.Event()
+        self.answer.set()
+        config = uvicorn.Config(
+            self._serve, http=Wire, interface="asgi3", timeout_keep_alive=int(PAUSE), log_config=None
+        )
+        config.load()
+        state = ServerState()
+        self.wire = Wire(config, state, {}, _loop=cast(asyncio.AbstractEventLoop, self.loop))
+        self.tasks = state.tasks
+        self.wire.connection_made(self.line)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.answer.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(self) -> None:
+        self.wire.data_received(ASK)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """All that can be answered has been."""
+        if self.answer.is_set():
+            await asyncio.gather(*self.tasks)
+
+
+async def test_who_says_nothing_after_an_answer_is_let_go() -> None:
+    talk = Talk()
+    await talk.ask()
+    talk.loop.wind(PAUSE - 1)
+    assert not talk.line.closed
+    talk.loop.wind(1)
+    assert talk.line.closed
+
+
+async def test_every_answer_begins_the_pause_anew() -> None:
+    talk = Talk()
+    for _ in range(5):
+        await talk.ask()
+        talk.loop.wind(PAUSE - 1)
+    assert (talk.line.answers, talk.line.closed) == (5, False)
+    talk.loop.wind(1)
+    assert talk.line.closed
+
+
+async def test_an_answer_may_take_longer_than_a_pause() -> None:
+    talk = Talk()
+    await talk.ask()
+    talk.answer.clear()
+    await talk.ask()
+    talk.loop.wind(10 * PAUSE)
+    assert not talk.line.closed
+    talk.answer.set()
+    await talk.settle()
+    talk.loop.wind(PAUSE - 1)
+    assert (talk.line.answers, talk.line.closed) == (2, False)
+    talk.loop.wind(1)
+    assert talk.line.closed
