@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.clock import Clock
-from controller.config.schema import OLLAMA, Config
+from controller.config.schema import Config
 from controller.desk import Order
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
@@ -69,7 +69,7 @@ class ModelRoom:
         restart: Callable[[str], Awaitable[None]],
     ) -> None:
         """`restart` restarts Ollama, for the reason it is given."""
-        self._ollama, self._gauge, self._clock, self._journal = ollama, gauge, clock, journal
+        self._ollama, self._gauge, self._clock = ollama, gauge, clock
         self._settings, self._log, self._restart = settings, ollama_log, restart
         self._database = database
         self._learned = LearnedStore(clock, journal)
@@ -195,7 +195,6 @@ class ModelRoom:
             self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
 
     def _give_up(self, why: str) -> None:
-        self._journal.say(OLLAMA, f"Ollama is restarted: {why}.", level="warning")
         self._spawn(self._restart(why))
 
     # --- as an operator sees it: `Desk` ---

@@ -253,10 +253,11 @@ async def through_the_tunnel(make_house: MakeHouse, outside: Outside, seconds: f
     house = make_house(tunnel=outside.settings())
     visitor = {"label": "the tunnel", "addresses": [AT], "lane": 3, "through_tunnel": True}
     house.write("access", {"allow": [{"label": "me", "addresses": ["127.0.0.1"]}, visitor]})
+    house.knobs(busy=True)  # silence that is work
     house.up().until_ready()
     house.until_state("ready", "tunnel", seconds=60)
     assert (await ask(house, "tiny")).whole  # it is loaded: the silence is the prompt's alone
-    house.knobs(prefill=seconds)
+    house.knobs(prefill=seconds, busy=True)
     began, came, text = time.monotonic(), list[float](), b""
     async with httpx.AsyncClient(
         base_url=outside.front, headers={"Host": HOST, VISITOR: AT}, timeout=60, trust_env=False

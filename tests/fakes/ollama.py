@@ -12,6 +12,7 @@ At start
     port_taken      fail as the real one does when its port is taken (it does so too when it really is)
     slow_start      seconds between the open port and the first HTTP answer
     crash_after     seconds after its first HTTP answer at which it dies, by `crash_signal` (9) or with `crash_code`
+    busy            runners that are started now compute, whatever they are asked: a tenth of a processor each
     setsid_runner   runners leave our session, so that a group kill misses them
     ignore_term     TERM and INT do nothing (read at start)
     library         what it says it computes with: "cpu" (no GPU was found) or "Metal"; on a Mac Metal unless told
@@ -59,6 +60,7 @@ from pathlib import Path
 from typing import Any
 
 WORDS = ("the", "sea", "is", "deep", "and", "full", "of", "dragons")
+LOOK = 0.2  # seconds between two looks at whether a runner is alive
 RUNNER_GONE = "an error was encountered while running the model: unexpected EOF"
 
 
@@ -245,6 +247,7 @@ class Fake:
                 await asyncio.sleep(self.knobs.number("load"))
                 self.refuse_load()
                 argv = [sys.executable, "-IS", __file__, "runner", "--model", blob, "--port", "0"]
+                argv += ["--busy"] if self.knobs["busy"] else []
                 process = subprocess.Popen(argv, start_new_session=bool(self.knobs["setsid_runner"]))  # noqa: ASYNC220
                 runner = Runner(self.full(name), blob, process)
                 await self.come_up(runner)
@@ -338,11 +341,16 @@ class Fake:
         yield {"done": True, "count": count}
 
     async def wait(self, seconds: float, runner: Runner, gone: asyncio.Future[bytes]) -> None:
-        if not runner.alive:
-            raise RunnerDied
-        await asyncio.wait([gone], timeout=seconds)
-        if gone.done():
-            raise ConnectionResetError
+        end = time.monotonic() + seconds
+        while True:
+            if not runner.alive:
+                raise RunnerDied
+            left = end - time.monotonic()
+            await asyncio.wait([gone], timeout=min(max(left, 0.0), LOOK))
+            if gone.done():
+                raise ConnectionResetError
+            if left <= LOOK:
+                break
         if not runner.alive:
             raise RunnerDied
 
@@ -518,12 +526,23 @@ def say_compute(library: str) -> None:
 
 def main() -> int:
     if sys.argv[1:2] == ["runner"]:
+        if "--busy" in sys.argv:
+            compute()
         signal.pause()  # weighs nothing, says nothing, and is there to be found, stopped and killed
         return 0
     if sys.argv[1:2] != ["serve"]:
         print("usage: ollama serve", file=sys.stderr)
         return 2
     return asyncio.run(serve_then_leave())
+
+
+def compute() -> None:
+    """For ever, and not at full speed: others want to get on as well."""
+    while True:
+        end = time.perf_counter() + 0.01
+        while time.perf_counter() < end:
+            pass
+        time.sleep(0.09)
 
 
 async def serve_then_leave() -> int:
