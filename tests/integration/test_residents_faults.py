@@ -16,7 +16,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.errors import OrderRefused
-from controller.ollama import Runners
+from controller.ollama import Runners, runs
 from controller.residency.runner import Presence, Runner, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
@@ -243,9 +243,10 @@ async def test_an_answer_that_failed_leaves_a_runner_that_is_there_in_doubt_and_
         red = await house.bring("red")
         house.residents.died(red.key, "request 7")
         assert house.residents.unproven(red.key)
-        for process in await house.residents.processes(red.key):
+        killed = await house.residents.processes(red.key)
+        for process in killed:
             process.kill()
-        await until(lambda: not house.processes())
+        await until(lambda: not any(runs(each) for each in killed))
         house.residents.died(red.key, "request 8")
         assert house.presence(red) is None
         assert house.store.get(red.key).crashes == 1

@@ -21,7 +21,7 @@ from controller.auth.office import Office
 from controller.auth.people import People
 from controller.auth.signin import SignIn
 from controller.clock import Clock, SystemClock
-from controller.config.schema import Access
+from controller.config.schema import Access, Config, Listener, Server
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.storage.database import Database
@@ -77,7 +77,9 @@ async def front_door(folder: Path, *, clock: Clock | None = None, cost: int = CH
 
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        door.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        door.url = f"http://{address}"
+        desk.config = Config(server=Server(listeners=(Listener(address=address),)))  # where links are to lead
         server = uvicorn.Server(uvicorn.Config(let_in, log_config=None, lifespan="off", ws="none"))
         serving = asyncio.ensure_future(server.serve([listening]))
         try:
