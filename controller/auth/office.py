@@ -7,7 +7,7 @@ What it answers is JSON: for people and programs, so never a hash, and a secret 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from controller.auth.holders import Holders
@@ -50,6 +50,8 @@ class Office:
             "keys.revoke": self._revoke_key,
             "users.add": self._add_user,
             "users.role": self._set_role,
+            "users.rename": self._rename_user,
+            "users.limit": self._limit_user,
             "users.disable": self._disable_user,
             "users.enable": self._enable_user,
             "users.delete": self._delete_user,
@@ -193,6 +195,27 @@ class Office:
 
     async def _set_role(self, *, by: By, user: str, role: str) -> tuple[str, Any]:
         row = await self._holders.set_role(self._found(user).id, role)  # type: ignore[arg-type]  # it looks itself
+        return row.name, self._user(row)
+
+    async def _rename_user(self, *, by: By, user: str, name: str) -> tuple[str, Any]:
+        row = await self._holders.rename_user(self._found(user).id, name)
+        return row.name, self._user(row)
+
+    async def _limit_user(
+        self,
+        *,
+        by: By,
+        user: str,
+        models: Sequence[str] = (),
+        lane: float | None = None,
+        per_minute: int | None = None,
+        running: int | None = None,
+        waiting: int | None = None,
+    ) -> tuple[str, Any]:
+        """All of a person's limits at once: what is left out is as everywhere from now on."""
+        row = await self._holders.change_user(
+            self._found(user).id, models=models, lane=lane, per_minute=per_minute, running=running, waiting=waiting
+        )
         return row.name, self._user(row)
 
     async def _disable_user(self, *, by: By, user: str) -> tuple[str, Any]:

@@ -96,6 +96,32 @@ def users_role(paths: Paths, name: str, role: str) -> None:
     click.echo(f"{printable(user['name'])} is {user['role']} now.")
 
 
+@users.command("rename")
+@places
+@click.argument("name")
+@click.argument("new")
+def users_rename(paths: Paths, name: str, new: str) -> None:
+    """Call NAME by the name NEW, with which they sign in from then on."""
+    user = _order(paths, "users.rename", user=name, name=new)
+    click.echo(f"{printable(name)} is called {printable(user['name'])} now.")
+
+
+@users.command("limit")
+@places
+@click.argument("name")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only these models; * stands for anything.")
+@click.option("--lane", type=click.FloatRange(0, 1000), help="Who goes first; lower goes sooner.")
+@click.option("--per-minute", type=click.IntRange(1), help="Requests a minute.")
+@click.option("--running", type=click.IntRange(1), help="Answers at a time.")
+@click.option("--waiting", type=click.IntRange(1), help="Requests in the line at a time.")
+def users_limit(paths: Paths, name: str, **limits: Any) -> None:
+    """Set what NAME may have, all at once: what you leave out is as for everybody."""
+    user = _order(paths, "users.limit", user=name, **limits)
+    said = f"only {', '.join(user['models'])}" if user["models"] else "all models"
+    lane = f", lane {user['lane']:g}" if user["lane"] is not None else ""
+    click.echo(f"{printable(user['name'])} may use {printable(said)}{lane}.")
+
+
 def _switch(order: str, told: str, help: str) -> None:
     @users.command(order.replace("_", "-"), help=help)
     @places

@@ -131,6 +131,13 @@ async def test_people_are_added_given_roles_shut_out_and_forgotten(house: House)
     added = await house.run("users", "add", "Mia", "--role", "child")
     assert "/reset#sdr_" in added.output
     assert (await house.run("users", "role", "mia", "admin")).output == "Mia is admin now.\n"
+    limited = await house.run("users", "limit", "mia", "--model", "qwen3*", "--lane", "4", "--running", "1")
+    assert limited.output == "Mia may use only qwen3*, lane 4.\n"
+    [mia] = [each for each in await house.json("users") if each["name"] == "Mia"]
+    assert (mia["models"], mia["lane"], mia["running"], mia["waiting"]) == (["qwen3*"], 4, 1, None)
+    assert (await house.run("users", "limit", "mia")).output == "Mia may use all models.\n"
+    assert (await house.run("users", "rename", "mia", "Maja")).output == "mia is called Maja now.\n"
+    assert (await house.run("users", "rename", "maja", "Mia")).exit_code == 0
     last = await house.run("users", "disable", "mia")
     assert last.exit_code == 1
     assert "last admin" in last.output
