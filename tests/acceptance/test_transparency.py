@@ -95,8 +95,8 @@ ASKS = [
     Ask("POST", "/v1/messages", {"model": "red", "messages": SAY}),
     Ask("POST", "/v1/embeddings", {"model": "embedder", "input": "one"}),
     Ask("POST", "/v1/embeddings", {"model": "embedder", "input": "one", "encoding_format": "base64"}),
-    Ask("POST", "/v1/audio/transcriptions", {"model": "red"}),
 ]  # fmt: skip
+# /v1/audio/transcriptions without a form is refused by the gateway, which has to know the model for the line
 
 PASSING = [  # what differs between two askings of one server
     (rb'"created_at":"[^"]*"', b'"created_at":"-"'),
