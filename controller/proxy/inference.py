@@ -23,7 +23,7 @@ from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Rhythm, manner_of
 from controller.proxy.forms import model_of
 from controller.proxy.lists import Lists
-from controller.proxy.peek import Peeked, peek
+from controller.proxy.peek import Peeked, count, peek
 from controller.proxy.poison import KNOWN, Poison, guilty
 from controller.proxy.relay import relay
 from controller.proxy.routes import Body, Match, label
@@ -149,7 +149,8 @@ class Inference:
         if guilty(level, runner.slots):
             return refusals.POISONED
         times = rules.times.of(who.lane, adjusted.model)
-        wish = Wish(who.label, who.lane, adjusted.model, runner, len(body), 1, times.wait, rules.caps(who))
+        width = count(body, match.route.subject) if match.route.batched else 1
+        wish = Wish(who.label, who.lane, adjusted.model, runner, len(body), width, times.wait, rules.caps(who))
         ticket = self._turns.enter(wish)
         if isinstance(ticket, Turned):
             return refusals.turned_away(ticket)

@@ -18,6 +18,7 @@ import msgspec
 from controller.proxy.dialects import Reason, Refused
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 _PART = re.compile(r"(\d*)\.?(\d*)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _DURATION = re.compile(r"([+-]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
@@ -155,6 +156,16 @@ def texts(body: bytes, names: tuple[str, ...]) -> dict[str, str]:
         return {}
     folded = {fold(key): value for key, value in top.items()}
     return {name: _text(folded[name]) for name in names if name in folded}
+
+
+def count(body: bytes, name: str) -> int:
+    """How many entries the named list of a body has that `peek` let through; 1 for what is no list."""
+    top = members(body)
+    found = {} if isinstance(top, Refused) else {fold(key): value for key, value in top.items()}
+    try:
+        return max(1, len(_LIST.decode(found.get(name, b"0"))))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 1
 
 
 def _text(value: msgspec.Raw | bytes | None) -> str:

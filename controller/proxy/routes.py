@@ -63,6 +63,11 @@ class Route:
     names: tuple[str, ...] = ()  # members that must be model names
 
     @property
+    def batched(self) -> bool:
+        """Whether its `input` may be a list of which Ollama works on several at a time: embeddings."""
+        return self.subject == "input" and self.ending is None
+
+    @property
     def pattern(self) -> re.Pattern[str]:
         """What paths it matches."""
         parts = re.split(r"(\{\w+\})", self.path)

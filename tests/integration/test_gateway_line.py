@@ -273,6 +273,17 @@ async def test_who_waits_for_ollama_or_for_a_doubtful_slot_sees_fillers_too(tmp_
         assert (await asking).text.endswith('"eval_count": 8}\n')
 
 
+async def test_a_batch_of_embeddings_takes_a_slot_for_each_input_and_nothing_else_more_than_one(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        for path, body in (
+            ("/api/embed", {"model": "tiny", "input": ["a", "b", "c"]}),
+            ("/v1/embeddings", {"model": "tiny", "input": "a"}),
+            ("/v1/responses", {"model": "tiny", "input": [{"role": "user", "content": "hi"}] * 3}),
+        ):
+            await post(plane, path, body)
+        assert [wish.width for wish in plane.line.wishes] == [3, 1, 1]
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/api/embed", "/v1/chat/completions", "/v1/messages"])
 async def test_a_document_is_filled_up_in_front_only(path: str) -> None:
     document = b'{"model":"m","done":true,"eval_count":1}'

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy.dialects import Refused
-from controller.proxy.peek import Peeked, fold, peek, seconds, texts
+from controller.proxy.peek import Peeked, count, fold, peek, seconds, texts
 from tests.kit.examples import examples
 
 
@@ -213,6 +213,22 @@ def test_names_are_found_under_any_spelling() -> None:
         "source": "a",
         "destination": "b",
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"input":["a","b",[1,2]]}', 3),
+        (b'{"INPUT":["a","b"]}', 2),
+        (b'{"input":"a"}', 1),
+        (b'{"input":[]}', 1),
+        (b'{"input":null}', 1),
+        (b"{}", 1),
+        (b"[", 1),
+    ],
+)
+def test_entries_of_a_list_are_counted_and_anything_else_is_one(body: bytes, found: int) -> None:
+    assert count(body, "input") == found
 
 
 def test_a_body_with_many_members_is_refused_and_one_with_much_in_a_few_is_not() -> None:
