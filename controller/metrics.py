@@ -231,7 +231,7 @@ class Metrics(Collector):
             ("total", "Of the machine."),
             ("available", "Free, or freed when asked for."),
             ("budget", "What models may take."),
-            ("taken", "What models take, promised room included."),
+            ("taken", "What models take, those being loaded included."),
         ):
             if memory[f"{name}_gb"] is not None:
                 yield _gauge(f"memory_{name}_bytes", words, memory[f"{name}_gb"] * GB)

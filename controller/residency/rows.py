@@ -38,13 +38,16 @@ class Rows:
             if row is not None and row.presence is Presence.RESIDENT:
                 self._stood[key] = row.since
                 row.presence, row.since = Presence.LEAVING, now
-        if target is not None and target.key not in self.table:
-            self.table[target.key] = Resident(target, Presence.LOADING, now, need, target.slots, used=now)
+        if target is not None:
+            fresh = Resident(target, Presence.LOADING, now, need, target.slots, used=now)
+            row = self.table.setdefault(target.key, fresh)
+            row.waits = row.presence is Presence.LOADING
         self.tell()
 
     def loads(self, key: str, now: float) -> None:
         """Whoever had to leave for it has left, and its load begins."""
-        self.table[key].since = now
+        row = self.table[key]
+        row.since, row.waits = now, False
         self.tell()
 
     def stays(self, keys: Iterable[str]) -> None:

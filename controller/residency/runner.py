@@ -75,6 +75,7 @@ class Resident:
     slots: int  # now: fewer than the runner's own under memory pressure
     load_seconds: float = 0.0
     pinned: bool = False  # never evicted
+    waits: bool = False  # who makes room for it has not left yet: it holds nothing, it is only promised
     unproven: bool = False  # a hang-up or an adoption may have lost a slot
     used: float = 0.0  # when it was last asked or answering
 

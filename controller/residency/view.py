@@ -98,15 +98,18 @@ def memory_document(
     may_load: bool,
     may_grant: bool,
 ) -> dict[str, Any]:
-    """What there is, what models may have of it, what they have."""
-    rows = table.values()
+    """What there is, what models may have of it, what they have. A load counts from when its room is free; until then
+    it is theirs who leave.
+    """
+    rows = [row for row in table.values() if not row.waits]
+    loaded = [row for row in rows if row.presence is not Presence.LOADING]
     return {
         "total_gb": gib(reading.total) if reading is not None else None,
         "available_gb": gib(reading.available) if reading is not None else None,
         "budget_gb": gib(budget),
         "taken_gb": gib(sum(row.taken for row in rows)),
         "pressure": reading.pressure if reading is not None else None,
-        "models_loaded": {(names_of(row.runner.key) or [row.runner.name])[0]: gib(row.taken) for row in rows},
+        "models_loaded": {(names_of(row.runner.key) or [row.runner.name])[0]: gib(row.taken) for row in loaded},
         "may_load": may_load,
         "why": _why(reading, may_load=may_load, may_grant=may_grant),
     }

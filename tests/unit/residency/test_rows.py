@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from controller.residency.memory import GIB
 from controller.residency.rows import Rows
 from controller.residency.runner import Facts, Presence, Resident, Runner
+from controller.residency.view import memory_document
 
 A, B = (Runner(key, blob=key, name=key, facts=Facts(1), slots=4, need=100) for key in "ab")
 
@@ -15,6 +17,12 @@ def with_a() -> Rows:
     return rows
 
 
+def in_use(rows: Rows) -> tuple[float, set[str]]:
+    """GiB taken, and who is loaded, as `GET /api/v1/memory` tells them."""
+    told = memory_document(None, None, rows.table, lambda key: [key], may_load=True, may_grant=True)
+    return told["taken_gb"], set(told["models_loaded"])
+
+
 def test_who_leaves_and_who_comes_are_marked_in_one_change() -> None:
     rows, seen = with_a(), list[dict[str, Presence]]()
     rows.on_change.append(lambda: seen.append({key: row.presence for key, row in rows.table.items()}))
@@ -22,6 +30,23 @@ def test_who_leaves_and_who_comes_are_marked_in_one_change() -> None:
     assert seen == [{"a": Presence.LEAVING, "b": Presence.LOADING}]
     assert (rows.table["b"].taken, rows.table["a"].taken) == (70, 120)  # promised, and still there
     assert not rows.is_here("a")
+
+
+def test_a_load_holds_memory_once_those_who_make_room_have_left() -> None:
+    rows = Rows({})
+    rows.begin((), A, 3 * GIB, 0.0)
+    rows.loads("a", 0.0)
+    rows.loaded("a", 4 * GIB, 2.5, 4, 3.0)
+    rows.begin(("a",), B, 2 * GIB, 10.0)
+    assert in_use(rows) == (4, {"a"})
+    rows.drop("a")
+    rows.loads("b", 11.0)
+    assert in_use(rows) == (2, set())
+    rows.begin((), B, 3 * GIB, 12.0)  # it failed, and others have to leave before it is tried again
+    assert in_use(rows) == (0, set())
+    rows.loads("b", 13.0)
+    rows.loaded("b", 1 * GIB, 1.0, 4, 14.0)
+    assert in_use(rows) == (1, {"b"})
 
 
 def test_one_that_need_not_leave_has_been_there_all_the_time() -> None:
