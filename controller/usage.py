@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple, get_args
@@ -62,43 +63,42 @@ class Slot(NamedTuple):
     model: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Sums:
     """Of some requests."""
 
-    requests: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    answer_tokens: int = 0
-    estimated: int = 0  # requests whose tokens are estimates
-    waited: float = 0.0  # seconds
-    seconds: float = 0.0
-    bytes_in: int = 0
-    bytes_out: int = 0
+    requests: int
+    failed: int
+    prompt_tokens: int
+    answer_tokens: int
+    estimated: int  # requests whose tokens are estimates
+    waited: float  # seconds
+    seconds: float
+    bytes_in: int
+    bytes_out: int
 
-    def add(self, use: Use) -> None:
-        """One more."""
-        self.requests += 1
-        self.failed += use.failed
-        self.prompt_tokens += use.prompt_tokens
-        self.answer_tokens += use.answer_tokens
-        self.estimated += use.estimated
-        self.waited += use.waited or 0.0
-        self.seconds += use.seconds
-        self.bytes_in += use.bytes_in
-        self.bytes_out += use.bytes_out
+    @classmethod
+    def of(cls, uses: Sequence[Use]) -> Sums:
+        """Column by column: half the time of adding one use to another, and thousands may come at once."""
+        return cls(
+            len(uses),
+            sum([use.failed for use in uses]),
+            sum([use.prompt_tokens for use in uses]),
+            sum([use.answer_tokens for use in uses]),
+            sum([use.estimated for use in uses]),
+            sum([use.waited or 0.0 for use in uses]),
+            sum([use.seconds for use in uses]),
+            sum([use.bytes_in for use in uses]),
+            sum([use.bytes_out for use in uses]),
+        )
 
 
 def rolled_up(uses: Iterable[Use], day_of: Callable[[float], str]) -> Mapping[Slot, Sums]:
     """Their sums. `day_of` names the day of a moment."""
-    days: dict[Slot, Sums] = {}
+    days: defaultdict[tuple[str, ...], list[Use]] = defaultdict(list)
     for use in uses:
-        slot = Slot(day_of(use.at), use.kind, use.caller, use.key_id, use.user_id, use.model)
-        sums = days.get(slot)
-        if sums is None:
-            sums = days[slot] = Sums()
-        sums.add(use)
-    return days
+        days[day_of(use.at), use.kind, use.caller, use.key_id, use.user_id, use.model].append(use)
+    return {Slot(*slot): Sums.of(own) for slot, own in days.items()}
 
 
 def week_of(day: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 WEIGHT = 0.3  # of a new figure against all earlier ones
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """All figures are None until they have been seen. Rates are tokens per second of one answer."""
+class Learned(msgspec.Struct, frozen=True, gc=False):
+    """Each answer makes a new one. All figures are None until they have been seen. Rates are tokens per second of one
+    answer.
+    """
 
     load_seconds: float | None = None
     tokens_rate: float | None = None
@@ -30,6 +32,14 @@ class Learned:
     def crashed(self, why: str) -> Learned:
         """A load or a runner failed."""
         return replace(self, crashes=self.crashes + 1, last_error=why)
+
+    def ended(self, why: str) -> Learned:
+        """We ended a runner."""
+        return replace(self, last_error=why)
+
+    def takes(self, memory: int) -> Learned:
+        """More bytes than were thought."""
+        return replace(self, memory=memory)
 
     def answered(self, seconds: float, tokens_rate: float | None, prompt_rate: float | None) -> Learned:
         """An answer was finished."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import psutil
 
@@ -216,7 +215,7 @@ class Residents:
         if row is None:
             return
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
-        self._store.keep(key, replace(self._store.get(key), last_error=why))
+        self._store.keep(key, self._store.get(key).ended(why))
         processes = await self.processes(key)
         self._swaps.processes.pop(key, None)  # that they end is no crash
         self._rows.begin((key,), None, 0, self._clock.now())

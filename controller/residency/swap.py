@@ -211,7 +211,7 @@ class Swaps:
         """What a failed load means. None: it is worth another try, and what stood in its way has been removed."""
         learned = self.store.get(runner.key).crashed(str(failed))
         if failed.fault is Fault.MEMORY and not alone:
-            learned = replace(learned, memory=self._raise(runner))
+            learned = learned.takes(self._raise(runner))
         self.store.keep(runner.key, learned)
         words = f"{runner.name} could not be loaded: {failed}."
         self.journal.say(SOURCE, words, level="warning", fault=failed.fault.value)

@@ -179,7 +179,7 @@ class Dispatcher:
             self._unload.discard(ticket)
             if not (self._scheduler.busy(key) or self._scheduler.wanted(key)):  # whoever comes after says otherwise
                 self._order(lambda orders: orders.unload(ticket.runner.name))
-        if next(iter(self._scheduler.waiting()), None) is not None:
+        if not self._scheduler.deserted:
             self.decide()
 
     def loading_since(self, ticket: Ticket) -> float | None:
@@ -354,7 +354,7 @@ class Dispatcher:
     def _freed(self, key: str) -> None:
         if not self._scheduler.busy(key):
             self._residents.freed(key)
-        if next(iter(self._scheduler.running()), None) is None:
+        if self._scheduler.idle:
             self.flying.clear()
 
     def _answered(self, ticket: Ticket, tokens: Tokens, now: float) -> None:

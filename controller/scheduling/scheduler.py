@@ -61,6 +61,16 @@ class Scheduler:
     def may_load(self, may: bool) -> None:
         self.swaps.may_load = may
 
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody waits."""
+        return not self.line.tickets
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self.slots.tickets
+
     # --- the life of a ticket ---
 
     def enter(self, ticket: Ticket, now: float) -> Turned | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from controller.residency.runner import Runner
 
 
@@ -101,8 +103,7 @@ class Wish(NamedTuple):
     caps: Caps
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
+class Ticket(msgspec.Struct, eq=False):
     """One request. The upper half is given; the line writes the lower half."""
 
     number: int  # grows

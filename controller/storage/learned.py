@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final
+
+from msgspec.structs import asdict
 
 from controller.clock import Clock
 from controller.errors import SeadragonError
@@ -23,15 +24,6 @@ YEAR: Final = 365 * 86400.0  # seconds
 _NOTHING: Final = Learned()
 
 
-@dataclass(frozen=True, slots=True)
-class _Fresh:
-    """Figures that are not in the database yet."""
-
-    learned: Learned
-    name: str
-    at: float  # seconds since the epoch
-
-
 class LearnedStore:
     """`get` and `keep` work from the first moment to the last, whatever becomes of the database.
 
@@ -43,7 +35,7 @@ class LearnedStore:
         self._clock, self._journal = clock, journal
         self._figures: dict[str, Learned] = {}
         self._names: dict[str, str] = {}
-        self._fresh: dict[str, _Fresh] = {}
+        self._fresh: dict[str, float] = {}  # what is not in the database yet, and since when (epoch)
         self._waiting = asyncio.Event()  # there is something to write
         self._writing = asyncio.Lock()
         self._database: Database | None = None
@@ -63,8 +55,9 @@ class LearnedStore:
     def keep(self, key: str, learned: Learned, name: str = "") -> None:
         """Remember this of a runner: at once here, within seconds in the database. `name` is for people."""
         self._figures[key] = learned
-        name = self._names[key] = name or self._names.get(key, "")
-        self._fresh[key] = _Fresh(learned, name, self._clock.wall())
+        if name:
+            self._names[key] = name
+        self._fresh[key] = self._clock.wall()
         self._waiting.set()
 
     async def run(self, database: Database) -> None:
@@ -102,10 +95,17 @@ class LearnedStore:
             if not self._fresh or self._database is None:
                 return
             batch, self._fresh = self._fresh, {}
-            why = await _written(self._database, batch)
+            why = await _written(self._database, list(self._rows(batch)))
             if why is not None:
                 self._fresh = batch | self._fresh
             self._tell(why)
+
+    def _rows(self, batch: Mapping[str, float]) -> Iterable[dict[str, Any]]:
+        """Names and errors are told by others: what no database takes, such as half a character, is spelled out."""
+        for key, at in batch.items():
+            learned = self._figures[key]
+            figures = asdict(learned) | {"last_error": printable(learned.last_error)}
+            yield {"runner": key, "name": printable(self._names.get(key, "")), **figures, "updated_at": at}
 
     async def _begin(self, database: Database) -> None:
         """Bring in what was known before. Of what was learned in the meantime, neither half is lost."""
@@ -159,7 +159,7 @@ async def _read(database: Database, year_ago: float) -> tuple[dict[str, Learned]
     return {row["runner"]: _learned(row) for row in rows}, {row["runner"]: row["name"] for row in rows}
 
 
-async def _written(database: Database, batch: Mapping[str, _Fresh]) -> str | None:
+async def _written(database: Database, rows: list[dict[str, Any]]) -> str | None:
     """Write these rows in one transaction; why it could not be done, else None."""
     from sqlalchemy import delete, insert
     from sqlalchemy.exc import SQLAlchemyError
@@ -168,19 +168,12 @@ async def _written(database: Database, batch: Mapping[str, _Fresh]) -> str | Non
 
     try:
         async with database.writing() as connection:  # deleted and made anew: every SQL database knows that
-            await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_(batch)))
-            await connection.execute(insert(LEARNED), list(_rows(batch)))
+            await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_([row["runner"] for row in rows])))
+            await connection.execute(insert(LEARNED), rows)
     except SQLAlchemyError as error:
         return words_of(error)
     return None
 
 
-def _rows(batch: Mapping[str, _Fresh]) -> Iterable[dict[str, Any]]:
-    """Names and errors are told by others: what no database takes, such as half a character, is spelled out."""
-    for key, fresh in batch.items():
-        figures = asdict(fresh.learned) | {"last_error": printable(fresh.learned.last_error)}
-        yield {"runner": key, "name": printable(fresh.name), **figures, "updated_at": fresh.at}
-
-
 def _learned(row: Mapping[Any, Any]) -> Learned:
-    return Learned(**{name: row[name] for name in Learned.__dataclass_fields__})
+    return Learned(**{name: row[name] for name in Learned.__struct_fields__})
