@@ -336,7 +336,7 @@ async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads
     house = make_line((1, 1))
     async with callers(house, 2) as (one, other):
         assert (await one.ask("ticker")).whole
-        stream = asyncio.create_task(one.ask("ticker", tokens=800)  # long enough to give the order, and over before fillers begin)
+        stream = asyncio.create_task(one.ask("ticker", tokens=800))  # over before fillers begin
         await there(lambda: queue(house)["running"] == 1)
         waiter = asyncio.create_task(other.ask("ticker"))
         await there(lambda: queue(house)["waiting"] == 1)
