@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from typing import Any, Literal
 
 import uvloop
 
-from controller import lock, wanted
+from controller import heap, lock, wanted
 from controller.api.late import LateApi
 from controller.auth.office import OPERATOR
 from controller.auth.visitor import arrival
@@ -342,8 +341,8 @@ class Controller:
         """What can wait until clients are heard."""
         await self._pages.warm()
         await self._api.warm()
-        gc.collect()
-        gc.freeze()  # what is here now stays: the collector need not look at it again while tokens flow
+        await self._door.holders.known.wait()  # the database is open then, or will not be
+        heap.settle()
 
     async def _renew_certificates(self) -> None:
         while True:

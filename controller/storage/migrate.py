@@ -1,7 +1,7 @@
 """Bringing a database up to date, revision by revision, with a copy before each.
 
-Alembic is imported only when there is something to do: a start with the tables as they should be neither waits for it
-nor holds its 13 MB.
+A new file gets its tables as they are in the code. Alembic is imported only when there is something to change: no other
+start waits for it, or holds its 13 MB for as long as it runs.
 """
 
 from __future__ import annotations
@@ -55,14 +55,37 @@ def migrate(path: Path, wall: Callable[[], float], migrations: Path = MIGRATIONS
 
     Each is one transaction: it has happened, or nothing has. Raises SeadragonError.
     """
-    first = current = revision_of(path)
-    ahead = steps(first, revisions(migrations))
-    for revision in ahead:
-        if first is not None and current is not None:  # a new file has nothing that could be lost
+    first, known = revision_of(path), revisions(migrations)
+    current = _make(path) if first is None else first
+    for revision in steps(current, known):
+        if first is not None:  # a new file has nothing that could be lost
             before_migration(path, path.parent / FOLDER, current, wall(), keep=KEEP)
         _upgrade(path, revision, migrations)
         current = revision
-    return ahead
+    return steps(first, known)
+
+
+def _make(path: Path) -> str:
+    """Make the tables of a new file, unless somebody was faster; the revision they are of. Raises SeadragonError."""
+    from sqlalchemy import Column, MetaData, NullPool, String, Table, create_engine, insert, inspect
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from controller.storage.tables import METADATA, REVISION
+
+    version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))  # as Alembic's
+    engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if not inspect(connection).has_table(version.name):
+                METADATA.create_all(connection, checkfirst=False)
+                version.create(connection, checkfirst=False)
+                connection.execute(insert(version), {"version_num": REVISION})
+    except SQLAlchemyError as error:
+        raise SeadragonError(f"The database cannot be made: {getattr(error, 'orig', None) or error}.") from error
+    finally:
+        engine.dispose()
+    return REVISION
 
 
 def _upgrade(path: Path, revision: str, migrations: Path) -> None:

@@ -19,13 +19,26 @@ from controller.storage.backup import FOLDER
 from controller.storage.database import Database
 from controller.storage.file import NAME, connect, damage, make_ours
 from controller.storage.migrate import MIGRATIONS, migrate, revision_of, revisions
-from controller.storage.tables import METADATA
+from controller.storage.tables import METADATA, REVISION
 from tests.kit.stored import mode, rows, run
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(path: Path) -> None:
+def by_migrations(path: Path) -> None:
+    for revision in revisions():
+        migrate_module._upgrade(path, revision, MIGRATIONS)
+
+
+def from_the_code(path: Path) -> None:
+    assert migrate(path, lambda: 0.0) == revisions()
+
+
+@pytest.mark.parametrize("make", [by_migrations, from_the_code])
+def test_the_migrations_and_a_new_file_have_exactly_the_tables_of_the_code(
+    path: Path, make: Callable[[Path], None]
+) -> None:
     make_ours(path)
-    migrate(path, lambda: 0.0)
+    make(path)
+    assert revision_of(path) == REVISION == revisions()[-1]
     engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -161,7 +174,9 @@ async def test_a_database_of_a_newer_seadragon_is_refused_untouched(
     assert revision_of(path) == "r9002"
 
 
-def test_a_start_with_nothing_to_migrate_imports_no_alembic_and_none_of_it_before_it_opens(path: Path) -> None:
+def test_only_a_start_that_migrates_imports_alembic_and_none_imports_sqlalchemy_before_the_database_opens(
+    path: Path,
+) -> None:
     program = f"""
         import asyncio, sys
         from pathlib import Path
@@ -176,5 +191,8 @@ def test_a_start_with_nothing_to_migrate_imports_no_alembic_and_none_of_it_befor
         asyncio.run(main())
         print(early, "alembic" in sys.modules)
     """
-    assert run(program).split() == ["False", "True"]
+    assert run(program).split() == ["False", "False"]  # a new file
     assert run(program).split() == ["False", "False"]
+    path.unlink()
+    a_database_at(path, "r0001", MIGRATIONS)
+    assert run(program).split() == ["False", "True"]

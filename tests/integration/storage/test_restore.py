@@ -156,7 +156,7 @@ def test_what_is_no_good_copy_changes_nothing(path: Path, tmp_path: Path, wrong:
         copy.write_text("dear diary " * 500)
     elif wrong == "spoilt":
         with copy.open("r+b") as file:
-            file.seek(4096 + 8)
+            file.seek(4096)
             file.write(b"\xff" * 2000)
     elif wrong == "in use":
         Path(f"{copy}-wal").touch()
