@@ -51,7 +51,7 @@ _TABLE = (
         "process",
         (
             ("memory", "resident after the load, MB", "{:.1f}"),
-            ("fresh memory", "resident when ready, MB", "{:.1f}"),
+            ("idle memory", "resident when idle, MB", "{:.1f}"),
             ("keeper memory", "a keeper, MB", "{:.1f}"),
             ("own start", "Ollama alone: start to answer, s", "{:.3f}"),
             ("listening", "start to listening, s", "{:.3f}"),

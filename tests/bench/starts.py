@@ -21,6 +21,7 @@ from controller.supervision.ports import free_port
 from tests.bench.load import BenchFailed, Figures
 from tests.bench.servers import ROOT, running, wait_for
 
+SETTLES = 3.0  # seconds after which all is imported that ever will be
 NOBODY = "no-such-model"  # Ollama itself says 404, without a model: the answer can only come from a living one
 
 
@@ -94,7 +95,7 @@ def _up(binary: str, folder: Path, port: int) -> Iterator[tuple[Figures, subproc
 
 
 def seadragon_with_ollama(binary: str, folder: Path) -> Figures:
-    """`listening`, `ready` and `answered again` in seconds, `fresh memory` and `keeper memory` in MB.
+    """`listening`, `ready` and `answered again` in seconds, `idle memory` and `keeper memory` in MB.
 
     `answered again` is what a client sees: from `kill -9` of Ollama to the answer of a request that is sent as soon as
     Ollama is gone, and held by Seadragon until the new one answers it.
@@ -103,8 +104,9 @@ def seadragon_with_ollama(binary: str, folder: Path) -> Figures:
     ask = json.dumps({"model": NOBODY, "prompt": "?"}).encode()
     with _up(binary, folder, port) as (figures, process):
         child = _status(folder)["children"]["ollama"]
+        time.sleep(SETTLES)
         memory = {
-            "fresh memory": psutil.Process(process.pid).memory_info().rss / 1e6,
+            "idle memory": psutil.Process(process.pid).memory_info().rss / 1e6,
             "keeper memory": psutil.Process(child["keeper_pid"]).memory_info().rss / 1e6,
         }
         killed = time.monotonic()
