@@ -142,7 +142,7 @@ class Orders:
     async def pin(self, model: str, *, on: bool = True) -> Job:
         """Never evict it, or let it be evicted again, whatever models.yaml says; until the controller ends."""
         runner = await self._runner(model)
-        self._residents.pin(runner.key, on)
+        self._residents.pin(runner, on)
         stays = "is loaded and stays" if self._residents.is_here(runner.key) else "stays once it is loaded"
         return self._done("pin", model, f"{runner.name} {stays if on else 'may be unloaded for others again'}.")
 

@@ -166,9 +166,9 @@ class Residents:
         """
         self._works.add(work, first=first)
 
-    def pin(self, key: str, on: bool) -> None:
+    def pin(self, runner: Runner, on: bool) -> None:
         """It is never evicted, or may be again, whatever models.yaml says."""
-        self._staying.pin(key, on)
+        self._staying.pin(runner, on)
         self._staying.judge()
         self._rows.tell()
 

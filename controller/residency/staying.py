@@ -24,12 +24,12 @@ class Staying:
     settings: Callable[[], Config]
     _seen: Models | None = None  # of which `_some` tells whether any leaves at once
     _some: bool = False
-    _pins: dict[str, bool] = field(default_factory=dict)  # by order: prevails over models.yaml
+    _pins: dict[str, bool] = field(default_factory=dict)  # by name, as ordered: prevails over models.yaml
     _told: dict[str, float] = field(default_factory=dict)  # by runner: the `memory_gb` that was said to be wrong
 
     def wishes(self, runner: Runner) -> Wishes:
         """What models.yaml wants of it."""
-        return wishes(self.settings().models, {runner.name, *self.names.names_of(runner.key)})
+        return wishes(self.settings().models, self._names(runner))
 
     def leaves_at_once(self, runner: Runner) -> bool:
         """Whether it is to go as soon as it is idle. Asked after most answers, so it costs next to nothing where no
@@ -40,13 +40,17 @@ class Staying:
             self._seen, self._some = models, some_leave_at_once(models)
         return self._some and self.wishes(runner).keep_alive == 0
 
-    def pin(self, key: str, on: bool) -> None:
-        """By order: it is never evicted, or may be again."""
-        self._pins[key] = on
+    def pin(self, runner: Runner, on: bool) -> None:
+        """By order: it is never evicted, or may be again; nor is what its names mean after a reload."""
+        self._pins |= dict.fromkeys(self._names(runner), on)
 
     def pinned(self, runner: Runner) -> bool:
-        """Whether it stays whatever else is wanted."""
-        return self._pins.get(runner.key, self.wishes(runner).pin)
+        """Whether it stays whatever else is wanted. Not one whose name means another by now."""
+        meant = self.names.known(runner.name)
+        if meant is not None and meant != runner:
+            return False
+        ordered = [on for name in self._names(runner) if (on := self._pins.get(name)) is not None]
+        return any(ordered) if ordered else self.wishes(runner).pin
 
     def comes_back(self, runner: Runner) -> bool:
         """Whether one that left for a load that failed has to be there again."""
@@ -92,6 +96,9 @@ class Staying:
         row = self.swaps.rows.table.get(runner.key)
         if row is not None and row.presence is Presence.RESIDENT:
             self._unload(works, runner, "deleted", "it has been deleted")
+
+    def _names(self, runner: Runner) -> set[str]:
+        return {runner.name, *self.names.names_of(runner.key)}
 
     def _unload(self, works: Works, runner: Runner, why: str, words: str) -> None:
         self.swaps.journal.say(SOURCE, f"Unloading {runner.name}: {words}.", why=why)

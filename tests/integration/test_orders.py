@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from controller.config.schema import Config
 from controller.errors import OrderRefused
 from controller.residency.runner import Presence
 from controller.scheduling.ticket import End
@@ -183,6 +184,20 @@ async def test_what_is_pinned_is_not_evicted_but_leaves_when_that_is_ordered(oll
         await house.orders.pin("red", on=False)
         await (await house.orders.load("blue")).wait(LONG)
         assert house.presence(red) is None
+
+
+async def test_a_pin_stays_with_the_name_when_a_reload_makes_another_runner_of_it(ollama: real.RealOllama) -> None:
+    async with house_of(ollama, context_length=1024) as house:
+        red = await house.bring("red")
+        await house.orders.pin("red")
+        house.config = Config.model_validate({"models": {"max_loaded": 1, "context_length": 2048}})
+        house.names.changed()
+        longer = await house.runner("red")
+        assert longer != red
+        await until(lambda: not house.residents.table[red.key].pinned)  # its name means another now
+        await (await house.orders.load("red")).wait(LONG)
+        assert (house.presence(red), house.presence(longer)) == (None, Presence.RESIDENT)
+        await until(lambda: house.residents.table[longer.key].pinned)
 
 
 async def test_orders_that_wait_when_ollama_goes_away_fail_in_words(ollama: real.RealOllama) -> None:
