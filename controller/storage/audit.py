@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -85,13 +84,9 @@ class Audit:
     async def run(self, database: Database) -> None:
         """Write behind, and drop what is too old, until cancelled. `database` is open until this returns."""
         self._database = database
-        sweeping = asyncio.create_task(self._sweep(database))
         try:
-            await self._behind.run(database)
+            await self._behind.run(database, self._sweep)
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
             self._database = None
 
     async def rows(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from controller.clock import Clock
 from controller.events import Journal
@@ -57,8 +58,19 @@ class Behind(Generic[RowT]):
         if not self._waiting.is_set():
             self._waiting.set()
 
-    async def run(self, database: Database) -> None:
-        """Write behind until cancelled; then write the rest. `database` is open, and stays so until this returns."""
+    async def run(self, database: Database, sweep: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
+        """Write behind until cancelled, and `sweep` beside it; then write the rest. `database` is open until this
+        returns.
+        """
+        sweeping = asyncio.create_task(sweep(database))
+        try:
+            await self._write_behind(database)
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+
+    async def _write_behind(self, database: Database) -> None:
         try:
             while True:
                 await self._waiting.wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -63,13 +62,9 @@ class Usage:
     async def run(self, database: Database) -> None:
         """Write behind, and drop what is too old, until cancelled. `database` is open until this returns."""
         self._database = database
-        sweeping = asyncio.create_task(self._sweep(database))
         try:
-            await self._behind.run(database)
+            await self._behind.run(database, self._sweep)
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
             self._database = None
 
     async def sums(self, by: Grouping, since: float = 0.0, only: Whose | None = None) -> list[dict[str, Any]]:

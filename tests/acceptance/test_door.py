@@ -156,8 +156,8 @@ def test_an_open_stream_ends_with_a_reason_when_its_right_does(
 @contextlib.contextmanager
 def stream(house: FakeHouse, with_key: Key) -> Iterator[Iterator[dict[str, Any]]]:
     """The records of a long answer, as they come."""
-    asked = {"json": SAID, "headers": with_key.header, "timeout": 30}
-    with httpx.stream("POST", f"{house.url}/api/chat", trust_env=False, **asked) as answer:  # type: ignore[arg-type]
+    url = f"{house.url}/api/chat"
+    with httpx.stream("POST", url, json=SAID, headers=with_key.header, timeout=30, trust_env=False) as answer:
         assert answer.status_code == 200
         yield (json.loads(line) for line in answer.iter_lines())
 

@@ -7,6 +7,7 @@ addresses of their own. Seconds asserted here are bounds that must hold, with ro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from tests.kit import real
+from tests.kit.below import runners_below
 from tests.kit.callers import Caller, Told, allow, callers
 from tests.kit.house import FakeHouse, House, fake_house, until
 
@@ -88,7 +90,7 @@ def started(house: House) -> int:
 
 
 def runners(house: House) -> list[psutil.Process]:
-    return [one for one in psutil.Process(house.child()["pid"]).children(recursive=True) if "runner" in one.cmdline()]
+    return runners_below(house.child()["pid"])
 
 
 def attempts(house: House) -> list[int]:
@@ -384,7 +386,8 @@ async def test_promise_6_memory_is_never_promised_twice(make_line: MakeLine) -> 
         names = (*SWAPPED, "ticker", "llama3.2:1b")
         told = await asyncio.gather(*(people[n % 8].ask(names[n % 5], tokens=40) for n in range(120)))
         watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
     assert all(each.whole for each in told)
     assert not over
 

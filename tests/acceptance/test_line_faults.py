@@ -20,6 +20,7 @@ import pytest
 from tests.acceptance.conftest import MakeHouse
 from tests.fakes.gauge import write_gauge
 from tests.kit import real
+from tests.kit.below import runners_below
 from tests.kit.house import GENEROUS, FakeHouse, House, until
 from tests.tunnel.outside import HOST, VISITOR, Outside
 
@@ -188,7 +189,7 @@ async def test_row_4_a_runner_stopped_in_mid_stream_ends_its_answer_with_a_reaso
     stream = asyncio.create_task(ask(house, "ticker", options={"num_predict": 1_000_000}))
     await there(lambda: models(house).get("ticker", {}).get("running") == 1)
     server = psutil.Process(house.child()["pid"])
-    [runner] = [each for each in server.children(recursive=True) if "runner" in each.cmdline()]
+    [runner] = runners_below(server.pid)
     runner.send_signal(signal.SIGSTOP)
     async with asyncio.timeout(45):
         told = await stream
@@ -226,7 +227,7 @@ async def silent_work(house: House, count: int) -> None:
     async with httpx.AsyncClient(base_url=house.url, timeout=60, trust_env=False) as client:
         came = await fillers(client, "ticker", count, stream=False, options={"num_predict": 10_000_000})
     assert in_rhythm(came), came
-    assert any("runner" in each.cmdline() for each in server.children(recursive=True))
+    assert runners_below(server.pid)
     assert models(house)["ticker"]["loads"] == 1
     assert not said(house, "was ended")
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.kit import real
+from tests.kit.below import runners_below
 from tests.kit.house import House, fake_house, until
 
 
@@ -34,7 +35,7 @@ def say(house: House, model: str) -> str:
 
 
 def runners(house: House) -> list[psutil.Process]:
-    return [one for one in psutil.Process(house.child()["pid"]).children(recursive=True) if "runner" in one.cmdline()]
+    return runners_below(house.child()["pid"])
 
 
 def test_row_2_a_killed_runner_costs_its_stream_and_nothing_else(house: House) -> None:

@@ -24,6 +24,7 @@ import pytest
 
 from tests.fakes.gauge import write_gauge
 from tests.kit import real
+from tests.kit.below import argv_of, runners_below
 from tests.kit.callers import Caller, Told, allow, callers
 from tests.kit.house import FakeHouse, House, fake_house, until
 
@@ -98,16 +99,14 @@ class Soak:
     # --- faults ---
 
     def server(self) -> psutil.Process | None:
-        found = [one for one in self.house.processes() if one.cmdline()[-1:] == ["serve"]]
+        found = [one for one in self.house.processes() if argv_of(one)[-1:] == ["serve"]]
         if len(found) > 1:
             self.wrong.append(("two servers", [one.pid for one in found]))
         return found[0] if found else None
 
     def runners(self) -> list[psutil.Process]:
         server = self.server()
-        with contextlib.suppress(psutil.Error):
-            return [one for one in server.children(recursive=True) if "runner" in one.cmdline()] if server else []
-        return []
+        return runners_below(server.pid) if server is not None else []
 
     async def hurt_ollama(self) -> None:
         if time.monotonic() - self.ended_ollama < APART:
@@ -191,7 +190,7 @@ class Soak:
     def check(self) -> None:
         """What must hold at any moment."""
         if len(self.runners()) > ROOM + 1:  # one that has just been killed may still be seen
-            self.wrong.append(("runners", [one.cmdline() for one in self.runners()]))
+            self.wrong.append(("runners", [argv_of(one) for one in self.runners()]))
         with contextlib.suppress(httpx.TransportError):
             memory = httpx.get(f"{self.house.url}/api/v1/memory", timeout=60, trust_env=False).json()
             if len(memory["models_loaded"]) > ROOM:

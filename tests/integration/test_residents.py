@@ -258,7 +258,7 @@ async def test_an_idle_model_leaves_when_its_time_is_over_but_not_one_that_is_pi
             runner = runners[name] = await house.runner(name)
             house.demand.waits(runner)
             house.swap(runner)
-            await until(lambda key=runner.key: house.residents.is_here(key))  # type: ignore[misc]
+            await house.here(runner)
         house.demand.tickets.clear()
         user = house.demand.runs(runners["thinker"])
         await clock.wind(590)

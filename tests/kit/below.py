@@ -1,0 +1,22 @@
+"""The processes of an Ollama, as anybody sees them: each may be gone before it has been looked at."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+
+def argv_of(process: psutil.Process) -> list[str]:
+    """What it was started with; nothing when it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def runners_below(pid: int) -> list[psutil.Process]:
+    """The runners of the Ollama with this pid; none when it has ended."""
+    with contextlib.suppress(psutil.Error):
+        below = psutil.Process(pid).children(recursive=True)
+        return [one for one in below if "runner" in argv_of(one)]
+    return []
