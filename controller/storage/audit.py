@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +16,11 @@ from controller.auth.rows import AuditRow
 from controller.auth.sparing import Sparing
 from controller.clock import Clock
 from controller.config import schema
-from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import printable
 from controller.redact import redact, redact_all
-from controller.storage.behind import Behind
-from controller.storage.database import Database, words_of
+from controller.storage.behind import OPENING, Behind
+from controller.storage.database import Database
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -40,11 +39,14 @@ _KEPT: Final = tuple(field.name for field in fields(AuditRow))
 class Audit:
     """`note` from the first moment to the last, whatever becomes of the database; questions once it is open."""
 
-    def __init__(self, clock: Clock, journal: Journal, settings: Callable[[], schema.Audit]) -> None:
+    def __init__(
+        self, clock: Clock, journal: Journal, settings: Callable[[], schema.Audit], *, opening: float = OPENING
+    ) -> None:
         self._clock, self._journal, self._settings = clock, journal, settings
-        self._behind: Behind[AuditRow] = Behind(clock, journal, "Rows of the audit", self._write, gather=GATHER)
+        self._behind: Behind[AuditRow] = Behind(
+            clock, journal, "Rows of the audit", self._write, gather=GATHER, opening=opening
+        )
         self._sparing = Sparing()
-        self._database: Database | None = None
         self._last: tuple[int, bytes] | None = None  # number and hash of the row we wrote last
         self.noted = 0
 
@@ -83,11 +85,7 @@ class Audit:
 
     async def run(self, database: Database) -> None:
         """Write behind, and drop what is too old, until cancelled. `database` is open until this returns."""
-        self._database = database
-        try:
-            await self._behind.run(database, self._sweep)
-        finally:
-            self._database = None
+        await self._behind.run(database, self._sweep)
 
     async def rows(
         self, since: float = 0.0, *, actor: str = "", what: str = "", before: int | None = None, count: int = 100
@@ -104,7 +102,7 @@ class Audit:
         chosen += [AUDIT.c.what.startswith(what, autoescape=True)] if what else []
         chosen += [AUDIT.c.number < before] if before is not None else []
         question = select(AUDIT).where(*chosen).order_by(AUDIT.c.number.desc()).limit(min(count, MOST))
-        async with self._asking() as connection:
+        async with self._behind.asking() as connection:
             return [_document(_row(each)) for each in await connection.execute(question)]
 
     async def verify(self) -> Verdict:
@@ -114,7 +112,7 @@ class Audit:
         from controller.storage.tables import AUDIT
 
         inspection, after = Inspection(), -1
-        async with self._asking() as connection:
+        async with self._behind.asking() as connection:
             while True:
                 some = select(AUDIT).where(AUDIT.c.number > after).order_by(AUDIT.c.number).limit(AT_A_TIME)
                 rows = [_row(each) for each in await connection.execute(some)]
@@ -129,22 +127,6 @@ class Audit:
         return found
 
     # --- itself ---
-
-    @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees what has just been noted too. Raises SeadragonError."""
-        from sqlalchemy.exc import SQLAlchemyError
-
-        database = self._database
-        if database is None:
-            words = "The audit is not to be had: the database is not open. The log says why: seadragon logs"
-            raise SeadragonError(words)
-        try:
-            await self._behind.flush(database)
-            async with database.reading() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise SeadragonError(f"The audit cannot be read: {words_of(error)}.") from error
 
     async def _write(self, database: Database, rows: Sequence[AuditRow]) -> None:
         async with database.writing() as connection:

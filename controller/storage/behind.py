@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from controller.clock import Clock
+from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage.database import Database, to_its_end, words_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 ROOM: Final = 20_000  # rows that wait for a disk that takes none, at most
 BATCH: Final = 200  # rows of one transaction: what is prepared for it on the event loop takes a millisecond
 GATHER: Final = 2.0  # seconds in which rows gather before they are written: what a crash may cost
+OPENING: Final = 5.0  # seconds that a question waits for a database that is being opened
 AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
 
 RowT = TypeVar("RowT")
@@ -37,10 +42,13 @@ class Behind(Generic[RowT]):
         gather: float = GATHER,
         room: int = ROOM,
         batch: int = BATCH,
+        opening: float = OPENING,
     ) -> None:
         self.dropped = 0
         self._clock, self._journal, self._what, self._write = clock, journal, what, write
-        self._gather, self._room, self._batch = gather, room, batch
+        self._gather, self._room, self._batch, self._opening = gather, room, batch, opening
+        self._database: Database | None = None
+        self._opened = asyncio.Event()
         self._rows: deque[RowT] = deque(maxlen=room)
         self._waiting = asyncio.Event()  # there is something to write
         self._writing = asyncio.Lock()
@@ -62,6 +70,8 @@ class Behind(Generic[RowT]):
         """Write behind until cancelled, and `sweep` beside it; then write the rest. `database` is open until this
         returns.
         """
+        self._database = database
+        self._opened.set()
         sweeping = asyncio.create_task(sweep(database))
         try:
             await self._write_behind(database)
@@ -69,6 +79,28 @@ class Behind(Generic[RowT]):
             sweeping.cancel()
             with suppress(asyncio.CancelledError):
                 await sweeping
+            self._database = None
+            self._opened.clear()
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees what was just put, too. Waits a moment for a database that is being opened, as it is
+        after a start. Raises SeadragonError.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._opening):
+                await self._opened.wait()
+        if self._database is None:
+            words = f"{self._what} are not to be had: the database is not open. The log says why: seadragon logs"
+            raise SeadragonError(words)
+        try:
+            await self.flush(self._database)
+            async with self._database.reading() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise SeadragonError(f"{self._what} cannot be read: {words_of(error)}.") from error
 
     async def _write_behind(self, database: Database) -> None:
         try:

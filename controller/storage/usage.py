@@ -14,10 +14,9 @@ from msgspec.structs import astuple
 
 from controller.clock import Clock
 from controller.config import schema
-from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.storage.behind import ROOM, Behind
-from controller.storage.database import Database, words_of
+from controller.storage.behind import OPENING, ROOM, Behind
+from controller.storage.database import Database
 from controller.usage import GROUPINGS, Grouping, Slot, Sums, Use, rolled_up, week_of
 
 if TYPE_CHECKING:
@@ -46,11 +45,18 @@ class Usage:
     """`note` from the first moment to the last, whatever becomes of the database; questions once it is open."""
 
     def __init__(
-        self, clock: Clock, journal: Journal, settings: Callable[[], schema.Usage], *, room: int = ROOM
+        self,
+        clock: Clock,
+        journal: Journal,
+        settings: Callable[[], schema.Usage],
+        *,
+        room: int = ROOM,
+        opening: float = OPENING,
     ) -> None:
         self._clock, self._settings = clock, settings
-        self._behind: Behind[Use] = Behind(clock, journal, "Rows of usage", _write, room=room, batch=BATCH)
-        self._database: Database | None = None
+        self._behind: Behind[Use] = Behind(
+            clock, journal, "Rows of usage", _write, room=room, batch=BATCH, opening=opening
+        )
         self.note: Callable[[Use], None] = self._behind.put
         """A request has ended."""
 
@@ -61,11 +67,7 @@ class Usage:
 
     async def run(self, database: Database) -> None:
         """Write behind, and drop what is too old, until cancelled. `database` is open until this returns."""
-        self._database = database
-        try:
-            await self._behind.run(database, self._sweep)
-        finally:
-            self._database = None
+        await self._behind.run(database, self._sweep)
 
     async def sums(self, by: Grouping, since: float = 0.0, only: Whose | None = None) -> list[dict[str, Any]]:
         """Sums of the days from the one of `since` (seconds since the epoch) on, most requests first; days and weeks in
@@ -94,18 +96,8 @@ class Usage:
         return await self._ask(question.order_by(USAGE.c.id.desc()).limit(min(count, MOST)))
 
     async def _ask(self, question: Any) -> list[dict[str, Any]]:
-        """The rows, with what has just happened in them."""
-        from sqlalchemy.exc import SQLAlchemyError
-
-        database = self._database
-        if database is None:
-            raise SeadragonError("Usage is not to be had: the database is not open. The log says why: seadragon logs")
-        try:
-            await self._behind.flush(database)
-            async with database.reading() as connection:
-                return [dict(row) for row in (await connection.execute(question)).mappings()]
-        except SQLAlchemyError as error:
-            raise SeadragonError(f"Usage cannot be read: {words_of(error)}.") from error
+        async with self._behind.asking() as connection:
+            return [dict(row) for row in (await connection.execute(question)).mappings()]
 
     async def _sweep(self, database: Database) -> None:
         from sqlalchemy.exc import SQLAlchemyError

@@ -186,8 +186,9 @@ async def test_rows_are_found_by_who_what_and_when_and_page_by_page(
 
 
 async def test_without_a_database_notes_wait_and_questions_are_answered_in_words(
-    audit: Audit, open_database: Callable[[], Database]
+    clock: WoundClock, journal: Journal, open_database: Callable[[], Database]
 ) -> None:
+    audit = Audit(clock, journal, schema.Audit, opening=0.01)
     audit.note("login", actor="early")
     with pytest.raises(SeadragonError, match="seadragon logs"):
         await audit.rows()

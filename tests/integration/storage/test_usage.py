@@ -124,7 +124,18 @@ async def test_the_sweep_keeps_what_the_configuration_says(
         await until(swept)
 
 
-async def test_without_a_database_a_question_is_answered_in_words(usage: Usage) -> None:
+async def test_a_question_waits_for_a_database_that_is_being_opened(
+    usage: Usage, open_database: Callable[[], Database]
+) -> None:
+    usage.note(a_use(caller="anna"))
+    asked = asyncio.create_task(usage.sums("caller"))
+    await asyncio.sleep(0)
+    async with at_work(usage, open_database()):
+        assert [each["caller"] for each in await asked] == ["anna"]
+
+
+async def test_without_a_database_a_question_is_answered_in_words(clock: WoundClock, journal: Journal) -> None:
+    usage = Usage(clock, journal, schema.Usage, opening=0.01)
     usage.note(a_use())
     with pytest.raises(SeadragonError, match="seadragon logs"):
         await usage.sums("caller")
