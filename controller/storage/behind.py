@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.storage.database import Database, to_its_end, words_of
+from controller.storage.database import Database, to_its_end
+from controller.storage.file import words_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -122,8 +122,3 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
         if not working.cancelled():
             working.exception()  # who would have been told has gone
         raise
-
-
-def words_of(error: Exception) -> str:
-    """What the database says is wrong, without SQLAlchemy's frame around it."""
-    return str(getattr(error, "orig", None) or error)

@@ -151,3 +151,8 @@ def _beside(path: Path) -> Iterator[Path]:
 
 def _code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # without what only tells one kind of damage from another
+
+
+def words_of(error: Exception) -> str:
+    """What the database says is wrong, without SQLAlchemy's frame around it."""
+    return str(getattr(error, "orig", None) or error)

@@ -14,7 +14,8 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import fault_words, printable
 from controller.residency.learned import Learned
-from controller.storage.database import Database, to_its_end, words_of
+from controller.storage.database import Database, to_its_end
+from controller.storage.file import words_of
 
 GATHER: Final = 2.0  # seconds in which figures gather before they are written: what a crash may cost
 AGAIN: Final = 30.0  # seconds after which what could not be written is tried again

@@ -13,7 +13,7 @@ from typing import Final
 
 from controller.errors import SeadragonError
 from controller.storage.backup import FOLDER, before_migration
-from controller.storage.file import connect, looking, unusable
+from controller.storage.file import connect, looking, unusable, words_of
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 KEEP: Final = 5  # copies from before migrations
@@ -82,7 +82,7 @@ def _make(path: Path) -> str:
                 version.create(connection, checkfirst=False)
                 connection.execute(insert(version), {"version_num": REVISION})
     except SQLAlchemyError as error:
-        raise SeadragonError(f"The database cannot be made: {getattr(error, 'orig', None) or error}.") from error
+        raise SeadragonError(f"The database cannot be made: {words_of(error)}.") from error
     finally:
         engine.dispose()
     return REVISION
@@ -107,8 +107,9 @@ def _upgrade(path: Path, revision: str, migrations: Path) -> None:
             if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchone():
                 raise SeadragonError(f"The migration to {revision} would leave rows of {broken[0]} without their like.")
     except (SQLAlchemyError, CommandError) as error:
-        why = getattr(error, "orig", None) or error
-        raise SeadragonError(f"The database cannot be brought to {revision}: {why}. It is as it was.") from error
+        raise SeadragonError(
+            f"The database cannot be brought to {revision}: {words_of(error)}. It is as it was."
+        ) from error
     finally:
         engine.dispose()
 

@@ -17,7 +17,8 @@ from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
-from controller.storage.database import Database, to_its_end, words_of
+from controller.storage.database import Database, to_its_end
+from controller.storage.file import words_of
 from controller.storage.shelf import R, Row
 
 if TYPE_CHECKING:
