@@ -158,7 +158,7 @@ class Controller:
         )
         self._readiness = Readiness()
         self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
-        door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: self.config)
+        door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: wanted.on_port(self.config, port))
         self.office, self.usage, self.audit = door.office, door.usage, door.audit
         self._models = ModelRoom(
             ollama=self._ollama,
@@ -404,7 +404,7 @@ class Controller:
 
     async def _listen(self, config: Config) -> None:
         server = config.server
-        goal = wanted.listeners(config, self._paths.run, self._port)
+        goal = wanted.listeners(wanted.on_port(config, self._port), self._paths.run)
         await self._listeners.become(goal, server.limits, server.drain)
 
     def _programs(self, config: Config) -> list[Program]:

@@ -17,15 +17,20 @@ from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Place, Program
 
 
-def listeners(config: Config, run: Path, port: int | None) -> list[Listener]:
-    """The listeners of `config`; the tunnel's own is added when there is a tunnel. `port` replaces the first direct
-    one's.
-    """
+def on_port(config: Config, port: int | None) -> Config:
+    """`config` as it is when the command line gives the first direct listener another port."""
     wanted = list(config.server.listeners)
     first = next((one for one in wanted if one.kind == "direct" and not one.address.startswith("unix:")), None)
-    if port is not None and first is not None:
-        host = first.address.rpartition(":")[0]
-        wanted[wanted.index(first)] = first.model_copy(update={"address": f"{host}:{port}"})
+    if port is None or first is None:
+        return config
+    host = first.address.rpartition(":")[0]
+    wanted[wanted.index(first)] = first.model_copy(update={"address": f"{host}:{port}"})
+    return config.model_copy(update={"server": config.server.model_copy(update={"listeners": tuple(wanted)})})
+
+
+def listeners(config: Config, run: Path) -> list[Listener]:
+    """The listeners of `config`; the tunnel's own is added when there is a tunnel."""
+    wanted = list(config.server.listeners)
     if config.server.tunnel.mode != "off" and not any(one.kind == "tunnel" for one in wanted):
         wanted.append(Listener(address=_edge(run), kind="tunnel"))
     return wanted

@@ -66,7 +66,7 @@ def _ours(config: Config, paths: Paths) -> list[str]:
     from controller import wanted
     from controller.config.foreign_tunnel import services_of
 
-    given = [each.address for each in wanted.listeners(config, paths.run, None)]
+    given = [each.address for each in wanted.listeners(config, paths.run)]
     return services_of(dict.fromkeys([*given, wanted.origin(config, paths.run)]))
 
 
