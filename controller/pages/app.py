@@ -72,11 +72,12 @@ def viewer_of(request: Request, person: Person | None) -> Viewer:
     who = request.scope.get("seadragon.who")
     if not isinstance(who, Principal):
         return Viewer()
+    bound = who if who.restricted else None
     if who.kind != "person":
-        return Viewer(who.label, who.manage)
+        return Viewer(who.label, who.manage, bound)
     if person is None or who.session != person.session.id:
-        return Viewer()
-    return Viewer(who.label, who.manage and (person.proven or person.user.role != "admin"))
+        return Viewer(bound=bound)
+    return Viewer(who.label, who.manage and (person.proven or person.user.role != "admin"), bound)
 
 
 def told(text: str) -> Markup:
@@ -206,6 +207,8 @@ class Pages:
         pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:
             return self.refusal(400)
+        if pressed[0] in forms.ORDERS and not viewer.sees(form[pressed[0]]):
+            return self.refusal(409, f"There is no model {form[pressed[0]]}.")
         answer = await self._carry_out(pressed[0], form[pressed[0]])
         self._note(request, viewer, pressed[0], form[pressed[0]], answer.status_code)
         return answer

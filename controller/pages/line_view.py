@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from controller.auth.access import Principal
 from controller.desk import JobView
 from controller.line_words import (
     PRESSURES,
@@ -31,7 +32,9 @@ from controller.pages.contexts import (
 from controller.plain import count_words, span_words
 
 ROWS = 40  # tickets on the page
-EVERYTHING = "everything"  # in the list of what is paused
+EVERYTHING = "everything"  # in the list of what is paused …
+_GENERAL = (EVERYTHING, "lane ")  # … where the rest are models
+_ANOTHER = "another model"
 IDLE = 60.0  # seconds for which a model is not called idle: a page that counts seconds never comes to rest
 
 _TONES: dict[str, Tone] = {
@@ -54,6 +57,11 @@ class Viewer:
 
     label: str = ""
     manage: bool = False
+    bound: Principal | None = None  # one for whom some models do not exist; None: all do
+
+    def sees(self, model: str) -> bool:
+        """Whether `model` exists for them."""
+        return self.bound is None or self.bound.sees(model)
 
 
 def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
@@ -64,7 +72,7 @@ def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
         waiting=queue["waiting"],
         rows=rows,
         more=_more(len(seen["tickets"]) - len(rows), seen["others"]),
-        paused=tuple(queue["paused"]),
+        paused=tuple(each for each in queue["paused"] if each.startswith(_GENERAL) or viewer.sees(each)),
         buttons=tuple(_line_buttons(queue["paused"])) if viewer.manage else (),
     )
 
@@ -101,9 +109,9 @@ def _line_buttons(paused: Sequence[str]) -> Iterator[OrderButton]:
 
 
 def models_seen(models: Sequence[Mapping[str, Any]], viewer: Viewer) -> tuple[ModelCard, ...]:
-    """Every model, what is loaded first."""
+    """Every model that exists for them, what is loaded first."""
     loaded = any(model["state"] == "resident" for model in models)
-    return tuple(_model(model, loaded, viewer) for model in loaded_first(models))
+    return tuple(_model(model, loaded, viewer) for model in loaded_first(models) if viewer.sees(model["id"]))
 
 
 def _model(model: Mapping[str, Any], loaded: bool, viewer: Viewer) -> ModelCard:
@@ -146,7 +154,7 @@ def _buttons(model: Mapping[str, Any], loaded: bool) -> Iterator[OrderButton]:
         yield OrderButton("unpin", name, "Unpin", name)
 
 
-def memory_seen(memory: Mapping[str, Any]) -> MemoryCard | None:
+def memory_seen(memory: Mapping[str, Any], viewer: Viewer) -> MemoryCard | None:
     """The budget as a bar, and the rest in words."""
     if memory["total_gb"] is None or memory["budget_gb"] is None:
         return None
@@ -154,12 +162,14 @@ def memory_seen(memory: Mapping[str, Any]) -> MemoryCard | None:
         f"{gb_words(memory['total_gb'])} in this machine, {gb_words(memory['available_gb'])} of it free. "
         f"Models may take {gb_words(memory['budget_gb'])}."
     )
-    return MemoryCard(tuple(_parts(memory)), words, _trouble(memory))
+    return MemoryCard(tuple(_parts(memory, viewer)), words, _trouble(memory))
 
 
-def _parts(memory: Mapping[str, Any]) -> Iterator[Part]:
+def _parts(memory: Mapping[str, Any], viewer: Viewer) -> Iterator[Part]:
     """One part for each loaded model, one for what is promised but not listed, and what is left."""
-    sizes: list[tuple[PartKind, str, float]] = [("model", name, gb) for name, gb in memory["models_loaded"].items()]
+    sizes: list[tuple[PartKind, str, float]] = [
+        ("model", name if viewer.sees(name) else _ANOTHER, gb) for name, gb in memory["models_loaded"].items()
+    ]
     promised = (memory["taken_gb"] or 0.0) - sum(gb for _, _, gb in sizes)
     if promised > 0.05:
         sizes.append(("coming", "being loaded", promised))

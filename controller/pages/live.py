@@ -110,9 +110,11 @@ class Live:
         key = (viewer, order)
         if key not in self._personal:
             now = now_seen(moment, viewer, self._job(viewer, order))
-            self._shared = self._shared or self._render([name for name in PARTS if name not in PERSONAL], now)
-            self._personal[key] = self._render(PERSONAL, now)
-        return {name: (self._personal[key] if name in PERSONAL else self._shared)[name] for name in PARTS}
+            if viewer.bound is None and not self._shared:
+                self._shared = self._render([name for name in PARTS if name not in PERSONAL], now)
+            self._personal[key] = self._render(PERSONAL if viewer.bound is None else PARTS, now)
+        parts = self._shared | self._personal[key]
+        return {name: parts[name] for name in PARTS}
 
     def _render(self, names: Iterable[str], now: Now) -> dict[str, str]:
         return {name: self._templates[name].render(now=now) for name in names}
@@ -138,7 +140,8 @@ class Live:
         return self._moment
 
     def _job(self, viewer: Viewer, order: str) -> JobView | None:
-        return self._desk.job(order) if order and viewer.manage else None
+        job = self._desk.job(order) if order and viewer.manage else None
+        return job if job is not None and viewer.sees(job.model) else None
 
     async def _refresh_models(self) -> None:
         if time.monotonic() < self._models_until:

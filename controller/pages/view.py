@@ -90,13 +90,18 @@ def now_seen(moment: Moment, viewer: Viewer, job: JobView | None = None) -> Now:
         streams=moment.traffic.streams,
         held=moment.traffic.held,
         line=line_seen(moment.queue, viewer),
-        memory=memory_seen(moment.memory),
+        memory=memory_seen(moment.memory, viewer),
         order=None if job is None else notice_of(job),
         may_manage=viewer.manage,
         models=None if models is None else models_seen(models, viewer),
         pull=_pull(children, models),
-        events=tuple(_event(event, moment.at) for event in reversed(moment.events)),
+        events=tuple(_event(event, moment.at) for event in reversed(moment.events) if _shows(event, viewer)),
     )
+
+
+def _shows(event: Event, viewer: Viewer) -> bool:
+    """Whatever else happens may have to do with models that do not exist for them."""
+    return viewer.bound is None or event.source in ("controller", OLLAMA, TUNNEL)
 
 
 def addresses(base: str) -> tuple[Address, ...]:

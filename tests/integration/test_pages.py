@@ -29,6 +29,7 @@ from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeAudit, FakeDesk, FakeJob, a_line, a_memory, a_model, a_ticket, an_ollama
 
 OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
+CHILD = Principal("tim", lane=3.0, models=("llama*",))
 
 
 class Seen:
@@ -507,3 +508,35 @@ async def test_a_form_longer_than_any_of_ours_is_not_read_to_its_end(browser: ht
 
 def test_the_drawing_stands_in_the_page_and_not_behind_a_request() -> None:
     assert (CLONE / "static" / "seadragon.svg").read_text().startswith("<svg")
+
+
+async def test_models_that_do_not_exist_for_somebody_are_nowhere_on_their_page(
+    browser: httpx.AsyncClient, desk: FakeDesk, seen: Seen
+) -> None:
+    desk.room = a_memory(models_loaded={"qwen3": 12.3}, taken_gb=12.3)
+    desk.line = a_line(a_ticket(1, "mia", model="qwen3")) | {"paused": ["qwen3", "lane 3"]}
+    desk.journal.say("models", "Loaded qwen3 in 3 s.")
+    async with watching(browser) as owners:
+        await owners.until("events", "qwen3")
+        seen.who = CHILD
+        async with watching(browser) as childs:
+            await childs.until("models", "llama3.2")
+            await childs.until("events", "")
+            assert "qwen3" not in "".join(childs.parts.values())
+            assert "another model" in childs.parts["memory"]
+            assert "lane 3" in childs.parts["line"]
+        page = (await browser.get("/")).text
+        assert "llama3.2" in page
+        assert "qwen3" not in page
+        seen.who = OWNER
+        assert "qwen3" in (await browser.get("/")).text  # what was rendered for a child is not for everybody
+
+
+async def test_no_order_is_taken_for_a_model_that_does_not_exist_for_who_gives_it(
+    browser: httpx.AsyncClient, desk: FakeDesk, seen: Seen
+) -> None:
+    seen.who = Principal("helper", manage=True, models=("llama*",))
+    answer = await pressed(browser, load="qwen3")
+    assert (answer.status_code, desk.orders) == (409, [])
+    assert "There is no model qwen3." in answer.text
+    assert (await pressed(browser, load="llama3.2")).status_code == 303

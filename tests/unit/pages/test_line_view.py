@@ -105,7 +105,7 @@ def test_an_old_error_of_what_works_again_is_not_told() -> None:
 
 
 def test_memory_is_a_bar_of_what_is_loaded_and_what_is_left() -> None:
-    memory = memory_seen(a_memory(budget_gb=40.0, models_loaded={"a": 10.0, "b": 20.0}, taken_gb=30.0))
+    memory = memory_seen(a_memory(budget_gb=40.0, models_loaded={"a": 10.0, "b": 20.0}, taken_gb=30.0), OWNER)
     assert memory is not None
     assert [(part.kind, part.start, part.width) for part in memory.parts] == [
         ("model", "0.00%", "25.00%"),
@@ -117,7 +117,7 @@ def test_memory_is_a_bar_of_what_is_loaded_and_what_is_left() -> None:
 
 
 def test_memory_that_is_promised_to_a_load_is_in_the_bar() -> None:
-    memory = memory_seen(a_memory(budget_gb=40.0, models_loaded={"a": 10.0}, taken_gb=30.0))
+    memory = memory_seen(a_memory(budget_gb=40.0, models_loaded={"a": 10.0}, taken_gb=30.0), OWNER)
     assert memory is not None
     assert [(part.kind, part.label) for part in memory.parts] == [
         ("model", "a: 10 GB"),
@@ -127,19 +127,19 @@ def test_memory_that_is_promised_to_a_load_is_in_the_bar() -> None:
 
 
 def test_short_memory_says_what_follows() -> None:
-    memory = memory_seen(a_memory(pressure=4, may_load=False, why="the system needs it."))
+    memory = memory_seen(a_memory(pressure=4, may_load=False, why="the system needs it."), OWNER)
     assert memory is not None
     assert memory.trouble == "Memory pressure is critical. Nothing is loaded now: the system needs it."
 
 
 def test_memory_nobody_has_measured_is_not_drawn() -> None:
-    assert memory_seen(a_memory(total_gb=None)) is None
+    assert memory_seen(a_memory(total_gb=None), OWNER) is None
 
 
 @given(budget=st.floats(0, 1000), taken=st.none() | st.floats(0, 1000), loaded=st.lists(st.floats(0, 1000), max_size=6))
 def test_the_bar_is_never_longer_than_itself(budget: float, taken: float | None, loaded: list[float]) -> None:
     models = {f"m{n}": gb for n, gb in enumerate(loaded)}
-    memory = memory_seen(a_memory(budget_gb=budget, taken_gb=taken, models_loaded=models))
+    memory = memory_seen(a_memory(budget_gb=budget, taken_gb=taken, models_loaded=models), OWNER)
     assert memory is not None
     widths = [float(part.width.removesuffix("%")) for part in memory.parts]
     assert sum(widths) <= 100.5
