@@ -521,7 +521,7 @@ async def test_models_that_do_not_exist_for_somebody_are_nowhere_on_their_page(
         seen.who = CHILD
         async with watching(browser) as childs:
             await childs.until("models", "llama3.2")
-            await childs.until("events", "")
+            await childs.until("events", "Nothing yet")
             assert "qwen3" not in "".join(childs.parts.values())
             assert "another model" in childs.parts["memory"]
             assert "lane 3" in childs.parts["line"]
