@@ -142,6 +142,42 @@ async def test_every_route_of_admins_turns_everybody_else_away(api: httpx.AsyncC
     assert tried > 30
 
 
+MANAGER = Principal("mia", kind="person", id="u1", rights=frozenset({Right.CHAT, Right.LIST, Right.MANAGE}))
+
+
+async def test_what_is_somebody_elses_answers_word_for_word_as_what_does_not_exist(
+    api: httpx.AsyncClient, house: House
+) -> None:
+    made = {
+        "keys": await api.post("/keys", json={"name": "n8n"}),
+        "users": await api.post("/users", json={"name": "Tom"}),
+        "invites": await api.post("/invites", json={"label": "grandma"}),
+        "allow": await api.post("/allow", json={"cidr": "192.168.1.0/24", "label": "home"}),
+    }
+    there = {what: answer.json()["id"] for what, answer in made.items()}
+    with_id = [route for route in ROUTES if route.path.startswith(ROOT) and route.path.endswith("/{id}")]
+    assert {route.path for route in with_id} == {f"{ROOT}/{what}/{{id}}" for what in (*there, "jobs")}
+    for house.who in (GUEST, MANAGER, None):
+        for what, id in there.items():
+            real, absent = [await api.delete(f"/{what}/{each}") for each in (id, "x" * len(id))]
+            assert (real.status_code, real.text) == (403, absent.text), what
+        for verb, body in (
+            ("keys/pause", {"id": there["keys"]}),
+            ("keys/resume", {"id": there["keys"]}),
+            ("users/disable", {"user": there["users"]}),
+            ("users/end_sessions", {"user": there["users"]}),
+            ("users/reset_link", {"user": there["users"]}),
+            ("users/role", {"user": there["users"], "role": "admin"}),
+        ):
+            real = await api.post(f"/{verb}", json=body)
+            absent = await api.post(f"/{verb}", json={**body, next(iter(body)): "xxxxxxxx"})
+            assert (real.status_code, real.text) == (403, absent.text), verb
+    house.who = ADMIN
+    listed = {what: (await api.get(f"/{what}")).json()["data"] for what in there}
+    assert all(id in str(listed[what]) for what, id in there.items()), "and all of it is still there"
+    assert listed["keys"][0]["state"] == "active"
+
+
 async def test_usage_is_ones_own_unless_one_is_an_admin(api: httpx.AsyncClient, house: House) -> None:
     house.usage.note(a_use(kind="key", caller="n8n", key_id="k1", model="red"))
     house.usage.note(a_use(kind="address", caller="anna", model="blue"))
