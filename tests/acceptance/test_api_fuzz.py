@@ -22,7 +22,7 @@ from tests.kit.house import FakeHouse
 
 TOP = Path(__file__).parents[2]
 CALLERS = {"a stranger": (), "a program": ("infer", "embed"), "an admin": ("infer", "embed", "manage", "admin")}
-LIMIT = 180.0  # seconds for each of them: in all less than ten minutes
+LIMIT = 200.0  # seconds for each of them: in all less than ten minutes
 EXAMPLES = 60  # of each operation
 LEAST = 1500  # requests: fewer would mean that most of the document was not understood
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -53,11 +53,17 @@ def schemathesis() -> list[str]:
 
 
 def documented(house: FakeHouse, headers: dict[str, str], folder: Path) -> Path:
-    """What the API says of itself, in a file."""
+    """What the API says of itself, in a file. A model that there is stands in it for an example, so that some orders
+    are carried out and not all refused.
+    """
     answer = httpx.get(f"{house.url}/api/v1/openapi.json", headers=headers, trust_env=False, timeout=30)
     assert answer.status_code == 200, answer.text
+    document = answer.json()
+    for body in document["components"]["schemas"].values():
+        if "model" in body["properties"]:
+            body["properties"]["model"]["examples"] = ["tiny"]
     path = folder / "openapi.json"
-    path.write_text(json.dumps(answer.json()))
+    path.write_text(json.dumps(document))
     return path
 
 
