@@ -38,6 +38,7 @@ test: real check ## everything that must hold, against the real programs (which 
 
 proof: real audit ## the long and the timed tests, static analysis, known holes in what we install
 	@$(PYTHON) -m bandit --quiet --recursive controller --configfile pyproject.toml --severity-level medium
+	@$(PYTHON) -m tests.kit.branches
 	@$(PYTEST) -q tests -m proof $(ARGS)
 	@$(IN) SEADRAGON_THOROUGH=1 .venv/bin/python -m pytest -q tests/unit -m 'hypothesis and not proof' $(ARGS)
 

@@ -47,6 +47,18 @@ def _unknown(model: str) -> OrderRefused:
     return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
 
 
+class _Application(FastAPI):
+    """FastAPI tells of a 422 wherever something is asked for; what is not valid is 400 here."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for operation in (each for path in document["paths"].values() for each in path.values()):
+            operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        return document
+
+
 class Api:
     """All of it, as one ASGI application."""
 
@@ -56,7 +68,7 @@ class Api:
         self.asgi: ASGIApp = self._let_in
 
     def _made(self) -> FastAPI:
-        application = FastAPI(
+        application = _Application(
             title="Seadragon",
             version=self._desk.version,
             openapi_url=f"{ROOT}/openapi.json",
@@ -64,6 +76,7 @@ class Api:
             redoc_url=None,
             redirect_slashes=False,
             max_body_size=LARGEST,
+            responses=errors.ANYWHERE,
             exception_handlers={HTTPException: errors.http, Exception: self._failed},
         )
         application.add_exception_handler(RequestValidationError, self._refused)
@@ -76,9 +89,13 @@ class Api:
     def _router(self) -> APIRouter:
         routes = APIRouter()
         routes.add_api_route("/models", self._models, summary="What is installed, and what is loaded")
-        routes.add_api_route("/models/{model:path}", self._model, summary="One model")
+        routes.add_api_route("/models/{model:path}", self._model, responses=errors.UNKNOWN, summary="One model")
         routes.add_api_route(
-            "/jobs/{id}", self._job, dependencies=[Depends(manager)], responses={200: {"model": Job}}, summary="A job"
+            "/jobs/{id}",
+            self._job,
+            dependencies=[Depends(manager)],
+            responses={200: {"model": Job}, **errors.UNKNOWN},
+            summary="A job",
         )
         routes.add_api_route("/queue", self._queue, summary="Who waits for what; of others only how many")
         routes.add_api_route("/memory", self._memory, summary="Memory, and what of it models may take")
@@ -99,7 +116,12 @@ class Api:
             )
         for path, act in (("pause", self._pause), ("resume", self._resume)):
             routes.add_api_route(
-                f"/queue/{path}", act, methods=["POST"], dependencies=[Depends(manager)], summary=f"{path} the line"
+                f"/queue/{path}",
+                act,
+                methods=["POST"],
+                responses=errors.UNKNOWN,
+                dependencies=[Depends(manager)],
+                summary=f"{path.capitalize()} the line",
             )
         return routes
 

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from controller.api.bodies import Refusal
 from controller.errors import OrderFault, OrderRefused
 
 _STATUS: Mapping[OrderFault, int] = {
@@ -27,6 +28,22 @@ _HTTP = {
     405: "This path does not take that method.",
     413: "This body is longer than any order.",
 }
+
+ANYWHERE: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal, "description": words}
+    for status, words in (
+        (400, "What was sent cannot be read, or makes no sense."),
+        (401, "The key is not good."),
+        (403, "The caller is not let in, or may not do this."),
+        (413, "The body is longer than any order."),
+        (415, "The body is packed in a way that is not known here."),
+        (421, "This server does not go by that name."),
+        (429, "The caller asks too often. `Retry-After` tells when to come back."),
+        (503, "What it takes is not to be had at the moment."),
+    )
+}
+"""What each operation may answer beside its own, mostly at the door: for OpenAPI."""
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such thing."}}
 
 
 def refusal(

@@ -28,7 +28,12 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
     409: {"model": Refusal, "description": "Things are not as the order takes for granted."},
     503: {"model": Refusal, "description": "The database is not to be had."},
 }
-Since = Annotated[float, Query(ge=0, description="Only what ended after this moment, in seconds since the epoch.")]
+_LATEST = 1e11  # seconds since the epoch, in the year 5138: beyond that, calendars end
+_LARGEST = 2**63 - 1  # number of a row
+Since = Annotated[
+    float, Query(ge=0, le=_LATEST, description="Only what ended after this moment, in seconds since the epoch.")
+]
+Row = Annotated[int, Query(ge=0, le=_LARGEST, description="Only rows before the one of this number.")]
 Count = Annotated[int, Query(ge=1, le=10_000, description="At most so many.")]
 
 
@@ -131,7 +136,7 @@ class Rights:
         return JSONResponse({"object": "list", "data": found})
 
     async def _audit(
-        self, since: Since = 0.0, actor: str = "", what: str = "", before: int | None = None, count: Count = 100
+        self, since: Since = 0.0, actor: str = "", what: str = "", before: Row | None = None, count: Count = 100
     ) -> JSONResponse:
         found = await self._desk.audit.rows(since, actor=actor, what=what, before=before, count=count)
         return JSONResponse({"object": "list", "data": found})

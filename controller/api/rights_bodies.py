@@ -56,7 +56,7 @@ class NewInvite(Asked):
 
 
 class NewAddress(Asked):
-    cidr: Name = Field(description="An address or a range.")
+    cidr: Name = Field(description="An address or a range.", examples=["192.168.1.20", "192.168.1.0/24"])
     label: Name
     verdict: Literal["allow", "deny"] = "allow"
     lane: Lane | None = None

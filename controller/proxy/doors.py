@@ -168,6 +168,8 @@ def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
     """As the table of quick matches says, for the paths that are not in it."""
     scope, method = exchange.scope, exchange.method
     raw = scope["raw_path"]
+    anthropic = b"anthropic-version" in exchange.found
+    exchange.dialect = dialect_of(raw.decode("latin-1"), anthropic=anthropic)  # as far as can be told, for a refusal
     if holds_key(unquote_to_bytes(raw)):
         return _NO_SECRETS
     path = resolve(raw, rules.prefixes)
@@ -176,7 +178,7 @@ def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
     if path is None or (path == "/" and method == "GET" and _wants_page(exchange, scope)):
         exchange.route = "pages"
         return PAGES
-    exchange.dialect = dialect_of(path, anthropic=b"anthropic-version" in exchange.found)
+    exchange.dialect = dialect_of(path, anthropic=anthropic)
     if method == "OPTIONS":
         return OPTIONS
     match = find(method, path)

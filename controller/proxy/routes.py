@@ -229,7 +229,7 @@ def dialect_of(path: str, *, anthropic: bool) -> Dialect:
     """Whose shapes the caller of an unlisted path expects. `anthropic`: it sent that SDK's version header."""
     if path.startswith("/v1/messages") or (path.startswith("/v1") and anthropic):
         return Dialect.ANTHROPIC
-    return Dialect.OPENAI if path.startswith("/v1") else Dialect.OLLAMA
+    return Dialect.OPENAI if path.startswith(("/v1", "/api/v1")) else Dialect.OLLAMA
 
 
 _DIGEST = re.compile(r"sha256[:-][0-9a-f]{64}")

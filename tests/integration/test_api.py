@@ -241,6 +241,17 @@ async def test_who_may_not_manage_is_told_how_to_get_the_right(
     assert "`manage: true`" in answer.json()["error"]["message"]
 
 
+async def test_the_job_of_a_model_that_is_not_for_the_caller_does_not_exist(
+    api: httpx.AsyncClient, desk: FakeDesk, door: Door
+) -> None:
+    job = (await api.post("/models/load", json={"model": "qwen3"})).json()["id"]
+    assert (await api.get(f"/jobs/{job}")).status_code == 200
+    door.who = Principal("mia", manage=True, models=("llama3.2",))
+    hidden, absent = await api.get(f"/jobs/{job}"), await api.get("/jobs/j99")
+    assert hidden.status_code == absent.status_code == 404
+    assert hidden.text.replace(job, "j99") == absent.text
+
+
 async def test_who_may_not_manage_sees_no_job_either(api: httpx.AsyncClient, desk: FakeDesk, door: Door) -> None:
     await desk.order("load", "qwen3")
     door.who = GUEST

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from controller.auth.keyring import Keyring
@@ -137,6 +138,26 @@ async def test_guessing_is_slowed_and_the_right_key_gets_in_all_the_same() -> No
         slowed = await client.get("/api/version", headers={"X-API-Key": wrong})
         assert 1 <= int(slowed.headers["retry-after"]) <= 60
         assert (await client.get("/api/version", headers={"X-API-Key": text})).status_code == 200
+
+
+@pytest.mark.parametrize("api_key", ["", "sk-of-another-house"], ids=["a mistyped key", "another house's key"])
+async def test_a_program_with_a_bad_key_tries_once_each_time_is_not_banned_and_gets_in_with_a_good_one(
+    tmp_path: Path, api_key: str
+) -> None:
+    """As Codex does it: with OpenAI's way of trying again, over the API of responses."""
+    text, row = key("tool")
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=access(), keyring=Keyring(Rows(row))) as plane,
+        openai.AsyncOpenAI(base_url=f"{plane.url}/v1", api_key=api_key or text[:-1] + "?") as bad,
+        openai.AsyncOpenAI(base_url=f"{plane.url}/v1", api_key=text) as good,
+    ):
+        for _ in range(3):
+            with pytest.raises(openai.AuthenticationError):
+                await bad.responses.create(model="tiny", input="hi")
+        assert [record.status for record in plane.records] == [401] * 3, "no library tries a bad key again by itself"
+        answer = await good.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}])
+        assert answer.choices, "and this at once, from the same address"
 
 
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not() -> None:

@@ -142,6 +142,42 @@ async def test_every_route_of_admins_turns_everybody_else_away(api: httpx.AsyncC
     assert tried > 30
 
 
+MANAGER = Principal("mia", kind="person", id="u1", rights=frozenset({Right.CHAT, Right.LIST, Right.MANAGE}))
+
+
+async def test_what_is_somebody_elses_answers_word_for_word_as_what_does_not_exist(
+    api: httpx.AsyncClient, house: House
+) -> None:
+    made = {
+        "keys": await api.post("/keys", json={"name": "n8n"}),
+        "users": await api.post("/users", json={"name": "Tom"}),
+        "invites": await api.post("/invites", json={"label": "grandma"}),
+        "allow": await api.post("/allow", json={"cidr": "192.168.1.0/24", "label": "home"}),
+    }
+    there = {what: answer.json()["id"] for what, answer in made.items()}
+    with_id = [route for route in ROUTES if route.path.startswith(ROOT) and route.path.endswith("/{id}")]
+    assert {route.path for route in with_id} == {f"{ROOT}/{what}/{{id}}" for what in (*there, "jobs")}
+    for house.who in (GUEST, MANAGER, None):
+        for what, id in there.items():
+            real, absent = [await api.delete(f"/{what}/{each}") for each in (id, "x" * len(id))]
+            assert (real.status_code, real.text) == (403, absent.text), what
+        for verb, body in (
+            ("keys/pause", {"id": there["keys"]}),
+            ("keys/resume", {"id": there["keys"]}),
+            ("users/disable", {"user": there["users"]}),
+            ("users/end_sessions", {"user": there["users"]}),
+            ("users/reset_link", {"user": there["users"]}),
+            ("users/role", {"user": there["users"], "role": "admin"}),
+        ):
+            real = await api.post(f"/{verb}", json=body)
+            absent = await api.post(f"/{verb}", json={**body, next(iter(body)): "xxxxxxxx"})
+            assert (real.status_code, real.text) == (403, absent.text), verb
+    house.who = ADMIN
+    listed = {what: (await api.get(f"/{what}")).json()["data"] for what in there}
+    assert all(id in str(listed[what]) for what, id in there.items()), "and all of it is still there"
+    assert listed["keys"][0]["state"] == "active"
+
+
 async def test_usage_is_ones_own_unless_one_is_an_admin(api: httpx.AsyncClient, house: House) -> None:
     house.usage.note(a_use(kind="key", caller="n8n", key_id="k1", model="red"))
     house.usage.note(a_use(kind="address", caller="anna", model="blue"))
@@ -163,3 +199,52 @@ async def test_openapi_tells_of_each_with_the_body_it_takes(api: httpx.AsyncClie
     assert {path.replace("{model}", "{name}") for path in paths} == served
     body = paths[f"{ROOT}/keys"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["$ref"].endswith("NewKey")
+
+
+async def test_openapi_tells_of_what_the_door_may_answer_and_of_no_422_since_there_is_none(
+    api: httpx.AsyncClient,
+) -> None:
+    document = (await api.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert {"400", "401", "403", "413", "415", "421", "429", "503"} <= set(operation["responses"]), path
+            assert "422" not in operation["responses"], (method, path)
+    assert "422" not in str(document)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert (await api.post("/keys", json={"colour": "red"})).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/usage?since=1.7e308&by=week&everybody=true", ""),
+        ("GET", "/usage?since=inf&everybody=true", ""),
+        ("GET", "/usage?since=nan&everybody=true", ""),
+        ("GET", "/usage?since=1e300&requests=5&everybody=true", ""),
+        ("GET", "/audit?since=inf", ""),
+        ("GET", "/audit?before=99999999999999999999999", ""),
+        ("GET", "/audit?before=-99999999999999999999999", ""),
+        ("POST", "/keys", r'{"name": "x", "\ud800": 1}'),
+        ("POST", "/keys", r'{"name": "\ud800"}'),
+        ("POST", "/keys", r'{"name": "x", "models": ["\udfff"]}'),
+        ("POST", "/keys", r'{"name": "x", "lane": NaN}'),
+        ("POST", "/keys", r'{"name": "x", "lasts": Infinity}'),
+        ("POST", "/keys", r'{"name": "x", "per_minute": 1e400}'),
+        ("POST", "/keys", '{"name": "x", "per_minute": ' + "9" * 5000 + "}"),
+        ("POST", "/keys", '{"name": ' + "[" * 20000 + "]" * 20000 + "}"),
+        ("POST", "/keys/pause", r'{"id": "\u0000"}'),
+        ("POST", "/users/role", r'{"user": "\u0000", "role": "\ud800"}'),
+        ("POST", "/users", r'{"name": "\u0000"}'),
+        ("POST", "/allow", r'{"cidr": "fe80::1%\u0000", "label": "x"}'),
+        ("POST", "/allow", r'{"cidr": "1.2.3.4/99999999999999999999", "label": "x"}'),
+        ("DELETE", "/keys/%00", ""),
+        ("DELETE", "/users/%ED%A0%80", ""),
+        ("POST", "/keys", "\x00\xff"),
+    ],
+)
+async def test_what_no_person_would_send_is_refused_and_breaks_nothing(
+    api: httpx.AsyncClient, method: str, path: str, body: str
+) -> None:
+    answer = await api.request(method, path, content=body.encode("latin-1"))
+    assert answer.status_code in (400, 404), answer.text
+    assert answer.json()["error"]["message"]

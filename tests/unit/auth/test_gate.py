@@ -105,3 +105,11 @@ def test_a_star_stands_for_one_host_only() -> None:
     assert not gate.knows_origin(b"http://localhost:3000/../x")
     assert gate.knows_origin(b"app://obsidian.md")
     assert not gate.knows_origin(b"https://app://x")
+
+
+def test_ever_new_names_fill_no_memory_and_ours_stay_known() -> None:
+    gate = Gate(("localhost",), ())
+    for number in range(3000):
+        assert not gate.knows_host(f"{number}.evil.example".encode(), "127.0.0.1")
+    assert len(gate._verdicts) <= 1024
+    assert gate.knows_host(b"localhost", "127.0.0.1")

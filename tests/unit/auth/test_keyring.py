@@ -135,6 +135,28 @@ def test_entries_of_orders_come_after_the_yamls_and_deny_beats_them_all() -> Non
     assert at("192.0.2.9", 50.0) == at("192.0.2.1", 50.0) == ""
 
 
+def test_an_address_stands_for_as_long_as_its_entry_and_each_use_of_that_is_noted() -> None:
+    rows = Rows()
+    rows.allowed = {"a": entry("a", "192.0.2.0/24", expires_at=50.0)}
+    keyring = Keyring(rows)
+    who = keyring.at("192.0.2.1", 10.0).who
+    assert who is not None
+    keyring.used(who, "192.0.2.1")
+    assert rows.uses == [("address", "a")]
+    assert keyring.stands(who, "192.0.2.1", 49.0) is None
+    assert keyring.stands(who, "192.0.2.1", 50.0) == Denied(Why.ELSEWHERE)
+    assert keyring.at("", 10.0).who is None, "a peer without an address is nobody"
+
+
+def test_whoever_shows_nothing_stands_by_the_table_alone_and_is_not_counted() -> None:
+    rows = Rows()
+    nobody = Principal("anonymous", kind="anonymous", role="anonymous")
+    keyring = Keyring(rows)
+    keyring.used(nobody, HERE)
+    assert rows.uses == []
+    assert keyring.stands(nobody, HERE, 10.0) is None
+
+
 def test_few_entries_count_for_the_tunnel() -> None:
     friend = {
         "label": "friend",

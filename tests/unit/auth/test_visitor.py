@@ -117,3 +117,13 @@ def test_a_64_counts_as_one_visitor() -> None:
     assert neighbourhood("2001:db8:1:2:3::4") == neighbourhood("2001:db8:1:2::9") == "2001:db8:1:2::/64"
     assert neighbourhood("203.0.113.7") == "203.0.113.7"
     assert neighbourhood("") == ""
+
+
+def test_a_list_of_more_hops_than_any_way_has_is_not_read() -> None:
+    sent = [(b"x-forwarded-for", b", ".join([b"203.0.113.7"] * 65))]
+    assert isinstance(PROXIED.address("10.1.0.1", sent), Unclear)
+    assert PROXIED.address("10.1.0.1", [(b"x-forwarded-for", b"203.0.113.7")]) == "203.0.113.7"
+
+
+def test_a_visitor_with_a_zone_is_unclear_since_that_means_something_on_one_machine_alone() -> None:
+    assert isinstance(PROXIED.address("10.1.0.1", [(b"x-forwarded-for", b"fe80::1%en0")]), Unclear)

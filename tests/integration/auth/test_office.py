@@ -1,0 +1,58 @@
+"""Orders about people and keys, carried out and counted, over a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from controller.auth.office import OPERATOR, Office
+from controller.config.schema import Config
+from controller.errors import OrderRefused, SeadragonError
+from controller.storage.file import NAME
+from tests.fakes.clock import WoundClock
+from tests.fakes.desk import FakeAudit
+from tests.kit.holding import holding
+from tests.kit.stored import no_rotation
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    clock = WoundClock()
+    async with holding(tmp_path / "data" / NAME, clock) as holders:
+        yield Office(holders, FakeAudit(), clock, Config, no_rotation)
+
+
+async def test_a_key_is_changed_and_only_what_is_active_is_counted(office: Office) -> None:
+    made = await office.order("keys.create", OPERATOR, name="n8n")
+    changed = await office.order("keys.change", OPERATOR, id=made["id"], name="n8n at work", per_minute=5)
+    assert (changed["name"], changed["per_minute"], "key" in changed) == ("n8n at work", 5, False)
+    assert office.keys_active == 1
+    await office.order("keys.pause", OPERATOR, id=made["id"])
+    assert office.keys_active == 0
+
+
+async def test_somebody_shut_out_is_let_in_again_and_signed_out_everywhere(office: Office) -> None:
+    mia = await office.order("users.add", OPERATOR, name="Mia")
+    await office._holders.start_session(mia["id"], "a browser", "", lasts=3600)
+    assert (office.users_active, office.sessions_live) == (1, 1)
+    assert await office.order("users.end_sessions", OPERATOR, user="mia") == {
+        "id": mia["id"],
+        "name": "Mia",
+        "ended": 1,
+    }
+    assert office.sessions_live == 0
+    assert (await office.order("users.disable", OPERATOR, user="Mia"))["state"] == "disabled"
+    assert office.users_active == 0
+    assert (await office.order("users.enable", OPERATOR, user="mia"))["state"] == "no password"
+    assert office.users_active == 1
+
+
+async def test_what_is_no_order_and_who_is_nobody_are_told(office: Office) -> None:
+    with pytest.raises(SeadragonError, match=r"no such order\. There is: keys, "):
+        await office.order("keys.eat", OPERATOR)
+    with pytest.raises(SeadragonError, match=r"not how `keys\.revoke` is ordered"):
+        await office.order("keys.revoke", OPERATOR, id="x", colour="red")
+    with pytest.raises(OrderRefused, match="nobody called 'eve'"):
+        await office.order("users.disable", OPERATOR, user="eve")

@@ -1,0 +1,131 @@
+"""The ways in, when they are crowded, guessed at, or nothing can be kept: over a real database and real bcrypt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from controller.auth.hashing import RESERVED, THREADS, WAITING, Hashing
+from controller.auth.rows import SessionRow
+from controller.auth.signin import Browser, No, Person, SignIn
+from controller.clock import SystemClock
+from tests.fakes.clock import WoundClock
+from tests.kit.front_door import CHEAP, PASSWORD, FrontDoor, front_door
+
+NEW = "octopuses have three hearts"
+HERE = Browser("a browser", "203.0.113.7")
+SLOW = 10  # bcrypt's cost where the pool is to be full for a moment
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[FrontDoor]:
+    """Its clock stands still: however slow the machine is, each try comes right after the one before."""
+    async with front_door(tmp_path, clock=WoundClock()) as opened:
+        yield opened
+
+
+async def signed_in(door: FrontDoor, name: str) -> Person:
+    session = await door.signin.enter(name, PASSWORD, HERE)
+    assert isinstance(session, SessionRow)
+    person = door.signin.person(door.signin.token(session), HERE.peer)
+    assert person is not None
+    return person
+
+
+async def an_invite(door: FrontDoor, uses: int = 1) -> str:
+    _, token = await door.holders.create_invite("member", uses=uses, lasts=3600, label="summer", by="tests")
+    return token.text
+
+
+@asynccontextmanager
+async def crowded(signin: SignIn) -> AsyncIterator[None]:
+    """As many passwords are being checked as may be, those of people who have been here before too."""
+    cheap, signin.hashing = signin.hashing, Hashing(SystemClock(), cost=SLOW, floor=0.0)
+    crowd = [asyncio.ensure_future(signin.hashing.hash("any")) for _ in range(THREADS + WAITING + RESERVED)]
+    await asyncio.sleep(0)  # they are in the pool now
+    yield
+    await asyncio.gather(*crowd)
+    signin.hashing.close()
+    signin.hashing = cheap
+
+
+async def test_in_a_crowd_everybody_is_asked_for_a_moment_and_no_token_is_spent(door: FrontDoor) -> None:
+    mia, signin = await door.person("mia"), door.signin
+    invite, code = await an_invite(door), (await door.holders.admin_code()).text
+    link = (await door.holders.create_reset(mia, by="tests")).text
+    person = await signed_in(door, "mia")
+    async with crowded(signin):
+        told = [
+            await signin.enter("mia", PASSWORD, HERE),
+            await signin.join(invite, "Tom", NEW, HERE),
+            await signin.reset(link, NEW, Browser("a browser", "203.0.113.8")),
+            await signin.take_code(code, "Ada", NEW, Browser("a browser", "203.0.113.9")),
+            await signin.prove(person, PASSWORD, "203.0.113.10"),
+            await signin.change_password(person, PASSWORD, NEW, "203.0.113.11"),
+        ]
+    assert [(no.status, no.wait) for no in told if isinstance(no, No)] == [(503, 2)] * len(told)
+    away = [Browser("a browser", f"198.51.100.{number}") for number in range(3)]
+    assert isinstance(await signin.join(invite, "Tom", NEW, away[0]), SessionRow)
+    assert isinstance(await signin.reset(link, NEW, away[1]), SessionRow)
+    assert isinstance(await signin.take_code(code, "Ada", NEW, away[2]), SessionRow)
+
+
+WAYS: dict[str, Callable[[SignIn, Browser], Awaitable[SessionRow | No]]] = {
+    "an invite": lambda signin, browser: signin.join("sdi_guess", "Eve", NEW, browser),
+    "a link": lambda signin, browser: signin.reset("sdr_guess", NEW, browser),
+    "a code": lambda signin, browser: signin.take_code("guess", "Eve", NEW, browser),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_who_guesses_once_must_wait_for_the_next_try_and_nobody_else_must(door: FrontDoor, way: str) -> None:
+    elsewhere = Browser("a browser", "198.51.100.7")
+    told = [await WAYS[way](door.signin, browser) for browser in (HERE, HERE, elsewhere)]
+    assert [(no.status, no.wait) for no in told if isinstance(no, No)] == [(403, 0), (429, 1), (403, 0)]
+    assert [outcome for *_, outcome in door.noted] == ["refused", "throttled", "refused"]
+
+
+async def test_who_is_signed_in_is_slowed_too_when_the_password_is_asked_again(door: FrontDoor) -> None:
+    await door.person("mia")
+    person = await signed_in(door, "mia")
+    for expected in (403, 429):
+        no = await door.signin.prove(person, "guess", HERE.peer)
+        assert isinstance(no, No)
+        assert no.status == expected
+
+
+async def test_a_code_wants_a_name_and_a_password_that_will_do_and_is_not_spent_on_others(door: FrontDoor) -> None:
+    code = (await door.holders.admin_code()).text
+    for name, password, field in (("", NEW, "name"), ("Ada", "short", "password")):
+        no = await door.signin.take_code(code, name, password, HERE)
+        assert isinstance(no, No)
+        assert (no.status, no.field) == (422, field)
+    assert isinstance(await door.signin.take_code(code, "Ada", NEW, HERE), SessionRow)
+    ada = door.holders.user_named("ada")
+    assert ada is not None
+    assert ada.role == "admin"
+
+
+async def test_of_two_who_take_one_name_at_the_same_moment_one_is_told_to_choose_another(door: FrontDoor) -> None:
+    invite = await an_invite(door, uses=2)
+    both = await asyncio.gather(*(door.signin.join(invite, name, NEW, HERE) for name in ("Mia", "MIA")))
+    refused = [each for each in both if isinstance(each, No)]
+    assert [(no.status, no.field) for no in refused] == [(409, "name")]
+    assert isinstance(await door.signin.join(invite, "Tom", NEW, HERE), SessionRow), "that cost no use of the invite"
+
+
+async def test_while_nothing_can_be_kept_nobody_comes_in_and_it_is_said(tmp_path: Path) -> None:
+    async with front_door(tmp_path) as door:
+        invite = await an_invite(door)
+    door.signin.hashing = Hashing(SystemClock(), cost=CHEAP, floor=0.0)
+    try:
+        no = await door.signin.join(invite, "Mia", NEW, HERE)
+    finally:
+        door.signin.hashing.close()
+    assert isinstance(no, No)
+    assert no.status == 503
+    assert "leaving" in no.words
