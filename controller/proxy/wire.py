@@ -9,12 +9,13 @@ more connections than its share.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
-from uvicorn._types import ASGI3Application, ASGISendEvent
-from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn._types import ASGI3Application, ASGISendEvent, ASGIVersions, HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from controller.proxy.crowd import Crowd
@@ -23,6 +24,8 @@ from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.patience import TAKING
 from controller.proxy.routes import dialect_of
 
+_ASGI: Final[ASGIVersions] = {"version": "3.0", "spec_version": "2.3"}
+_REMEMBERED = 256  # bytes of the longest target that is remembered
 _MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
 HEAD_LIMIT = 10.0  # seconds for a head to be whole, and for the rest of a body that is not wanted any more
 READING_A_NO = 1.0  # seconds that one who is turned away gets to read why
@@ -31,6 +34,21 @@ _OFFER = (b"upgrade", b"connection", b"http2-settings")  # headers of an offer t
 _FULL = Refused(
     503, Reason.FULL, "This server has too many connections open. Please try again in a moment.", retry_after=2
 )
+
+
+class Target(NamedTuple):
+    """What a request is about."""
+
+    path: str
+    raw_path: bytes
+    query: bytes
+
+
+@lru_cache(1024)
+def _target(url: bytes) -> Target:
+    """Most requests of a house are to the same few. Raises httptools.HttpParserInvalidURLError."""
+    parsed = httptools.parse_url(url)
+    return Target(unquote(parsed.path.decode("ascii")), parsed.path, parsed.query or b"")
 
 
 class Settings(uvicorn.Config):
@@ -129,10 +147,6 @@ class Wire(HttpToolsProtocol):
     _peer: str | None = None  # the address that this connection counts for
     _turned_away = False
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.__class__ = Cycle  # uvicorn has no other way to say which class its cycles are of
-        super()._start_asgi_task(cycle, cast(ASGI3Application, full) if app is service_unavailable else app)
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         if isinstance(self.config, Settings) and self.config.crowd is not None:
             self._crowd, peer = self.config.crowd, transport.get_extra_info("peername")
@@ -197,18 +211,65 @@ class Wire(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._heading = True
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade():
-            if self.parser.get_method() == b"CONNECT":
+        parser = self.parser
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
                 raise ValueError("This server is no proxy.")
             return  # `_read` hears of it next
         self._unheard, self._heading = 0, False
         if self._deadline is not None:
             self._calm()
-        super().on_headers_complete()
+        version = parser.get_http_version()
+        self.scope = self._asked(parser.get_method().decode("ascii"), version)
+        before, self.cycle = (
+            self.cycle,
+            Cycle(
+                self.scope,
+                self.transport,
+                self.flow,
+                self.logger,
+                self.access_logger,
+                False,
+                self.server_state.default_headers,
+                asyncio.Event(),
+                self.expect_100_continue,
+                version != "1.0" and parser.should_keep_alive(),
+                self.on_response_complete,
+            ),
+        )
         self.headers = []  # what follows are trailers: no part of what is judged
+        app = self.app if self._has_room() else cast(ASGI3Application, full)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, app)
+        else:
+            self.flow.pause_reading()  # until its turn comes
+            self.pipeline.appendleft((self.cycle, app))
+
+    def _asked(self, method: str, version: str) -> HTTPScope:
+        """The head that was just read, as ASGI has it. Nothing of ours asks for `root_path` or `state`."""
+        url = self.url
+        target = _target(url) if len(url) <= _REMEMBERED else _target.__wrapped__(url)
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": method,
+            "root_path": "",
+            "path": target.path,
+            "raw_path": target.raw_path,
+            "query_string": target.query,
+            "headers": self.headers,
+        }
+
+    def _has_room(self) -> bool:
+        limit = self.limit_concurrency
+        return limit is None or (len(self.connections) < limit and len(self.tasks) < limit)
 
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
