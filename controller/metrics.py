@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import psutil
 from prometheus_client import CollectorRegistry
@@ -26,13 +26,13 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from controller.desk import Desk
+from controller.residency.runner import Cause
 from controller.scheduling.tally import LineTally
 from controller.supervision.spec import ChildState, ChildStatus
 
 FIRST_STATUS = 200  # the one every route starts with, at nought
 LANES = (1.0, 2.0, 3.0)  # those everybody has
 OTHER = "other"  # the label of whatever is one too many
-SWAPS = ("line", "order", "preload", "idle", "pressure", "reload")  # why there may be one: `runner.Swap`
 GB = 2**30
 
 
@@ -204,7 +204,7 @@ class Metrics(Collector):
         swaps = CounterMetricFamily(
             "seadragon_swaps", "Changes of what is loaded, by who wanted them.", labels=("why",)
         )
-        for why, count in {**dict.fromkeys(SWAPS, 0), **self._line.swaps}.items():
+        for why, count in {**dict.fromkeys(get_args(Cause), 0), **self._line.swaps}.items():
             swaps.add_metric((why,), count)
         yield swaps
         loads = CounterMetricFamily("seadragon_loads", "Times it was loaded.", labels=("model",))

@@ -18,7 +18,7 @@ from controller.plain import fault_words
 from controller.residency.following import Following
 from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
-from controller.residency.runner import Fits, Plan, Presence, Resident, Runner, Swap
+from controller.residency.runner import Cause, Fits, Plan, Presence, Resident, Runner, Swap
 from controller.residency.seams import Demand, Names, Space, Store
 from controller.residency.staying import Staying
 from controller.residency.swap import SOURCE, Swaps, Work
@@ -57,8 +57,8 @@ class Residents:
         self._works = Works(self._swaps, self._staying.comes_back, self._settled)
         self._following = Following(self._rows, ollama, names, self._loading, self._swaps, clock, journal, pace)
         self.on_change = self._rows.on_change
-        self.on_failed = self._works.on_failed
-        self._later: list[tuple[str, str]] = []  # names to load when nobody waits, and why
+        self.on_failed, self.on_swap = self._works.on_failed, self._works.on_swap
+        self._later: list[tuple[str, Cause]] = []  # names to load when nobody waits, and why
         self._remembered: list[str] = []
         self._ready = False  # Ollama answers
         self._unlearnt = False  # an adopted Ollama has not told yet what it holds …

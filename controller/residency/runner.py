@@ -109,13 +109,19 @@ class NoRoom:
 Plan = Fits | TooBig | NoRoom
 
 
+Cause = Literal["line", "order", "preload", "return", "idle", "pressure", "deleted", "reload"]
+"""What a swap is for: the line, an order, `preload`; what was there before a restart or made room for a load that
+failed; nobody uses it, memory is short, its name is gone, a slot got lost.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Swap:
     """What the line, or an order, wants done: `evict` leave, then `runner` is loaded. For a mere unload it is None."""
 
     runner: Runner | None
     evict: tuple[str, ...]  # runner keys
-    why: str  # for the journal and the metrics: "line", "order", "preload", "idle", "pressure", "reload"
+    why: Cause  # for the journal and the metrics
     caller: str = ""  # whose account the seconds go on
 
 

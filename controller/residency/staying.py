@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from controller.config.schema import Config, Models
 from controller.plain import span_words
 from controller.residency.memory import differs
-from controller.residency.runner import Presence, Runner, Swap
+from controller.residency.runner import Cause, Presence, Runner, Swap
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps, Work
 from controller.residency.wishes import Wishes, idle_too_long, some_leave_at_once, wishes
@@ -100,7 +100,7 @@ class Staying:
     def _names(self, runner: Runner) -> set[str]:
         return {runner.name, *self.names.names_of(runner.key)}
 
-    def _unload(self, works: Works, runner: Runner, why: str, words: str) -> None:
+    def _unload(self, works: Works, runner: Runner, why: Cause, words: str) -> None:
         self.swaps.journal.say(SOURCE, f"Unloading {runner.name}: {words}.", why=why)
         works.add(Work(Swap(None, (runner.key,), why), held=True))
 

@@ -17,12 +17,15 @@ WENT = Ending(words="Ollama went away.")
 
 @dataclass(slots=True, eq=False)
 class Works:
-    """`tasks` is None until the residents run. `on_failed` hears for whom nobody has to wait any longer."""
+    """`tasks` is None until the residents run. `on_failed` hears for whom nobody has to wait any longer, `on_swap` of
+    every swap that begins.
+    """
 
     swaps: Swaps
     comes_back: Callable[[Runner], bool]  # after a failed load: whether one that left for it has to
     after: Callable[[Runner | None], None]  # a swap is over, and this was loaded: before anybody else hears of it
     on_failed: list[Callable[[str, End, str], None]] = field(default_factory=list)
+    on_swap: list[Callable[[Swap], None]] = field(default_factory=list)
     tasks: asyncio.TaskGroup | None = None
     open: bool = False  # Ollama is there, and what it holds is known
     done: int = 0  # swaps so far: grows with each
@@ -104,6 +107,8 @@ class Works:
                 return Ending(loaded=True)  # somebody else was faster
             work.swap = replace(work.swap, runner=None)
         async with self.swaps.alone:
+            for told in list(self.on_swap):
+                told(work.swap)
             return await self.swaps.carry(work)
 
     def _blind(self, work: Work, problem: OSError) -> Ending:

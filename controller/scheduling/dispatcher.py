@@ -93,6 +93,7 @@ class Dispatcher:
         readiness.changed.append(self._readiness_changed)
         residents.on_change.append(self._residents_changed)
         residents.on_failed.append(self._failed)
+        residents.on_swap.append(self.tally.swapped)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -338,9 +339,6 @@ class Dispatcher:
     def _begin(self, swap: Swap) -> None:
         """The residents may have something else under way: they tell when that has ended, and it is decided again."""
         self._residents.begin(swap)
-        rows = map(self._residents.table.get, (*swap.evict, *((swap.runner.key,) if swap.runner else ())))
-        if any(row is not None and row.presence is not Presence.RESIDENT for row in rows):
-            self.tally.swaps[swap.why] += 1
 
     def _end(self, ticket: Ticket, now: float, as_: End, words: str) -> None:
         self._scheduler.end(ticket, now, as_=as_, words=words)

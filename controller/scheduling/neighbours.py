@@ -14,6 +14,7 @@ class Residents(Protocol):
 
     on_change: list[Callable[[], None]]
     on_failed: list[Callable[[str, End, str], None]]
+    on_swap: list[Callable[[Swap], None]]
 
     @property
     def table(self) -> Mapping[str, Resident]: ...

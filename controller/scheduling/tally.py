@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from controller.proxy.tally import Histogram
+from controller.residency.runner import Swap
 from controller.scheduling.ticket import Cap, End, Ticket, Why
 from controller.scheduling.tokens import Tokens
 
@@ -57,6 +58,10 @@ class LineTally:
             if lane not in self.waits and len(self.waits) >= MOST_LANES:
                 lane = OTHER_LANE
             self.waits[lane].add(now - ticket.arrived)
+
+    def swapped(self, swap: Swap) -> None:
+        """What is loaded changes, whoever wants that."""
+        self.swaps[swap.why] += 1
 
     def answered(self, name: str, tokens: Tokens) -> None:
         """An answer has told what it took."""

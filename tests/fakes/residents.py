@@ -23,6 +23,7 @@ class FakeResidents:
         self.table: dict[str, Resident] = {}
         self.on_change: list[Callable[[], None]] = []
         self.on_failed: list[Callable[[str, End, str], None]] = []
+        self.on_swap: list[Callable[[Swap], None]] = []
         self.may_load = self.may_grant = True
         self.swaps: list[Swap] = []
         self.told: list[tuple[str, ...]] = []
@@ -41,6 +42,8 @@ class FakeResidents:
 
     def begin(self, swap: Swap) -> None:
         self.swaps.append(swap)
+        for tell in self.on_swap:
+            tell(swap)
         for key in swap.evict:
             self.table[key].presence = Presence.LEAVING
         if swap.runner is not None:

@@ -13,7 +13,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.errors import OrderRefused
-from controller.residency.runner import Presence
+from controller.residency.runner import Presence, Swap
 from controller.scheduling.ticket import End
 from tests.kit import real
 from tests.kit.residing import House, residing
@@ -41,6 +41,8 @@ async def house_of(ollama: real.RealOllama, **models: Any) -> AsyncIterator[Hous
 
 async def test_two_orders_for_one_model_share_one_load(ollama: real.RealOllama) -> None:
     async with house_of(ollama) as house:
+        begun: list[Swap] = []
+        house.residents.on_swap.append(begun.append)
         jobs = [await house.orders.load("red"), await house.orders.load("RED:latest")]
         for job in jobs:
             await job.wait(LONG)
@@ -48,6 +50,7 @@ async def test_two_orders_for_one_model_share_one_load(ollama: real.RealOllama) 
         assert house.said().count("Loaded red") == 1
         again = await house.orders.load("red")
         assert (again.state, again.text) == ("done", "red:latest is loaded already.")
+        assert [swap.why for swap in begun] == ["order"]  # which is what the metrics count
 
 
 async def test_an_order_joins_the_load_that_the_line_began_and_keeps_it_going(ollama: real.RealOllama) -> None:
