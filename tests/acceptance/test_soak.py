@@ -24,7 +24,7 @@ import pytest
 
 from tests.fakes.gauge import write_gauge
 from tests.kit import real
-from tests.kit.below import argv_of, runners_below
+from tests.kit.below import argv_of, parent_of, runners_below
 from tests.kit.callers import Caller, Told, allow, callers
 from tests.kit.house import FakeHouse, House, fake_house, until
 
@@ -99,7 +99,10 @@ class Soak:
     # --- faults ---
 
     def server(self) -> psutil.Process | None:
-        found = [one for one in self.house.processes() if argv_of(one)[-1:] == ["serve"]]
+        named = {one.pid: one for one in self.house.processes() if argv_of(one)[-1:] == ["serve"]}
+        found = [
+            one for one in named.values() if parent_of(one) not in named
+        ]  # a runner to be has its name for a moment
         if len(found) > 1:
             self.wrong.append(("two servers", [one.pid for one in found]))
         return found[0] if found else None

@@ -14,6 +14,13 @@ def argv_of(process: psutil.Process) -> list[str]:
     return []
 
 
+def parent_of(process: psutil.Process) -> int | None:
+    """The pid of who started it; None when it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return process.ppid()
+    return None
+
+
 def runners_below(pid: int) -> list[psutil.Process]:
     """The runners of the Ollama with this pid; none when it has ended."""
     with contextlib.suppress(psutil.Error):
