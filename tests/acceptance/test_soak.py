@@ -99,6 +99,7 @@ class Soak:
     # --- faults ---
 
     def server(self) -> psutil.Process | None:
+        """Ollama itself. (One that is about to be a runner bears its name for a moment.)"""
         named = {one.pid: one for one in self.house.processes() if argv_of(one)[-1:] == ["serve"]}
         found = [
             one for one in named.values() if parent_of(one) not in named
