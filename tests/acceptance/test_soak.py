@@ -101,9 +101,7 @@ class Soak:
     def server(self) -> psutil.Process | None:
         """Ollama itself. (One that is about to be a runner bears its name for a moment.)"""
         named = {one.pid: one for one in self.house.processes() if argv_of(one)[-1:] == ["serve"]}
-        found = [
-            one for one in named.values() if parent_of(one) not in named
-        ]  # a runner to be has its name for a moment
+        found = [one for one in named.values() if parent_of(one) not in named]
         if len(found) > 1:
             self.wrong.append(("two servers", [one.pid for one in found]))
         return found[0] if found else None
