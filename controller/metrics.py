@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 
 from controller.desk import Desk
 from controller.residency.runner import Cause
+from controller.residency.spelling import full_name
 from controller.scheduling.tally import LineTally
 from controller.supervision.spec import ChildState, ChildStatus
 
@@ -166,7 +167,9 @@ class Metrics(Collector):
             waiting.add_metric((lane,), count)
         yield waiting
         running = GaugeMetricFamily("seadragon_line_running", "Requests let through.", labels=("model",))
-        granted = Counter(each["model"] for each in queue["tickets"] if each["state"] == "granted")
+        granted = Counter(
+            full_name(each["model"]) or each["model"] for each in queue["tickets"] if each["state"] == "granted"
+        )
         for model, count in granted.items():
             running.add_metric((model,), count)
         yield running
@@ -216,13 +219,17 @@ class Metrics(Collector):
 
     def _tokens(self) -> Iterator[Metric]:
         tokens = CounterMetricFamily("seadragon_tokens", "Tokens of finished answers.", labels=("model", "direction"))
-        seconds = CounterMetricFamily("seadragon_answer_seconds", "Time spent on writing answers.", labels=("model",))
+        seconds = CounterMetricFamily(
+            "seadragon_answer_seconds",
+            "Time spent on writing answers, where it is known: in Ollama's own dialect, and in streams.",
+            labels=("model",),
+        )
         speed = GaugeMetricFamily("seadragon_tokens_per_second", "Mean speed since the start.", labels=("model",))
         for model, spoken in self._line.tokens.items():
             tokens.add_metric((model, "in"), spoken.prompt)
             tokens.add_metric((model, "out"), spoken.answer)
             seconds.add_metric((model,), spoken.seconds)
-            speed.add_metric((model,), spoken.answer / spoken.seconds if spoken.seconds else 0.0)
+            speed.add_metric((model,), spoken.timed / spoken.seconds if spoken.seconds else 0.0)
         yield from (tokens, seconds, speed)
 
     def _memory(self) -> Iterator[Metric]:

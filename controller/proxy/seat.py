@@ -179,7 +179,8 @@ class Seat:
         good = answer is not None and answer.status == 200
         self.tokens = self.usage.tokens(self.ending) if good else None
         whole = answer is not None and not cut and not answer.broken
-        self._turns.end(self.ticket, left=cut, tokens=self.tokens if whole else None)
+        began = self.began if self.ending is not None else None
+        self._turns.end(self.ticket, left=cut, tokens=self.tokens if whole else None, began=began)
 
     # --- afterwards ---
 

@@ -38,8 +38,12 @@ class Turns(Protocol):
         """As `back`, but it does not try again: what is known of the runner changes, and `end` follows."""
         ...
 
-    def end(self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None) -> None:
-        """It is over. `left`: upstream was closed in mid-answer, so its slot is unproven."""
+    def end(
+        self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None, began: float | None = None
+    ) -> None:
+        """It is over. `left`: upstream was closed in mid-answer, so its slot is unproven. `began`: when the first byte
+        of a stream came.
+        """
         ...
 
     def position(self, ticket: Ticket) -> int:

@@ -189,10 +189,12 @@ class Health:
         return ask
 
     async def _ask_patient(self, key: str) -> None:
-        row = self._residents.table.get(key)
+        row, began = self._residents.table.get(key), self._clock.now()
         if row is None or await self._speaks(row.runner):
             self._patients.pop(key, None)
-        elif key in self._patients:
+        elif (patient := self._patients.get(key)) is not None and self._used_since(key, row, began):
+            patient.asked = False  # again, when it has nothing to do
+        elif patient is not None:
             self._give_up(key, f"{row.runner.name} was loaded again, and brings nothing.")
 
     def _load_failed(self, key: str, as_: End, words: str) -> None:
@@ -217,10 +219,19 @@ class Health:
 
     async def _ask_the_idle(self) -> None:
         """After a sleep: whatever is loaded and has nothing to do is asked for a token."""
-        busy = {each.runner.key for each in self._line.running()}
         for key, row in list(self._residents.table.items()):
-            if row.presence is Presence.RESIDENT and key not in busy and not await self._speaks(row.runner):
+            began = self._clock.now()
+            if row.presence is not Presence.RESIDENT or self._busy(key) or await self._speaks(row.runner):
+                continue
+            if not self._used_since(key, row, began):
                 await self._end(row.runner, Verdict.STUCK)
+
+    def _busy(self, key: str) -> bool:
+        return any(each.runner.key == key for each in self._line.running())
+
+    def _used_since(self, key: str, row: Resident, began: float) -> bool:
+        """Whether somebody was given it meanwhile: then a canary may have stood behind a real answer."""
+        return self._busy(key) or row.used > began
 
     async def _speaks(self, runner: Runner) -> bool:
         """Whether it brings a token. What is not there any more is not asked, since that would load it, and passes."""

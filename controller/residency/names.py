@@ -93,17 +93,17 @@ class Names:
         full = full_name(model)
         if full is None or self._lately_missing(full):
             return None
-        epoch = self.epoch
-        found = await self._shows.ask(full, lambda: self._ask(full))
+        while True:
+            epoch = self.epoch
+            found = await self._shows.ask(full, lambda: self._ask(full))
+            if epoch == self.epoch:  # else names have changed meanwhile, and the answer may be of before
+                break
         if found is None:
-            if epoch == self.epoch:
-                self._miss(full)
+            self._miss(full)
             return None
-        if epoch == self.epoch:
-            self._known[full] = found
-            self._build()
-            return self._runners[full]
-        return self._runner(found, [full])
+        self._known[full] = found
+        self._build()
+        return self._runners[full]
 
     async def survey(self) -> list[dict[str, Any]]:
         """Look up every model on disk that is not known yet, and return Ollama's list of them. Raises Unreachable.

@@ -170,8 +170,10 @@ class Orders:
         if not self._residents.may_load:
             raise OrderRefused("Memory is short: nothing more is loaded until that is over.", "no_room")
         first = list(leaving)
+        if not first and self._residents.loading(runner.key):
+            return ()  # whoever wanted that sees to the room, and the order joins
         rest = [key for key in self._residents.leavable() if key not in first]
-        plan = self._residents.plan(runner, first + rest)
+        plan = self._residents.plan(runner, first + rest, first)
         if isinstance(plan, TooBig) or (isinstance(plan, NoRoom) and plan.pinned):
             raise OrderRefused(plan.text, "no_room")
         return plan.evict if isinstance(plan, Fits) else ()

@@ -5,7 +5,7 @@ what the line decides, an operator's orders, preloads, idle models, short memory
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import psutil
 
@@ -83,9 +83,9 @@ class Residents:
         """Whether the memory lets anything be begun."""
         return self._space.may_grant
 
-    def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
-        """Whether there is room for `target`, and who has to leave for it."""
-        return self._swaps.plan(target, candidates)
+    def plan(self, target: Runner, candidates: Sequence[str], ordered: Collection[str] = ()) -> Plan:
+        """Whether there is room for `target`, and who has to leave for it; those `ordered` to, even if pinned."""
+        return self._swaps.plan(target, candidates, ordered)
 
     def begin(self, swap: Swap) -> None:
         """Do what the line has decided: its rows are marked when this returns.
@@ -155,6 +155,11 @@ class Residents:
         """Whether it is resident, and not about to leave."""
         return self._rows.is_here(key)
 
+    def loading(self, key: str) -> bool:
+        """Whether it is on its way into memory."""
+        row = self.table.get(key)
+        return row is not None and row.presence is Presence.LOADING
+
     def leavable(self) -> list[str]:
         """Who may be unloaded for another, best victim first."""
         return self._swaps.leavable()
@@ -177,16 +182,17 @@ class Residents:
     def left(self, key: str) -> None:
         """A client hung up in the middle of an answer: Ollama may have lost the slot."""
         if row := self.table.get(key):
-            row.unproven = True
+            row.doubt(self._clock.now())
 
     def unproven(self, key: str) -> bool:
         """Whether the next answer of this runner has to be watched."""
         row = self.table.get(key)
         return row is not None and row.unproven
 
-    def proven(self, key: str) -> None:
-        """It has brought a byte."""
-        if row := self.table.get(key):
+    def proven(self, key: str, granted: float) -> None:
+        """An answer that was let through at `granted` has brought a byte: one from before the doubt proves nothing."""
+        row = self.table.get(key)
+        if row is not None and granted > row.doubted:
             row.unproven = False
 
     async def suspect(self, key: str) -> bool:
@@ -215,7 +221,7 @@ class Residents:
         if row is None:
             return
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
-        self._store.keep(key, self._store.get(key).ended(why))
+        self._store.keep(key, self._store.get(key).ended(why), row.runner.name)
         processes = await self.processes(key)
         self._swaps.processes.pop(key, None)  # that they end is no crash
         self._rows.begin((key,), None, 0, self._clock.now())
@@ -228,13 +234,13 @@ class Residents:
         if row is None or row.presence is not Presence.RESIDENT:
             return
         if any(runs(each) for each in self._swaps.processes.get(key, ())):
-            row.unproven = True  # one answer failed; the process is there, and has yet to prove itself
+            row.doubt(self._clock.now())  # one answer failed; the process is there, and has yet to prove itself
             return
         self._crashed(row, request)
 
     def _crashed(self, row: Resident, request: str = "") -> None:
         words = "its process ended"
-        self._store.keep(row.runner.key, self._store.get(row.runner.key).crashed(words))
+        self._store.keep(row.runner.key, self._store.get(row.runner.key).crashed(words), row.runner.name)
         text = f"{row.runner.name} is not in memory any more: {words}."
         self._journal.say(SOURCE, text, level="warning", **({"request": request} if request else {}))
         self._gone(row)

@@ -76,8 +76,13 @@ class Resident:
     load_seconds: float = 0.0
     pinned: bool = False  # never evicted
     waits: bool = False  # who makes room for it has not left yet: it holds nothing, it is only promised
-    unproven: bool = False  # a hang-up or an adoption may have lost a slot
+    unproven: bool = False  # a hang-up or an adoption may have lost a slot …
+    doubted: float = float("-inf")  # … at this moment, the last time
     used: float = 0.0  # when it was last asked or answering
+
+    def doubt(self, now: float) -> None:
+        """A slot may have been lost."""
+        self.unproven, self.doubted = True, now
 
 
 Table = Mapping[str, Resident]

@@ -5,7 +5,7 @@ tried and measured. A load that fails is tried once more where that can help.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from controller.residency.failures import Fault, LoadFailed
 from controller.residency.loading import Loaded, Loading, Pace
 from controller.residency.quarantine import Quarantine
 from controller.residency.rows import Rows
-from controller.residency.runner import NoRoom, Plan, Runner, Swap, TooBig
+from controller.residency.runner import NoRoom, Plan, Presence, Runner, Swap, TooBig
 from controller.residency.seams import Demand, Space, Store
 from controller.scheduling.ticket import End
 
@@ -104,9 +104,14 @@ class Swaps:
         """Bytes to promise it."""
         return max(runner.need, self._raised.get(runner.key, 0))
 
-    def plan(self, target: Runner, candidates: Iterable[str]) -> Plan:
-        """Whether it fits, and who has to leave for it. What is pinned stays."""
-        table = {key: row for key, row in self.rows.table.items() if key != target.key}
+    def plan(self, target: Runner, candidates: Iterable[str], ordered: Collection[str] = ()) -> Plan:
+        """Whether it fits, and who has to leave for it. What is pinned stays, unless it was `ordered` to leave."""
+        rows = self.rows.table
+        table = {
+            key: replace(row, pinned=row.pinned and key not in ordered)
+            for key, row in rows.items()
+            if key != target.key
+        }
         may_leave = [key for key in candidates if key in table and not table[key].pinned]
         return self.space.plan(replace(target, need=self.need(target)), table, may_leave)
 
@@ -172,6 +177,9 @@ class Swaps:
             await self.look()
             if not self._still_wanted(work):
                 return self._given_up(work, left)
+            if not self.space.may_load:  # it was when this swap was decided
+                words = "Memory is short: nothing more is loaded until that is over."
+                return Ending(failed=End.NO_ROOM if work.held else None, words=words, left=tuple(left))
             plan = self.plan(runner, self.leavable())
             if isinstance(plan, TooBig):
                 return Ending(failed=End.TOO_BIG, words=plan.text, left=tuple(left))
@@ -212,7 +220,7 @@ class Swaps:
         learned = self.store.get(runner.key).crashed(str(failed))
         if failed.fault is Fault.MEMORY and not alone:
             learned = learned.takes(self._raise(runner))
-        self.store.keep(runner.key, learned)
+        self.store.keep(runner.key, learned, runner.name)
         words = f"{runner.name} could not be loaded: {failed}."
         self.journal.say(SOURCE, words, level="warning", fault=failed.fault.value)
         if failed.fault is Fault.MEMORY and not alone:
@@ -252,7 +260,7 @@ class Swaps:
         self.quarantine.loaded(key)
         self._raised.pop(key, None)
         seen = max(loaded.size, self.space.footprint([each.pid for each in loaded.processes]))
-        self.store.keep(key, self.store.get(key).loaded(loaded.seconds, seen or None))
+        self.store.keep(key, self.store.get(key).loaded(loaded.seconds, seen or None), runner.name)
         if work.swap.caller:
             self.demand.charge(work.swap.caller, loaded.seconds, now)
         size = f", {size_words(seen)}" if seen else ""
@@ -262,8 +270,12 @@ class Swaps:
         self.rows.loaded(key, seen or self.need(runner), loaded.seconds, self.space.slots(runner.slots), now)
 
     async def look(self) -> None:
-        """Read the memory anew."""
-        await self.space.look([each.pid for held in self.processes.values() for each in held])
+        """Read the memory anew. What a load has taken so far is no other program's either."""
+        mine = {each.pid for held in self.processes.values() for each in held}
+        for row in list(self.rows.here(Presence.LOADING)):
+            if not row.waits:
+                mine |= {each.pid for each in await self.loading.processes(row.runner)}
+        await self.space.look(sorted(mine))
 
     def _name(self, key: str) -> str:
         row = self.rows.table.get(key)

@@ -27,7 +27,7 @@ from controller.scheduling.neighbours import Names, Orders, Residents
 from controller.scheduling.renaming import Looks, Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
-from controller.scheduling.ticket import End, Hold, State, Ticket, Turned, Wish
+from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
 from controller.scheduling.view import queue_document
 
@@ -162,9 +162,11 @@ class Dispatcher:
         elif problem == "lost":
             self._residents.left(ticket.runner.key)
 
-    def end(self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None) -> None:
+    def end(
+        self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None, began: float | None = None
+    ) -> None:
         """The request is over, whatever became of it: to be called once for each ticket. `left`: its client hung up in
-        mid-answer. `tokens`: what a whole answer took.
+        mid-answer. `tokens`: what a whole answer took. `began`: when the first byte of a stream came.
         """
         now, key, granted = self._clock.now(), ticket.runner.key, ticket.state is State.GRANTED
         self._scheduler.end(ticket, now)
@@ -172,9 +174,9 @@ class Dispatcher:
             if left:
                 self._residents.left(key)
             elif ticket.moved:
-                self._residents.proven(key)
+                self._residents.proven(key, ticket.granted or 0.0)
             if tokens is not None:
-                self._answered(ticket, tokens, now)
+                self._answered(ticket, tokens if began is None else tokens.timed(now - began), now)
             self._freed(key)
         if ticket in self._unload:
             self._unload.discard(ticket)
@@ -186,9 +188,7 @@ class Dispatcher:
     def loading_since(self, ticket: Ticket) -> float | None:
         """When the load of its runner began; None when none is under way."""
         row = self._residents.table.get(ticket.runner.key)
-        if row is None or row.presence is not Presence.LOADING:
-            return None
-        return None if self._scheduler.swaps.under_way() is Hold.LEAVING else row.since
+        return row.since if row is not None and row.presence is Presence.LOADING and not row.waits else None
 
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""

@@ -140,10 +140,14 @@ class Scheduler:
         ticket.words = words
 
     def back(self, ticket: Ticket, now: float) -> None:
-        """A granted one failed before its first byte: it waits again, its due being what it was. Nothing is charged."""
+        """A granted one failed before its first byte: it waits again, its due being what it was. Nothing is charged,
+        and its turn does not count as waiting.
+        """
         if ticket.state is not State.GRANTED:
             return
         self.slots.give(ticket, now)
+        if ticket.granted is not None:
+            ticket.deadline += max(0.0, now - ticket.granted)
         ticket.state = State.WAITING
         ticket.granted = ticket.why = None
         self.line.give(ticket, now)
@@ -307,6 +311,8 @@ class Scheduler:
 
 
 def _waited_out(ticket: Ticket) -> str:
+    if ticket.attempts:
+        return f"{ticket.model} stopped before it answered, and had no second turn in time. Please try again."
     waited = ticket.deadline - ticket.arrived
     text = f"{waited / 60:.0f} minutes" if waited >= 120 else f"{waited:.0f} seconds"
     return f"{ticket.model} had no turn within {text}. Try again later, or ask for a model that is loaded."

@@ -25,7 +25,8 @@ class Spoken:
 
     prompt: int = 0  # tokens
     answer: int = 0  # tokens
-    seconds: float = 0.0  # in which the answers were written
+    timed: int = 0  # of them, those of answers whose seconds are known
+    seconds: float = 0.0  # in which those were written
 
 
 @dataclass(slots=True)
@@ -68,7 +69,9 @@ class LineTally:
         spoken = self.tokens[_bounded(self.tokens, name)]
         spoken.prompt += tokens.prompt or 0
         spoken.answer += tokens.answer or 0
-        spoken.seconds += tokens.answer_seconds or 0.0
+        if tokens.answer_seconds:
+            spoken.timed += tokens.answer or 0
+            spoken.seconds += tokens.answer_seconds
 
     def loaded(self, name: str, seconds: float) -> None:
         """A model has come into memory."""

@@ -97,7 +97,7 @@ class Behind(Generic[RowT]):
             words = f"{self._what} are not to be had: the database is not open. The log says why: seadragon logs"
             raise SeadragonError(words)
         try:
-            await self.flush(self._database)
+            await to_its_end(self.flush(self._database))
             async with self._database.reading() as connection:
                 yield connection
         except SQLAlchemyError as error:

@@ -62,9 +62,11 @@ class KeptInMemory:
     """Implements `seams.Store`."""
 
     kept: dict[str, Learned] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def get(self, key: str) -> Learned:
         return self.kept.get(key, Learned())
 
-    def keep(self, key: str, learned: Learned) -> None:
+    def keep(self, key: str, learned: Learned, name: str = "") -> None:
         self.kept[key] = learned
+        self.names[key] = name or self.names.get(key, "")

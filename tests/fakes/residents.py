@@ -60,7 +60,7 @@ class FakeResidents:
     def unproven(self, key: str) -> bool:
         return key in self.table and self.table[key].unproven
 
-    def proven(self, key: str) -> None:
+    def proven(self, key: str, granted: float) -> None:
         self.table[key].unproven = False
 
     async def suspect(self, key: str) -> bool:

@@ -105,7 +105,9 @@ class Line:
         assert ticket in self.tickets
         self.failures.append(problem)
 
-    def end(self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None) -> None:
+    def end(
+        self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None, began: float | None = None
+    ) -> None:
         assert all(each is not ticket for each, _, _ in self.ended), "A ticket ends once."
         self.ended.append((ticket, left, tokens))
         if left:

@@ -174,7 +174,7 @@ def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> 
     desk.line["paused"] = ["lane 3"]
     found = scraped(desk, Counted())
     assert [found[key("line_waiting", lane=lane)] for lane in "123"] == [1, 0, 1]
-    assert found[key("line_running", model="qwen3")] == 1
+    assert found[key("line_running", model="qwen3:latest")] == 1
     assert found[key("line_paused")] == 1
 
 

@@ -161,6 +161,49 @@ async def test_a_switch_to_what_is_loaded_already_still_unloads_the_other(ollama
         assert (house.presence(red), house.presence(blue)) == (None, Presence.RESIDENT)
 
 
+async def test_a_switch_from_what_is_pinned_is_carried_out_since_it_was_named(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        await house.orders.pin("red")
+        job = await house.orders.switch("blue", from_="red")
+        await job.wait(LONG)
+        assert (job.state, house.presence(red)) == ("done", None)
+
+
+async def test_a_switch_to_what_is_on_its_way_joins_that_load(ollama: real.RealOllama) -> None:
+    async with house_of(ollama, max_loaded=2) as house:
+        begun: list[Swap] = []
+        house.residents.on_swap.append(begun.append)
+        red, seer, blue = await house.bring("red"), await house.bring("seer"), await house.runner("blue")
+        begun.clear()
+        stream, waiter = house.demand.runs(red), house.demand.waits(blue)
+        house.residents.begin(Swap(blue, (red.key,), "line"))
+        job = await house.orders.switch("blue")
+        house.demand.tickets.remove(stream)
+        house.residents.freed(red.key)
+        await job.wait(LONG)
+        house.demand.tickets.remove(waiter)
+        assert job.state == "done"
+        assert [swap.why for swap in begun] == ["line"]
+        assert house.presence(seer) is Presence.RESIDENT
+
+
+async def test_what_was_decided_while_there_was_memory_is_not_begun_when_it_is_short(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red, blue = await house.bring("red"), await house.runner("blue")
+        stream = house.demand.runs(red)
+        job = await house.orders.load("blue")
+        await until(lambda: "Waiting for 1 answer" in job.text)
+        house.gauge.pressure = 2
+        await until(lambda: not house.residents.may_load)
+        house.demand.tickets.remove(stream)
+        house.residents.freed(red.key)
+        await job.wait(LONG)
+        assert (job.state, house.presence(blue)) == ("failed", None)
+        assert "Memory is short" in job.text
+        assert house.store.names[red.key] == "red:latest"
+
+
 async def test_who_waits_for_what_is_unloaded_by_order_has_it_back_no_sooner_than_min_stay(
     ollama: real.RealOllama,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -168,8 +169,11 @@ async def test_an_adopted_ollama_tells_what_it_holds_and_every_slot_is_in_doubt(
         await until(lambda: house.residents.is_here(red.key))
         assert house.residents.unproven(red.key)
         assert house.residents.table[red.key].taken > 0
-        house.residents.proven(red.key)
+        house.residents.proven(red.key, time.monotonic())
         assert not house.residents.unproven(red.key)
+        house.residents.left(red.key)
+        house.residents.proven(red.key, time.monotonic() - 5)  # an answer that ran beside the one that was left
+        assert house.residents.unproven(red.key)
         assert "Found in memory: red:latest." in house.said()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -52,9 +52,11 @@ class FakeOllama:
     def __init__(self) -> None:
         self.mute = False
         self.probed: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
 
     async def probe(self, model: str, *, embeds: bool) -> None:
         self.probed.append(model)
+        self.meanwhile()
         if self.mute:
             raise Unreachable(f"{model} did not answer.")
 
@@ -224,6 +226,16 @@ async def test_after_a_sleep_what_is_loaded_and_idle_is_asked_for_a_token() -> N
         await it.clock.wind(2)
         assert it.ollama.probed == ["a:latest"]
         assert [each[:2] for each in it.killed()] == [("kill", "a")]
+
+
+async def test_a_canary_that_stood_behind_a_real_answer_proves_nothing() -> None:
+    async with ward() as it:
+        it.clock.step_wall(8 * 3600)
+        it.line.begin().runner = runner("b")
+        it.ollama.mute, it.ollama.meanwhile = True, it.line.begin
+        await it.clock.wind(2)
+        assert it.ollama.probed == ["a:latest"]
+        assert not it.killed()
 
 
 async def test_no_canary_loads_a_model() -> None:

@@ -189,11 +189,12 @@ async def test_no_answer_is_no_reason_to_forget() -> None:
         assert house.names.known("red") is runner
 
 
-async def test_after_a_change_nothing_kept_counts_nor_what_was_asked_before() -> None:
+async def test_after_a_change_nothing_kept_counts_and_what_was_asked_before_is_asked_again() -> None:
     shop = Shop(red_latest="")
     house = House(shop)
     before = await house.there("red")
     shop.open.clear()
+    asked = shop.asked["red:latest"]
     late = asyncio.create_task(house.names.look_up("red"))
     await asyncio.sleep(0)
     house.names.changed()
@@ -201,8 +202,9 @@ async def test_after_a_change_nothing_kept_counts_nor_what_was_asked_before() ->
     assert house.names.known("red") is None
     shop.open.set()
     assert await late == before
-    assert house.names.known("red") is None
+    assert shop.asked["red:latest"] == asked + 2
     shop.models["red:latest"] = "num_ctx                        1024"
+    house.names.changed()
     assert await house.there("red") != before
 
 

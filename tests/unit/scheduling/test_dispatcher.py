@@ -14,7 +14,7 @@ from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.readiness import Address, Readiness
 from controller.residency.learned import Learned
-from controller.residency.runner import Runner
+from controller.residency.runner import Presence, Resident, Runner
 from controller.scheduling.dispatcher import Dispatcher, Problem
 from controller.scheduling.line import rules_of
 from controller.scheduling.scheduler import Scheduler
@@ -443,6 +443,16 @@ async def test_the_operator_ends_a_waiting_request_and_then_all_of_them() -> Non
         assert (first.ended, first.words) == (End.GONE, "The operator ended it.")
         assert it.dispatcher.refuse_waiting(End.DOWN, "Seadragon is stopping.") == 1
         assert (second.ended, second.words) == (End.DOWN, "Seadragon is stopping.")
+
+
+async def test_a_load_begins_when_its_room_is_free() -> None:
+    async with house() as it:
+        ticket = it.ask("b")
+        row = it.residents.table["b"] = Resident(B, Presence.LOADING, it.clock.now(), 1, 1, waits=True)
+        assert it.dispatcher.loading_since(ticket) is None
+        await it.clock.wind(200)
+        row.since, row.waits = it.clock.now(), False
+        assert it.dispatcher.loading_since(ticket) == it.clock.now()
 
 
 async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:

@@ -72,6 +72,26 @@ def test_a_deadline_is_of_those_who_wait_not_of_those_who_run() -> None:
     assert ticket.ended is None
 
 
+def test_a_turn_that_came_to_nothing_is_no_time_waited() -> None:
+    made = world()
+    ticket = made.ask("anna", A, seconds=5000, wait=30)
+    made.wind(40)
+    made.scheduler.back(ticket, made.now)
+    made.decide()
+    assert (ticket.state, ticket.attempts) == (State.GRANTED, 2)
+
+
+def test_who_has_no_second_turn_in_time_is_not_told_that_there_was_no_first() -> None:
+    made = world()
+    ticket = made.ask("anna", A, seconds=5000, wait=30)
+    made.wind(40)
+    made.scheduler.pause()
+    made.scheduler.back(ticket, made.now)
+    made.wind(31)
+    assert ticket.ended is End.WAITED_OUT
+    assert ticket.words == "A stopped before it answered, and had no second turn in time. Please try again."
+
+
 def test_while_ollama_is_away_nothing_is_granted_and_deadlines_go_on() -> None:
     made = World()
     made.scheduler.open = False

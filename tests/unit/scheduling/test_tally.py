@@ -36,6 +36,20 @@ def test_names_and_lanes_that_clients_choose_do_not_grow_without_bound() -> None
     assert sum(tally.waits[OTHER_LANE].counts) == 1000 - MOST_LANES
 
 
+def test_speed_is_told_by_answers_whose_seconds_are_known_and_no_others() -> None:
+    tally = LineTally()
+    tally.answered("a", Tokens(prompt=1, answer=100, answer_seconds=2.0))
+    tally.answered("a", Tokens(prompt=1, answer=900))
+    spoken = tally.tokens["a"]
+    assert (spoken.answer, spoken.timed, spoken.seconds) == (1000, 100, 2.0)
+
+
+def test_a_stream_that_tells_no_seconds_took_as_long_as_it_came() -> None:
+    assert Tokens(1, 100).timed(2.0).answer_seconds == 2.0
+    assert Tokens(1, 100, None, 0.5).timed(2.0).answer_seconds == 0.5
+    assert Tokens(1, 100).timed(0.001).answer_seconds is None  # it came in one piece
+
+
 def test_what_an_answer_does_not_tell_counts_nothing() -> None:
     tally = LineTally()
     tally.answered("a", Tokens())
