@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 from controller.desk import Desk
 from controller.residency.runner import Cause
 from controller.residency.spelling import full_name
-from controller.scheduling.tally import LineTally
+from controller.scheduling.tally import OTHER_LANE, LineTally
 from controller.supervision.spec import ChildState, ChildStatus
 
 FIRST_STATUS = 200  # the one every route starts with, at nought
@@ -196,8 +196,9 @@ class Metrics(Collector):
         yield waits
 
     def _lanes(self) -> list[str]:
-        """The lanes that somebody may be in."""
+        """The lanes that somebody may be in, and (bounded by the tally) those that keys and people brought along."""
         given = {float(entry.lane) for entry in self._desk.config.access.allow}
+        given |= self._line.waits.keys() - {OTHER_LANE}
         return [f"{lane:g}" for lane in sorted({*LANES, *given})]
 
     def _lane(self, lane: float) -> str:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from controller.metrics import Metrics
 from controller.proxy.tally import BOUNDS as OURS
-from controller.scheduling.tally import LineTally
+from controller.scheduling.tally import OTHER_LANE, LineTally
 from controller.scheduling.ticket import Cap, Why
 from controller.scheduling.tokens import Tokens
 from controller.supervision.spec import ChildState
@@ -178,17 +178,16 @@ def test_who_waits_and_who_runs_is_counted_by_lane_and_model(desk: FakeDesk) -> 
     assert found[key("line_paused")] == 1
 
 
-def test_a_lane_nobody_is_given_any_more_is_counted_with_the_others(desk: FakeDesk) -> None:
+def test_lanes_of_keys_are_told_by_their_number_and_more_than_can_be_told_apart_together(desk: FakeDesk) -> None:
     desk.line = a_line(a_ticket(1, "a", lane=7.5), a_ticket(2, "b", lane=8.5))
     lined = LineTally()
-    for lane, seconds in ((1.0, 0.05), (7.5, 0.5), (8.5, 20.0)):
+    for lane, seconds in ((1.0, 0.05), (7.5, 0.5), (OTHER_LANE, 20.0)):
         lined.waits[lane].add(seconds)
     found = scraped(desk, Counted(), lined, OURS)
-    assert found[key("line_waiting", lane="other")] == 2
-    assert found[key("line_wait_seconds_count", lane="1")] == 1
-    assert found[key("line_wait_seconds_count", lane="other")] == 2
-    assert found[key("line_wait_seconds_bucket", lane="other", le="1.0")] == 1
-    assert found[key("line_wait_seconds_sum", lane="other")] == 20.5
+    assert [found[key("line_waiting", lane=lane)] for lane in ("7.5", "other")] == [1, 1]
+    assert [found[key("line_wait_seconds_count", lane=lane)] for lane in ("1", "7.5", "other")] == [1, 1, 1]
+    assert found[key("line_wait_seconds_bucket", lane="7.5", le="1.0")] == 1
+    assert found[key("line_wait_seconds_sum", lane="other")] == 20
 
 
 def test_grants_refusals_swaps_and_loads_are_told(desk: FakeDesk) -> None:
