@@ -46,7 +46,7 @@ class JobView(Protocol):
     def ended(self) -> float | None: ...
     @property
     def touched(self) -> int:
-        """How many waiting requests a switch has redirected or refused."""
+        """How many requests were waiting for, or being answered by, what an order takes away."""
         ...
 
     async def wait(self, seconds: float) -> object:

@@ -55,7 +55,7 @@ class Job(BaseModel):
     text: str
     started: float
     ended: float | None
-    touched: int = Field(description="Waiting requests that a switch redirected or refused.")
+    touched: int = Field(description="Requests that were waiting for, or being answered by, what leaves.")
 
 
 class Error(BaseModel):

@@ -133,7 +133,7 @@ def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options:
             said = job["text"]
             click.echo(printable(said), err=job.get("state") == "failed")
     if job["touched"]:
-        click.echo(f"Waiting requests it touched: {job['touched']}.")
+        click.echo(f"Requests it touched, waiting or being answered: {job['touched']}.")
     if job["state"] == "failed":
         sys.exit(FAILED)
 

@@ -196,5 +196,5 @@ def _trouble(memory: Mapping[str, Any]) -> str:
 def notice_of(job: JobView) -> OrderNotice:
     """How an order goes."""
     tone, word = _JOBS[job.state]
-    touched = f" Waiting requests it touched: {job.touched}." if job.touched else ""
+    touched = f" Requests it touched, waiting or being answered: {job.touched}." if job.touched else ""
     return OrderNotice(tone, word, f"{job.text}{touched}")

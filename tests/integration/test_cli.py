@@ -191,7 +191,7 @@ async def test_what_a_job_says_on_its_way_is_told_once_each(desk: FakeDesk, plac
     desk.jobs["j1"].touched = 3
     desk.jobs["j1"].end("qwen3 is loaded.")
     lines = (await loading).output.splitlines()
-    assert lines[-2:] == ["qwen3 is loaded.", "Waiting requests it touched: 3."]
+    assert lines[-2:] == ["qwen3 is loaded.", "Requests it touched, waiting or being answered: 3."]
     assert len(lines) == len(set(lines))
 
 

@@ -150,4 +150,7 @@ def test_the_bar_is_never_longer_than_itself(budget: float, taken: float | None,
 def test_an_order_says_how_it_goes(state: str, word: str) -> None:
     job = FakeJob("j1", "switch", "a", state=state, text="It goes on.", touched=3)
     notice = notice_of(job)
-    assert (notice.word, notice.text) == (word, "It goes on. Waiting requests it touched: 3.")
+    assert (notice.word, notice.text) == (
+        word,
+        "It goes on. Requests it touched, waiting or being answered: 3.",
+    )
