@@ -23,7 +23,7 @@ from controller.api.rights import Rights
 from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
-from controller.line_words import seen_by
+from controller.line_words import paused_seen, seen_by
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body
@@ -45,6 +45,15 @@ _ORDERS: dict[int | str, dict[str, Any]] = {
 
 def _unknown(model: str) -> OrderRefused:
     return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
+
+
+def _which(body: Pause | None, caller: Principal) -> dict[str, Any]:
+    """The lane and the model that are meant. Raises OrderRefused for a model that does not exist for `caller`."""
+    if body is None:
+        return {}
+    if body.model is not None and not caller.sees(body.model):
+        raise _unknown(body.model)
+    return body.model_dump()
 
 
 class _Application(FastAPI):
@@ -167,7 +176,7 @@ class Api:
         return JSONResponse(job_document(job))
 
     async def _queue(self, caller: Caller) -> JSONResponse:
-        seen = seen_by(self._desk.queue(), caller.label, manage=caller.manage)
+        seen = seen_by(self._desk.queue(), caller.label, caller.sees, manage=caller.manage)
         return JSONResponse({"object": "queue", **seen})
 
     async def _memory(self, caller: Caller) -> JSONResponse:
@@ -216,16 +225,16 @@ class Api:
                 return
             await job.wait(min(LOOK, left))
 
-    async def _pause(self, body: Pause | None = None) -> JSONResponse:
-        await self._desk.pause(**(body or Pause()).model_dump())
-        return self._paused()
+    async def _pause(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
+        await self._desk.pause(**_which(body, caller))
+        return self._paused(caller)
 
-    async def _resume(self, body: Pause | None = None) -> JSONResponse:
-        await self._desk.resume(**(body or Pause()).model_dump())
-        return self._paused()
+    async def _resume(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
+        await self._desk.resume(**_which(body, caller))
+        return self._paused(caller)
 
-    def _paused(self) -> JSONResponse:
-        return JSONResponse({"object": "pauses", "paused": self._desk.queue()["paused"]})
+    def _paused(self, caller: Principal) -> JSONResponse:
+        return JSONResponse({"object": "pauses", "paused": paused_seen(self._desk.queue()["paused"], caller.sees)})
 
     # --- what goes wrong ---
 

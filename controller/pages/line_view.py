@@ -9,6 +9,7 @@ from typing import Any
 from controller.auth.access import Principal
 from controller.desk import JobView
 from controller.line_words import (
+    EVERYTHING,
     PRESSURES,
     STATES,
     estimate_words,
@@ -32,8 +33,6 @@ from controller.pages.contexts import (
 from controller.plain import count_words, span_words
 
 ROWS = 40  # tickets on the page
-EVERYTHING = "everything"  # in the list of what is paused …
-_GENERAL = (EVERYTHING, "lane ")  # … where the rest are models
 _ANOTHER = "another model"
 IDLE = 60.0  # seconds for which a model is not called idle: a page that counts seconds never comes to rest
 
@@ -66,14 +65,14 @@ class Viewer:
 
 def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     """The line, without the names of others for who may not manage."""
-    seen = seen_by(queue, viewer.label, manage=viewer.manage)
+    seen = seen_by(queue, viewer.label, viewer.sees, manage=viewer.manage)
     rows = tuple(_row(ticket) for ticket in seen["tickets"][:ROWS])
     return LineCard(
         waiting=queue["waiting"],
         rows=rows,
         more=_more(len(seen["tickets"]) - len(rows), seen["others"]),
-        paused=tuple(each for each in queue["paused"] if each.startswith(_GENERAL) or viewer.sees(each)),
-        buttons=tuple(_line_buttons(queue["paused"])) if viewer.manage else (),
+        paused=tuple(seen["paused"]),
+        buttons=tuple(_line_buttons(seen["paused"])) if viewer.manage else (),
     )
 
 

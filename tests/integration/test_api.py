@@ -19,6 +19,7 @@ from controller.errors import OrderFault, OrderRefused, Unreachable
 from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket
 
 OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
+HELPER = Principal("helper", manage=True, models=("llama*",))
 
 
 class Door:
@@ -225,6 +226,21 @@ async def test_a_lane_or_a_model_is_paused_and_resumed(api: httpx.AsyncClient, d
     assert (await api.post("/queue/pause")).json()["paused"] == ["everything"]  # nothing said: all of it
     everything = (None, None)
     assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", everything), ("pause", everything)]
+
+
+async def test_models_that_do_not_exist_for_the_caller_are_not_in_their_line_and_not_paused_by_them(
+    api: httpx.AsyncClient, desk: FakeDesk, door: Door
+) -> None:
+    desk.line = a_line(a_ticket(1, "cline", model="qwen3"), a_ticket(2, "mia")) | {"paused": ["qwen3", "lane 3"]}
+    door.who = HELPER
+    seen = (await api.get("/queue")).json()
+    assert ([each["number"] for each in seen["tickets"]], seen["paused"]) == ([2], ["lane 3"])
+    assert seen["others"] == {"waiting": 1, "running": 0}
+    for path in ("/queue/pause", "/queue/resume"):
+        answer = await api.post(path, json={"model": "qwen3"})
+        assert (answer.status_code, desk.orders) == (404, [])
+        assert "qwen3" in answer.json()["error"]["message"]
+    assert (await api.post("/queue/pause", json={"model": "llama3.2"})).json()["paused"] == ["lane 3", "llama3.2"]
 
 
 ORDERS = ("/models/load", "/models/unload", "/models/switch", "/models/pin", "/queue/pause", "/queue/resume")
