@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api import errors
-from controller.api.bodies import Job, Load, Pause, Pin, Refusal, Seconds, Switch, Unload
+from controller.api.bodies import Cancel, Job, Load, Pause, Pin, Refusal, Seconds, Switch, Unload
 from controller.api.callers import Caller, MayNot, manager, who
 from controller.api.rights import Rights
 from controller.auth.access import Principal
@@ -132,6 +132,14 @@ class Api:
                 dependencies=[Depends(manager)],
                 summary=f"{path.capitalize()} the line",
             )
+        routes.add_api_route(
+            "/queue/cancel",
+            self._cancel,
+            methods=["POST"],
+            responses=errors.UNKNOWN,
+            dependencies=[Depends(manager)],
+            summary="End one request, waiting or being answered",
+        )
         return routes
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,6 +240,10 @@ class Api:
     async def _resume(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
         await self._desk.resume(**_which(body, caller))
         return self._paused(caller)
+
+    async def _cancel(self, caller: Caller, body: Cancel) -> JSONResponse:
+        await self._desk.cancel(body.number, caller.sees)
+        return JSONResponse({"object": "request.cancelled", "number": body.number})
 
     def _paused(self, caller: Principal) -> JSONResponse:
         return JSONResponse({"object": "pauses", "paused": paused_seen(self._desk.queue()["paused"], caller.sees)})

@@ -44,6 +44,10 @@ class Pause(Asked):
     model: ModelName | None = Field(None, description="Only this model.")
 
 
+class Cancel(Asked):
+    number: int = Field(ge=1, description="The request's number, as `/queue` tells it.")
+
+
 class Job(BaseModel):
     """An order on its way. Times are seconds since the epoch."""
 
