@@ -28,8 +28,8 @@ EVERYTHING = "everything"  # in the list of what is paused …
 _LANE = "lane "  # … before a lane's number; the rest are models, whose names have no spaces
 _COLOURS = {"resident": "green", "loading": "yellow", "leaving": "yellow", "quarantined": "red"}
 _MODELS = ("MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S", "")
-_LINE = ("#", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
-_NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "LANE", "WAITED", "ABOUT")
+_LINE = ("#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
+_NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "NUMBER", "LANE", "WAITED", "ABOUT")
 
 
 def seen_by(queue: Mapping[str, Any], label: str, sees: Callable[[str], bool], *, manage: bool) -> dict[str, Any]:
@@ -145,6 +145,7 @@ def _ticket(ticket: Mapping[str, Any]) -> tuple[str, ...]:
     waits = ticket["state"] == "waiting"
     return (
         str(ticket["position"]) if waits else "now",
+        str(ticket["number"]),
         ticket["caller"],
         lane_words(ticket["lane"]),
         ticket["model"],

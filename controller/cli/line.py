@@ -1,4 +1,4 @@
-"""Commands for the line and the models: models, switch, queue, pause, resume."""
+"""Commands for the line and the models: models, switch, queue, pause, resume, cancel."""
 
 from __future__ import annotations
 
@@ -122,6 +122,15 @@ def pause(paths: Paths, lane: float | None, model: str | None) -> None:
 def resume(paths: Paths, lane: float | None, model: str | None) -> None:
     """Undo that `pause`; without an option, every pause."""
     _tell_paused(client.ask(paths.socket, "resume", lane=lane, model=model, limit=ANSWERING))
+
+
+@main.command()
+@places
+@click.argument("number", type=click.IntRange(min=1))
+def cancel(paths: Paths, number: int) -> None:
+    """End the request NUMBER of `queue`, waiting or being answered; its client is told so."""
+    client.ask(paths.socket, "cancel", number=number, limit=ANSWERING)
+    click.echo(f"Request {number} has been ended.")
 
 
 def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options: Any) -> None:

@@ -70,9 +70,10 @@ def test_the_table_of_the_line_says_place_wait_estimate_and_reason() -> None:
     )
     first, _, head, runs, second, third = queue_lines(line, plain)
     assert first == "The line: 2 waiting, 1 being answered"
-    assert head.split() == ["#", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY"]
-    assert runs.split()[:2] == ["now", "cline"]
+    assert head.split() == ["#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY"]
+    assert runs.split()[:3] == ["now", "7", "cline"]
     assert runs.endswith("it was its turn")
+    assert second.split()[:3] == ["1", "8", "n8n"]
     assert "\\x1b[2J" in second
     assert second.split()[-10:] == ["2.5", "llama3.2", "2", "min", "40", "s", "its", "model", "is", "busy"]
     assert third.split()[-7:] == ["llama3.2", "12", "s", "paused", "by", "the", "operator"]
