@@ -66,7 +66,7 @@ class Viewer:
 def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     """The line, without the names of others for who may not manage."""
     seen = seen_by(queue, viewer.label, viewer.sees, manage=viewer.manage)
-    rows = tuple(_row(ticket) for ticket in seen["tickets"][:ROWS])
+    rows = tuple(_row(ticket, manage=viewer.manage) for ticket in seen["tickets"][:ROWS])
     return LineCard(
         waiting=queue["waiting"],
         rows=rows,
@@ -76,7 +76,7 @@ def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     )
 
 
-def _row(ticket: Mapping[str, Any]) -> TicketRow:
+def _row(ticket: Mapping[str, Any], *, manage: bool) -> TicketRow:
     runs = ticket["state"] == "granted"
     return TicketRow(
         number=ticket["number"],
@@ -88,7 +88,12 @@ def _row(ticket: Mapping[str, Any]) -> TicketRow:
         waited=span_words(ticket["waited_seconds"]),
         estimate="" if runs else estimate_words(ticket["estimate_seconds"]),
         why=why_words(ticket),
+        cancel=_cancel(ticket) if manage else None,
     )
+
+
+def _cancel(ticket: Mapping[str, Any]) -> OrderButton:
+    return OrderButton("cancel", str(ticket["number"]), "Cancel", f"request {ticket['number']} of {ticket['caller']}")
 
 
 def _more(own: int, others: Mapping[str, int]) -> str:
