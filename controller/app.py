@@ -29,7 +29,7 @@ from controller.config.schema import OLLAMA, TUNNEL, Config
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
-from controller.desk import JobView, Order
+from controller.desk import JobView, Order, every_model
 from controller.doorroom import DoorRoom
 from controller.errors import SeadragonError
 from controller.events import Journal
@@ -198,7 +198,7 @@ class Controller:
             known=door.holders.known,
         )
         door.holders.changed.append(self._plane.rights_changed)
-        self._models.line.on_cut = self._plane.switch_off
+        self._models.line.on_cut = self._plane.cut_short
         self._models.on_moved.append(self._plane.models_moved)
         self._listeners = Listeners(lambda listener: self._plane.listener(arrival(listener)))
         self._roster: Roster
@@ -271,6 +271,9 @@ class Controller:
 
     async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         await self._models.resume(lane, model)
+
+    async def cancel(self, number: int, sees: Callable[[str], bool] = every_model) -> None:
+        self._models.cancel(number, sees)
 
     def leave(self, *, keep_children: bool) -> None:
         self._begin_to("restart" if keep_children else "rest" if self._service else "left")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +19,11 @@ they are told no.
 """
 When = Literal["free", "now"]
 """free: answers that are being written are finished first. now: they are cut."""
+
+
+def every_model(model: str) -> bool:
+    """For whom all models exist."""
+    return True
 
 
 class JobView(Protocol):
@@ -46,7 +51,7 @@ class JobView(Protocol):
     def ended(self) -> float | None: ...
     @property
     def touched(self) -> int:
-        """How many waiting requests a switch has redirected or refused."""
+        """How many requests were waiting for, or being answered by, what an order takes away."""
         ...
 
     async def wait(self, seconds: float) -> object:
@@ -237,4 +242,10 @@ class Desk(Protocol):
 
     async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         """Undo that; without either: every pause. Raises OrderRefused."""
+        ...
+
+    async def cancel(self, number: int, sees: Callable[[str], bool] = every_model) -> None:
+        """End one request of the line, waiting or being answered, and tell its client so. One for a model that `sees`
+        says no to is none. Raises OrderRefused.
+        """
         ...

@@ -262,6 +262,11 @@ class ModelRoom:
         """`Desk.resume`. Raises OrderRefused."""
         self.line.resume(lane, await self._key(model))
 
+    def cancel(self, number: int, sees: Callable[[str], bool]) -> None:
+        """`Desk.cancel`. Raises OrderRefused."""
+        if not self.line.cancel(number, sees):
+            raise OrderRefused(f"There is no request {number}, or not any more. Look at the line again.", "unknown")
+
     async def _key(self, model: str | None) -> str | None:
         if model is None:
             return None

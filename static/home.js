@@ -70,4 +70,10 @@ function follow() {
   });
 }
 
+// A row may move up under the finger just before it presses: say whose request it is, since nothing brings it back.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (button?.name === "cancel" && !confirm(`${button.textContent}?`)) event.preventDefault();
+});
+
 follow();

@@ -17,13 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api import errors
-from controller.api.bodies import Job, Load, Pause, Pin, Refusal, Seconds, Switch, Unload
+from controller.api.bodies import Cancel, Job, Load, Pause, Pin, Refusal, Seconds, Switch, Unload
 from controller.api.callers import Caller, MayNot, manager, who
 from controller.api.rights import Rights
 from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
-from controller.line_words import seen_by
+from controller.line_words import paused_seen, seen_by
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body
@@ -45,6 +45,15 @@ _ORDERS: dict[int | str, dict[str, Any]] = {
 
 def _unknown(model: str) -> OrderRefused:
     return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
+
+
+def _which(body: Pause | None, caller: Principal) -> dict[str, Any]:
+    """The lane and the model that are meant. Raises OrderRefused for a model that does not exist for `caller`."""
+    if body is None:
+        return {}
+    if body.model is not None and not caller.sees(body.model):
+        raise _unknown(body.model)
+    return body.model_dump()
 
 
 class _Application(FastAPI):
@@ -123,6 +132,14 @@ class Api:
                 dependencies=[Depends(manager)],
                 summary=f"{path.capitalize()} the line",
             )
+        routes.add_api_route(
+            "/queue/cancel",
+            self._cancel,
+            methods=["POST"],
+            responses=errors.UNKNOWN,
+            dependencies=[Depends(manager)],
+            summary="End one request, waiting or being answered",
+        )
         return routes
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +184,7 @@ class Api:
         return JSONResponse(job_document(job))
 
     async def _queue(self, caller: Caller) -> JSONResponse:
-        seen = seen_by(self._desk.queue(), caller.label, manage=caller.manage)
+        seen = seen_by(self._desk.queue(), caller.label, caller.sees, manage=caller.manage)
         return JSONResponse({"object": "queue", **seen})
 
     async def _memory(self, caller: Caller) -> JSONResponse:
@@ -216,16 +233,20 @@ class Api:
                 return
             await job.wait(min(LOOK, left))
 
-    async def _pause(self, body: Pause | None = None) -> JSONResponse:
-        await self._desk.pause(**(body or Pause()).model_dump())
-        return self._paused()
+    async def _pause(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
+        await self._desk.pause(**_which(body, caller))
+        return self._paused(caller)
 
-    async def _resume(self, body: Pause | None = None) -> JSONResponse:
-        await self._desk.resume(**(body or Pause()).model_dump())
-        return self._paused()
+    async def _resume(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
+        await self._desk.resume(**_which(body, caller))
+        return self._paused(caller)
 
-    def _paused(self) -> JSONResponse:
-        return JSONResponse({"object": "pauses", "paused": self._desk.queue()["paused"]})
+    async def _cancel(self, caller: Caller, body: Cancel) -> JSONResponse:
+        await self._desk.cancel(body.number, caller.sees)
+        return JSONResponse({"object": "request.cancelled", "number": body.number})
+
+    def _paused(self, caller: Principal) -> JSONResponse:
+        return JSONResponse({"object": "pauses", "paused": paused_seen(self._desk.queue()["paused"], caller.sees)})
 
     # --- what goes wrong ---
 

@@ -44,6 +44,10 @@ class Pause(Asked):
     model: ModelName | None = Field(None, description="Only this model.")
 
 
+class Cancel(Asked):
+    number: int = Field(ge=1, description="The request's number, as `/queue` tells it.")
+
+
 class Job(BaseModel):
     """An order on its way. Times are seconds since the epoch."""
 
@@ -55,7 +59,7 @@ class Job(BaseModel):
     text: str
     started: float
     ended: float | None
-    touched: int = Field(description="Waiting requests that a switch redirected or refused.")
+    touched: int = Field(description="Requests that were waiting for, or being answered by, what leaves.")
 
 
 class Error(BaseModel):

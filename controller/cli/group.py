@@ -18,7 +18,7 @@ FAILED, NOBODY, INTERRUPTED = 1, 3, 130
 LOOK = 0.2  # seconds between two looks at a file or a process, which cannot be waited for
 NEED_IT = (
     *("status", "down", "restart", "start", "stop", "reload", "demo"),
-    *("models", "switch", "queue", "pause", "resume"),
+    *("models", "switch", "queue", "pause", "resume", "cancel"),
     *("admin-code", "users", "invites", "keys", "allow", "audit", "usage"),
 )
 

@@ -1,4 +1,4 @@
-"""Commands for the line and the models: models, switch, queue, pause, resume."""
+"""Commands for the line and the models: models, switch, queue, pause, resume, cancel."""
 
 from __future__ import annotations
 
@@ -124,6 +124,15 @@ def resume(paths: Paths, lane: float | None, model: str | None) -> None:
     _tell_paused(client.ask(paths.socket, "resume", lane=lane, model=model, limit=ANSWERING))
 
 
+@main.command()
+@places
+@click.argument("number", type=click.IntRange(min=1))
+def cancel(paths: Paths, number: int) -> None:
+    """End the request NUMBER of `queue`, waiting or being answered; its client is told so."""
+    client.ask(paths.socket, "cancel", number=number, limit=ANSWERING)
+    click.echo(f"Request {number} has been ended.")
+
+
 def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options: Any) -> None:
     """Give the order, tell how far it is, and leave with the exit code of its end."""
     job: Any = {}
@@ -133,7 +142,7 @@ def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options:
             said = job["text"]
             click.echo(printable(said), err=job.get("state") == "failed")
     if job["touched"]:
-        click.echo(f"Waiting requests it touched: {job['touched']}.")
+        click.echo(f"Requests it touched, waiting or being answered: {job['touched']}.")
     if job["state"] == "failed":
         sys.exit(FAILED)
 

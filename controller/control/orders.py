@@ -54,6 +54,14 @@ async def resume(desk: Desk, request: Request, tell: Tell) -> object:
     return desk.queue()["paused"]
 
 
+async def cancel(desk: Desk, request: Request, tell: Tell) -> object:
+    number = request.get("number")
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise SeadragonError("Say which request: `number` must be its number.")
+    await desk.cancel(number)
+    return {"number": number}
+
+
 async def _follow(job: JobView, tell: Tell) -> None:
     said = ""
     while job.state == "running":

@@ -21,6 +21,7 @@ _NOTED: Final[Mapping[str, Callable[[Request], str]]] = {
     "order": lambda request: f"{request.get('kind')} {request.get('model')}",
     "pause": lambda request: "the line",
     "resume": lambda request: "the line",
+    "cancel": lambda request: f"request {request.get('number')}",
 }
 """Verbs that change something and are not the office's, which notes its own: what each is done to."""
 

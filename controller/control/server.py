@@ -145,6 +145,7 @@ VERBS: dict[str, Verb] = {
     "order": orders.order,
     "pause": orders.pause,
     "resume": orders.resume,
+    "cancel": orders.cancel,
     "office": rights.office,
     "usage": rights.usage,
     "audit": rights.audit,

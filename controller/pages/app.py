@@ -80,6 +80,13 @@ def viewer_of(request: Request, person: Person | None) -> Viewer:
     return Viewer(who.label, who.manage and (person.proven or person.user.role != "admin"), bound)
 
 
+def _target(order: str, about: str) -> str:
+    """What an order is done to, for the audit."""
+    if order in forms.ORDERS:
+        return about
+    return f"request {about}" if about else "the line"
+
+
 def told(text: str) -> Markup:
     """What is to be typed stands `like this` in our sentences: as code on a page."""
     return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # nosec B704  # escaped first
@@ -209,30 +216,30 @@ class Pages:
             return self.refusal(400)
         if pressed[0] in forms.ORDERS and not viewer.sees(form[pressed[0]]):
             return self.refusal(409, f"There is no model {form[pressed[0]]}.")
-        answer = await self._carry_out(pressed[0], form[pressed[0]])
+        answer = await self._carry_out(pressed[0], form[pressed[0]], viewer)
         self._note(request, viewer, pressed[0], form[pressed[0]], answer.status_code)
         return answer
 
-    def _note(self, request: Request, viewer: Viewer, order: str, model: str, status: int) -> None:
+    def _note(self, request: Request, viewer: Viewer, order: str, about: str, status: int) -> None:
         """What was ordered here, and how that ended, for the audit. What is no order is none."""
         if status == 400:
             return
         self._desk.audit.note(
             f"page.{order}",
             actor=viewer.label,
-            target="the line" if order in forms.LINE_ORDERS else model,
+            target=_target(order, about),
             outcome="refused" if status == 409 else "done",
             peer=Asked(request, None).peer,
             request=request.scope.get("seadragon.request", ""),
         )
 
-    async def _carry_out(self, order: str, model: str) -> Response:
+    async def _carry_out(self, order: str, about: str, viewer: Viewer) -> Response:
         try:
             if order in forms.LINE_ORDERS:
-                await forms.LINE_ORDERS[order](self._desk)
+                await forms.LINE_ORDERS[order](self._desk, about, viewer.sees)
                 return RedirectResponse("/#line", 303)
             if order in forms.ORDERS:
-                job = await forms.ORDERS[order](self._desk, model)
+                job = await forms.ORDERS[order](self._desk, about)
                 return RedirectResponse(f"/?order={quote(job.id)}#models", 303)
         except OrderRefused as refused:
             return self.refusal(409, str(refused))

@@ -33,7 +33,7 @@ class OrderButton:
     """One thing a person who may manage can order."""
 
     name: str = said("Which order: the name of the form's field.")
-    value: str = said("What it is about: a model, or nothing.")
+    value: str = said("What it is about: a model, a request's number, or nothing.")
     label: str = said("The verb on the button.")
     about: str = said("What a screen reader says after the verb.")
 
@@ -64,6 +64,7 @@ class TicketRow:
     waited: str = said("How long it has been here.")
     estimate: str = said("About how long it will still wait; empty when nobody knows.")
     why: str = said("Why it waits, or why it was let through.")
+    cancel: OrderButton | None = said("Ends it; none for who may not manage.")
 
 
 @dataclass(frozen=True, slots=True)

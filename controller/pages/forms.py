@@ -16,9 +16,11 @@ from starlette.requests import Request
 
 from controller.auth.gate import Gate
 from controller.desk import Desk, JobView
+from controller.errors import OrderRefused
 
 LARGEST = 16 * 2**10  # bytes of a form
 GOOD_FOR = 12 * 3600.0  # seconds
+_DIGITS = 18  # of a request's number
 _GATE = Gate((), ())
 STALE = "This page is too old to give orders, or comes from somewhere else. Go to the first page, and press again."
 
@@ -30,11 +32,18 @@ ORDERS: Mapping[str, Callable[[Desk, str], Awaitable[JobView]]] = {
     "unpin": lambda desk, model: desk.order("pin", model, on=False),
 }
 """About a model, by the name of the button."""
-LINE_ORDERS: Mapping[str, Callable[[Desk], Awaitable[None]]] = {
-    "pause": lambda desk: desk.pause(),
-    "resume": lambda desk: desk.resume(),
+LINE_ORDERS: Mapping[str, Callable[[Desk, str, Callable[[str], bool]], Awaitable[None]]] = {
+    "pause": lambda desk, value, sees: desk.pause(),
+    "resume": lambda desk, value, sees: desk.resume(),
+    "cancel": lambda desk, value, sees: desk.cancel(_number(value), sees),
 }
-"""About the line: done at once."""
+"""About the line, or the request in it whose number is the button's value: done at once."""
+
+
+def _number(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS):
+        raise OrderRefused("That is not the number of a request. Go to the first page, and press again.", "unknown")
+    return int(value)
 
 
 class Tokens:

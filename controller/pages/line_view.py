@@ -9,6 +9,7 @@ from typing import Any
 from controller.auth.access import Principal
 from controller.desk import JobView
 from controller.line_words import (
+    EVERYTHING,
     PRESSURES,
     STATES,
     estimate_words,
@@ -32,8 +33,6 @@ from controller.pages.contexts import (
 from controller.plain import count_words, span_words
 
 ROWS = 40  # tickets on the page
-EVERYTHING = "everything"  # in the list of what is paused …
-_GENERAL = (EVERYTHING, "lane ")  # … where the rest are models
 _ANOTHER = "another model"
 IDLE = 60.0  # seconds for which a model is not called idle: a page that counts seconds never comes to rest
 
@@ -66,18 +65,18 @@ class Viewer:
 
 def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     """The line, without the names of others for who may not manage."""
-    seen = seen_by(queue, viewer.label, manage=viewer.manage)
-    rows = tuple(_row(ticket) for ticket in seen["tickets"][:ROWS])
+    seen = seen_by(queue, viewer.label, viewer.sees, manage=viewer.manage)
+    rows = tuple(_row(ticket, manage=viewer.manage) for ticket in seen["tickets"][:ROWS])
     return LineCard(
         waiting=queue["waiting"],
         rows=rows,
         more=_more(len(seen["tickets"]) - len(rows), seen["others"]),
-        paused=tuple(each for each in queue["paused"] if each.startswith(_GENERAL) or viewer.sees(each)),
-        buttons=tuple(_line_buttons(queue["paused"])) if viewer.manage else (),
+        paused=tuple(seen["paused"]),
+        buttons=tuple(_line_buttons(seen["paused"])) if viewer.manage else (),
     )
 
 
-def _row(ticket: Mapping[str, Any]) -> TicketRow:
+def _row(ticket: Mapping[str, Any], *, manage: bool) -> TicketRow:
     runs = ticket["state"] == "granted"
     return TicketRow(
         number=ticket["number"],
@@ -89,7 +88,12 @@ def _row(ticket: Mapping[str, Any]) -> TicketRow:
         waited=span_words(ticket["waited_seconds"]),
         estimate="" if runs else estimate_words(ticket["estimate_seconds"]),
         why=why_words(ticket),
+        cancel=_cancel(ticket) if manage else None,
     )
+
+
+def _cancel(ticket: Mapping[str, Any]) -> OrderButton:
+    return OrderButton("cancel", str(ticket["number"]), "Cancel", f"request {ticket['number']} of {ticket['caller']}")
 
 
 def _more(own: int, others: Mapping[str, int]) -> str:
@@ -196,5 +200,5 @@ def _trouble(memory: Mapping[str, Any]) -> str:
 def notice_of(job: JobView) -> OrderNotice:
     """How an order goes."""
     tone, word = _JOBS[job.state]
-    touched = f" Waiting requests it touched: {job.touched}." if job.touched else ""
+    touched = f" Requests it touched, waiting or being answered: {job.touched}." if job.touched else ""
     return OrderNotice(tone, word, f"{job.text}{touched}")

@@ -24,7 +24,7 @@ from controller.proxy.fillers import Rhythm
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
 from controller.proxy.noted import DEEDS, TURNED_AWAY
-from controller.proxy.refusals import SWITCHED
+from controller.proxy.refusals import CUT_SHORT
 from controller.proxy.relay import FAILED, LEAVING, break_off
 from controller.proxy.routes import Match
 from controller.proxy.rules import Rules, rules_of
@@ -33,7 +33,7 @@ from controller.proxy.treatments import Treatments
 from controller.proxy.turns import InMemory, Names, Turns
 from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
-from controller.scheduling.ticket import Ticket
+from controller.scheduling.ticket import End, Ticket
 from controller.usage import Use
 
 _OPEN_AT_ONCE = (b"/healthz", b"/readyz")  # whoever asks
@@ -157,11 +157,12 @@ class DataPlane:
         """A model was loaded or unloaded."""
         self._lists.moved()
 
-    def switch_off(self, ticket: Ticket) -> None:
-        """The operator switches now: end what `ticket` was granted for, with a reason its client shows."""
+    def cut_short(self, ticket: Ticket, as_: End) -> None:
+        """The operator ends what `ticket` was granted for, with a reason its client shows."""
+        told = CUT_SHORT[as_]
         for exchange in self._open:
             if exchange.seat is not None and exchange.seat.ticket is ticket:
-                exchange.stop(Reason.SWITCHED, SWITCHED)
+                exchange.stop(told.reason, told)
 
     def rights_changed(self, *_: str) -> None:
         """A key, a session, a person or an entry of the allow-list is new, different or gone. Refuses the next request

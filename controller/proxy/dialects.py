@@ -57,6 +57,7 @@ class Reason(StrEnum):
     TOO_BIG = "too_big"
     NO_ROOM = "no_room"
     QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
     SWITCHED = "switched"
     POISON = "crashes_its_model"
     DOWN = "ollama_down"
@@ -96,6 +97,7 @@ _OPENAI_TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    410: "invalid_request_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
     421: "invalid_request_error",

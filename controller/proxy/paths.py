@@ -18,7 +18,7 @@ _SLASHES = re.compile(r"/{2,}")
 
 _SLIPS = (("/api/v1/", "/v1/"), ("/api/api/", "/api/"), ("/v1/api/", "/api/"), ("/v1/v1/", "/v1/"))
 _OURS = re.compile(
-    r"/api/v1/(?:models(?:/.+)?|queue(?:/(?:pause|resume))?|memory|jobs/[^/]+|openapi\.json"
+    r"/api/v1/(?:models(?:/.+)?|queue(?:/(?:pause|resume|cancel))?|memory|jobs/[^/]+|openapi\.json"
     r"|(?:keys|users|invites|allow)(?:/[^/]+)?|audit|usage)"
 )
 """The management API lives where an OpenAI client's base URL may point too: the rest below /api/v1 is OpenAI's."""

@@ -12,6 +12,8 @@ from controller.errors import OrderFault, OrderRefused
 from controller.proxy.dialects import Reason, Refused
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
+_CANCELLED = "Whoever runs this server ended this request. Ask again if you still need it."
+
 _TURNED: Mapping[Cap, Reason] = {
     Cap.CALLER: Reason.CALLER_FULL,
     Cap.BYTES: Reason.CALLER_BYTES,
@@ -29,6 +31,7 @@ _ENDS: Mapping[End, tuple[int, Reason, str, int | None]] = {
         "The model crashed twice while it was loaded, so it is left alone for some minutes.",
         60,
     ),
+    End.CANCELLED: (410, Reason.CANCELLED, _CANCELLED, None),  # no SDK is to bring it back by itself
     End.SWITCHED: (503, Reason.SWITCHED, "The operator has switched to another model. Please ask again.", 5),
     End.DOWN: (503, Reason.DOWN, "Ollama is not running.", 30),
     End.HELD_OUT: (503, Reason.HELD_OUT, "Ollama did not come back in time. Please try again in a moment.", 5),
@@ -51,9 +54,13 @@ _ORDERS: Mapping[OrderFault, tuple[int, int | None]] = {
     "failed": (500, None),
 }
 
-SWITCHED = Refused(
-    503, Reason.SWITCHED, "The operator has ended this answer to make room for another one. Please ask again.", 5
-)
+CUT_SHORT: Mapping[End, Refused] = {
+    End.SWITCHED: Refused(
+        503, Reason.SWITCHED, "The operator has ended this answer to make room for another one. Please ask again.", 5
+    ),
+    End.CANCELLED: Refused(410, Reason.CANCELLED, _CANCELLED),
+}
+"""What is said to whoever was being answered when the operator ended that."""
 POISONED = Refused(
     400,
     Reason.POISON,

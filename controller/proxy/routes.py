@@ -151,6 +151,7 @@ ROUTES: Sequence[Route] = (
     _api("/api/v1/queue", "GET", "HEAD"),
     _api("/api/v1/queue/pause", "POST"),
     _api("/api/v1/queue/resume", "POST"),
+    _api("/api/v1/queue/cancel", "POST"),
     _api("/api/v1/memory", "GET", "HEAD"),
     _api("/api/v1/models/{name}", "GET", "HEAD"),
     _api("/api/v1/jobs/{id}", "GET", "HEAD"),

@@ -70,7 +70,7 @@ class Dispatcher:
         self.tally = LineTally()
         self.flying = asyncio.Event()  # set while anything is granted
         self.orders: Orders | None = None  # the roof's: they need the residents, who need the line
-        self.on_cut: Callable[[Ticket], None] = _nobody  # the gateway's: ends an answer that is being written
+        self.on_cut: Callable[[Ticket, End], None] = _nobody  # the gateway's: ends an answer that is being written
         self._scheduler = scheduler
         self._residents = residents
         self._readiness = readiness
@@ -273,17 +273,17 @@ class Dispatcher:
     def cut(self, key: str) -> None:
         """End every answer that this runner is writing."""
         for ticket in [each for each in self._scheduler.running() if each.runner.key == key]:
-            self.on_cut(ticket)
+            self.on_cut(ticket, End.SWITCHED)
 
-    def cancel(self, number: int, words: str) -> bool:
-        """End one request, waiting or running. Whether there was one of this number."""
+    def cancel(self, number: int, sees: Callable[[str], bool]) -> bool:
+        """End one request, waiting or running. Whether there was one of this number, for a model that `sees` knows."""
         ticket = next((each for each in self.tickets() if each.number == number), None)
-        if ticket is None:
+        if ticket is None or not sees(ticket.model):
             return False
         if ticket.state is State.GRANTED:
-            self.on_cut(ticket)
+            self.on_cut(ticket, End.CANCELLED)
         else:
-            self._end(ticket, self._clock.now(), End.GONE, words)
+            self._end(ticket, self._clock.now(), End.CANCELLED, "")
             self.decide()
         return True
 
@@ -452,7 +452,7 @@ class Dispatcher:
                 self._scheduler.rename(ticket, runner, now)
 
 
-def _nobody(ticket: Ticket) -> None:
+def _nobody(ticket: Ticket, as_: End) -> None:
     """Nobody writes answers yet."""
 
 

@@ -58,6 +58,7 @@ class End(StrEnum):
     TOO_BIG = "too_big"
     NO_ROOM = "no_room"
     QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"  # an operator ended this one
     SWITCHED = "switched"  # an operator switched its model away and chose to refuse who waits
     DOWN = "down"
     HELD_OUT = "held_out"

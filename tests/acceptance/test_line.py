@@ -352,6 +352,33 @@ async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads
         assert len(runners(house)) == 1
 
 
+async def test_what_the_operator_cancels_ends_with_a_reason_and_whoever_is_next_goes_on(make_line: MakeLine) -> None:
+    house = make_line((1, 1, 1))
+    reason = "Whoever runs this server ended this request. Ask again if you still need it."
+    async with callers(house, 3) as (one, other, third):
+        assert (await one.ask("ticker")).whole
+        runs = asyncio.create_task(one.ask("ticker", tokens=100_000))
+        await there(lambda: queue(house)["running"] == 1)
+        waits = asyncio.create_task(other.ask("ticker"))
+        await there(lambda: queue(house)["waiting"] == 1)
+        after = asyncio.create_task(third.ask("ticker"))
+        await there(lambda: queue(house)["waiting"] == 2)
+        numbers = {each["caller"]: each["number"] for each in queue(house)["tickets"]}
+        cancelled = await asyncio.to_thread(house.run, "cancel", str(numbers["caller 1"]))
+        assert cancelled.returncode == 0, cancelled.stderr
+        assert (await waits).error == reason
+        async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
+            order = {"number": numbers["caller 0"]}
+            assert (await admin.post("/api/v1/queue/cancel", json=order)).status_code == 200
+            assert ((await runs).status, (await runs).error) == (200, reason)
+            assert (await after).whole
+            await there(lambda: queue(house)["running"] == 0)
+            assert (await admin.post("/api/v1/queue/cancel", json=order)).status_code == 404
+        audit = (await asyncio.to_thread(house.run, "audit")).stdout
+        assert f"request {numbers['caller 1']}" in audit
+        assert "models.cancel" in audit
+
+
 async def test_an_alias_is_preloaded_at_the_very_first_start(make_line: MakeLine) -> None:
     aliases = {"assistant": {"base": "red", "options": {"num_ctx": 1024}}}
     house = make_line((1,), models={"aliases": aliases, "models": {"assistant": {"preload": "at_start"}}})

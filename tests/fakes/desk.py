@@ -10,7 +10,8 @@ from typing import Any
 
 from controller.auth.chain import Verdict
 from controller.config.schema import Config
-from controller.desk import AuditView, By, OfficeView, Order, UsageView
+from controller.desk import AuditView, By, OfficeView, Order, UsageView, every_model
+from controller.errors import OrderRefused
 from controller.events import Journal
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.usage import Grouping
@@ -184,6 +185,13 @@ class FakeDesk:
     async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         self._order("resume", (lane, model))
         self.line["paused"].clear()
+
+    async def cancel(self, number: int, sees: Callable[[str], bool] = every_model) -> None:
+        self._order("cancel", number)
+        left = [each for each in self.line["tickets"] if each["number"] != number or not sees(each["model"])]
+        if len(left) == len(self.line["tickets"]):
+            raise OrderRefused(f"There is no request {number}, or not any more.", "unknown")
+        self.line = a_line(*left)
 
     def _order(self, order: str, about: object) -> None:
         self.orders.append((order, about))

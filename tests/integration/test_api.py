@@ -19,6 +19,7 @@ from controller.errors import OrderFault, OrderRefused, Unreachable
 from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket
 
 OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
+HELPER = Principal("helper", manage=True, models=("llama*",))
 
 
 class Door:
@@ -227,7 +228,47 @@ async def test_a_lane_or_a_model_is_paused_and_resumed(api: httpx.AsyncClient, d
     assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", everything), ("pause", everything)]
 
 
-ORDERS = ("/models/load", "/models/unload", "/models/switch", "/models/pin", "/queue/pause", "/queue/resume")
+async def test_one_request_is_cancelled_by_its_number(api: httpx.AsyncClient, desk: FakeDesk) -> None:
+    desk.line = a_line(a_ticket(7, "cline", state="granted"), a_ticket(8, "mia"))
+    answer = await api.post("/queue/cancel", json={"number": 7})
+    assert (answer.status_code, answer.json()) == (200, {"object": "request.cancelled", "number": 7})
+    assert [each["number"] for each in (await api.get("/queue")).json()["tickets"]] == [8]
+    again = await api.post("/queue/cancel", json={"number": 7})
+    assert again.status_code == 404
+    assert again.json()["error"]["message"].startswith("There is no request 7")
+
+
+async def test_a_request_for_a_model_that_does_not_exist_for_the_caller_is_none_to_cancel(
+    api: httpx.AsyncClient, desk: FakeDesk, door: Door
+) -> None:
+    desk.line = a_line(a_ticket(7, "cline", model="qwen3"), a_ticket(8, "mia"))
+    door.who = HELPER
+    hidden, absent = [await api.post("/queue/cancel", json={"number": number}) for number in (7, 9)]
+    assert hidden.status_code == absent.status_code == 404
+    assert hidden.text.replace("7", "9") == absent.text
+    assert (await api.post("/queue/cancel", json={"number": 8})).status_code == 200
+    assert [each["number"] for each in desk.line["tickets"]] == [7]
+
+
+async def test_models_that_do_not_exist_for_the_caller_are_not_in_their_line_and_not_paused_by_them(
+    api: httpx.AsyncClient, desk: FakeDesk, door: Door
+) -> None:
+    desk.line = a_line(a_ticket(1, "cline", model="qwen3"), a_ticket(2, "mia")) | {"paused": ["qwen3", "lane 3"]}
+    door.who = HELPER
+    seen = (await api.get("/queue")).json()
+    assert ([each["number"] for each in seen["tickets"]], seen["paused"]) == ([2], ["lane 3"])
+    assert seen["others"] == {"waiting": 1, "running": 0}
+    for path in ("/queue/pause", "/queue/resume"):
+        answer = await api.post(path, json={"model": "qwen3"})
+        assert (answer.status_code, desk.orders) == (404, [])
+        assert "qwen3" in answer.json()["error"]["message"]
+    assert (await api.post("/queue/pause", json={"model": "llama3.2"})).json()["paused"] == ["lane 3", "llama3.2"]
+
+
+ORDERS = (
+    *("/models/load", "/models/unload", "/models/switch", "/models/pin"),
+    *("/queue/pause", "/queue/resume", "/queue/cancel"),
+)
 
 
 @pytest.mark.parametrize("path", ORDERS)
@@ -276,6 +317,10 @@ async def test_who_may_not_manage_sees_no_job_either(api: httpx.AsyncClient, des
         ("/models/pin", '{"model": "x", "pinned": "yes"}', "`pinned`: input should be a valid boolean.", "pinned"),
         ("/queue/pause", '{"lane": -1}', "`lane`: input should be greater than or equal to 0.", "lane"),
         ("/queue/pause", '{"lane": NaN}', "`lane`: input should be", "lane"),
+        ("/queue/cancel", "{}", "`number` is missing.", "number"),
+        ("/queue/cancel", '{"number": 0}', "`number`: input should be greater than or equal to 1.", "number"),
+        ("/queue/cancel", '{"number": "7"}', "`number`: input should be a valid integer.", "number"),
+        ("/queue/cancel", '{"number": true}', "`number`: input should be a valid integer.", "number"),
         ("/models/load", "not json", "The body is not JSON.", None),
         ("/models/load", "", "The body is missing: it must be a JSON object.", None),
         ("/models/load", "[]", "The body: input should be a valid dictionary", None),

@@ -86,11 +86,12 @@ async def test_nothing_sticks_out_at_the_side(page: str, desk: FakeDesk, tmp_pat
         assert await tab.value("document.documentElement.scrollWidth") <= width
 
 
-async def test_everything_to_press_is_large_enough_for_a_thumb(page: str, tmp_path: Path) -> None:
+async def test_everything_to_press_is_large_enough_for_a_thumb(page: str, desk: FakeDesk, tmp_path: Path) -> None:
     heights = "Math.min(...[...document.querySelectorAll('button, .brand')].map(e => e.getBoundingClientRect().height))"
+    desk.line = a_line(a_ticket(1, "mia"))
     async with browsing(tmp_path / "profile") as tab:
         await tab.open(page)
-        await tab.until("document.querySelector('button:not([hidden])')")
+        await tab.until("document.querySelector('button:not([hidden])') && document.querySelector('[name=cancel]')")
         assert await tab.value(heights) >= 44
 
 
@@ -108,6 +109,19 @@ async def test_a_button_gives_its_order_and_the_page_shows_how_it_goes(
         desk.installed = [a_model("llama3.2", state="resident"), a_model("qwen3")]
         await tab.until("document.querySelector('#order').textContent.includes('llama3.2 is loaded.')")
         await tab.until("document.querySelector('button[name=unload][value=\"llama3.2\"]')")
+        assert tab.complaints == []
+
+
+async def test_a_request_is_cancelled_once_it_is_sure_which_one(page: str, desk: FakeDesk, tmp_path: Path) -> None:
+    desk.line = a_line(a_ticket(7, "cline", position=1), a_ticket(8, "mia", position=2))
+    async with browsing(tmp_path / "profile") as tab:
+        await tab.open(page)
+        for sure in ("false", "true"):
+            await tab.value(f"window.confirm = words => (window.asked = words, {sure}); 0")
+            await tab.value("document.querySelector('[name=cancel][value=\"8\"]').click()")
+            assert sure == "true" or await tab.value("window.asked") == "Cancel request 8 of mia?"
+        await tab.until("!document.querySelector('#ticket-8') && document.querySelector('#ticket-7')")
+        assert desk.orders == [("cancel", 8)]
         assert tab.complaints == []
 
 

@@ -49,7 +49,7 @@ async def run(*words: str) -> Result:
     "words",
     [
         *(["status"], ["down"], ["restart"], ["start", "ollama"], ["stop", "ollama"], ["reload"], ["demo"]),
-        *(["models"], ["models", "load", "x"], ["switch", "x"], ["queue"], ["pause"], ["resume"]),
+        *(["models"], ["models", "load", "x"], ["switch", "x"], ["queue"], ["pause"], ["resume"], ["cancel", "7"]),
     ],
 )
 def test_what_needs_a_controller_says_that_none_runs_and_how_to_start_one(places: list[str], words: list[str]) -> None:
@@ -191,7 +191,7 @@ async def test_what_a_job_says_on_its_way_is_told_once_each(desk: FakeDesk, plac
     desk.jobs["j1"].touched = 3
     desk.jobs["j1"].end("qwen3 is loaded.")
     lines = (await loading).output.splitlines()
-    assert lines[-2:] == ["qwen3 is loaded.", "Waiting requests it touched: 3."]
+    assert lines[-2:] == ["qwen3 is loaded.", "Requests it touched, waiting or being answered: 3."]
     assert len(lines) == len(set(lines))
 
 
@@ -219,7 +219,7 @@ async def test_the_line_is_a_table_with_places_and_reasons(desk: FakeDesk, place
     desk.line = a_line(a_ticket(1, "cline"), a_ticket(2, "mia", lane=3.0, hold="others are before it"))
     lines = (await run("queue", *places)).output.splitlines()
     assert lines[0] == "The line: 2 waiting, none being answered"
-    assert lines[-1].split()[:3] == ["2", "mia", "3"]
+    assert lines[-1].split()[:4] == ["2", "2", "mia", "3"]
     assert json.loads((await run("queue", "--json", *places)).output) == desk.line
 
 
@@ -245,6 +245,19 @@ async def test_pause_and_resume_tell_what_is_paused(desk: FakeDesk, places: list
     assert paused.output == "Paused: lane 3, qwen3. To go on: seadragon resume\n"
     assert (await run("resume", *places)).output == "Nothing is paused.\n"
     assert desk.orders == [("pause", (3.0, "qwen3")), ("resume", (None, None))]
+
+
+async def test_a_request_of_the_line_is_cancelled_by_the_number_that_the_line_shows(
+    desk: FakeDesk, places: list[str]
+) -> None:
+    desk.line = a_line(a_ticket(41, "cline", position=1), a_ticket(42, "mia", position=2))
+    row = (await run("queue", *places)).output.splitlines()[-1].split()
+    assert row[:3] == ["2", "42", "mia"]
+    cancelled = await run("cancel", row[1], *places)
+    assert (cancelled.exit_code, cancelled.output) == (0, "Request 42 has been ended.\n")
+    assert [each["number"] for each in desk.line["tickets"]] == [41]
+    again = await run("cancel", row[1], *places)
+    assert (again.exit_code, again.output) == (1, "There is no request 42, or not any more.\n")
 
 
 async def test_the_folders_may_be_told_before_the_name_of_the_order(desk: FakeDesk, places: list[str]) -> None:

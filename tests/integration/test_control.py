@@ -19,7 +19,7 @@ from controller.control.server import AT_A_TIME, VERBS, peer_uid, serve
 from controller.errors import NotRunning, SeadragonError
 from controller.events import Event, Journal
 from controller.supervision.spec import ChildState
-from tests.fakes.desk import FakeDesk, a_line, a_ticket, an_ollama
+from tests.fakes.desk import FakeAudit, FakeDesk, a_line, a_ticket, an_ollama
 
 
 @pytest.fixture
@@ -400,3 +400,16 @@ async def test_a_lane_or_a_model_is_paused_and_resumed(path: Path, desk: FakeDes
     for wrong in ({"lane": -1}, {"lane": "3"}, {"lane": True}, {"model": 7}):
         with pytest.raises(client.Refused, match="must be"):
             await ask(path, "pause", **wrong)
+
+
+async def test_a_request_is_cancelled_by_its_number_and_the_audit_says_which(path: Path, desk: FakeDesk) -> None:
+    desk.line = a_line(a_ticket(7, "cline"))
+    assert await ask(path, "cancel", number=7) == {"number": 7}
+    with pytest.raises(client.Refused, match="no request 7"):
+        await ask(path, "cancel", number=7)
+    assert isinstance(desk.audit, FakeAudit)
+    assert desk.audit.notes == [("control.cancel", "request 7", "done"), ("control.cancel", "request 7", "failed")]
+    for wrong in ({}, {"number": "7"}, {"number": True}, {"number": 7.5}):
+        with pytest.raises(client.Refused, match="must be its number"):
+            await ask(path, "cancel", **wrong)
+    assert desk.orders == [("cancel", 7), ("cancel", 7)]

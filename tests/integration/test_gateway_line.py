@@ -174,6 +174,9 @@ async def test_metadata_never_waits(tmp_path: Path) -> None:
         assert (await asking).status_code == 200
 
 
+CANCELLED = "Whoever runs this server ended this request. Ask again if you still need it."
+
+
 @pytest.mark.parametrize(
     ("cap", "reason"),
     [(Cap.CALLER, "caller_full"), (Cap.BYTES, "caller_bytes"), (Cap.LINE, "line_full")],
@@ -197,6 +200,7 @@ async def test_who_is_turned_away_is_told_when_to_come_back(path: str, cap: Cap,
         (End.NO_ROOM, 503, True),
         (End.QUARANTINED, 503, True),
         (End.SWITCHED, 503, True),
+        (End.CANCELLED, 410, False),
         (End.DOWN, 503, True),
         (End.HELD_OUT, 503, True),
         (End.GONE, 503, True),
@@ -631,9 +635,44 @@ async def test_an_operator_who_switches_now_ends_the_answer_with_a_reason() -> N
         async with gateway(address) as plane:
             asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
             await until(lambda: any(each.bytes_out for each in plane.plane._open))
-            plane.plane.switch_off(plane.line.running[0])
+            plane.plane.cut_short(plane.line.running[0], End.SWITCHED)
             assert "operator" in json.loads((await asking).text.splitlines()[-1])["error"]
             assert (await plane.record()).reason == "switched"
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_a_running_answer_that_the_operator_cancels_ends_in_plain_words(path: str) -> None:
+    begun = asyncio.Event()
+    async with upstream(speaking(path, begun=begun, go_on=asyncio.Event())) as address, gateway(address) as plane:
+        asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
+        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        plane.plane.cut_short(plane.line.running[0], End.CANCELLED)
+        assert CANCELLED in (await asking).text
+        assert (await plane.record()).reason == "cancelled"
+        assert plane.line.running == []
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_a_request_that_the_operator_cancels_before_its_first_byte_is_not_asked_again_by_itself(
+    path: str,
+) -> None:
+    async with upstream(silent) as address, gateway(address, rhythm=PATIENT) as plane:
+        asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
+        await until(lambda: bool(plane.line.running))
+        plane.plane.cut_short(plane.line.running[0], End.CANCELLED)
+        answer = await asking
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (410, "false")
+        assert CANCELLED in answer.text
+
+
+@pytest.mark.parametrize("path", list(STREAMS))
+async def test_a_waiting_request_that_the_operator_cancels_is_told_what_to_do(path: str) -> None:
+    async with upstream(silent) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        async with plane.client() as client, client.stream("POST", path, json=STREAMS[path][2]) as answer:
+            assert answer.status_code == 200  # it has seen fillers
+            plane.line.finish(plane.line.waiting[0], End.CANCELLED)
+            assert CANCELLED in (await answer.aread()).decode()
+        assert (await plane.record()).reason == "cancelled"
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -797,6 +836,7 @@ async def test_the_management_api_is_told_who_asks(tmp_path: Path) -> None:
                 ("GET", "/api/v1/jobs/abc"),
                 ("POST", "/api/v1/models/switch"),
                 ("POST", "/api/v1/queue/pause"),
+                ("POST", "/api/v1/queue/cancel"),
             ):
                 told = (await client.request(method, path, json={"model": "m"})).json()
                 assert told["who"] == "this computer"

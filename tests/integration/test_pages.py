@@ -444,6 +444,50 @@ async def test_pause_and_resume_are_done_at_once(browser: httpx.AsyncClient, des
     assert desk.audit.notes == [("page.pause", "the line", "done"), ("page.resume", "the line", "done")]
 
 
+async def test_a_request_is_cancelled_at_once_and_gone_from_the_page(
+    browser: httpx.AsyncClient, desk: FakeDesk
+) -> None:
+    desk.line = a_line(a_ticket(7, "cline", state="granted"), a_ticket(8, "mia", position=1))
+    assert (
+        '<button class="btn" form="orders" name="cancel" value="8">Cancel<span class="unseen"> request 8 of mia'
+        in (await browser.get("/")).text
+    )
+    answer = await pressed(browser, cancel="8")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/#line")
+    assert [each["number"] for each in desk.line["tickets"]] == [7]
+    again = await pressed(browser, cancel="8")
+    assert (again.status_code, "There is no request 8" in again.text) == (409, True)
+    assert isinstance(desk.audit, FakeAudit)
+    assert desk.audit.notes == [("page.cancel", "request 8", "done"), ("page.cancel", "request 8", "refused")]
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "7.0", "²", "9" * 5000])
+async def test_what_is_no_number_cancels_nothing(browser: httpx.AsyncClient, desk: FakeDesk, value: str) -> None:
+    answer = await pressed(browser, cancel=value)
+    assert (answer.status_code, desk.orders) == (409, [])
+    assert "not the number of a request" in answer.text
+
+
+async def test_who_may_not_manage_has_no_button_to_cancel_even_their_own(
+    browser: httpx.AsyncClient, desk: FakeDesk, seen: Seen
+) -> None:
+    desk.line = a_line(a_ticket(7, GUEST.label))
+    seen.who = GUEST
+    page = (await browser.get("/")).text
+    assert 'id="ticket-7"' in page
+    assert 'name="cancel"' not in page
+
+
+async def test_a_request_for_a_model_that_does_not_exist_for_somebody_is_none_to_cancel(
+    browser: httpx.AsyncClient, desk: FakeDesk, seen: Seen
+) -> None:
+    desk.line = a_line(a_ticket(7, "cline", model="qwen3"), a_ticket(8, "mia"))
+    seen.who = Principal("helper", manage=True, models=("llama*",))
+    assert (await pressed(browser, cancel="7")).status_code == 409
+    assert (await pressed(browser, cancel="8")).status_code == 303
+    assert [each["number"] for each in desk.line["tickets"]] == [7]
+
+
 async def test_an_order_that_is_refused_is_told_on_a_page(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
     def refuse(job: FakeJob) -> None:
         raise OrderRefused("big needs 90 GB of 47 GB.", "no_room")

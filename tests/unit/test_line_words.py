@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.desk import every_model
 from controller.line_words import (
     estimate_words,
     gb_words,
@@ -25,17 +26,28 @@ def plain(text: str, /, *, fg: str | None) -> str:
 
 def test_who_may_manage_sees_everybody() -> None:
     line = a_line(a_ticket(1, "cline"), a_ticket(2, "n8n"))
-    seen = seen_by(line, "owner", manage=True)
+    seen = seen_by(line, "owner", every_model, manage=True)
     assert seen["tickets"] == line["tickets"]
     assert seen["others"] == {"waiting": 0, "running": 0}
 
 
 def test_anybody_else_sees_their_own_and_only_counts_of_the_others() -> None:
     line = a_line(a_ticket(1, "cline", state="granted"), a_ticket(2, "n8n"), a_ticket(3, "cline"), a_ticket(4, "mia"))
-    seen = seen_by(line, "n8n", manage=False)
+    seen = seen_by(line, "n8n", every_model, manage=False)
     assert [ticket["number"] for ticket in seen["tickets"]] == [2]
     assert seen["others"] == {"waiting": 2, "running": 1}
     assert "cline" not in str(seen)
+
+
+def test_who_may_manage_sees_nothing_of_models_that_do_not_exist_for_them() -> None:
+    line = a_line(
+        a_ticket(1, "cline", model="qwen3", state="granted"), a_ticket(2, "mia"), a_ticket(3, "mia", model="qwen3")
+    )
+    line["paused"] = ["everything", "lane 3", "llama3.2", "qwen3", "everything-but:7b"]
+    seen = seen_by(line, "owner", lambda model: model == "llama3.2", manage=True)
+    assert [ticket["number"] for ticket in seen["tickets"]] == [2]
+    assert seen["others"] == {"waiting": 1, "running": 1}
+    assert seen["paused"] == ["everything", "lane 3", "llama3.2"]
 
 
 @given(
@@ -45,7 +57,7 @@ def test_anybody_else_sees_their_own_and_only_counts_of_the_others() -> None:
 )
 def test_nobody_is_forgotten_in_the_counts(labels: list[str], running: int, me: str) -> None:
     tickets = [a_ticket(n, label, state="granted" if n < running else "waiting") for n, label in enumerate(labels)]
-    seen = seen_by(a_line(*tickets), me, manage=False)
+    seen = seen_by(a_line(*tickets), me, every_model, manage=False)
     assert all(ticket["caller"] == me for ticket in seen["tickets"])
     assert len(seen["tickets"]) + sum(seen["others"].values()) == len(labels)
 
@@ -58,9 +70,10 @@ def test_the_table_of_the_line_says_place_wait_estimate_and_reason() -> None:
     )
     first, _, head, runs, second, third = queue_lines(line, plain)
     assert first == "The line: 2 waiting, 1 being answered"
-    assert head.split() == ["#", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY"]
-    assert runs.split()[:2] == ["now", "cline"]
+    assert head.split() == ["#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY"]
+    assert runs.split()[:3] == ["now", "7", "cline"]
     assert runs.endswith("it was its turn")
+    assert second.split()[:3] == ["1", "8", "n8n"]
     assert "\\x1b[2J" in second
     assert second.split()[-10:] == ["2.5", "llama3.2", "2", "min", "40", "s", "its", "model", "is", "busy"]
     assert third.split()[-7:] == ["llama3.2", "12", "s", "paused", "by", "the", "operator"]
@@ -104,8 +117,8 @@ def test_what_is_paused_is_named() -> None:
 
 def test_of_a_line_too_long_to_be_told_the_rest_are_others() -> None:
     line = {**a_line(a_ticket(1, "mia"), a_ticket(2, "n8n", state="granted")), "waiting": 900, "running": 4}
-    assert seen_by(line, "mia", manage=False)["others"] == {"waiting": 899, "running": 4}
-    assert seen_by(line, "owner", manage=True)["others"] == {"waiting": 899, "running": 3}
+    assert seen_by(line, "mia", every_model, manage=False)["others"] == {"waiting": 899, "running": 4}
+    assert seen_by(line, "owner", every_model, manage=True)["others"] == {"waiting": 899, "running": 3}
 
 
 def test_an_estimate_is_silent_when_nobody_knows_and_never_nothing() -> None:

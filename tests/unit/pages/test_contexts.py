@@ -41,7 +41,16 @@ def a_now(**changes: object) -> contexts.Now:
             waiting=1,
             rows=(
                 contexts.TicketRow(
-                    8, "1", False, f"who {EVIL}", "2", f"asked {EVIL}", "12 s", "about 40 s", f"why {EVIL}"
+                    8,
+                    "1",
+                    False,
+                    f"who {EVIL}",
+                    "2",
+                    f"asked {EVIL}",
+                    "12 s",
+                    "about 40 s",
+                    f"why {EVIL}",
+                    contexts.OrderButton("cancel", "8", "Cancel", f"request 8 of {EVIL}"),
                 ),
             ),
             more=f"more {EVIL}",

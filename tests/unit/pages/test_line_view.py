@@ -35,6 +35,16 @@ def test_who_may_not_manage_sees_their_own_and_how_many_others() -> None:
     assert (line.more, line.buttons) == ("2 others waiting", ())
 
 
+def test_each_request_has_a_cancel_button_that_says_which_for_whoever_may_manage() -> None:
+    queue = a_line(a_ticket(7, "cline", state="granted"), a_ticket(8, "mia"))
+    buttons = [row.cancel for row in line_seen(queue, OWNER).rows]
+    assert [(each.name, each.value, each.label, each.about) for each in buttons if each is not None] == [
+        ("cancel", "7", "Cancel", "request 7 of cline"),
+        ("cancel", "8", "Cancel", "request 8 of mia"),
+    ]
+    assert [row.cancel for row in line_seen(queue, GUEST).rows] == [None]
+
+
 def test_a_long_line_is_cut_and_the_rest_counted() -> None:
     line = line_seen(a_line(*(a_ticket(n, "cline") for n in range(ROWS + 12))), OWNER)
     assert (len(line.rows), line.more) == (ROWS, "12 more")
@@ -150,4 +160,7 @@ def test_the_bar_is_never_longer_than_itself(budget: float, taken: float | None,
 def test_an_order_says_how_it_goes(state: str, word: str) -> None:
     job = FakeJob("j1", "switch", "a", state=state, text="It goes on.", touched=3)
     notice = notice_of(job)
-    assert (notice.word, notice.text) == (word, "It goes on. Waiting requests it touched: 3.")
+    assert (notice.word, notice.text) == (
+        word,
+        "It goes on. Requests it touched, waiting or being answered: 3.",
+    )

@@ -37,6 +37,7 @@ def ended(route: str, method: str, status: int, reason: Reason = Reason.NONE, mo
         ("/api/blobs/{digest}", "POST", "models.blob"),
         ("/api/v1/models/switch", "POST", "models.switch"),
         ("/api/v1/queue/pause", "POST", "models.pause"),
+        ("/api/v1/queue/cancel", "POST", "models.cancel"),
         ("/api/blobs/{digest}", "HEAD", None),
         ("/api/chat", "POST", None),
         ("/api/v1/keys", "POST", None),

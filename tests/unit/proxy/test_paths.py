@@ -185,6 +185,7 @@ def test_a_quoted_model_name_is_forwarded_decoded_once() -> None:
         (b"/api/v1/models/switch", "/api/v1/models/switch"),
         (b"/api/v1/queue", "/api/v1/queue"),
         (b"/api/v1/queue/pause", "/api/v1/queue/pause"),
+        (b"/api/v1/queue/cancel", "/api/v1/queue/cancel"),
         (b"/api/v1/memory", "/api/v1/memory"),
         (b"/api/v1/jobs/a1", "/api/v1/jobs/a1"),
         (b"/api/v1/jobs/a/b", "/v1/jobs/a/b"),

@@ -22,9 +22,9 @@ def ticket(end: End, words: str = "") -> Ticket:
 @pytest.mark.parametrize("end", [each for each in End if each is not End.UNKNOWN])
 def test_every_end_has_a_status_a_reason_and_words(end: End) -> None:
     refused = ended(ticket(end), ready=True)
-    assert refused.status in (400, 429, 500, 503)
+    assert refused.status in (400, 410, 429, 500, 503)
     assert refused.text.endswith(".")
-    assert (refused.retry_after is None) == (refused.status in (400, 500))
+    assert (refused.retry_after is None) == (refused.status in (400, 410, 500))
     assert refused.retry_after is None or 1 <= refused.retry_after <= 60
     assert ended(ticket(end, "Mine."), ready=True).text == "Mine."
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from controller.config.schema import Config
+from controller.desk import every_model
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.readiness import Address, Readiness
@@ -427,20 +428,22 @@ async def test_a_switch_now_cuts_the_answers_of_that_runner_alone() -> None:
         it.residents.loaded(A)
         it.residents.loaded(B)
         mine, other = it.ask(), it.ask("b")
-        cut: list[Ticket] = []
-        it.dispatcher.on_cut = cut.append
+        cut: list[tuple[Ticket, End]] = []
+        it.dispatcher.on_cut = lambda *told: cut.append(told)
         it.dispatcher.cut("a")
-        assert cut == [mine]
-        assert it.dispatcher.cancel(other.number, "The operator ended it.")
-        assert cut == [mine, other]
-        assert not it.dispatcher.cancel(999, "The operator ended it.")
+        assert cut == [(mine, End.SWITCHED)]
+        assert it.dispatcher.cancel(other.number, every_model)
+        assert cut == [(mine, End.SWITCHED), (other, End.CANCELLED)]
+        assert not it.dispatcher.cancel(999, every_model)
 
 
 async def test_the_operator_ends_a_waiting_request_and_then_all_of_them() -> None:
     async with house() as it:
         first, second = it.ask(), it.ask(caller="ben")
-        assert it.dispatcher.cancel(first.number, "The operator ended it.")
-        assert (first.ended, first.words) == (End.GONE, "The operator ended it.")
+        assert it.dispatcher.cancel(first.number, every_model)
+        assert (first.ended, second.state) == (End.CANCELLED, State.WAITING)
+        assert it.dispatcher.tally.ended[End.CANCELLED] == 1
+        assert not it.dispatcher.cancel(first.number, every_model)  # it has ended already
         assert it.dispatcher.refuse_waiting(End.DOWN, "Seadragon is stopping.") == 1
         assert (second.ended, second.words) == (End.DOWN, "Seadragon is stopping.")
 
@@ -453,6 +456,17 @@ async def test_a_load_begins_when_its_room_is_free() -> None:
         await it.clock.wind(200)
         row.since, row.waits = it.clock.now(), False
         assert it.dispatcher.loading_since(ticket) == it.clock.now()
+
+
+async def test_nobody_ends_the_request_for_a_model_that_does_not_exist_for_them() -> None:
+    async with house(most=2) as it:
+        it.residents.loaded(A)
+        runs, waits = it.ask(), it.ask("b")
+        cut: list[Ticket] = []
+        it.dispatcher.on_cut = lambda ticket, _: cut.append(ticket)
+        assert not it.dispatcher.cancel(runs.number, lambda model: model != runs.model)
+        assert not it.dispatcher.cancel(waits.number, lambda model: model != waits.model)
+        assert (cut, waits.state) == ([], State.WAITING)
 
 
 async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:
