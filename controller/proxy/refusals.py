@@ -54,6 +54,15 @@ _ORDERS: Mapping[OrderFault, tuple[int, int | None]] = {
 SWITCHED = Refused(
     503, Reason.SWITCHED, "The operator has ended this answer to make room for another one. Please ask again.", 5
 )
+SWITCHED_UNSEEN = Refused(
+    503, Reason.SWITCHED, "The operator has switched to a model that you may not use. Please ask again later.", 60
+)
+SURFACE = Refused(
+    403,
+    Reason.TUNNEL,
+    "Nothing is managed through the tunnel. Use the server from its own network, or write "
+    "`surfaces: {admin: {tunnel: true}}` in server.yaml.",
+)
 POISONED = Refused(
     400,
     Reason.POISON,
