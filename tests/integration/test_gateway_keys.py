@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from controller.auth.keyring import Keyring
-from controller.auth.rows import AllowRow
+from controller.auth.rows import AllowRow, Role
 from controller.auth.visitor import TUNNELLED, Proxied
 from controller.config.schema import Access, Config, Server, Surface, Surfaces
 from tests.fakes.rows import Rows, key
@@ -282,6 +282,24 @@ async def test_an_operators_switch_gives_nobody_a_model_that_is_not_for_them(tmp
         assert "blue" not in answer.text + str(answer.headers)
         assert (await plane.record()).reason == "switched"
         assert not [each for each in await fake.seen() if each["path"] == "/api/chat"], "no model was asked"
+
+
+@pytest.mark.parametrize(
+    ("role", "models", "status"),
+    [("child", ("tin*",), 403), ("child", (), 403), ("member", (), 403), ("admin", (), 200)],
+)
+async def test_the_metrics_name_every_model_and_are_only_for_who_manages(
+    role: Role, models: tuple[str, ...], status: int
+) -> None:
+    rows = Rows()
+    rows.person("mia", role=role, models=models)
+    keyring = Keyring(rows, lambda cookie, now: cookie.decode().removeprefix("s=") or None)
+    here = {"label": "prometheus", "addresses": ["127.0.0.1"]}
+    async with gateway(None, using=access(), keyring=keyring) as plane, plane.client() as client:
+        assert (await client.get("/metrics", headers={"Cookie": "s=mia"})).status_code == status
+        for entry, expected in ((here, 403), ({**here, "manage": True}, 200)):
+            plane.configure(access(allow=[entry]))
+            assert (await client.get("/metrics")).status_code == expected
 
 
 async def test_a_cookie_opens_pages_and_a_key_opens_the_api_and_neither_the_other() -> None:
