@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final, Protocol
 
 from controller.auth import people
-from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, rights_of, scoped
+from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, bound_of, rights_of, scoped
 from controller.auth.credentials import Offered
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow
@@ -127,7 +127,8 @@ class Keyring:
             return STRANGER
         if self._list is None:
             rows = sorted(self._rows.allowed.values(), key=lambda row: (row.created_at, row.id))
-            self._list = AllowList(self._access.allow, rows, rights_of(self._access, "address"))
+            rights, bound = rights_of(self._access, "address"), bound_of(self._access, "address")
+            self._list = AllowList(self._access.allow, rows, rights, bound)
         return self._list.verdict(address, now, tunnel=tunnel)
 
     def person(self, cookie: bytes, now: float) -> Principal | None:

@@ -114,6 +114,25 @@ def entry(id: str, cidr: str, **fields: Any) -> AllowRow:
     return replace(AllowRow(id, id, cidr, "allow", 1.0, ("infer",), (), 0.0, "test"), **fields)
 
 
+@pytest.mark.parametrize(
+    ("may", "holds"),
+    [
+        (None, {Right.INFER, Right.MANAGE, Right.LIST}),
+        (["infer", "list"], {Right.INFER, Right.LIST}),
+        (["manage"], {Right.MANAGE}),
+        ([], set()),
+    ],
+)
+def test_the_configuration_narrows_every_entry_of_orders_managing_too(may: list[str] | None, holds: set[Right]) -> None:
+    rows = Rows()
+    rows.allowed = {"a": entry("a", "192.0.2.0/24", scopes=("infer", "manage"))}
+    keyring = Keyring(rows)
+    keyring.use(Access.model_validate({"roles": {"address": {"may": may}}}))
+    who = keyring.at("192.0.2.1", 10.0).who
+    assert who is not None
+    assert (set(who.rights), who.manage) == (holds, Right.MANAGE in holds)
+
+
 def test_entries_of_orders_come_after_the_yamls_and_deny_beats_them_all() -> None:
     rows = Rows()
     rows.allowed = {
