@@ -82,7 +82,7 @@ def rights_of(access: Access, role: RoleName) -> frozenset[Right]:
 
 
 def bound_of(access: Access, role: RoleName) -> frozenset[Right]:
-    """The most that the scopes of one key or entry can amount to: as access.yaml says of its role, else as the table."""
+    """The most that the scopes of one key or entry amount to: as access.yaml says of its role, else as the table."""
     wish = getattr(access.roles, role, None)
     return ROLES[role].most if wish is None or wish.may is None else rights_of(access, role)
 
