@@ -158,6 +158,7 @@ async def test_a_key_can_be_changed_in_what_it_may_and_in_nothing_else(holders: 
         ("lane", float("nan")),
         ("scopes", []),
         ("scopes", ["anyone"]),
+        ("scopes", ["infer", "chat"]),
         ("models", ["no spaces here"]),
         ("cidrs", ["0.0.0.0/0"]),
         ("running", 0),
