@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from controller.auth import cookies, passwords, sessions
 from controller.auth.hashing import Busy, Hashing
-from controller.auth.held.checks import LONGEST_NAME
+from controller.auth.held.checks import LONGEST_NAME, MISLEADING, misleading
 from controller.auth.holders import Holders
 from controller.auth.rows import SessionRow, UserRow, folded
 from controller.auth.sessions import SigningKeys
@@ -285,6 +285,8 @@ def unfit(name: str, password: str) -> No | None:
     called = written(name)
     if not 1 <= len(called) <= LONGEST_NAME or not called.isprintable():
         return No(422, _NO_NAME, "name")
+    if misleading(called):
+        return No(422, MISLEADING, "name")
     fault = passwords.fault(password, called)
     return No(422, fault, "password") if fault else None
 

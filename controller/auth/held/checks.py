@@ -22,6 +22,9 @@ SCOPES: Final[Mapping[Scoped, tuple[str, ...]]] = {
 """What of the policy table's rights can be given to each kind."""
 _WORKERS: Final = IPv6Network("2a06:98c0::/29")  # Cloudflare's: what anybody's program there comes from
 
+MISLEADING: Final = "This name would be taken for something else here. Please choose another one."
+_MISLEADING: Final = frozenset(("operator", "seadragon", "anonymous", "admin code", "this computer"))
+_MISLEADING_BEGINNINGS: Final = ("sd_", "sdi_", "sdr_", "sda_", "invite:")  # keys, tokens, and by what somebody came
 
 Form = Mapping[str, Callable[[Any, float], Any]]
 """Which fields there are, and the check of each: given the value and the moment."""
@@ -70,7 +73,25 @@ def name(text: str, what: str = "A name") -> str:
 def person(text: str) -> tuple[str, str]:
     """A person's name as it is written, and as it is compared."""
     written = name(text)
+    if misleading(written):
+        raise OrderRefused(MISLEADING, "failed")
     return written, name(folded(written))
+
+
+def misleading(text: str) -> bool:
+    """Whether a person of that name would be taken for something else, where names stand as labels: in the line, in the
+    usage, in the audit.
+    """
+    compared = " ".join(folded(text).split())
+    return compared in _MISLEADING or compared.startswith(_MISLEADING_BEGINNINGS) or _is_address(compared)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def role(text: str) -> Role:

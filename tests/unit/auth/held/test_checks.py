@@ -14,6 +14,7 @@ from controller.auth.held.checks import Form, KeyFields, KeyLimits, Scoped, User
 from controller.auth.policy import ROLES as POLICY_ROLES
 from controller.auth.policy import Right
 from controller.auth.rows import ROLES, folded
+from controller.auth.signin import unfit
 from controller.errors import OrderRefused
 
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.text(max_size=9))
@@ -46,6 +47,25 @@ def test_names_that_look_alike_are_compared_as_one(text: str) -> None:
     compared = folded(text)
     assert folded(compared) == compared == folded(f"  {text} ")
     assert folded(text.upper()) == folded(text.upper().lower())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["operator", "Operator ", "OPERATOR", "seadragon", "Anonymous", "ＯＰＥＲＡＴＯＲ", "admin  code", "This Computer",
+     "192.168.1.20", "192.168.1.0/24", "fd00::5", "sd_abcdefgh_x", "sdi_x", "Invite: grandma"],
+)  # fmt: skip
+def test_nobody_is_called_what_would_be_taken_for_something_else(text: str) -> None:
+    with pytest.raises(OrderRefused, match="would be taken for something else"):
+        checks.person(text)
+    no = unfit(text, "octopuses have three hearts")
+    assert no is not None
+    assert (no.status, no.field, no.words) == (422, "name", checks.MISLEADING)
+
+
+@pytest.mark.parametrize("text", ["Ada", "Operetta", "007", "Anna 2.0", "Sd", "cafe"])
+def test_an_ordinary_name_is_anybodys(text: str) -> None:
+    assert checks.person(text) == (text, folded(text))
+    assert unfit(text, "octopuses have three hearts") is None
 
 
 @pytest.mark.parametrize("kind", ["key", "address"])
