@@ -16,6 +16,7 @@ from controller.residency.spelling import full_name
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
 _USUAL: Final = ROLES["address"].may
+_MOST: Final = ROLES["address"].most
 
 Kind = Literal["address", "key", "person", "operator", "anonymous"]
 RoleName = Literal["anonymous", "address", "key", "child", "member", "admin", "operator"]
@@ -80,6 +81,12 @@ def rights_of(access: Access, role: RoleName) -> frozenset[Right]:
     return given.may if wish is None or wish.may is None else frozenset(map(Right, wish.may)) & given.most
 
 
+def bound_of(access: Access, role: RoleName) -> frozenset[Right]:
+    """The most that the scopes of one key or entry amount to: as access.yaml says of its role, else as the table."""
+    wish = getattr(access.roles, role, None)
+    return ROLES[role].most if wish is None or wish.may is None else rights_of(access, role)
+
+
 def scoped(scopes: Iterable[str], within: frozenset[Right]) -> frozenset[Right]:
     """What `scopes` amount to where at most `within` can be had. Names that are no rights are none."""
     named = {Right(scope) for scope in scopes if scope in Right._value2member_map_}
@@ -100,9 +107,8 @@ def principal_of(entry: Allowed, rights: frozenset[Right] = _USUAL) -> Principal
     )
 
 
-def _principal_of_row(row: AllowRow, rights: frozenset[Right]) -> Principal:
-    manage = Right.MANAGE.value in row.scopes
-    return Principal(row.label, row.lane, manage, id=row.id, rights=scoped(row.scopes, rights), models=row.models)
+def _principal_of_row(row: AllowRow, bound: frozenset[Right]) -> Principal:
+    return Principal(row.label, row.lane, id=row.id, rights=scoped(row.scopes, bound), models=row.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +133,19 @@ STRANGER: Final = Verdict(None)
 
 
 class AllowList:
-    """Ready to be asked. A deny beats every allow; among those the first match wins, the YAML's first."""
+    """Ready to be asked. A deny beats every allow; among those the first match wins, the YAML's first.
+
+    `rights`: of the YAML's entries; one that manages says so itself. `bound`: the most that the scopes of a row are.
+    """
 
     def __init__(
-        self, entries: Iterable[Allowed], rows: Iterable[AllowRow] = (), rights: frozenset[Right] = _USUAL
+        self,
+        entries: Iterable[Allowed],
+        rows: Iterable[AllowRow] = (),
+        rights: frozenset[Right] = _USUAL,
+        bound: frozenset[Right] = _MOST,
     ) -> None:
-        self._entries = [*_of_yaml(entries, rights), *_of_rows(rows, rights)]
+        self._entries = [*_of_yaml(entries, rights), *_of_rows(rows, bound)]
         self._known: dict[tuple[str, bool], Verdict] = {}
 
     def verdict(self, peer: str, now: float, *, tunnel: bool = False) -> Verdict:
@@ -166,9 +179,9 @@ def _of_yaml(entries: Iterable[Allowed], rights: frozenset[Right]) -> Iterable[_
             yield _Entry(ip_network(address, strict=False), who, through_tunnel=entry.through_tunnel)
 
 
-def _of_rows(rows: Iterable[AllowRow], rights: frozenset[Right]) -> Iterable[_Entry]:
+def _of_rows(rows: Iterable[AllowRow], bound: frozenset[Right]) -> Iterable[_Entry]:
     for row in rows:
-        who = _principal_of_row(row, rights)
+        who = _principal_of_row(row, bound)
         yield _Entry(ip_network(row.cidr, strict=False), who, row.verdict == "deny", row.expires_at)
 
 

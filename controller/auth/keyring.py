@@ -5,13 +5,13 @@ right one does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Final, Protocol
 
 from controller.auth import people
-from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, rights_of, scoped
+from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, bound_of, rights_of, scoped
 from controller.auth.credentials import Offered
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow
@@ -127,7 +127,8 @@ class Keyring:
             return STRANGER
         if self._list is None:
             rows = sorted(self._rows.allowed.values(), key=lambda row: (row.created_at, row.id))
-            self._list = AllowList(self._access.allow, rows, rights_of(self._access, "address"))
+            rights, bound = rights_of(self._access, "address"), bound_of(self._access, "address")
+            self._list = AllowList(self._access.allow, rows, rights, bound)
         return self._list.verdict(address, now, tunnel=tunnel)
 
     def person(self, cookie: bytes, now: float) -> Principal | None:
@@ -189,7 +190,13 @@ def _held(row: KeyRow, owner: UserRow | None, access: Access) -> _Held:
     rights = scoped(row.scopes, rights_of(access, "key"))
     if owner is not None:  # somebody's key is no way round what they themselves may not do (any more)
         rights -= _GRAVE - rights_of(access, owner.role)
-    who = Principal(
+    who = _limited(row, owner, access, rights)
+    return _Held(who, tuple(ip_network(cidr, strict=False) for cidr in row.cidrs))
+
+
+def _limited(row: KeyRow, owner: UserRow | None, access: Access, rights: frozenset[Right]) -> Principal:
+    """Whose key it is, held to the stricter of each limit: its own, or that of the person it belongs to."""
+    own = Principal(
         row.name,
         row.lane,
         default=row.default_model,
@@ -200,7 +207,21 @@ def _held(row: KeyRow, owner: UserRow | None, access: Access) -> _Held:
         role="key",
         rights=rights,
         models=row.models,
-        owners=owner.models if owner is not None else (),
         per_minute=row.per_minute,
     )
-    return _Held(who, tuple(ip_network(cidr, strict=False) for cidr in row.cidrs))
+    if owner is None:
+        return own
+    per_minute = row.per_minute or access.rates.key  # what holds for it when its row says nothing
+    return replace(
+        own,
+        lane=own.lane if owner.lane is None else max(own.lane, owner.lane),
+        running=_stricter(row.running, owner.running),
+        waiting=_stricter(row.waiting, owner.waiting),
+        owners=owner.models,
+        per_minute=row.per_minute if owner.per_minute is None else _stricter(per_minute, owner.per_minute),
+    )
+
+
+def _stricter(own: int | None, owners: int | None) -> int | None:
+    """The lower of two limits; None: there is none."""
+    return min((limit for limit in (own, owners) if limit is not None), default=None)

@@ -10,7 +10,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from controller.auth.access import bound_of, principal_of, rights_of
 from controller.auth.holders import Holders
+from controller.auth.policy import Right
 from controller.auth.public import public_urls
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, UserRow
 from controller.clock import Clock
@@ -297,17 +299,21 @@ class Office:
 
     def _allowed(self) -> list[dict[str, Any]]:
         """Those of access.yaml first: they are permanent, and not to be changed by an order."""
-        entries = self._settings().access.allow
+        access = self._settings().access
+        rights = rights_of(access, "address")
         fixed = [
-            {"id": None, "label": entry.label, "cidr": cidr, "verdict": "allow", "lane": entry.lane}
-            | {"scopes": ["manage", "infer"] if entry.manage else ["infer"], "models": [], "source": "access.yaml"}
-            for entry in entries
+            {"id": None, "label": who.label, "cidr": cidr, "verdict": "allow", "lane": who.lane}
+            | {"scopes": _scopes(who.rights), "models": list(who.models), "source": "access.yaml"}
+            for entry in access.allow
+            for who in (principal_of(entry, rights),)
             for cidr in entry.addresses
         ]
         rows = sorted(self._holders.allowed.values(), key=lambda row: row.created_at)
         return [*fixed, *map(self._address, rows)]
 
     def _address(self, row: AllowRow) -> dict[str, Any]:
+        """An entry with those of its scopes that count now."""
+        bound = bound_of(self._settings().access, "address")
         return {
             "id": row.id,
             "label": row.label,
@@ -315,7 +321,7 @@ class Office:
             "verdict": row.verdict,
             "state": "expired" if self._over(row.expires_at) else "active",
             "lane": row.lane,
-            "scopes": list(row.scopes),
+            "scopes": [scope for scope in row.scopes if scope in bound],
             "models": list(row.models),
             "source": row.by,
             "created_at": row.created_at,
@@ -338,6 +344,11 @@ class Office:
 
     def _over(self, at: float | None) -> bool:
         return at is not None and at <= self._clock.wall()
+
+
+def _scopes(rights: frozenset[Right]) -> list[str]:
+    """Rights by their names, in the order of the table."""
+    return [right.value for right in Right if right in rights]
 
 
 def _of_key(row: KeyRow) -> str:

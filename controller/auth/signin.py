@@ -1,7 +1,8 @@
 """People at the door: who joins, signs in, proves who they are again, and whose browser is known.
 
 Each order is a value in the end: the session that was begun, or `No` with what a person is told. What was wrong with a
-name, a password, an invite or a link is never told apart, and takes as long either way.
+name, a password, an invite or a link is never told apart. A wrong name takes as long as a wrong password; a wrong
+invite, link or code costs no hash, for nobody finds one by trying.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, Protocol
 
 from controller.auth import cookies, passwords, sessions
 from controller.auth.hashing import Busy, Hashing
-from controller.auth.held.checks import LONGEST_NAME
+from controller.auth.held.checks import LONGEST_NAME, MISLEADING, misleading
 from controller.auth.holders import Holders
 from controller.auth.rows import SessionRow, UserRow, folded
 from controller.auth.sessions import SigningKeys
@@ -151,32 +152,29 @@ class SignIn:
 
     async def reset(self, link: str, password: str, browser: Browser) -> SessionRow | No:
         """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
-        if wait := self._throttle.ask("", browser.peer, self._clock.now()):
-            return self._wait("password.reset", "", browser.peer, wait)
         user = self.holders.reset_for(link)
-        if user is not None and (fault := passwords.fault(password, user.name)):
-            self._throttle.right("", browser.peer)
+        if user is None:
+            return self._guessed(browser.peer, "password.reset", NO_LINK)
+        if fault := passwords.fault(password, user.name):
             return No(422, fault, "password")
         try:
             user = await self.holders.redeem_reset(link, await self.hashing.hash(password))
         except (Busy, SeadragonError) as error:
             return self._told(error, browser.peer, "password.reset", NO_LINK)
-        self._throttle.right("", browser.peer)
         self.note("password.reset", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
         return await self._begin(user, browser)
 
     async def take_code(self, code: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become the admin by the code that `seadragon admin-code` showed, and sign in."""
+        if not self.holders.knows_admin_code(code):
+            return self._guessed(browser.peer, "admin-code.use", NO_CODE)
         if no := unfit(name, password):
             return no
-        if wait := self._throttle.ask("", browser.peer, self._clock.now()):
-            return self._wait("admin-code.use", "", browser.peer, wait)
         try:
             hashed = await self.hashing.hash(password)
             user = await self.holders.redeem_admin_code(code, written(name), hashed)
         except (Busy, SeadragonError) as error:
             return self._told(error, browser.peer, "admin-code.use", NO_CODE)
-        self._throttle.right("", browser.peer)
         self.note("admin-code.use", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
         return await self._begin(user, browser)
 
@@ -287,6 +285,8 @@ def unfit(name: str, password: str) -> No | None:
     called = written(name)
     if not 1 <= len(called) <= LONGEST_NAME or not called.isprintable():
         return No(422, _NO_NAME, "name")
+    if misleading(called):
+        return No(422, MISLEADING, "name")
     fault = passwords.fault(password, called)
     return No(422, fault, "password") if fault else None
 

@@ -15,6 +15,7 @@ from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import Exchange, Scope
 from controller.proxy.headers import holds_secret, read
 from controller.proxy.paths import Unclean, resolve
+from controller.proxy.refusals import SURFACE
 from controller.proxy.routes import Match, WrongMethod, dialect_of, find
 from controller.proxy.rules import Rules
 
@@ -35,12 +36,6 @@ _OUTSIDE = Refused(
     403,
     Reason.TUNNEL,
     "This is not done through the tunnel. Use the server from its own network, by its local address.",
-)
-_SURFACE = Refused(
-    403,
-    Reason.TUNNEL,
-    "Nothing is managed through the tunnel. Use the server from its own network, or write "
-    "`surfaces: {admin: {tunnel: true}}` in server.yaml.",
 )
 _NO_SECRETS = Refused(400, Reason.BAD, "Keys do not belong into a URL, where they end up in logs. Remove it.")
 _NOTHING = Refused(404, Reason.UNLISTED, "There is nothing at this path.")
@@ -124,7 +119,7 @@ def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, r
     if not exchange.who.may(row.needs):
         return may_not(exchange.who, row.needs)
     if exchange.listener == "tunnel" and row.tunnel is not Tunnel.YES and not _let_out(rules, row):
-        return _OUTSIDE if row.tunnel is Tunnel.NO else _SURFACE
+        return _OUTSIDE if row.tunnel is Tunnel.NO else SURFACE
     return callers.let_in(exchange, exchange.who, rules)
 
 

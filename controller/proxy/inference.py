@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from controller.auth.access import Principal
 from controller.clock import Clock
 from controller.errors import OrderRefused, Unreachable
 from controller.proxy import own, refusals
@@ -77,7 +78,8 @@ class Inference:
         asked = peek(read, match.route.subject) if match.route.body is Body.JSON else None
         if isinstance(asked, Refused):
             return asked
-        adjusted = _adjusted(exchange, match, rules, read, asked)
+        manages = _manages(exchange, rules)
+        adjusted = _adjusted(exchange, match, rules, read, asked, manages)
         if isinstance(adjusted, Refused):
             return adjusted
         del read
@@ -85,8 +87,8 @@ class Inference:
         if adjusted.model and exchange.who is not None and not exchange.who.sees(adjusted.model):
             return unknown(asked.model if asked is not None and asked.model else adjusted.model)
         stops = asked is not None and asked.unloads and match.route.dialect is Dialect.OLLAMA
-        if stops and not (exchange.who and exchange.who.manage):
-            return None if exchange.who is None else may_not_manage(exchange.who)
+        if stops and not manages:
+            return _no_stopping(exchange.who)
         if adjusted.told:
             exchange.extra.append((b"x-seadragon-adjusted", told_header(adjusted.told)))
         runner = self._names.known(adjusted.model) if adjusted.model else None
@@ -307,7 +309,22 @@ class Inference:
                     await task
 
 
-def _adjusted(exchange: Exchange, match: Match, rules: Rules, body: bytes, asked: Peeked | None) -> Adjusted | Refused:
+def _manages(exchange: Exchange, rules: Rules) -> bool:
+    """Whether who asks may say what stays loaded, from where they ask it."""
+    who = exchange.who
+    return who is not None and who.manage and (exchange.listener != "tunnel" or rules.admin_outside)
+
+
+def _no_stopping(who: Principal | None) -> Refused | None:
+    """To who may not unload a model: they may not at all, or not from outside."""
+    if who is None:
+        return None
+    return refusals.SURFACE if who.manage else may_not_manage(who)
+
+
+def _adjusted(
+    exchange: Exchange, match: Match, rules: Rules, body: bytes, asked: Peeked | None, manages: bool
+) -> Adjusted | Refused:
     if asked is None:
         found = model_of(body, exchange.found.get(b"content-type", b""))
         if found is None:
@@ -316,11 +333,13 @@ def _adjusted(exchange: Exchange, match: Match, rules: Rules, body: bytes, asked
     who = exchange.who
     if who is None:
         return adjust(body, asked, match.route, rules.clamps)
-    return adjust(body, asked, match.route, rules.clamps, default=who.default, manage=who.manage)
+    return adjust(body, asked, match.route, rules.clamps, default=who.default, manage=manages)
 
 
 def _switched(exchange: Exchange, match: Match, body: bytes, model: str) -> bytes | Refused:
     """The operator has given another model to who waited for this one: the body asks for it too."""
+    if exchange.who is not None and not exchange.who.sees(model):
+        return refusals.SWITCHED_UNSEEN
     form = None if match.route.body is Body.JSON else exchange.found.get(b"content-type", b"")
     exchange.model = label(model)
     if not exchange.status:

@@ -61,6 +61,15 @@ CUT_SHORT: Mapping[End, Refused] = {
     End.CANCELLED: Refused(410, Reason.CANCELLED, _CANCELLED),
 }
 """What is said to whoever was being answered when the operator ended that."""
+SWITCHED_UNSEEN = Refused(
+    503, Reason.SWITCHED, "The operator has switched to a model that you may not use. Please ask again later.", 60
+)
+SURFACE = Refused(
+    403,
+    Reason.TUNNEL,
+    "Nothing is managed through the tunnel. Use the server from its own network, or write "
+    "`surfaces: {admin: {tunnel: true}}` in server.yaml.",
+)
 POISONED = Refused(
     400,
     Reason.POISON,

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
-from tests.kit.house import FakeHouse, House, until
+from tests.kit.house import OWNER, FakeHouse, House, until
 
 ASK = {"model": "tiny", "prompt": "hi"}
 
@@ -37,6 +37,7 @@ def ollamas(house: House) -> list[psutil.Process]:
 
 
 async def test_row_1_killing_ollama_loses_no_held_request_and_ends_streams_with_a_reason(house: FakeHouse) -> None:
+    house.write("access", OWNER)
     house.knobs(tokens=100_000, pause=0.02)
     async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as client:
         streams = [asyncio.create_task(ask(client, house.url, stream=True)) for _ in range(4)]

@@ -12,7 +12,7 @@ import httpx
 
 from controller.proxy.routes import ROUTES
 from tests.acceptance.conftest import MakeHouse
-from tests.kit.house import FakeHouse, until
+from tests.kit.house import OWNER, FakeHouse, until
 
 PROMPT = "canary-prompt-7f3a"
 KEY = "sd_canary0key9b1c_0123456789abcdef"
@@ -23,7 +23,6 @@ NAME = "canary name 33c7"
 SECRET = re.compile(r"sd[ira]?_\w{20,}")
 CANARIES = (PROMPT, KEY, KEY[3:], BEARER, PASSWORD, COOKIE, NAME)
 
-OWNER = {"allow": [{"label": "this computer", "addresses": ["127.0.0.1"], "manage": True}]}
 FREELY = ("--may", "infer", "--may", "embed", "--may", "audio", "--may", "manage", "--per-minute", "100000")
 HEADERS = {
     "Authorization": f"Bearer {BEARER}",

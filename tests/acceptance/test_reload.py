@@ -13,7 +13,7 @@ import pytest
 
 from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
-from tests.kit.house import FakeHouse, until
+from tests.kit.house import OWNER, FakeHouse, until
 
 
 def processes(house: FakeHouse) -> dict[str, tuple[int, int]]:
@@ -38,6 +38,8 @@ def told(house: FakeHouse, words: str) -> bool:
 def test_row_25_a_broken_file_leaves_what_runs_untouched_and_is_told(
     house: FakeHouse, damage: Callable[[Path], Any]
 ) -> None:
+    house.write("access", OWNER)
+    until(lambda: "seadragon_config_stale 0" in house.metrics(), why="the metrics are for this computer to read")
     before, good = processes(house), (house.config / "server.yaml").read_text()
     damage(house.config / "server.yaml")
     until(lambda: house.status()["config"]["stale"], why="it is told")

@@ -13,10 +13,11 @@ import openai
 import pytest
 
 from controller.auth.keyring import Keyring
-from controller.auth.rows import AllowRow
+from controller.auth.rows import AllowRow, Role
 from controller.auth.visitor import TUNNELLED, Proxied
-from controller.config.schema import Access, Config
+from controller.config.schema import Access, Config, Server, Surface, Surfaces
 from tests.fakes.rows import Rows, key
+from tests.fakes.turns import runner
 from tests.integration.plane import CHAT, config, fake_ollama, gateway
 from tests.kit.until import until
 
@@ -237,6 +238,68 @@ async def test_in_the_tunnel_a_key_counts_and_an_address_only_if_it_is_named_for
             ("tool", "203.0.113.9"),
             ("friend", "203.0.113.10"),
         }
+
+
+async def test_what_stays_loaded_is_not_said_through_the_tunnel_unless_managing_is_opened_there(tmp_path: Path) -> None:
+    text, row = key("tool", scopes=("infer", "embed", "manage"))
+    closed = access(hosts=["chat.example.org"])
+    outside = Server(hold=20.0, surfaces=Surfaces(admin=Surface(tunnel=True)))
+    opened = Config(server=outside, access=closed.access)
+    headers = {"Host": "chat.example.org", **VISITOR, "X-API-Key": text}
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=closed, arrival=TUNNELLED, keyring=Keyring(Rows(row))) as plane,
+        plane.client(headers=headers) as client,
+    ):
+        for path in ("/api/generate", "/api/chat", "/api/embed", "/api/embeddings"):
+            stopped = await client.post(path, json={"model": "tiny", "keep_alive": 0})
+            assert (stopped.status_code, "surfaces: {admin: {tunnel: true}}" in stopped.json()["error"]) == (403, True)
+        for wish in (0, -1):
+            asked = await client.post("/api/chat", json={**CHAT, "keep_alive": wish})
+            assert (asked.status_code, asked.headers["x-seadragon-adjusted"]) == (200, "keep_alive dropped")
+        assert (await client.post("/api/generate", json={"model": "tiny", "keep_alive": -1})).status_code == 200
+        assert plane.line.orders == []
+        plane.configure(opened)
+        assert (await client.post("/api/generate", json={"model": "tiny", "keep_alive": 0})).status_code == 200
+        assert (await client.post("/api/chat", json={**CHAT, "keep_alive": -1})).status_code == 200
+        assert plane.line.orders == [("unload", "tiny"), ("pin", "tiny")]
+
+
+async def test_an_operators_switch_gives_nobody_a_model_that_is_not_for_them(tmp_path: Path) -> None:
+    text, row = key("tool", models=("tin*",))
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, slots=0, keyring=Keyring(Rows(row))) as plane,
+        plane.client(headers={"X-API-Key": text}) as client,
+    ):
+        asking = asyncio.create_task(client.post("/api/chat", json={**CHAT, "stream": False}))
+        await until(lambda: plane.line.tickets)
+        [ticket] = plane.line.tickets
+        ticket.model, ticket.runner = "blue:latest", runner("blue")
+        plane.line.open(1)
+        answer = await asking
+        assert (answer.status_code, "may not use" in answer.json()["error"]) == (503, True)
+        assert "blue" not in answer.text + str(answer.headers)
+        assert (await plane.record()).reason == "switched"
+        assert not [each for each in await fake.seen() if each["path"] == "/api/chat"], "no model was asked"
+
+
+@pytest.mark.parametrize(
+    ("role", "models", "status"),
+    [("child", ("tin*",), 403), ("child", (), 403), ("member", (), 403), ("admin", (), 200)],
+)
+async def test_the_metrics_name_every_model_and_are_only_for_who_manages(
+    role: Role, models: tuple[str, ...], status: int
+) -> None:
+    rows = Rows()
+    rows.person("mia", role=role, models=models)
+    keyring = Keyring(rows, lambda cookie, now: cookie.decode().removeprefix("s=") or None)
+    here = {"label": "prometheus", "addresses": ["127.0.0.1"]}
+    async with gateway(None, using=access(), keyring=keyring) as plane, plane.client() as client:
+        assert (await client.get("/metrics", headers={"Cookie": "s=mia"})).status_code == status
+        for entry, expected in ((here, 403), ({**here, "manage": True}, 200)):
+            plane.configure(access(allow=[entry]))
+            assert (await client.get("/metrics")).status_code == expected
 
 
 async def test_a_cookie_opens_pages_and_a_key_opens_the_api_and_neither_the_other() -> None:

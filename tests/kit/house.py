@@ -26,6 +26,8 @@ T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
 GENEROUS: Mapping[str, Any] = {"running": 1000, "waiting": 10000, "whole": 100000}
 """The line of a house whose test is about something else: one caller may ask a hundred things at once."""
+OWNER: Mapping[str, Any] = {"allow": [{"label": "this computer", "addresses": ["127.0.0.1"], "manage": True}]}
+"""An access.yaml by which this computer may manage, and so read the metrics."""
 AT_A_TIME = 64  # answers of one model: the same, for its slots
 
 
@@ -183,7 +185,7 @@ class House:
         return self
 
     def metrics(self) -> str:
-        """`/metrics`, as Prometheus would read it."""
+        """`/metrics`, as Prometheus would read it: its access must let this computer manage, as `OWNER` does."""
         return httpx.get(f"{self.url}/metrics", timeout=10).text
 
     def events(self) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Addresses(Ledger):
             cidr=spelled,
             verdict=wanted,
             lane=checks.lane(lane),
-            scopes=checks.scopes(scopes),
+            scopes=checks.scopes(scopes, "address"),
             models=checks.models(models),
             created_at=now,
             by=by,

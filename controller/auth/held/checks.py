@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv6Network, ip_network
-from typing import Any, Final, TypedDict, get_args
+from typing import Any, Final, Literal, TypedDict, get_args
 
+from controller.auth import policy
 from controller.auth.policy import Right
 from controller.auth.rows import ROLES, Role, Verdict, folded
 from controller.config.addresses import network
@@ -14,9 +15,16 @@ from controller.errors import OrderRefused
 from controller.plain import printable
 
 LONGEST_NAME: Final = 64  # characters
-SCOPES: Final = tuple(right.value for right in Right if right not in (Right.ANYONE, Right.NOBODY))
+Scoped = Literal["key", "address"]
+SCOPES: Final[Mapping[Scoped, tuple[str, ...]]] = {
+    kind: tuple(right.value for right in Right if right in policy.ROLES[kind].most) for kind in get_args(Scoped)
+}
+"""What of the policy table's rights can be given to each kind."""
 _WORKERS: Final = IPv6Network("2a06:98c0::/29")  # Cloudflare's: what anybody's program there comes from
 
+MISLEADING: Final = "This name would be taken for something else here. Please choose another one."
+_MISLEADING: Final = frozenset(("operator", "seadragon", "anonymous", "admin code", "this computer"))
+_MISLEADING_BEGINNINGS: Final = ("sd_", "sdi_", "sdr_", "sda_", "invite:")  # keys, tokens, and by what somebody came
 
 Form = Mapping[str, Callable[[Any, float], Any]]
 """Which fields there are, and the check of each: given the value and the moment."""
@@ -65,7 +73,25 @@ def name(text: str, what: str = "A name") -> str:
 def person(text: str) -> tuple[str, str]:
     """A person's name as it is written, and as it is compared."""
     written = name(text)
+    if misleading(written):
+        raise OrderRefused(MISLEADING, "failed")
     return written, name(folded(written))
+
+
+def misleading(text: str) -> bool:
+    """Whether a person of that name would be taken for something else, where names stand as labels: in the line, in the
+    usage, in the audit.
+    """
+    compared = " ".join(folded(text).split())
+    return compared in _MISLEADING or compared.startswith(_MISLEADING_BEGINNINGS) or _is_address(compared)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def role(text: str) -> Role:
@@ -84,12 +110,13 @@ def verdict(text: str) -> Verdict:
     raise OrderRefused("An address is allowed or denied: `allow` or `deny`.", "failed")
 
 
-def scopes(given: Iterable[str]) -> tuple[str, ...]:
-    """Rights by their names, each once, in the order of the table. One at least."""
-    wanted = set(_texts(given))
-    if not wanted or not wanted <= set(SCOPES):
-        raise OrderRefused(f"Scopes are one or more of: {', '.join(SCOPES)}.", "failed")
-    return tuple(scope for scope in SCOPES if scope in wanted)
+def scopes(given: Iterable[str], kind: Scoped) -> tuple[str, ...]:
+    """Rights by their names, each once, in the order of the table. One at least, and none that does nothing there."""
+    wanted, can = set(_texts(given)), SCOPES[kind]
+    if not wanted or not wanted <= set(can):
+        whose = "A key" if kind == "key" else "An address"
+        raise OrderRefused(f"{whose} can be given one or more of these scopes: {', '.join(can)}.", "failed")
+    return tuple(scope for scope in can if scope in wanted)
 
 
 def models(given: Iterable[str]) -> tuple[str, ...]:
@@ -177,7 +204,7 @@ KEY: Final[Form] = {
     **KEY_LIMITS,
     "name": lambda given, now: name(given),
     "lane": lambda given, now: lane(given),
-    "scopes": lambda given, now: scopes(given),
+    "scopes": lambda given, now: scopes(given, "key"),
     "models": lambda given, now: models(given),
     "cidrs": lambda given, now: cidrs(given),
 }

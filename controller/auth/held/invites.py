@@ -114,6 +114,10 @@ class Invites(People):
             await entry.drop(link)
         return await self._create_link(entry, "admin", None, CODE_LASTS, "operator")
 
+    def knows_admin_code(self, token: str) -> bool:
+        """Whether it would be redeemed now. `redeem_admin_code` decides."""
+        return self._link("admin", token) is not None
+
     @order
     async def redeem_admin_code(self, entry: Entry, token: str, name: str, password: str) -> UserRow:
         """Make somebody new an admin with this password (a hash), or whoever is called so already.

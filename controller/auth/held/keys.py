@@ -64,7 +64,7 @@ class Keys(Ledger):
             name=checks.name(name),
             user_id=user_id,
             lane=checks.lane(lane),
-            scopes=checks.scopes(scopes),
+            scopes=checks.scopes(scopes, "key"),
             models=checks.models(models),
             cidrs=checks.cidrs(cidrs),
             created_at=now,

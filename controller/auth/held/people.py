@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import TypedDict, Unpack
 
@@ -11,7 +12,7 @@ from controller.auth.held.checks import UserFields
 from controller.auth.held.keys import Keys
 from controller.auth.held.ledger import Entry, order
 from controller.auth.held.sessions import Sessions
-from controller.auth.rows import ROLES, LinkRow, Role, UserRow, folded
+from controller.auth.rows import ROLES, InviteRow, LinkRow, Role, UserRow, folded
 from controller.auth.secrets import make_id
 from controller.errors import OrderRefused
 from controller.storage.shelf import Row
@@ -51,16 +52,22 @@ class People(Keys, Sessions):
 
     @order
     async def rename_user(self, entry: Entry, id: str, name: str) -> UserRow:
-        """Call somebody something else. Raises SeadragonError."""
-        written, compared = self._free(name, but=id)
-        return await entry.change(self._user(id), name=written, folded=compared)
+        """Call somebody something else; what they gave out stays theirs. Raises SeadragonError."""
+        user, (written, compared) = self._user(id), self._free(name, but=id)
+        for paper in self._given_out({user.name}):
+            await entry.change(paper, by=written)
+        return await entry.change(user, name=written, folded=compared)
 
     @order
     async def set_role(self, entry: Entry, id: str, role: Role) -> UserRow:
-        """Give a role. Whoever comes down by it is signed out everywhere. Raises SeadragonError."""
+        """Give a role. Whoever comes down by it is signed out everywhere, and what an admin gave out ends.
+
+        Raises SeadragonError.
+        """
         user, wanted = self._user(id), checks.role(role)
         if wanted != "admin":
             self._not_the_last_admin(user)
+            await self._end_given_out(entry, user)
         if ROLES.index(wanted) < ROLES.index(user.role):
             await self._end_sessions(entry, id)
         return await entry.change(user, role=wanted)
@@ -84,9 +91,13 @@ class People(Keys, Sessions):
 
     @order
     async def disable_user(self, entry: Entry, id: str) -> UserRow:
-        """Refuse somebody and their keys until they are enabled; their sessions end. Raises SeadragonError."""
+        """Refuse somebody and their keys until they are enabled; their sessions end, and what they gave out.
+
+        Raises SeadragonError.
+        """
         user = self._user(id)
         self._not_the_last_admin(user)
+        await self._end_given_out(entry, user)
         await self._end_sessions(entry, id)
         return await self._switch(entry, user, disabled=True)
 
@@ -97,9 +108,12 @@ class People(Keys, Sessions):
 
     @order
     async def delete_user(self, entry: Entry, id: str) -> None:
-        """Forget somebody, with their sessions, keys and links. What they used stays counted. Raises SeadragonError."""
+        """Forget somebody, with their sessions, keys and links, and end what they gave out. What they used stays
+        counted. Raises SeadragonError.
+        """
         user = self._user(id)
         self._not_the_last_admin(user)
+        await self._end_given_out(entry, user)
         rows: list[Row] = [*self.sessions(id), *self.keys_of(id), *self._links_of(id), user]
         for row in rows:
             await entry.drop(row)
@@ -146,6 +160,25 @@ class People(Keys, Sessions):
         for key in self.keys_of(user.id):
             entry.keep(key)  # the same as it was, but whether it is taken is different now
         return await entry.change(user, disabled=disabled)
+
+    async def _end_given_out(self, entry: Entry, user: UserRow) -> None:
+        """An invite or a reset link stands on the right of whoever gave it out, or of their key, and ends with it."""
+        for paper in self._given_out({user.name, *(key.name for key in self.keys_of(user.id))}):
+            if isinstance(paper, LinkRow):
+                await entry.drop(paper)
+            else:
+                await entry.change(paper, revoked_at=self._clock.wall())
+
+    def _given_out(self, labels: AbstractSet[str]) -> list[InviteRow | LinkRow]:
+        """The invites that let somebody in still, and the reset links, that were made under these labels."""
+        now = self._clock.wall()
+        invites = [
+            each
+            for each in self._invites.values()
+            if each.revoked_at is None and each.used < each.uses and each.expires_at > now
+        ]
+        links = [each for each in self._links.values() if each.kind == "reset"]
+        return [each for each in (*invites, *links) if each.by in labels]
 
     def _links_of(self, user_id: str) -> list[LinkRow]:
         return [link for link in self._links.values() if link.user_id == user_id]

@@ -49,6 +49,31 @@ async def test_somebody_shut_out_is_let_in_again_and_signed_out_everywhere(offic
     assert office.users_active == 1
 
 
+async def test_the_allow_list_shows_what_holds(tmp_path: Path) -> None:
+    desk = {"label": "desk", "addresses": ["192.168.1.20"], "manage": True, "models": ["qwen*"]}
+    home = {"label": "home", "addresses": ["192.168.1.0/24"]}
+
+    def configured(may: list[str] | None) -> Config:
+        return Config.model_validate({"access": {"allow": [desk, home], "roles": {"address": {"may": may}}}})
+
+    config, clock = configured(None), WoundClock()
+    async with holding(tmp_path / "data" / NAME, clock) as holders:
+        office = Office(holders, FakeAudit(), clock, lambda: config, no_rotation)
+        scopes, models = ["infer", "manage"], ["tiny"]
+        made = await office.order("allow.add", OPERATOR, cidr="192.0.2.7", label="fridge", scopes=scopes, models=models)
+        assert (made["scopes"], made["models"]) == (scopes, models)
+        usual = ["infer", "embed", "audio", "list"]
+        told = [(each["label"], each["scopes"], each["models"]) for each in await office.order("allow", OPERATOR)]
+        assert told == [("desk", [*usual, "manage"], ["qwen*"]), ("home", usual, []), ("fridge", scopes, models)]
+        config = configured(["infer", "list"])
+        told = [(each["label"], each["scopes"], each["models"]) for each in await office.order("allow", OPERATOR)]
+        assert told == [
+            ("desk", ["infer", "list", "manage"], ["qwen*"]),
+            ("home", ["infer", "list"], []),
+            ("fridge", ["infer"], models),
+        ]
+
+
 async def test_what_is_no_order_and_who_is_nobody_are_told(office: Office) -> None:
     with pytest.raises(SeadragonError, match=r"no such order\. There is: keys, "):
         await office.order("keys.eat", OPERATOR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from controller.auth.hashing import RESERVED, THREADS, WAITING, Hashing
 from controller.auth.rows import SessionRow
-from controller.auth.signin import Browser, No, Person, SignIn
+from controller.auth.secrets import make_token
+from controller.auth.signin import NO_CODE, NO_LINK, Browser, No, Person, SignIn
 from controller.clock import SystemClock
 from tests.fakes.clock import WoundClock
 from tests.kit.front_door import CHEAP, PASSWORD, FrontDoor, front_door
@@ -74,6 +76,16 @@ async def test_in_a_crowd_everybody_is_asked_for_a_moment_and_no_token_is_spent(
     assert isinstance(await signin.take_code(code, "Ada", NEW, away[2]), SessionRow)
 
 
+class Counting(Hashing):
+    """Knows how often it was asked for a hash."""
+
+    hashed = 0
+
+    async def hash(self, password: str) -> str:
+        self.hashed += 1
+        return await super().hash(password)
+
+
 WAYS: dict[str, Callable[[SignIn, Browser], Awaitable[SessionRow | No]]] = {
     "an invite": lambda signin, browser: signin.join("sdi_guess", "Eve", NEW, browser),
     "a link": lambda signin, browser: signin.reset("sdr_guess", NEW, browser),
@@ -87,6 +99,29 @@ async def test_who_guesses_once_must_wait_for_the_next_try_and_nobody_else_must(
     told = [await WAYS[way](door.signin, browser) for browser in (HERE, HERE, elsewhere)]
     assert [(no.status, no.wait) for no in told if isinstance(no, No)] == [(403, 0), (429, 1), (403, 0)]
     assert [outcome for *_, outcome in door.noted] == ["refused", "throttled", "refused"]
+
+
+@pytest.mark.parametrize("way", ["a link", "a code"])
+@pytest.mark.parametrize(
+    "password", [NEW, "x" * 73, "short"], ids=["a good one", "one too long for bcrypt", "a bad one"]
+)
+async def test_a_token_that_is_none_costs_no_hash_and_gets_one_answer_whatever_the_password(
+    door: FrontDoor, way: str, password: str
+) -> None:
+    await door.holders.create_reset(await door.person("mia"), by="tests")
+    await door.holders.admin_code()
+    counting = Counting(SystemClock(), cost=CHEAP, floor=0.0)
+    cheap, door.signin.hashing = door.signin.hashing, counting
+    bogus = {kind: make_token(os.urandom, kind).text for kind in ("reset", "admin")}
+    no = await (
+        door.signin.reset(bogus["reset"], password, HERE)
+        if way == "a link"
+        else door.signin.take_code(bogus["admin"], "Eve", password, HERE)
+    )
+    assert no == No(403, NO_LINK if way == "a link" else NO_CODE, "token")
+    assert counting.hashed == 0
+    counting.close()
+    door.signin.hashing = cheap
 
 
 async def test_who_is_signed_in_is_slowed_too_when_the_password_is_asked_again(door: FrontDoor) -> None:

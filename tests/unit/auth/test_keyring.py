@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.auth.access import Principal
 from controller.auth.credentials import Offered
@@ -110,8 +112,69 @@ def test_a_persons_key_may_not_what_the_person_may_not() -> None:
     assert ask(keyring, text) is Why.DISABLED
 
 
+_LIMITS = st.none() | st.integers(1, 50)
+_OF_ANY = {"running": _LIMITS, "waiting": _LIMITS, "per_minute": _LIMITS}
+
+
+@given(
+    own=st.fixed_dictionaries({**_OF_ANY, "lane": st.floats(0, 9)}),
+    owners=st.fixed_dictionaries({**_OF_ANY, "lane": st.none() | st.floats(0, 9)}),
+    usual=_LIMITS,
+)
+def test_a_persons_limits_hold_for_their_keys_too(
+    own: dict[str, Any], owners: dict[str, Any], usual: int | None
+) -> None:
+    text, row = key("mia's", user_id="mia", **own)
+    rows = Rows(row)
+    rows.person("mia", **owners)
+    keyring = Keyring(rows)
+    keyring.use(Access.model_validate({"rates": {"key": usual}}))
+    who = ask(keyring, text)
+    assert isinstance(who, Principal)
+    for limit in ("running", "waiting"):
+        given = [each for each in (own[limit], owners[limit]) if each is not None]
+        assert getattr(who, limit) == (min(given) if given else None)
+    each = [rate for rate in (own["per_minute"] or usual, owners["per_minute"]) if rate is not None]
+    assert (who.per_minute or usual) == (min(each) if each else None)
+    assert who.lane == max(own["lane"], owners["lane"] or 0.0)
+
+
+def test_a_limit_of_a_person_counts_for_their_keys_at_once_and_for_nobody_elses() -> None:
+    text, row = key("mia's", user_id="mia", running=8)
+    house, second = key("the house's", running=8)
+    rows = Rows(row, second)
+    rows.person("mia")
+    keyring = Keyring(rows)
+    for limit, held in ((None, 8), (1, 1), (20, 8)):
+        rows.person("mia", running=limit)
+        keyring.changed()
+        mias, houses = ask(keyring, text), ask(keyring, house)
+        assert isinstance(mias, Principal)
+        assert isinstance(houses, Principal)
+        assert (mias.running, houses.running) == (held, 8)
+
+
 def entry(id: str, cidr: str, **fields: Any) -> AllowRow:
     return replace(AllowRow(id, id, cidr, "allow", 1.0, ("infer",), (), 0.0, "test"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("may", "holds"),
+    [
+        (None, {Right.INFER, Right.MANAGE, Right.LIST}),
+        (["infer", "list"], {Right.INFER, Right.LIST}),
+        (["manage"], {Right.MANAGE}),
+        ([], set()),
+    ],
+)
+def test_the_configuration_narrows_every_entry_of_orders_managing_too(may: list[str] | None, holds: set[Right]) -> None:
+    rows = Rows()
+    rows.allowed = {"a": entry("a", "192.0.2.0/24", scopes=("infer", "manage"))}
+    keyring = Keyring(rows)
+    keyring.use(Access.model_validate({"roles": {"address": {"may": may}}}))
+    who = keyring.at("192.0.2.1", 10.0).who
+    assert who is not None
+    assert (set(who.rights), who.manage) == (holds, Right.MANAGE in holds)
 
 
 def test_entries_of_orders_come_after_the_yamls_and_deny_beats_them_all() -> None:

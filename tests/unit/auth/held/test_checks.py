@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.auth.held import checks
-from controller.auth.held.checks import Form, KeyFields, KeyLimits, UserFields
+from controller.auth.held.checks import Form, KeyFields, KeyLimits, Scoped, UserFields
+from controller.auth.policy import ROLES as POLICY_ROLES
 from controller.auth.policy import Right
 from controller.auth.rows import ROLES, folded
+from controller.auth.signin import unfit
 from controller.errors import OrderRefused
 
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.text(max_size=9))
@@ -46,12 +49,46 @@ def test_names_that_look_alike_are_compared_as_one(text: str) -> None:
     assert folded(text.upper()) == folded(text.upper().lower())
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["operator", "Operator ", "OPERATOR", "seadragon", "Anonymous", "ＯＰＥＲＡＴＯＲ", "admin  code", "This Computer",
+     "192.168.1.20", "192.168.1.0/24", "fd00::5", "sd_abcdefgh_x", "sdi_x", "Invite: grandma"],
+)  # fmt: skip
+def test_nobody_is_called_what_would_be_taken_for_something_else(text: str) -> None:
+    with pytest.raises(OrderRefused, match="would be taken for something else"):
+        checks.person(text)
+    no = unfit(text, "octopuses have three hearts")
+    assert no is not None
+    assert (no.status, no.field, no.words) == (422, "name", checks.MISLEADING)
+
+
+@pytest.mark.parametrize("text", ["Ada", "Operetta", "007", "Anna 2.0", "Sd", "cafe"])
+def test_an_ordinary_name_is_anybodys(text: str) -> None:
+    assert checks.person(text) == (text, folded(text))
+    assert unfit(text, "octopuses have three hearts") is None
+
+
+@pytest.mark.parametrize("kind", ["key", "address"])
 @given(wanted=st.sets(st.sampled_from([*Right, "root", ""])))
-def test_scopes_are_rights_somebody_can_be_given_each_once_in_one_order(wanted: set[str]) -> None:
-    found = _kept(checks.scopes, [*wanted, *wanted])
-    good = bool(wanted) and wanted <= set(checks.SCOPES)
-    assert found == (tuple(scope for scope in checks.SCOPES if scope in wanted) if good else None)
-    assert not {"anyone", "nobody"} & set(checks.SCOPES)
+def test_scopes_are_rights_that_can_be_given_there_each_once_in_one_order(kind: Scoped, wanted: set[str]) -> None:
+    found, can = _kept(checks.scopes, [*wanted, *wanted], kind), POLICY_ROLES[kind].most
+    good = bool(wanted) and wanted <= can
+    assert found == (tuple(scope.value for scope in Right if scope in wanted) if good else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope", "words"),
+    [
+        ("key", "chat", "A key can be given one or more of these scopes: infer, embed, audio, list, manage, admin."),
+        ("address", "chat", "An address can be given one or more of these scopes: infer, embed, audio, list, manage."),
+        ("address", "admin", "An address can be given one or more of these scopes: infer, embed, audio, list, manage."),
+    ],
+)
+def test_a_scope_that_would_do_nothing_is_refused_and_those_that_do_are_named(
+    kind: Scoped, scope: str, words: str
+) -> None:
+    with pytest.raises(OrderRefused, match=re.escape(words)):
+        checks.scopes(["infer", scope], kind)
 
 
 @given(text=st.sampled_from([*ROLES, "Admin", "root", "", "operator"]))
