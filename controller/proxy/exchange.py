@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from controller.auth.access import Principal
+from controller.auth.policy import Right
 from controller.auth.visitor import Arrival
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
 from controller.proxy.framing import Framing
@@ -59,6 +60,7 @@ class Exchange:
         "listening",
         "method",
         "model",
+        "needs",
         "patience",
         "peer",
         "proven",
@@ -100,6 +102,7 @@ class Exchange:
         self.id = b""
         self.dialect = Dialect.OLLAMA
         self.who: Principal | None = None
+        self.needs = Right.ANYONE  # the right it was let in by
         self.route = "unlisted"
         self.model = ""
         self.extra: Headers = []  # headers of ours on every answer

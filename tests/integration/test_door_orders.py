@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controller.auth import sessions
 from controller.auth.office import OPERATOR
 from controller.auth.signin import Browser, Person
 from controller.proxy import exchange
@@ -196,6 +197,31 @@ async def test_what_somebody_watches_ends_with_their_session(door: WholeDoor) ->
         with pytest.raises(httpx.RemoteProtocolError):  # cut off: nobody takes it for the end of the story
             await asyncio.wait_for(_drained(pieces), 20)
     assert [record.reason for record in door.plane.records if record.status == 200][-1:] == ["right_ended"]
+
+
+async def test_what_somebody_watches_ends_with_a_session_that_was_idle_for_too_long(
+    door: WholeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mia = await door.person("mia")
+    async with door.signed_in(mia) as watching, watching.stream("GET", "/live") as stream:
+        pieces = stream.aiter_text()
+        assert "edition" in await anext(pieces)
+        monkeypatch.setattr(sessions, "IDLE", 0.0)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await asyncio.wait_for(_drained(pieces), 20)
+
+
+async def test_what_somebody_watches_ends_and_begins_anew_when_they_see_fewer_models(door: WholeDoor) -> None:
+    mia = await door.person("mia")
+    async with door.signed_in(mia) as watching:
+        async with watching.stream("GET", "/live") as stream:
+            pieces = stream.aiter_text()
+            assert "edition" in await anext(pieces)
+            await door.room.office.order("users.limit", OPERATOR, user="mia", models=["qwen3"])
+            with pytest.raises(httpx.RemoteProtocolError):
+                await asyncio.wait_for(_drained(pieces), 20)
+        async with watching.stream("GET", "/live") as again:
+            assert again.status_code == 200
 
 
 async def test_an_answer_that_is_being_written_ends_with_its_key(tmp_path: Path) -> None:
