@@ -135,19 +135,23 @@ class Keyring:
         """Whose browser shows this Cookie header."""
         return self._people.look(cookie, self._access, now)
 
-    def stands(self, who: Principal, address: str, now: float, *, tunnel: bool = False) -> Denied | None:
-        """Whether what let `who` in, some time ago, still would: None, or why not."""
+    def stands(
+        self, who: Principal, address: str, now: float, *, tunnel: bool = False, cookie: bytes = b""
+    ) -> Principal | Denied:
+        """Who it is now that was let in some time ago, by all that let them in, or why nobody. `cookie`: the header
+        that a person came with.
+        """
         match who.kind:
             case "key":
                 row = self._rows.keys.get(who.id)
-                good = Denied(Why.REVOKED, who.label) if row is None else self._good(row, address, now)
-                return good if isinstance(good, Denied) else None
+                return Denied(Why.REVOKED, who.label) if row is None else self._good(row, address, now)
             case "person":
-                there = self._people.of(who.session, self._access, now)
-                return None if there is not None and there.role == who.role else Denied(Why.REVOKED, who.label)
+                there = self._people.look(cookie, self._access, now)
+                same_one = there is not None and (there.session, there.role) == (who.session, who.role)
+                return there if there is not None and same_one else Denied(Why.REVOKED, who.label)
             case "address":
-                return None if self.at(address, now, tunnel=tunnel).who is not None else Denied(Why.ELSEWHERE)
-        return None
+                return self.at(address, now, tunnel=tunnel).who or Denied(Why.ELSEWHERE)
+        return who
 
     def used(self, who: Principal, address: str) -> None:
         """`who` was let in, from `address`."""

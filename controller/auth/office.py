@@ -19,6 +19,7 @@ from controller.clock import Clock
 from controller.config.schema import Config
 from controller.desk import AuditView, By
 from controller.errors import OrderRefused, SeadragonError
+from controller.storage.database import to_its_end
 
 OPERATOR: Final = By("operator")
 """Whoever runs `seadragon` on this machine."""
@@ -91,6 +92,12 @@ class Office:
         if work is None:
             raise SeadragonError(f"There is no such order. There is: {', '.join([*self._looks, *self._orders])}.")
         call = _called(work, name, {"by": by, **arguments})
+        return await to_its_end(self._carry_out(name, by, call, arguments))
+
+    async def _carry_out(
+        self, name: str, by: By, call: Callable[[], Awaitable[tuple[str, Any]]], arguments: Mapping[str, Any]
+    ) -> Any:
+        """The deed and its row in the audit: whoever hangs up in between leaves neither without the other."""
         try:
             target, answer = await call()
         except SeadragonError as error:

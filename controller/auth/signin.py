@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from controller.auth import cookies, passwords, sessions
 from controller.auth.hashing import Busy, Hashing
@@ -21,6 +22,9 @@ from controller.auth.sessions import SigningKeys
 from controller.auth.throttle import Throttle, home_of
 from controller.clock import Clock
 from controller.errors import OrderRefused, SeadragonError
+from controller.storage.database import to_its_end
+
+T = TypeVar("T")
 
 NO_MATCH: Final = "That name and password do not belong together."
 NO_INVITE: Final = "This invite is not valid: it was used, is too old, or was mistyped. Ask for a new one."
@@ -133,7 +137,7 @@ class SignIn:
         self._throttle.right(account, browser.peer, known=known)
         if checked.fresh:
             await self.holders.rehash(user.id, checked.fresh, instead=user.password)
-        return await self._begin(user, browser)
+        return await to_its_end(self._begin(user, browser))
 
     async def join(self, invite: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become somebody by an invite, and sign in."""
@@ -144,11 +148,11 @@ class SignIn:
         if self.holders.user_named(name) is not None:
             return No(409, _TAKEN, "name")
         try:
-            user = await self.holders.redeem(invite, written(name), await self.hashing.hash(password))
-        except (Busy, SeadragonError) as error:
-            return self._told(error, browser.peer, "invite.use", NO_INVITE)
-        self.note("invite.use", actor=user.name, target=user.invite_id or "", outcome="done", peer=browser.peer)
-        return await self._begin(user, browser)
+            hashed = await self.hashing.hash(password)
+        except Busy:
+            return _busy()
+        redeemed = self.holders.redeem(invite, written(name), hashed)
+        return await to_its_end(self._redeemed("invite.use", redeemed, browser, NO_INVITE, invited=True))
 
     async def reset(self, link: str, password: str, browser: Browser) -> SessionRow | No:
         """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
@@ -158,11 +162,11 @@ class SignIn:
         if fault := passwords.fault(password, user.name):
             return No(422, fault, "password")
         try:
-            user = await self.holders.redeem_reset(link, await self.hashing.hash(password))
-        except (Busy, SeadragonError) as error:
-            return self._told(error, browser.peer, "password.reset", NO_LINK)
-        self.note("password.reset", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
-        return await self._begin(user, browser)
+            hashed = await self.hashing.hash(password)
+        except Busy:
+            return _busy()
+        redeemed = self.holders.redeem_reset(link, hashed)
+        return await to_its_end(self._redeemed("password.reset", redeemed, browser, NO_LINK))
 
     async def take_code(self, code: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become the admin by the code that `seadragon admin-code` showed, and sign in."""
@@ -172,11 +176,10 @@ class SignIn:
             return no
         try:
             hashed = await self.hashing.hash(password)
-            user = await self.holders.redeem_admin_code(code, written(name), hashed)
-        except (Busy, SeadragonError) as error:
-            return self._told(error, browser.peer, "admin-code.use", NO_CODE)
-        self.note("admin-code.use", actor=user.name, target=user.id, outcome="done", peer=browser.peer)
-        return await self._begin(user, browser)
+        except Busy:
+            return _busy()
+        redeemed = self.holders.redeem_admin_code(code, written(name), hashed)
+        return await to_its_end(self._redeemed("admin-code.use", redeemed, browser, NO_CODE))
 
     # --- being in ---
 
@@ -184,9 +187,8 @@ class SignIn:
         """The password once more: an admin's rights come back, or something that matters is about to be done."""
         if no := await self._wrong(person, password, peer, "session.prove"):
             return no
-        session = await self.holders.prove_session(person.session.id)
-        self.note("session.prove", actor=person.user.name, target="", outcome="done", peer=peer)
-        return session
+        proved = self.holders.prove_session(person.session.id)
+        return await self._done("session.prove", proved, person, peer)
 
     async def change_password(self, person: Person, current: str, new: str, peer: str) -> No | None:
         """None when it is changed: every other browser of theirs is signed out."""
@@ -198,30 +200,27 @@ class SignIn:
             hashed = await self.hashing.hash(new)
         except Busy:
             return _busy()
-        await self.holders.set_password(person.user.id, hashed, keep=person.session.id)
-        self.note("password.change", actor=person.user.name, target=person.user.id, outcome="done", peer=peer)
+        changed = self.holders.set_password(person.user.id, hashed, keep=person.session.id)
+        await self._done("password.change", changed, person, peer, lambda _: person.user.id)
         return None
 
     async def leave(self, person: Person, peer: str) -> None:
         """Sign out."""
-        await self.holders.end_session(person.session.id)
         self._at_work.pop(person.session.id, None)
-        self.note("session.end", actor=person.user.name, target="", outcome="done", peer=peer)
+        await self._done("session.end", self.holders.end_session(person.session.id), person, peer)
 
     async def end(self, person: Person, session: str, peer: str) -> bool:
         """End one session of theirs; False when they have none of that id."""
         found = self.holders.live_sessions.get(session)
         if found is None or found.user_id != person.user.id:
             return False
-        await self.holders.end_session(session)
-        self.note("session.end", actor=person.user.name, target=found.device, outcome="done", peer=peer)
+        await self._done("session.end", self.holders.end_session(session), person, peer, lambda _: found.device)
         return True
 
     async def end_others(self, person: Person, peer: str) -> int:
         """End all sessions of theirs but the one they ask from; how many those were."""
-        ended = await self.holders.end_sessions(person.user.id, keep=person.session.id)
-        self.note("session.end", actor=person.user.name, target=f"{ended} others", outcome="done", peer=peer)
-        return ended
+        ended = self.holders.end_sessions(person.user.id, keep=person.session.id)
+        return await self._done("session.end", ended, person, peer, lambda count: f"{count} others")
 
     # --- parts of the above ---
 
@@ -234,6 +233,41 @@ class SignIn:
         session = await self.holders.start_session(user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE)
         self.note("session.start", actor=user.name, target=browser.device, outcome="done", peer=browser.peer)
         return session
+
+    async def _redeemed(
+        self,
+        what: str,
+        redeemed: Coroutine[Any, Any, UserRow],
+        browser: Browser,
+        words: str,
+        *,
+        invited: bool = False,
+    ) -> SessionRow | No:
+        """In by a token that is used up by it. `words`: what is told when it is not good."""
+        try:
+            user = await redeemed
+        except SeadragonError as error:
+            return self._told(error, browser.peer, what, words)
+        target = user.invite_id or "" if invited else user.id
+        self.note(what, actor=user.name, target=target, outcome="done", peer=browser.peer)
+        return await self._begin(user, browser)
+
+    async def _done(
+        self,
+        what: str,
+        deed: Coroutine[Any, Any, T],
+        person: Person,
+        peer: str,
+        target: Callable[[T], str] = lambda _: "",
+    ) -> T:
+        """What comes of a deed of theirs. It and its row in the audit are one, though they hang up in between."""
+
+        async def noted() -> T:
+            done = await deed
+            self.note(what, actor=person.user.name, target=target(done), outcome="done", peer=peer)
+            return done
+
+        return await to_its_end(noted())
 
     async def _wrong(self, person: Person, password: str, peer: str, what: str, field: str = "password") -> No | None:
         """Why this person may not go on with that password; None when they may."""
@@ -257,10 +291,8 @@ class SignIn:
         self.note(what, actor="", target="", outcome="refused", peer=peer)
         return No(403, words, "token")
 
-    def _told(self, error: Exception, peer: str, what: str, words: str) -> No:
+    def _told(self, error: SeadragonError, peer: str, what: str, words: str) -> No:
         """What an order that was not carried out comes to."""
-        if isinstance(error, Busy):
-            return _busy()
         if not isinstance(error, OrderRefused):
             return No(503, str(error))
         if error.kind == "conflict":

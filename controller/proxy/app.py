@@ -166,13 +166,16 @@ class DataPlane:
 
     def rights_changed(self, *_: str) -> None:
         """A key, a session, a person or an entry of the allow-list is new, different or gone. Refuses the next request
-        of whoever lost a right, and ends what they have open.
+        of whoever lost a right, and ends what they have open, but for an order that is being carried out: it may be
+        the one that changed the rights.
         """
         self._keyring.changed()
         for exchange in list(self._open):
             self._still_let_in(exchange)
 
     def _still_let_in(self, exchange: Exchange) -> None:
+        if exchange.carries_out(self._clock.now()):
+            return  # the sweep comes back to it
         ended = self._callers.ended(exchange)
         if ended is not None:
             exchange.stop(ended.reason, ended)

@@ -33,6 +33,7 @@ _ENDED = {
     "person": "You are not signed in any more. Sign in again, or ask whoever runs this server.",
     "address": "This address is not on the allow-list any more. Ask whoever runs this server.",
 }
+_LESS = Refused(403, Reason.ENDED, "What you may do here was changed meanwhile. Please ask again.")
 
 
 class Callers:
@@ -94,11 +95,13 @@ class Callers:
         if who is None:
             return None
         address = exchange.address if exchange.proven else ""
-        denied = self.keyring.stands(who, address, self._clock.wall(), tunnel=exchange.listener == "tunnel")
-        if denied is None:
-            return None
-        text = _ENDED.get(who.kind) or _KEY_WORDS[denied.why].format(denied.name)
-        return Refused(401, Reason.ENDED, text, headers=CHALLENGE)
+        cookie = exchange.found.get(b"cookie", b"")
+        tunnel = exchange.listener == "tunnel"
+        found = self.keyring.stands(who, address, self._clock.wall(), tunnel=tunnel, cookie=cookie)
+        if isinstance(found, Denied):
+            text = _ENDED.get(who.kind) or _KEY_WORDS[found.why].format(found.name)
+            return Refused(401, Reason.ENDED, text, headers=CHALLENGE)
+        return None if found.may(exchange.needs) and _sees_as_before(exchange, who, found) else _LESS
 
     def _by_itself(self, exchange: Exchange, rules: Rules, at: Principal | None) -> Principal | None:
         """For whom no credential speaks."""
@@ -118,6 +121,13 @@ class Callers:
             text = f"Too many wrong keys came from {exchange.address or 'there'}. Wait {wait} s, and check the key."
             return Refused(429, Reason.GUESSING, text, retry_after=wait)
         return Refused(401, Reason.KEY, _KEY_WORDS[denied.why].format(denied.name), headers=CHALLENGE)
+
+
+def _sees_as_before(exchange: Exchange, who: Principal, found: Principal) -> bool:
+    """Whether what `who` asked about still exists for who they are now. What is about all models is asked for anew."""
+    if (found.models, found.owners) == (who.models, who.owners):
+        return True
+    return bool(exchange.model) and found.sees(exchange.model)
 
 
 def stranger(exchange: Exchange) -> Refused:

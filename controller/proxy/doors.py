@@ -116,6 +116,7 @@ def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, r
         foreign = _foreign(exchange, rules, linked=place is PAGES)
         if foreign is not None:
             return foreign
+    exchange.needs = row.needs
     if not exchange.who.may(row.needs):
         return may_not(exchange.who, row.needs)
     if exchange.listener == "tunnel" and row.tunnel is not Tunnel.YES and not _let_out(rules, row):

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from controller.auth.access import Principal
+from controller.auth.policy import Right
 from controller.auth.visitor import Arrival
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
 from controller.proxy.framing import Framing
@@ -30,6 +31,7 @@ CLIENT_LEFT = 499
 
 
 _EARLY = 2**20  # bytes of a body that are kept while it is not wanted yet
+CARRYING_OUT = 30.0  # seconds that an order may take whose asker has lost the right meanwhile: he had it as he asked
 
 
 class ClientGone(Exception):
@@ -52,11 +54,13 @@ class Exchange:
         "first_byte",
         "found",
         "framing",
+        "handed",
         "id",
         "listener",
         "listening",
         "method",
         "model",
+        "needs",
         "patience",
         "peer",
         "proven",
@@ -98,12 +102,14 @@ class Exchange:
         self.id = b""
         self.dialect = Dialect.OLLAMA
         self.who: Principal | None = None
+        self.needs = Right.ANYONE  # the right it was let in by
         self.route = "unlisted"
         self.model = ""
         self.extra: Headers = []  # headers of ours on every answer
         self.answer: Answer | None = None
         self.framing: Framing | None = None
         self.attempts = 0
+        self.handed: float | None = None  # since when another application has all of it
         self.status = 0  # 0 until the answer has begun
         self.reason = Reason.NONE
         self.first_byte: float | None = None
@@ -125,6 +131,12 @@ class Exchange:
     def under_way(self) -> bool:
         """Whether Ollama works on it now."""
         return self.answer is not None and not self.answer.complete
+
+    def carries_out(self, now: float) -> bool:
+        """Whether another application may be at what was asked for, and has not answered yet. To sign out takes the
+        right to have signed out away: what was allowed when it began is done, told and noted all the same.
+        """
+        return self.handed is not None and not self.status and now - self.handed < CARRYING_OUT
 
     # --- reading ---
 
@@ -200,11 +212,15 @@ class Exchange:
         async def receive() -> Message:
             if waiting:
                 return {"type": "http.request", "body": waiting.popleft(), "more_body": False}
-            return await self.receive()
+            message = await self.receive()
+            if self.handed is None and not message.get("more_body", False):
+                self.handed = now()
+            return message
 
         self.scope["seadragon.who"] = self.who
         self.scope["seadragon.peer"], self.scope["seadragon.request"] = self.address, self.id.decode("ascii")
         self.receiving = True  # from here on that application listens to the client
+        self.handed = None if body is None else now()
         await app(self.scope, receive, send)
 
     async def reset(self) -> None:

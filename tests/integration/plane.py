@@ -23,7 +23,7 @@ from controller.clock import SystemClock
 from controller.config.schema import Access, Allowed, Config, Limits, Server
 from controller.proxy.app import DataPlane
 from controller.proxy.cleartext import HttpsDoor
-from controller.proxy.exchange import Receive, Scope, Send
+from controller.proxy.exchange import App, Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
@@ -113,6 +113,8 @@ async def gateway(
     keyring: Keyring | None = None,
     https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
     known: asyncio.Event | None = None,
+    pages: App = pages,
+    api: App = api,
 ) -> AsyncIterator[Plane]:
     """A data plane that listens on a port of its own; `upstream` None: Ollama is not there yet.
 

@@ -111,6 +111,41 @@ async def test_a_key_taken_back_ends_its_stream_at_once_and_is_refused(tmp_path:
         assert (refused.status_code, '"tool" was taken back' in refused.json()["error"]) == (401, True)
 
 
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ({"scopes": ("list",)}, True),
+        ({"models": ("big",)}, True),
+        ({"models": ("tiny", "big")}, False),
+        ({"lane": 7.0, "name": "another name"}, False),
+    ],
+    ids=[
+        "may not ask any more",
+        "may not see this model any more",
+        "still sees this model",
+        "is only called otherwise",
+    ],
+)
+async def test_an_open_stream_ends_when_its_key_would_not_get_it_any_more_and_only_then(
+    tmp_path: Path, change: dict[str, Any], ends: bool
+) -> None:
+    text, row = key("tool")
+    rows = Rows(row)
+    async with (
+        fake_ollama(tmp_path, tokens=60, pause=0.05) as fake,
+        gateway(fake.address, using=access(), keyring=Keyring(rows)) as plane,
+        plane.client(headers={"X-API-Key": text}) as client,
+        client.stream("POST", "/api/chat", json=CHAT) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert not json.loads(await anext(lines))["done"]
+        rows.put(replace(row, **change))
+        plane.plane.rights_changed("key", row.id)
+        async with asyncio.timeout(20):
+            rest = [json.loads(line) async for line in lines]
+        assert ("changed meanwhile" in rest[-1].get("error", ""), rest[-1].get("done", False)) == (ends, not ends)
+
+
 async def test_a_right_that_runs_out_ends_its_stream_within_a_moment(tmp_path: Path) -> None:
     text, row = key("tool")
     rows = Rows(row)

@@ -70,18 +70,19 @@ def test_what_changes_counts_from_the_next_look() -> None:
     keyring = Keyring(rows)
     who = ask(keyring, text)
     assert isinstance(who, Principal)
-    assert keyring.stands(who, HERE, 10.0) is None
+    assert keyring.stands(who, HERE, 10.0) == who
     rows.put(replace(row, revoked_at=9.0))
     assert ask(keyring, text) is Why.REVOKED
-    assert keyring.stands(who, HERE, 10.0) is not None
+    assert keyring.stands(who, HERE, 10.0) == Denied(Why.REVOKED, "tool")
     rows.put(replace(row, scopes=("manage",)))
     keyring.changed()
     again = ask(keyring, text)
     assert isinstance(again, Principal)
     assert again.rights == {Right.MANAGE, Right.LIST}
+    assert keyring.stands(who, HERE, 10.0) == again, "who they are now, not who they were"
     rows.keys.clear()
     assert ask(keyring, text) is Why.UNKNOWN
-    assert keyring.stands(who, HERE, 10.0) is not None
+    assert keyring.stands(who, HERE, 10.0) == Denied(Why.REVOKED, "tool")
 
 
 def test_the_configuration_narrows_every_key() -> None:
@@ -206,7 +207,7 @@ def test_an_address_stands_for_as_long_as_its_entry_and_each_use_of_that_is_note
     assert who is not None
     keyring.used(who, "192.0.2.1")
     assert rows.uses == [("address", "a")]
-    assert keyring.stands(who, "192.0.2.1", 49.0) is None
+    assert keyring.stands(who, "192.0.2.1", 49.0) == who
     assert keyring.stands(who, "192.0.2.1", 50.0) == Denied(Why.ELSEWHERE)
     assert keyring.at("", 10.0).who is None, "a peer without an address is nobody"
 
@@ -217,7 +218,7 @@ def test_whoever_shows_nothing_stands_by_the_table_alone_and_is_not_counted() ->
     keyring = Keyring(rows)
     keyring.used(nobody, HERE)
     assert rows.uses == []
-    assert keyring.stands(nobody, HERE, 10.0) is None
+    assert keyring.stands(nobody, HERE, 10.0) == nobody
 
 
 def test_few_entries_count_for_the_tunnel() -> None:
@@ -250,9 +251,10 @@ def test_a_session_is_its_person_until_it_ends() -> None:
     assert keyring.person(b"", 0.0) is None
     assert keyring.person(b"eve", 0.0) is None
     assert keyring.person(b"mia", 1e12) is None
-    assert keyring.stands(who, "", 0.0) is None
+    assert keyring.stands(who, "", 0.0, cookie=b"mia") == who
+    assert keyring.stands(who, "", 0.0, cookie=b"eve") == Denied(Why.REVOKED, "mia")
     rows.users["mia"] = replace(rows.users["mia"], role="member")
-    assert keyring.stands(who, "", 0.0) is not None  # a demotion ends what is open
+    assert keyring.stands(who, "", 0.0, cookie=b"mia") == Denied(Why.REVOKED, "mia")  # a demotion ends what is open
     rows.users["mia"] = replace(rows.users["mia"], role="child", disabled=True)
     assert keyring.person(b"mia", 0.0) is None
     del rows.live_sessions["mia"]
