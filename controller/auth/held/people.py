@@ -177,8 +177,8 @@ class People(Keys, Sessions):
             for each in self._invites.values()
             if each.revoked_at is None and each.used < each.uses and each.expires_at > now
         ]
-        links = [each for each in self._links.values() if each.kind == "reset"]
-        return [each for each in (*invites, *links) if each.by in labels]
+        papers: list[InviteRow | LinkRow] = [*invites, *(each for each in self._links.values() if each.kind == "reset")]
+        return [each for each in papers if each.by in labels]
 
     def _links_of(self, user_id: str) -> list[LinkRow]:
         return [link for link in self._links.values() if link.user_id == user_id]
