@@ -177,8 +177,7 @@ class People(Keys, Sessions):
             for each in self._invites.values()
             if each.revoked_at is None and each.used < each.uses and each.expires_at > now
         ]
-        links = [each for each in self._links.values() if each.kind == "reset"]
-        papers: list[InviteRow | LinkRow] = [*invites, *links]
+        papers: list[InviteRow | LinkRow] = [*invites, *(each for each in self._links.values() if each.kind == "reset")]
         return [each for each in papers if each.by in labels]
 
     def _links_of(self, user_id: str) -> list[LinkRow]:
