@@ -11,13 +11,13 @@ import plistlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 import psutil
 
 from controller.errors import Declined, SpawnFailed, Unreachable
+from controller.inside import Held, held_by
 from controller.supervision.child import run_tool
 from controller.supervision.tree import memory
 
@@ -167,14 +167,18 @@ class Runners:
         await _gone(runners, END_LIMIT)
 
 
-def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
-    """Those below `server` that hold one of `wanted`; None: whatever they hold."""
+def holders(server: int) -> list[tuple[psutil.Process, Held]]:
+    """The processes below an `ollama serve` that hold a model, and which."""
     try:
         below = psutil.Process(server).children(recursive=True)
     except UNSEEN:
         return []
-    held = {each: _model_of(_argv(each)) for each in below}
-    return [each for each, model in held.items() if model is not None and (wanted is None or model in wanted)]
+    return [(each, held) for each in below if (held := held_by(_argv(each))) is not None]
+
+
+def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
+    """Those below `server` that hold one of `wanted`; None: whatever they hold."""
+    return [each for each, held in holders(server) if wanted is None or held.model in wanted]
 
 
 def _argv(process: psutil.Process) -> list[str]:
@@ -182,14 +186,6 @@ def _argv(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except UNSEEN:
         return []
-
-
-def _model_of(argv: Sequence[str]) -> str | None:
-    """The blob (or MLX model) a runner was started with: `ollama runner … --model X`, or `llama-server --model X`."""
-    named = next((value for flag, value in zip(argv, argv[1:], strict=False) if flag == "--model"), None)
-    if named is None or not ("runner" in argv or PurePath(argv[0]).name == "llama-server"):
-        return None
-    return PurePath(named).name if "/" in named else named
 
 
 async def _idle(runners: Sequence[psutil.Process]) -> bool:

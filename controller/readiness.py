@@ -1,4 +1,4 @@
-"""Whether upstream answers, and where: written by Ollama's supervisor, read by the data plane.
+"""Whether upstream answers, where, and which Ollama it is: written by its supervisor, read by everybody.
 
 A plain object with no locks: in asyncio nothing interleaves between two awaits.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
+
+from controller.inside import NEWEST, Inside
 
 Verdict = Literal["ready", "coming", "down"]
 """ready: it answers its probe. coming: being started or restarted, worth waiting for. down: do not wait."""
@@ -31,7 +33,9 @@ class Readiness:
         self.verdict: Verdict = "coming"
         self.address: Address | None = None
         self.reason = "Ollama has not been started yet."
+        self.inside: Inside = NEWEST  # what is known of the Ollama that answers, or did last
         self.changed: list[Callable[[], None]] = []  # called after each change of the verdict or its reason
+        self.learnt: list[Callable[[], None]] = []  # called after `inside` has become another
         self._told: tuple[Verdict, str] = (self.verdict, self.reason)  # what the supervisor said last
         self._pauses: list[str] = []
         self._waiters: set[asyncio.Future[None]] = set()
@@ -42,6 +46,13 @@ class Readiness:
         if address is not None:
             self.address = address
         self._settle()
+
+    def learn(self, inside: Inside) -> None:
+        """Which Ollama it is. It is told before "ready" is."""
+        if inside is not self.inside:
+            self.inside = inside
+            for tell in self.learnt:
+                tell()
 
     @contextmanager
     def paused(self, reason: str) -> Iterator[None]:

@@ -14,6 +14,8 @@ import psutil
 
 from controller.config.schema import OLLAMA, Config
 from controller.errors import Unreachable
+from controller.inside import Kind, inside_of, numbers_of
+from controller.ollama import holders
 from controller.readiness import Address, Readiness, Verdict
 from controller.residency.accelerator import Accelerator, accelerator_limit, gpu_lost
 from controller.supervision import ports
@@ -151,8 +153,16 @@ class OllamaServe:
             return Answer(Silent(str(problem)))
         if reply.status != 200 or "version" not in reply.facts():
             return Answer(Silent(f"what answers at {self.url(runs.note)} is no Ollama: status {reply.status}"))
-        answered = Answer(Answered(), {"version": reply.facts()["version"]})
+        version = str(reply.facts()["version"])
+        self.readiness.learn(inside_of(version, await self._seen(version, runs)))
+        answered = Answer(Answered(), {"version": version})
         return await self._with_gpu(answered, runs) if runs.pid is not None else answered
+
+    async def _seen(self, version: str, runs: Runs) -> set[Kind]:
+        """What holds its models, where its version does not tell."""
+        if runs.pid is None or numbers_of(version) is not None:
+            return set()
+        return {held.kind for _, held in await asyncio.to_thread(holders, runs.pid)}
 
     async def _with_gpu(self, answered: Answer, runs: Runs) -> Answer:
         """What the answer is worth, given what it computes with. Of an Ollama that is not ours nobody can tell."""
