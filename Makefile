@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 unexport VIRTUAL_ENV
 
-ROOT := $(shell makefile='$(MAKEFILE_LIST)'; cd "$$(dirname "$${makefile# }")" && pwd)
+ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ //')")" && pwd)
 CACHE := $(shell if [ -n "$$SEADRAGON_CACHE" ]; then echo "$$SEADRAGON_CACHE"; \
 	elif [ "$$(uname)" = Darwin ]; then echo "$$HOME/Library/Caches/seadragon"; \
 	else echo "$${XDG_CACHE_HOME:-$$HOME/.cache}/seadragon"; fi)
@@ -58,7 +58,7 @@ developing: uv
 	@$(IN) "$$UV" sync --quiet --locked || { $(NO_PYTHON); }
 
 real: developing
-	@$(OBTAIN) own-ollama
+	@$(OBTAIN) own-ollama $(SEADRAGON_TEST_OLLAMA)
 	@[ "$$(uname)" = Darwin ] || { $(OBTAIN) packages chromium systemd; }
 	@$(PYTHON) -m tests.kit
 	@$(PYTHON) -m tests.tunnel || echo 'seadragon: going on without; the tests that need it are skipped, and say so.'

@@ -1,8 +1,7 @@
-"""Steps of set-up, one at a time: `python -m controller.obtain ollama | own-ollama | packages NAME…`.
+"""Steps of set-up, one at a time: `python -m controller.obtain ollama | own-ollama [VERSION…] | packages NAME…`.
 
-`ollama` is for running: any that is found will do, or none. `own-ollama` is for the tests: the one known version,
-built here, whatever else is installed (on a Mac, any). `packages` are Debian's. What cannot be had is told, with exit
-code 1.
+`ollama` is for running: any that is found will do, or none. `own-ollama` is for the tests: known versions, built here,
+whatever else is installed (on a Mac, any). `packages` are Debian's. What cannot be had is told, with exit code 1.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from controller.errors import ObtainFailed
-from controller.obtain import debian, golang, release
+from controller.obtain import debian, golang, llama, release
 from controller.obtain.cache import once
 from controller.obtain.find import OLLAMA_VERSION, find_ollama, own_ollama
 from controller.obtain.site import Site
 
+NAMED = {"own-ollama": (golang.LAST_ALONE, *llama.SOURCES), "packages": tuple(debian.SIGNS)}  # what each step may be told
 BY_HAND = "Or install it yourself from https://ollama.com/download; Seadragon picks it up as soon as it is there."
 
 
@@ -52,9 +52,9 @@ def from_release(site: Site) -> Path:
     return _into_cache(site, release.download)
 
 
-def from_source(site: Site) -> Path:
-    """Build the one known version."""
-    return _into_cache(site, golang.build_ollama)
+def from_source(site: Site, version: str = OLLAMA_VERSION) -> Path:
+    """Build a known version."""
+    return _into_cache(site, golang.build_ollama, version)
 
 
 WAYS: dict[str, dict[str, Callable[[Site], Path]]] = {
@@ -63,29 +63,32 @@ WAYS: dict[str, dict[str, Callable[[Site], Path]]] = {
 }
 
 
-def _into_cache(site: Site, fill: Callable[[Site, str, Path], None]) -> Path:
-    program = own_ollama(site.environment)
+def _into_cache(site: Site, fill: Callable[[Site, str, Path], None], version: str = OLLAMA_VERSION) -> Path:
+    program = own_ollama(site.environment, version)
     with once(program.parent.parent) as folder:
         if folder is not None:
-            fill(site, OLLAMA_VERSION, folder)
+            fill(site, version, folder)
     return program
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one step; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m controller.obtain", description=__doc__)
-    parser.add_argument("step", choices=["ollama", "own-ollama", "packages"])
+    parser.add_argument("step", choices=["ollama", *NAMED])
     parser.add_argument("names", nargs="*", metavar="NAME")
     chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.names) - debian.SIGNS.keys():
-        parser.error(f"no such package: {' '.join(sorted(unknown))} (known: {' '.join(debian.SIGNS)})")
+    named = NAMED.get(chosen.step, ())
+    if unknown := set(chosen.names) - set(named):
+        parser.error(f"unknown: {' '.join(sorted(unknown))} (known: {' '.join(named) or 'no names'})")
     site = Site()
     try:
         if chosen.step == "packages":
             debian.ensure(site, chosen.names)
+        elif chosen.step == "own-ollama" and site.platform != "darwin":
+            for version in chosen.names or [OLLAMA_VERSION]:
+                site.say(f"Ollama: {from_source(site, version)}")
         else:
-            known = chosen.step == "own-ollama" and site.platform != "darwin"
-            site.say(f"Ollama: {from_source(site) if known else ollama(site)}")
+            site.say(f"Ollama: {ollama(site)}")
     except ObtainFailed as failure:
         site.say(str(failure))
         return 1

@@ -12,9 +12,11 @@ from controller.obtain.site import Site
 # package → what shows that it is there already: a program on PATH, or a file
 SIGNS: dict[str, str] = {
     "chromium": "chromium",
+    "cmake": "cmake",
     "g++": "g++",
     "libstb-dev": "/usr/include/stb/stb_image.h",
     "nginx": "nginx",
+    "ninja-build": "ninja",
     "nlohmann-json3-dev": "/usr/include/nlohmann/json_fwd.hpp",
     "systemd": "systemd-analyze",
     "wrk": "wrk",

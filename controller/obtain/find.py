@@ -11,14 +11,14 @@ from pathlib import Path
 
 from controller.obtain.cache import cache_folder
 
-OLLAMA_VERSION = "0.24.0"  # what is downloaded or built where none is found; whatever is found will do
+OLLAMA_VERSION = "0.32.0"  # what is downloaded or built where none is found; whatever is found will do
 OLLAMA_APP = Path("/Applications/Ollama.app/Contents/Resources")
 HOMEBREW = (Path("/opt/homebrew/bin"), Path("/usr/local/bin"))
 
 
-def own_ollama(environment: Mapping[str, str]) -> Path:
+def own_ollama(environment: Mapping[str, str], version: str = OLLAMA_VERSION) -> Path:
     """Where set-up puts an Ollama of its own."""
-    return cache_folder(environment) / f"ollama-{OLLAMA_VERSION}" / "bin" / "ollama"
+    return cache_folder(environment) / f"ollama-{version}" / "bin" / "ollama"
 
 
 def places(name: str, environment: Mapping[str, str], platform: str = sys.platform) -> Iterator[Path]:
@@ -29,11 +29,12 @@ def places(name: str, environment: Mapping[str, str], platform: str = sys.platfo
 
 
 def built(name: str, environment: Mapping[str, str]) -> list[Path]:
-    """What set-up has put into the cache, newest version first."""
+    """What set-up has put into the cache: the Ollama that is known best, then the newest version first."""
     found: list[Path] = []
     with contextlib.suppress(PermissionError):  # somebody else's cache
         found = list(cache_folder(environment).glob(f"{name}-*/bin/{name}"))
-    return sorted(found, key=lambda path: _version(path.parent.parent.name), reverse=True)
+    pinned = own_ollama(environment)  # newer ones, which the tests may have built there, are not for running
+    return sorted(found, key=lambda path: (path == pinned, _version(path.parent.parent.name)), reverse=True)
 
 
 def runnable(path: Path) -> bool:

@@ -6,18 +6,18 @@ import json
 import os
 import re
 import shutil
-import sys
-import tarfile
+import tempfile
 from pathlib import Path
 
 from controller.errors import ObtainFailed
-from controller.obtain import debian
+from controller.obtain import debian, llama, python, release
 from controller.obtain.site import Site
 
 GO = (1, 21)  # the first that fetches by itself the newer Go that a module asks for (Ollama: 1.26)
 PLACES = "/usr/local/go/bin:/opt/homebrew/bin:/snap/bin"  # where Go is installed without being on PATH
 OLLAMA = "github.com/ollama/ollama"
-MINIAUDIO = "1.71"
+LAST_ALONE = "0.24.0"  # the last version that needs nothing of llama.cpp's beside it
+MINIAUDIO = ("1.71", "ff51e2887bb673e2e757752b586b3dc924d59aa5fbcae9bbc45f4a111bd3262b")  # version, SHA-256
 
 
 def program(site: Site) -> str:
@@ -43,48 +43,35 @@ def source(site: Site, module: str, version: str, folder: Path) -> Path:
 
 
 def build_ollama(site: Site, version: str, folder: Path) -> None:
-    """Build Ollama into `folder`/bin: CPU inference, no GPU. Four minutes on two cores with nothing cached.
+    """Build Ollama into `folder`/bin, for the processor alone: a minute on two cores, before 0.30 four.
 
-    A Go module carries no `vendor/` folders, so three header-only libraries that Ollama keeps there come from
-    elsewhere: two from Debian's packages, one from the source distribution of a Python package.
+    Before 0.30 it brings llama.cpp along, but a Go module carries no `vendor/` folders: three header-only libraries
+    that Ollama keeps there come from elsewhere, two from Debian's packages, one from a Python package's source.
     """
     go = program(site)
-    debian.ensure(site, ["g++", "nlohmann-json3-dev", "libstb-dev"])
-    headers = folder / "headers"
-    _miniaudio(site, headers)
-    include = os.pathsep.join(filter(None, [str(headers), site.environment.get("CPATH")]))
-    site.say(f"building Ollama {version} with Go; this takes some minutes, once")
-    site.run(
-        [go, "install", "-ldflags", f"-X {OLLAMA}/version.Version={version}", f"{OLLAMA}@v{version}"],
-        telling="building Ollama",
-        folder=folder,
-        GOBIN=str(folder / "bin"),
-        CGO_ENABLED="1",
-        CPATH=include,
-    )
-    shutil.rmtree(headers)
+    alone = version not in llama.SOURCES
+    debian.ensure(site, ["g++", "nlohmann-json3-dev", "libstb-dev"] if alone else llama.PACKAGES)
+    with tempfile.TemporaryDirectory(prefix="seadragon-headers-") as headers:
+        if alone:
+            _miniaudio(site, Path(headers))
+        include = os.pathsep.join(filter(None, [headers, site.environment.get("CPATH")]))
+        site.say(f"building Ollama {version} with Go; this takes a minute or more, once")
+        site.run(
+            [go, "install", "-ldflags", f"-X {OLLAMA}/version.Version={version}", f"{OLLAMA}@v{version}"],
+            telling="building Ollama",
+            folder=folder,
+            GOBIN=str(folder / "bin"),
+            CGO_ENABLED="1",
+            CPATH=include,
+        )
+    llama.put(site, version, folder)
 
 
 def _miniaudio(site: Site, folder: Path) -> None:
     """Fetch the one header into `folder`/miniaudio."""
-    folder.mkdir()
-    wanted = ["--no-deps", "--no-binary", "miniaudio", "--dest", str(folder), f"miniaudio=={MINIAUDIO}"]
-    site.run([*_pip(site), "download", "--quiet", "--disable-pip-version-check", *wanted])
-    with tarfile.open(next(folder.glob("miniaudio-*.tar.gz"))) as archive:
-        header = next(name for name in archive.getnames() if name.endswith("/miniaudio/miniaudio.h"))
-        content = archive.extractfile(header)
-        assert content is not None  # it is a file: getnames listed it under its whole name
+    with tempfile.TemporaryDirectory(prefix="seadragon-miniaudio-") as scratch:
+        package = python.download(site, "miniaudio", *MINIAUDIO, Path(scratch))
+        release.unpack(package, Path(scratch))
+        header = next(Path(scratch).glob("*/miniaudio/miniaudio.h"))
         (folder / "miniaudio").mkdir()
-        (folder / "miniaudio" / "miniaudio.h").write_bytes(content.read())
-
-
-def _pip(site: Site) -> list[str]:
-    """A pip: this Python's, uv's, or the system's."""
-    candidates = [[sys.executable, "-m", "pip"], [site.environment.get("UV", "uv"), "tool", "run", "pip"]]
-    for pip in [*candidates, ["python3", "-m", "pip"]]:
-        try:
-            site.run([*pip, "--version"])
-        except ObtainFailed:
-            continue
-        return pip
-    raise ObtainFailed("pip is missing. Install it (on Debian: `apt-get install python3-pip`).")
+        header.rename(folder / "miniaudio" / header.name)

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from controller.obtain.find import OLLAMA_VERSION
 from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
 from tests.kit.house import FakeHouse, until
@@ -108,7 +109,7 @@ def test_without_any_ollama_it_starts_says_so_and_picks_it_up_when_it_appears(ma
     refused = httpx.post(f"{one.url}/v1/chat/completions", json={"model": "tiny", "messages": []})
     assert refused.status_code == 503
     assert refused.json()["error"]["message"]
-    cached = one.folder / "cache" / "seadragon" / "ollama-0.24.0" / "bin"
+    cached = one.folder / "cache" / "seadragon" / f"ollama-{OLLAMA_VERSION}" / "bin"
     cached.mkdir(parents=True)
     hidden.rename(cached / "ollama")
     one.until_ready()

@@ -20,6 +20,7 @@ import zstandard
 from controller.errors import ObtainFailed
 from controller.obtain import find_program, release
 from controller.obtain.cache import once
+from controller.obtain.find import own_ollama
 from controller.obtain.site import Site
 
 SITE = Site(machine="x86_64")
@@ -171,12 +172,21 @@ def test_what_a_failed_attempt_left_is_never_used(tmp_path: Path) -> None:
 
 def test_of_what_set_up_built_the_newest_that_runs_is_found(tmp_path: Path) -> None:
     environment = {"SEADRAGON_CACHE": str(tmp_path), "PATH": ""}
-    for version, mode in (("0.9.0", 0o755), ("0.24.0", 0o755), ("0.30.0", 0o644)):
+    for version, mode in (("0.9.0", 0o755), ("0.24.0", 0o755), ("0.99.0", 0o644)):
         program = tmp_path / f"ollama-{version}" / "bin" / "ollama"
         program.parent.mkdir(parents=True)
         program.touch(mode)
     assert find_program("ollama", None, environment, "linux") == tmp_path / "ollama-0.24.0/bin/ollama"
     assert find_program("cloudflared", None, environment, "linux") is None
+
+
+def test_what_the_tests_built_is_not_run_where_the_known_version_is(tmp_path: Path) -> None:
+    environment = {"SEADRAGON_CACHE": str(tmp_path), "PATH": ""}
+    known = own_ollama(environment)
+    for program in (known, tmp_path / "ollama-999.0" / "bin" / "ollama"):
+        program.parent.mkdir(parents=True)
+        program.touch(0o755)
+    assert find_program("ollama", None, environment, "linux") == known
 
 
 def test_folders_we_may_not_look_into_are_passed_over(tmp_path: Path) -> None:

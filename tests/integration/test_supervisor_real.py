@@ -18,6 +18,7 @@ from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Place, find
 from controller.supervision.spec import ChildState
+from tests.kit.real import program, version
 from tests.kit.supervised import config, counted, place, supervised
 from tests.kit.until import until
 
@@ -26,24 +27,24 @@ CACHES = {
 }
 
 
-def real(name: str) -> Path:
-    """A program that `make test` has built."""
-    found = find(name, None, Place(Path("/"), Path("/"), {**CACHES, "PATH": "/nowhere"}))
+def cloudflared_program() -> Path:
+    """What `make test` has built."""
+    found = find("cloudflared", None, Place(Path("/"), Path("/"), {**CACHES, "PATH": "/nowhere"}))
     if found is None:
-        pytest.skip(f"real {name} is not built: `make test` does that, and says so where it cannot")
+        pytest.skip("real cloudflared is not built: `make test` does that, and says so where it cannot")
     return found
 
 
 @pytest.fixture
 def ollama(tmp_path: Path) -> OllamaServe:
-    wish = config(ollama={"binary": str(real("ollama")), "startup": 60, "stop_grace": 5})
+    wish = config(ollama={"binary": str(program()), "startup": 60, "stop_grace": 5})
     return OllamaServe(wish, place(tmp_path), Readiness())
 
 
 async def test_real_ollama_starts_answers_is_killed_and_comes_back(ollama: OllamaServe) -> None:
     async with supervised(ollama, ollama.place.home) as one:
         status = await one.reaches(ChildState.READY)
-        assert status.facts["version"] == "0.24.0"
+        assert status.facts["version"] == version()
         assert status.pid is not None
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"{status.url}/api/tags")).json() == {"models": []}
@@ -65,7 +66,7 @@ async def test_real_ollama_told_to_leave_by_somebody_else_twice_is_a_conflict_th
 
 async def test_two_real_ollamas_on_one_port_are_told_apart(ollama: OllamaServe, tmp_path: Path) -> None:
     port = free_port()
-    fixed = config(ollama={"binary": str(real("ollama")), "port": port, "stop_grace": 5})
+    fixed = config(ollama={"binary": str(program()), "port": port, "stop_grace": 5})
     (tmp_path / "second").mkdir()
     second = OllamaServe(fixed, place(tmp_path / "second"), Readiness())
     ollama.config = fixed
@@ -80,7 +81,7 @@ async def test_two_real_ollamas_on_one_port_are_told_apart(ollama: OllamaServe, 
 
 
 async def test_real_cloudflared_with_two_dead_edges_stays_offline_and_is_not_restarted(tmp_path: Path) -> None:
-    program = real("cloudflared")
+    program = cloudflared_program()
     tunnel = str(uuid.uuid4())
     credentials = tmp_path / "credentials.json"
     secret = base64.b64encode(bytes(32)).decode()

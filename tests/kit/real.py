@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from tests.kit.models import LIBRARY, TinyModel
 
 START_LIMIT = 60.0  # seconds; it takes one, unless the machine is very busy
 STOP_LIMIT = 20.0
+WANTED = os.environ.get("SEADRAGON_TEST_OLLAMA") or find.OLLAMA_VERSION  # whoever changes it builds it first
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,24 @@ class RealOllama:
 
 
 def program() -> Path:
-    """The Ollama tests run against: set-up's own, whose version is known; on a Mac, which cannot build it, any.
+    """The Ollama tests run against: set-up's own, whose version is known; on a Mac, where none is built, any.
 
     Raises LookupError where set-up is due.
     """
-    own = find.own_ollama(os.environ)
+    own = find.own_ollama(os.environ, WANTED)
     path = find.find_ollama(None if sys.platform == "darwin" else own, os.environ)
     if path is None:
         raise LookupError(f"{own} is missing: `make test` builds it.")
     return path
+
+
+@functools.cache
+def version() -> str:
+    """The version of `program`."""
+    if sys.platform != "darwin":
+        return WANTED
+    said = subprocess.run([str(program()), "--version"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"version is (\S+)", said)[-1]  # the last is the program's own, if another serves here
 
 
 def environment(home: Path, models: Path, port: int) -> dict[str, str]:
@@ -117,8 +129,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def library_folder(variables: Mapping[str, str] = os.environ) -> Path:
-    """A models folder with the whole LIBRARY in it, made once for each version of the kit. Only to copy."""
-    target = cache.cache_folder(variables) / f"kit-models-{_kit_version()}"
+    """A models folder with the whole LIBRARY in it, made once for each kit and Ollama, which keep them differently.
+
+    Only to copy.
+    """
+    target = cache.cache_folder(variables) / f"kit-models-{_kit_version()}-{version()}"
     with cache.once(target) as folder:
         if folder is not None:
             with tempfile.TemporaryDirectory(prefix="seadragon-kit-") as home, serve(Path(home), folder) as ollama:
