@@ -19,6 +19,10 @@ TEXT = (
 )
 TEMPLATE = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}\n"
 ONE_THREAD = {"num_thread": 1}  # so small a model only loses by threads that wait for one another
+INCOMPLETE = (
+    "Ollama was installed without its llama-quantize, and makes no model of a file. `seadragon doctor` says how to "
+    "make it whole; a model that is pulled needs no llama-quantize."
+)
 CREATE_LIMIT = 60.0  # seconds; a model of one megabyte takes a tenth of one
 
 
@@ -44,8 +48,11 @@ def _send(ollama: httpx.Client, file: Path) -> str:
 
 
 def _accepted(answer: httpx.Response) -> None:
-    if answer.is_error:
-        raise SeadragonError(f"Ollama refused to make the model ({answer.status_code}): {answer.text.strip()}")
+    if not answer.is_error:
+        return
+    if "llama-quantize binary not found" in answer.text:  # with every place it looked at, some hundred characters each
+        raise SeadragonError(INCOMPLETE)
+    raise SeadragonError(f"Ollama refused to make the model ({answer.status_code}): {answer.text.strip()}")
 
 
 def create_demo(url: str) -> None:

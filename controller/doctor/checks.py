@@ -13,6 +13,7 @@ from controller.residency.memory import budget, ceiling, memory_words
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_OLLAMA = (0, 17, 1)  # CVE-2026-7482
+LLAMA_SERVER = "llama-server"
 LITTLE_DISK = 10 * 10**9  # bytes; the smallest useful models take 2
 NO_DISK = 10**9
 FEW_FILES = 4096  # each answer in flight takes two
@@ -123,7 +124,22 @@ def ollama(facts: Facts) -> Finding:
         oldest = ".".join(map(str, OLDEST_OLLAMA))
         words = f"Ollama {found} has a known hole (CVE-2026-7482); {oldest} closed it."
         return Finding("ollama", "fail", words, "Update it: brew upgrade ollama, or see ollama.com/download")
+    if facts.ollama_lacks:
+        return _incomplete(facts, f"Ollama {found}, {facts.ollama}")
     return Finding("ollama", "ok", f"Ollama {found}, {facts.ollama}.")
+
+
+def _incomplete(facts: Facts, which: str) -> Finding:
+    """Since 0.30 it works with llama.cpp's own programs; some packages came without."""
+    if facts.platform == "darwin":
+        remedy = "Update it: brew update && brew upgrade ollama. Or take the app from ollama.com/download."
+    else:
+        remedy = "Install the whole release from ollama.com/download; or take this one away, and run: make setup"
+    if LLAMA_SERVER in facts.ollama_lacks:
+        words = f"{which}, has no {LLAMA_SERVER} beside it: it loads no GGUF model, and finds no GPU."
+        return Finding("ollama", "fail", words, remedy)
+    words = f"{which}, has no {' and no '.join(facts.ollama_lacks)} beside it: it makes no model of a file."
+    return Finding("ollama", "warn", words, f"{remedy} (Until then `seadragon demo` does not work.)")
 
 
 def child(facts: Facts) -> Finding:

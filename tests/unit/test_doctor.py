@@ -89,6 +89,9 @@ TROUBLE = [
     ("ollama", "fail", {"ollama": None, "config": server(ollama=Ollama(binary=Path("/x/ollama")))}, "/x/ollama"),
     ("ollama", "fail", {"ollama_version": (0, 17, 0)}, "CVE-2026-7482"),
     ("ollama", "warn", {"ollama_version": None}, "--version"),
+    ("ollama", "fail", {"ollama_lacks": ("llama-server", "llama-quantize")}, "loads no GGUF model"),
+    ("ollama", "fail", {"ollama_lacks": ("llama-server",), "platform": "darwin"}, "brew upgrade ollama"),
+    ("ollama", "warn", {"ollama_lacks": ("llama-quantize",)}, "seadragon demo"),
     (
         "ollama's state",
         "warn",
