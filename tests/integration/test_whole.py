@@ -73,19 +73,29 @@ def bare_ollama(tmp_path: Path) -> Path:
     return Path(shutil.copy2(real.program(), tmp_path / "bin" / "ollama"))
 
 
-def test_set_up_says_what_the_real_one_lacks(bare_ollama: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert setup.ollama(Site(environment={"PATH": str(bare_ollama.parent)})) == bare_ollama
+def on_path(program: Path, home: Path) -> Site:
+    """A machine whose person has this one."""
+    return Site(environment={"PATH": str(program.parent), "HOME": str(home)})
+
+
+def test_set_up_says_what_the_real_one_lacks(
+    bare_ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert setup.ollama(on_path(bare_ollama, tmp_path)) == bare_ollama
     told = capfd.readouterr().err
     assert f"{bare_ollama} is Ollama {real.version()}, but has no llama-server and no llama-quantize" in told
     assert "brew upgrade ollama" in told
 
 
-def test_set_up_says_nothing_of_one_that_is_whole(capfd: pytest.CaptureFixture[str]) -> None:
-    setup.ollama(Site(environment={"PATH": str(real.program().parent)}))
+def test_set_up_says_nothing_of_one_that_is_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    setup.ollama(on_path(real.program(), tmp_path))
     assert capfd.readouterr().err == ""
 
 
-def test_the_demo_says_what_the_real_one_lacks(bare_ollama: Path, tmp_path: Path) -> None:
-    with real.serve(tmp_path / "home", tmp_path / "models", binary=bare_ollama) as ollama:
+def test_the_demo_says_what_the_real_one_lacks(
+    bare_ollama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real, "program", lambda: bare_ollama)
+    with real.serve(tmp_path / "home", tmp_path / "models") as ollama:
         with pytest.raises(SeadragonError, match="without its llama-quantize"):
             create_demo(ollama.url)

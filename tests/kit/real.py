@@ -87,14 +87,14 @@ def environment(home: Path, models: Path, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(home: Path, models: Path, *, binary: Path | None = None, **variables: str) -> Iterator[RealOllama]:
+def serve(home: Path, models: Path, **variables: str) -> Iterator[RealOllama]:
     """Run `ollama serve` on the models in `models` until the block ends; its runners go with it."""
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     log = home / "ollama.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(binary or program()), "serve"],
+            [str(program()), "serve"],
             env=environment(home, models, port) | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
