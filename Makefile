@@ -21,7 +21,7 @@ help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' '$(ROOT)/Makefile'
 
 setup: uv config ## install what running needs: Python packages, config/*.yaml, Ollama
-	@$(IN) "$$UV" sync --quiet --locked --no-default-groups --inexact || { $(NO_PYTHON); }
+	@$(call SYNC,--no-default-groups --inexact)
 	@$(OBTAIN) ollama || echo 'seadragon: going on without Ollama; `seadragon doctor` tells how it stands.'
 
 run: setup ## set up, then serve until Ctrl-C (ARGS="--port 9000" passes options on)
@@ -51,11 +51,16 @@ fix: developing ## put formatting and simple lint in order
 
 # ---- steps of the above -------------------------------------------------------------------------------------------
 
+# .python-versions names the Pythons for which everything we install is ready-made. One of these is used, or fetched.
+# Where neither can be, whatever else is here will do: at worst a package has to be compiled for it.
+SYNC = $(IN) { wish=; "$$UV" python find >/dev/null 2>&1 || \
+	{ echo 'seadragon: fetching a Python, once'; "$$UV" python install --quiet 2>/dev/null; } || wish='--python=>=3.11'; \
+	"$$UV" sync --quiet --locked $(1) $$wish || { $(NO_PYTHON); }; }
 NO_PYTHON := echo 'seadragon: the Python packages could not be installed (see above). Seadragon needs Python 3.11 or newer:' \
-	'https://www.python.org/downloads, or `brew install python@3.12`, or on Debian `apt-get install python3`.' >&2; exit 1
+	'https://www.python.org/downloads, or `brew install python@3.13`, or on Debian `apt-get install python3`.' >&2; exit 1
 
 developing: uv
-	@$(IN) "$$UV" sync --quiet --locked || { $(NO_PYTHON); }
+	@$(call SYNC)
 
 real: developing
 	@$(OBTAIN) own-ollama $(SEADRAGON_TEST_OLLAMA)
