@@ -157,7 +157,7 @@ class Controller:
             environment=os.environ,
         )
         self._readiness = Readiness()
-        self._ollama = OllamaClient(lambda: self._child(OLLAMA).url)
+        self._ollama = OllamaClient(lambda: self._child(OLLAMA).url, lambda: self._readiness.inside)
         door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: wanted.on_port(self.config, port))
         self.office, self.usage, self.audit = door.office, door.usage, door.audit
         self._models = ModelRoom(

@@ -108,9 +108,11 @@ class ModelRoom:
         self._health = Health(
             self.line, self._residents, Pulse(runners), ollama, clock, journal, self._learned.figures, self._give_up
         )
+        readiness.learnt.append(self._forget)
         self.on_moved = self._residents.on_change
         """Told when something was loaded or unloaded, or what memory allows has changed."""
-        self.known, self.look_up = self.names.known, self.names.look_up  # the data plane's view of the names …
+        self.known, self.look_up = self.names.known, self.names.look_up
+        self.embedders = self.names.embedders  # the data plane's view of the names …
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: tuple[int | None, str | None] | None = None  # the Ollama whose models we know
         self._installed: list[dict[str, Any]] | None = None

@@ -1,12 +1,11 @@
 """Ollama as the controller itself talks to it: a few questions with limits, and the processes that hold its models.
 
-What clients ask goes another way (`proxy/`). Facts about Ollama's own code are of v0.24.0.
+What clients ask goes another way (`proxy/`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import plistlib
 import sys
 import time
@@ -17,18 +16,10 @@ from xml.parsers.expat import ExpatError
 import psutil
 
 from controller.errors import Declined, SpawnFailed, Unreachable
-from controller.inside import Held, held_by
+from controller.inside import NEWEST, Held, Inside, held_by
+from controller.residency.failures import brief, words_of
 from controller.supervision.child import run_tool
 from controller.supervision.tree import memory
-
-RUNNER_DIED: Sequence[tuple[int, bytes]] = (
-    (500, b"llama runner process has terminated"),
-    (500, b"llama runner process no longer running"),
-    (500, b"model runner has unexpectedly stopped"),
-    (500, b"an error was encountered while running the model"),
-    (503, b"server busy, please try again"),
-)
-"""Answers that mean: the runner died, or the server is too busy, so ask again (llm/server.go, server/sched.go)."""
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
@@ -42,12 +33,19 @@ IOREG = ("/usr/sbin/ioreg", "-r", "-c", "IOAccelerator", "-d", "1", "-w", "0", "
 
 
 class OllamaClient:
-    """Asks the Ollama that `url` gives at that moment. Everything raises Unreachable when it does not answer in time or
-    is not there (`url` gives None); and Declined, which is one of those, when it answers with an error.
+    """Asks the Ollama that `url` gives at that moment, which is as `inside` says. Everything raises Unreachable when it
+    does not answer in time or is not there (`url` gives None); and Declined, which is one of those, when it answers
+    with an error.
     """
 
-    def __init__(self, url: Callable[[], str | None]) -> None:
+    def __init__(self, url: Callable[[], str | None], inside: Callable[[], Inside] = lambda: NEWEST) -> None:
         self._url = url
+        self._inside = inside
+
+    @property
+    def inside(self) -> Inside:
+        """What is known of the Ollama that is asked."""
+        return self._inside()
 
     async def tags(self) -> list[dict[str, Any]]:
         """The models on disk."""
@@ -107,7 +105,7 @@ class OllamaClient:
             async with asyncio.timeout(limit), plain as client:
                 answer = await client.request(method, f"{url}{path}", json=content)
             if not answer.is_success:
-                raise _declined(path, answer.status_code, answer.content)
+                raise _declined(path, answer.status_code, answer.content, self.inside)
             return dict(answer.json()) if answer.content else {}
         except TimeoutError:
             raise Unreachable(f"Ollama did not answer {path} within {limit:g} s.") from None
@@ -123,12 +121,10 @@ def _models(answer: dict[str, Any], path: str) -> list[dict[str, Any]]:
     return [each for each in listed or () if isinstance(each, dict) and each.get("name")]
 
 
-def _declined(path: str, status: int, content: bytes) -> Declined:
-    try:
-        words = str(json.loads(content)["error"])
-    except (ValueError, LookupError, TypeError):
-        words = ""
-    return Declined(f"Ollama answered {path} with {status}{f' ({words})' if words else ''}.", status, words)
+def _declined(path: str, status: int, content: bytes, inside: Inside) -> Declined:
+    words = words_of(content)
+    told = f" ({brief(words, inside)})" if words else ""
+    return Declined(f"Ollama answered {path} with {status}{told}.", status, words)
 
 
 class Runners:

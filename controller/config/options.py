@@ -1,4 +1,4 @@
-"""Ollama's parameters, and what kind of value each takes (api/types.go Options and Runner, v0.24.0)."""
+"""Ollama's parameters, and what kind of value each takes (api/types.go Options and Runner)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ OPTIONS: Final[Mapping[str, Kind]] = {
     "main_gpu": "whole",
     "num_thread": "whole",
     "use_mmap": "switch",
+    "draft_num_predict": "whole",
     "num_keep": "whole",
     "num_predict": "whole",
     "seed": "whole",

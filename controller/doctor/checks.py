@@ -8,6 +8,7 @@ from collections.abc import Callable
 from controller.config.schema import OLLAMA
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
+from controller.inside import strange
 from controller.plain import count_words, size_words
 from controller.residency.memory import budget, ceiling, memory_words
 
@@ -142,11 +143,28 @@ def _incomplete(facts: Facts, which: str) -> Finding:
     return Finding("ollama", "warn", words, f"{remedy} (Until then `seadragon demo` does not work.)")
 
 
+def inside(facts: Facts) -> Finding:
+    """Whether what we know of Ollama's inside is of the one that answers, or else of the one that would be started."""
+    version = _told_version(facts)
+    if version is None:
+        return Finding("ollama's version", "ok", "Not looked at: nothing runs, and none is there.")
+    if words := strange(version):
+        remedy = "It is used as the nearest that is known. If models fail in it, look for a newer Seadragon, too."
+        return Finding("ollama's version", "warn", words, remedy)
+    return Finding("ollama's version", "ok", f"Its inside is known: {version}.")
+
+
+def _told_version(facts: Facts) -> str | None:
+    told = (_ours(facts) or {}).get("facts")
+    if isinstance(told, dict) and isinstance(version := told.get("version"), str):
+        return version
+    return None if facts.ollama_version is None else ".".join(map(str, facts.ollama_version))
+
+
 def child(facts: Facts) -> Finding:
     """How the Ollama we run is doing."""
-    children = facts.running.get("children") if facts.running else None
-    seen = children.get(OLLAMA) if isinstance(children, dict) else None
-    if not isinstance(seen, dict):
+    seen = _ours(facts)
+    if seen is None:
         return Finding("ollama's state", "ok", "Not looked at: nothing runs.")
     words = f"{str(seen.get('state')).capitalize()}. {seen.get('reason')}"
     if seen.get("state") in ("ready", "stopped"):
@@ -275,6 +293,7 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     disk,
     database,
     ollama,
+    inside,
     child,
     others,
     models,
@@ -294,11 +313,16 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
 )
 
 
-def _pull(facts: Facts) -> str:
-    """How to fetch a model into the Ollama we run: through the gateway that takes a right of its own."""
+def _ours(facts: Facts) -> dict[str, object] | None:
+    """The status of the Ollama we run, as the controller tells it."""
     children = facts.running.get("children") if facts.running else None
     seen = children.get(OLLAMA) if isinstance(children, dict) else None
-    url = seen.get("url") if isinstance(seen, dict) else None
+    return seen if isinstance(seen, dict) else None
+
+
+def _pull(facts: Facts) -> str:
+    """How to fetch a model into the Ollama we run: through the gateway that takes a right of its own."""
+    url = (_ours(facts) or {}).get("url")
     if not url:
         return "start it (seadragon up), then ask the doctor again."
     return f"OLLAMA_HOST={url} {quoted([facts.ollama or OLLAMA])} pull llama3.2"

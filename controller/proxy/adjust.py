@@ -1,14 +1,14 @@
 """What the configuration changes in a request before it goes upstream, and what the client is told of it.
 
-Only the members that change are written anew; all others stay as they came, byte for byte. An option that is fixed when
-a model is loaded never passes: Ollama would load the model again for it, once for every request that differs.
+Only the members that change are written anew; all others stay as they came, byte for byte. What is fixed when a model
+is loaded never passes: Ollama would load the model again for it, once for every request that differs.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -16,13 +16,11 @@ from math import inf
 
 import msgspec
 
+from controller.inside import Inside
 from controller.proxy.dialects import Dialect, Ending, Reason, Refused
 from controller.proxy.forms import model_of
 from controller.proxy.peek import Members, Peeked, fold, is_blank, members, peek
 from controller.proxy.routes import Route, label
-
-RELOADING = frozenset(("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"))
-"""Options that make Ollama load the model anew when they differ (server/sched.go, needsReload)."""
 
 LONGEST_TOLD = 400  # bytes of X-Seadragon-Adjusted
 _REMEMBERED = 1024  # names whose redirection is kept
@@ -111,9 +109,17 @@ class Adjusted:
 
 
 def adjust(
-    body: bytes, asked: Peeked, route: Route, clamps: Clamps, *, default: str = "", manage: bool = False
+    body: bytes,
+    asked: Peeked,
+    route: Route,
+    clamps: Clamps,
+    inside: Inside,
+    *,
+    default: str = "",
+    manage: bool = False,
 ) -> Adjusted | Refused:
-    """`body` as the configuration wants it. `default`: the caller's own model for requests that name none.
+    """`body` as the configuration wants it, for an Ollama as `inside` says. `default`: the caller's own model for
+    requests that name none.
 
     Refuses a body that cannot be changed without harm; nobody honest sends one.
     """
@@ -123,7 +129,10 @@ def adjust(
     doubtful = False
     if route.dialect is Dialect.OLLAMA:
         keep = _kept(edits, manage=manage)
-        doubtful = _options(edits, route.ending is Ending.DONE and not asked.empty, clamps.max_tokens)
+        writes = route.ending is Ending.DONE
+        if writes:
+            _fixed(edits, inside.fixed_members)
+        doubtful = _options(edits, inside.fixed, writes and not asked.empty, clamps.max_tokens)
     elif clamps.max_tokens is not None and route.ending is not None:
         _bounded(edits, _LENGTHS.get(route.ending, ()), clamps.max_tokens, add=route.ending is not Ending.MESSAGE_STOP)
     if not edits.changes and not doubtful:
@@ -223,7 +232,13 @@ def _kept(edits: _Edits, *, manage: bool) -> Keep | None:
     return wish
 
 
-def _options(edits: _Edits, bounds: bool, most: int | None) -> bool:
+def _fixed(edits: _Edits, names: Iterable[str]) -> None:
+    for name in names:
+        if edits.value(name) not in (None, b"null"):
+            edits.put(name, None, f"{name} dropped")
+
+
+def _options(edits: _Edits, fixed: Container[str], bounds: bool, most: int | None) -> bool:
     """Whether the body has options at all: it could hold others too, under the same name."""
     raw = edits.value("options")
     if raw is None or raw == b"null":
@@ -233,7 +248,7 @@ def _options(edits: _Edits, bounds: bool, most: int | None) -> bool:
     inner = members(raw)
     if isinstance(inner, Refused) or not raw.startswith(b"{"):
         return True  # Ollama says what is wrong with it
-    wanted: dict[str, bytes | None] = {name: None for name in inner if fold(name) in RELOADING}
+    wanted: dict[str, bytes | None] = {name: None for name in inner if fold(name) in fixed}
     told = [f"{fold(name)} dropped" for name in wanted]
     if bounds and most is not None and _beyond(inner.get("num_predict"), most):
         wanted["num_predict"] = b"%d" % most

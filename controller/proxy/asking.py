@@ -8,7 +8,7 @@ connect is no attempt: nothing was sent, so the request goes on waiting. An infe
 from __future__ import annotations
 
 from controller.clock import Clock
-from controller.ollama import RUNNER_DIED
+from controller.inside import Inside
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
 from controller.proxy.headers import request_head
@@ -19,6 +19,7 @@ from controller.proxy.turns import Problem
 from controller.proxy.upstream import Answer, Connection, Pool
 from controller.proxy.usage import Usage
 from controller.readiness import Address, Readiness
+from controller.residency.failures import runner_died, words_of
 
 ATTEMPTS = 2
 KNOCK = 0.05  # seconds between two tries to connect
@@ -27,6 +28,8 @@ PAUSES: dict[Problem, float] = {"died": 0.0, "idle": 0.0, "busy": 1.0, "lost": 0
 killed process loses its connections before its listening socket (Linux closes the newest file first): who comes back at
 once is let in, only to be lost a second time.
 """
+UNAVAILABLE = 503
+BUSY = "server busy, please try again"  # server/sched.go: its own queue is full
 _VERDICT = 64 * 1024  # bytes of an error that are looked at
 
 
@@ -53,7 +56,7 @@ class Asking:
                 connection = connected
             answer = self.send(exchange, match, body, connection, unread)
             await answer.head()
-            failed = await problem(answer)
+            failed = await problem(answer, self.inside)
             if failed is None:
                 return answer
             if not replayable or exchange.attempts >= ATTEMPTS:
@@ -105,6 +108,11 @@ class Asking:
         if verdict == "ready":
             return None
         return self.down() if verdict == "down" else self.held_out(hold)
+
+    @property
+    def inside(self) -> Inside:
+        """What is known of the Ollama that is asked."""
+        return self._readiness.inside
 
     @property
     def ready(self) -> bool:
@@ -170,7 +178,7 @@ class Asking:
         )
 
 
-async def problem(answer: Answer) -> Problem | None:
+async def problem(answer: Answer, inside: Inside) -> Problem | None:
     """What went wrong before an answer's first byte: None when it is Ollama's answer, be it an error of its own."""
     if not answer.status:
         return "lost"
@@ -179,9 +187,10 @@ async def problem(answer: Answer) -> Problem | None:
     body = await answer.whole(_VERDICT)
     if body is None:
         return "lost"
-    if any(answer.status == status and words in body for status, words in RUNNER_DIED):
-        return "busy" if answer.status == 503 else "died"
-    return None
+    words = words_of(body)
+    if answer.status == UNAVAILABLE:
+        return "busy" if BUSY in words else None
+    return "died" if answer.status == 500 and runner_died(words, inside) else None
 
 
 def lost(attempts: int) -> Refused:

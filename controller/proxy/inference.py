@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from controller.auth.access import Principal
 from controller.clock import Clock
 from controller.errors import OrderRefused, Unreachable
+from controller.inside import Inside
 from controller.proxy import own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
@@ -79,7 +80,7 @@ class Inference:
         if isinstance(asked, Refused):
             return asked
         manages = _manages(exchange, rules)
-        adjusted = _adjusted(exchange, match, rules, read, asked, manages)
+        adjusted = _adjusted(exchange, match, rules, read, asked, self._asking.inside, manages=manages)
         if isinstance(adjusted, Refused):
             return adjusted
         del read
@@ -99,11 +100,21 @@ class Inference:
             runner = found
         if runner is None:
             return await self._forward(exchange, match, rules, adjusted.body)
+        if asked is not None and not asked.empty and match.route.embeds and self._only_chats(runner):
+            return refusals.no_embeddings(adjusted.model, self._embedders(exchange.who))
         if stops:
             return await self._unload(exchange, match, runner, adjusted.model)
         return await self._serve(exchange, match, rules, adjusted, runner, None if asked is None else asked.stream)
 
     # --- names ---
+
+    def _only_chats(self, runner: Runner) -> bool:
+        """Whether it would be loaded for embeddings only to say that it gives none."""
+        known = bool(runner.facts.capabilities) and not runner.facts.gives_embeddings
+        return known and not self._asking.inside.chats_embed
+
+    def _embedders(self, who: Principal | None) -> list[str]:
+        return [name for name in self._names.embedders() if who is None or who.sees(name)]
 
     async def _look_up(self, model: str, hold: float) -> Runner | Refused | None:
         """Which runner a name means that is not known yet. Only Ollama can say, so it is waited for."""
@@ -275,7 +286,7 @@ class Inference:
             await answer.more()
             if seat.due:
                 await seat.fill(self._clock.now())
-        return None if 0 < answer.status < 500 else await problem(answer)
+        return None if 0 < answer.status < 500 else await problem(answer, self._asking.inside)
 
     async def _doubted(self, seat: Seat, answer: Answer) -> bool:
         """Wait for the head of an answer from a slot that may be lost; True when it was, and its runner is ended."""
@@ -323,17 +334,22 @@ def _no_stopping(who: Principal | None) -> Refused | None:
 
 
 def _adjusted(
-    exchange: Exchange, match: Match, rules: Rules, body: bytes, asked: Peeked | None, manages: bool
+    exchange: Exchange,
+    match: Match,
+    rules: Rules,
+    body: bytes,
+    asked: Peeked | None,
+    inside: Inside,
+    *,
+    manages: bool,
 ) -> Adjusted | Refused:
     if asked is None:
         found = model_of(body, exchange.found.get(b"content-type", b""))
         if found is None:
             return Refused(400, Reason.BAD, "The form must have one field `model`, with the name of a model.")
         return adjusted_form(*found, body, rules.clamps)
-    who = exchange.who
-    if who is None:
-        return adjust(body, asked, match.route, rules.clamps)
-    return adjust(body, asked, match.route, rules.clamps, default=who.default, manage=manages)
+    default = "" if exchange.who is None else exchange.who.default
+    return adjust(body, asked, match.route, rules.clamps, inside, default=default, manage=manages)
 
 
 def _switched(exchange: Exchange, match: Match, body: bytes, model: str) -> bytes | Refused:

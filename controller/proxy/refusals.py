@@ -6,12 +6,15 @@ is not there and for states that pass, since some clients answer one 503 with tw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from controller.errors import OrderFault, OrderRefused
 from controller.proxy.dialects import Reason, Refused
+from controller.proxy.routes import label
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
+EMBEDDER = "nomic-embed-text"  # small, and known to every client
+MOST_OTHERS = 3
 _CANCELLED = "Whoever runs this server ended this request. Ask again if you still need it."
 
 _TURNED: Mapping[Cap, Reason] = {
@@ -95,6 +98,15 @@ def out_of_time(reason: Reason, limit: float) -> Refused:
     """A part of it took longer than its `limit` of seconds."""
     status, words, retry_after = _LIMITS[reason]
     return Refused(status, reason, f"{words.format(limit=limit)} Please ask again.", retry_after)
+
+
+def no_embeddings(model: str, others: Sequence[str]) -> Refused:
+    """A model made for chats was asked for embeddings; `others` are the installed ones that give some."""
+    if others:
+        remedy = f"Ask {' or '.join(others[:MOST_OTHERS])} for them."
+    else:
+        remedy = f"No model that gives them is installed here; one can be fetched with: ollama pull {EMBEDDER}"
+    return Refused(400, Reason.BAD, f"{label(model)} is made for chats and gives no embeddings. {remedy}")
 
 
 def order_refused(refused: OrderRefused) -> Refused:

@@ -68,6 +68,11 @@ class Route:
         return self.subject == "input" and self.ending is None
 
     @property
+    def embeds(self) -> bool:
+        """Whether it asks for embeddings."""
+        return self.path.rpartition("/")[2] in ("embed", "embeddings")
+
+    @property
     def pattern(self) -> re.Pattern[str]:
         """What paths it matches."""
         parts = re.split(r"(\{\w+\})", self.path)

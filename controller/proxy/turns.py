@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from controller.residency.runner import Runner
@@ -88,6 +89,10 @@ class Names(Protocol):
 
     async def look_up(self, model: str) -> Runner | None:
         """Ask Ollama. None: there is no such model. Raises Unreachable."""
+        ...
+
+    def embedders(self) -> Sequence[str]:
+        """Names of the models that give embeddings, as far as they are remembered."""
         ...
 
     def changed(self) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from controller.inside import Inside
 from controller.residency.runner import Facts, Flash
 
 F16, F32 = 2, 4  # bytes of a number
@@ -38,8 +39,7 @@ ALWAYS_FLASH = {
     *{"bert", "gemma3", "gemma4", "glm4moelite", "glmocr", "gptoss", "gpt-oss", "lfm2", "lfm2moe", "mistral3", "olmo3"},
     *{"qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", *HYBRID},
 }
-# Families that Ollama lets write one answer at a time (server/sched.go).
-SINGLE = {"mllama", "qwen3vl", "qwen3vlmoe", "lfm2", "lfm2moe", *HYBRID}
+SAFETENSORS = "safetensors"  # the format of the models that the MLX runner holds
 
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
@@ -53,6 +53,7 @@ def facts_of(show: Mapping[str, Any], size: int) -> Facts:
         weights=size,
         family=str(_mapping(show.get("details")).get("family") or info.family),
         context=info.number("context_length"),
+        mlx=_mapping(show.get("details")).get("format") == SAFETENSORS,
         capabilities=frozenset(map(str, show.get("capabilities") or ())),
         kv_per_token=float(F16 * sum(width for width, slide in zip(widths, slides, strict=True) if not slide)),
         fixed=info.state(attending=sum(1 for width in widths if width)),
@@ -64,9 +65,11 @@ def facts_of(show: Mapping[str, Any], size: int) -> Facts:
     )
 
 
-def forced_single(facts: Facts) -> bool:
-    """Whether Ollama gives this model one slot, whatever OLLAMA_NUM_PARALLEL says."""
-    return "completion" not in facts.capabilities or facts.family in SINGLE
+def forced_single(facts: Facts, inside: Inside) -> bool:
+    """Whether this model has one slot, whatever OLLAMA_NUM_PARALLEL says: Ollama gives it no more, or its runner works
+    on one request at a time, as the MLX one does.
+    """
+    return facts.mlx or "completion" not in facts.capabilities or facts.family in inside.single
 
 
 class _Info:

@@ -13,7 +13,7 @@ from controller.clock import Clock
 from controller.errors import Declined, Unreachable
 from controller.ollama import OllamaClient, Runners, work_done
 from controller.residency import standstill
-from controller.residency.failures import Fault, LoadFailed, fault_of
+from controller.residency.failures import Fault, LoadFailed, brief, fault_of
 from controller.residency.runner import Runner
 from controller.residency.spelling import full_name
 from controller.residency.standstill import Standstill
@@ -84,8 +84,13 @@ class Loading:
         except TimeoutError:
             raise LoadFailed(f"it was not loaded within {limit:g} s", Fault.LATE) from None
         except Declined as problem:
-            raise LoadFailed(problem.words or str(problem), fault_of(problem.status, problem.words)) from problem
+            raise self._failed(problem) from problem
         return Loaded(self._clock.now() - began, await self._size(runner), processes)
+
+    def _failed(self, problem: Declined) -> LoadFailed:
+        inside = self._ollama.inside
+        told = brief(problem.words, inside) or str(problem)
+        return LoadFailed(told, fault_of(problem.status, problem.words, inside))
 
     async def unload(self, runner: Runner, processes: Sequence[psutil.Process], *, grace: float | None = None) -> None:
         """Return when it is gone. A process that does not leave by itself is killed.

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from controller.config.schema import Config
 from controller.errors import Declined
+from controller.inside import Inside
 from controller.residency.facts import facts_of, forced_single
 from controller.residency.learned import Learned
 from controller.residency.memory import need
@@ -30,7 +31,10 @@ T = TypeVar("T")
 
 
 class Asks(Protocol):
-    """What is asked of Ollama; `OllamaClient` is the real one. Both raise Unreachable."""
+    """What is asked of Ollama; `OllamaClient` is the real one. Both questions raise Unreachable."""
+
+    @property
+    def inside(self) -> Inside: ...
 
     async def show(self, model: str) -> dict[str, Any]: ...
 
@@ -121,6 +125,10 @@ class Names:
         """Every known name of a runner, as Ollama writes it."""
         return sorted(self._known[full].name for full, runner in self._runners.items() if runner.key == key)
 
+    def embedders(self) -> list[str]:
+        """Every known name of a model that gives embeddings, as Ollama writes it."""
+        return sorted(one.name for one in self._known.values() if one.facts.gives_embeddings)
+
     # --- what makes it forget ---
 
     def changed(self) -> None:
@@ -144,7 +152,7 @@ class Names:
                 if answer.status >= 500:
                     raise
                 return None
-            recipe = recipe_of(show)
+            recipe = recipe_of(show, self._ollama.inside)
             listed = (await self._listed(full) or await self._listed(full)) if recipe else None  # the first may be old
         if recipe is None or listed is None:
             return None
@@ -181,7 +189,7 @@ class Names:
         self._spellings.clear()
 
     def _slots(self, known: _Known) -> int:
-        return 1 if forced_single(known.facts) else self._settings().models.parallel
+        return 1 if forced_single(known.facts, self._ollama.inside) else self._settings().models.parallel
 
     def _asked_context(self, known: _Known) -> int:
         sees = "vision" in known.facts.capabilities

@@ -1,7 +1,7 @@
 """What Ollama would load for a name, read off /api/show: weights, adapters, projectors, and the options fixed at load.
 
 Two names with equal recipes share a runner. Two that differ would make Ollama reload at every change between them
-(server/sched.go needsReload, v0.24.0).
+(server/sched.go needsReload); a draft model makes no difference to that.
 """
 
 from __future__ import annotations
@@ -13,21 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from controller.inside import Inside
+
 KEY_LENGTH: Final = 16  # hexadecimal digits
 LEAST_CONTEXT: Final = 4
 LEAST_CONTEXT_SEEING: Final = 2048  # of models that take pictures
 
-_USUAL: Final[Mapping[str, str | None]] = {
-    "num_ctx": "0",
-    "num_batch": "512",
-    "num_gpu": "-1",
-    "main_gpu": "0",
-    "use_mmap": None,
-    "num_thread": "0",
-}
-"""The options that Ollama fixes at load, and the value each has when a model does not say (api/types.go)."""
-
-_LINE: Final = re.compile(r"(FROM|ADAPTER) (.+)")
+_LINE: Final = re.compile(r"(FROM|ADAPTER|DRAFT) (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +43,10 @@ class Recipe:
         return max(asked, LEAST_CONTEXT_SEEING if sees else LEAST_CONTEXT)
 
 
-def recipe_of(show: Mapping[str, Any]) -> Recipe | None:
-    """Read an answer of /api/show. None for a model that lives elsewhere, or that has no weights."""
+def recipe_of(show: Mapping[str, Any], inside: Inside) -> Recipe | None:
+    """Read an answer of /api/show, by an Ollama as `inside` says. None for a model that lives elsewhere, or that has no
+    weights.
+    """
     if show.get("remote_host") or show.get("remote_model"):
         return None
     lines = list(_head(str(show.get("modelfile", ""))))
@@ -60,7 +54,7 @@ def recipe_of(show: Mapping[str, Any]) -> Recipe | None:
     if not models:
         return None
     adapters = tuple(_file(value) for word, value in lines if word == "ADAPTER")
-    options = tuple(sorted(_fixed(str(show.get("parameters", "")))))
+    options = tuple(sorted(_fixed(str(show.get("parameters", "")), inside.fixed)))
     return Recipe(models[0], adapters, tuple(models[1:]), options)
 
 
@@ -93,17 +87,17 @@ def _file(path: str) -> str:
     return name if name.startswith("sha256") else path
 
 
-def _fixed(parameters: str) -> Iterator[tuple[str, str]]:
+def _fixed(parameters: str, usual: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
     """Of the lines `name    value`, those that are fixed at load and not as usual."""
     for line in parameters.splitlines():
         name, _, value = line.strip().partition(" ")
-        if name in _USUAL and (plain := _plain(value.strip())) != _usual(name, plain):
+        if name in usual and (plain := _plain(value.strip())) != _usual(name, plain, usual):
             yield name, plain
 
 
-def _usual(name: str, value: str) -> str | None:
+def _usual(name: str, value: str, usual: Mapping[str, str | None]) -> str | None:
     """Any negative number of GPU layers means: as many as fit."""
-    return value if name == "num_gpu" and value.startswith("-") else _USUAL[name]
+    return value if name == "num_gpu" and value.startswith("-") else usual[name]
 
 
 def _plain(value: str) -> str:

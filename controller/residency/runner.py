@@ -30,11 +30,17 @@ class Facts:
     work: int = 0  # bytes of work space for one batch, whatever the context
     heads: int = 0  # attention heads of a layer
     flash: Flash = "asked"
+    mlx: bool = False  # held by the MLX runner, on Apple silicon
+
+    @property
+    def gives_embeddings(self) -> bool:
+        """Whether it is made for embeddings."""
+        return "embedding" in self.capabilities
 
     @property
     def embeds(self) -> bool:
         """Whether it can do nothing but embeddings."""
-        return "embedding" in self.capabilities and "completion" not in self.capabilities
+        return self.gives_embeddings and "completion" not in self.capabilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ async def no_suspicion(model: str) -> bool:
     return False
 
 
-def runner(name: str, key: str | None = None, slots: int = 1) -> Runner:
-    return Runner(key or name, f"sha256-{name}", name, Facts(4_000_000), slots=slots)
+def runner(name: str, key: str | None = None, slots: int = 1, can: frozenset[str] = frozenset()) -> Runner:
+    return Runner(key or name, f"sha256-{name}", name, Facts(4_000_000, capabilities=can), slots=slots)
 
 
 @dataclass
@@ -199,9 +199,13 @@ class Known:
     asked: Counter[str] = field(default_factory=Counter)
     changes: int = 0
     slots: int = 1  # of each runner
+    can: dict[str, frozenset[str]] = field(default_factory=dict)  # capabilities, by name; none: nobody knows
 
     def known(self, model: str) -> Runner | None:
-        return None if model in self.unknown | self.cold else runner(model, slots=self.slots)
+        return None if model in self.unknown | self.cold else self._runner(model)
+
+    def embedders(self) -> list[str]:
+        return [name for name, can in self.can.items() if "embedding" in can]
 
     async def look_up(self, model: str) -> Runner | None:
         self.asked[model] += 1
@@ -211,10 +215,13 @@ class Known:
         if model in self.unknown:
             return None
         self.cold.discard(model)
-        return runner(model, slots=self.slots)
+        return self._runner(model)
 
     def changed(self) -> None:
         self.changes += 1
+
+    def _runner(self, model: str) -> Runner:
+        return runner(model, slots=self.slots, can=self.can.get(model, frozenset()))
 
 
 @dataclass

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from controller.config.schema import Memory
+from controller.inside import NEWEST
 from controller.ollama import OllamaClient, Runners
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.facts import BATCH, facts_of, forced_single
@@ -206,8 +207,8 @@ def test_a_real_answer_shows_no_lists_but_the_shapes_of_the_weights(real_ollama:
     width = brief["model_info"]["llama.embedding_length"]
     assert facts.work == 4 * BATCH * max(words + width, 4 * width)
     assert facts.kv_per_token == (16 + 16) * 2
-    assert not forced_single(facts)
-    assert forced_single(facts_of(embedder, 1))
+    assert not forced_single(facts, NEWEST)
+    assert forced_single(facts_of(embedder, 1), NEWEST)
 
 
 async def test_a_real_runner_takes_about_what_was_expected(real_ollama: RealOllama) -> None:
@@ -216,7 +217,7 @@ async def test_a_real_runner_takes_about_what_was_expected(real_ollama: RealOlla
     facts = facts_of(await ollama.show("red"), size)
     with real_ollama.client() as client:
         client.post("/api/generate", json={"model": "red", "keep_alive": -1}).raise_for_status()
-    recipe = recipe_of(await ollama.show("red"))
+    recipe = recipe_of(await ollama.show("red"), ollama.inside)
     assert recipe is not None
     runners = await Runners(lambda: real_ollama.process.pid).holding(recipe.blob)
     (held,) = gauge_for_this_machine().read([each.pid for each in runners]).footprints.values()

@@ -82,7 +82,7 @@ class OneRunner:
 async def watched(url: str, pid: int, model: str) -> AsyncIterator[tuple[OneRunner, httpx.AsyncClient]]:
     """A loaded model of the Ollama at `url`, with the health loop around it."""
     client, clock = OllamaClient(lambda: url), SystemClock()
-    recipe = recipe_of(await client.show(model))
+    recipe = recipe_of(await client.show(model), client.inside)
     assert recipe is not None
     runner = Runner("k", recipe.blob, model, Facts(weights=1))
     one = OneRunner(runner, Runners(lambda: pid))

@@ -52,7 +52,7 @@ async def fake_ollama(folder: Path, **knobs: object) -> AsyncIterator[tuple[str,
 
 async def blob_of(client: OllamaClient, model: str) -> str:
     """The file name of its weights."""
-    recipe = recipe_of(await client.show(model))
+    recipe = recipe_of(await client.show(model), client.inside)
     assert recipe is not None
     return recipe.blob
 

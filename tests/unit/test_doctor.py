@@ -92,6 +92,14 @@ TROUBLE = [
     ("ollama", "fail", {"ollama_lacks": ("llama-server", "llama-quantize")}, "loads no GGUF model"),
     ("ollama", "fail", {"ollama_lacks": ("llama-server",), "platform": "darwin"}, "brew upgrade ollama"),
     ("ollama", "warn", {"ollama_lacks": ("llama-quantize",)}, "seadragon demo"),
+    ("ollama's version", "warn", {"ollama_version": (0, 77, 0)}, "0.77.0 is newer than"),
+    ("ollama's version", "warn", {"ollama_version": (0, 20, 1)}, "0.20.1 is older than"),
+    (
+        "ollama's version",
+        "warn",
+        {"running": running(children={"ollama": {"facts": {"version": "0.78.0"}}})},
+        "0.78.0 is newer than",
+    ),
     (
         "ollama's state",
         "warn",
@@ -170,6 +178,13 @@ FINE = [
     ("database", {"database": Stored(DB, 20480)}, "seadragon.db is whole, 20 kB."),
     ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
     ("ollama's state", {"running": running()}, "Ready"),
+    ("ollama's version", {"ollama_version": None}, "Not looked at"),
+    ("ollama's version", {"ollama_version": (0, 24, 0)}, "0.24.0"),
+    (
+        "ollama's version",
+        {"ollama_version": (0, 77, 0), "running": running(children={"ollama": {"facts": {"version": "0.32.0"}}})},
+        "0.32.0",
+    ),
     ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
     ("public name", {"asked": (NO, replace(NO, status=302))}, "says no"),
     ("certificates", {"certificates": (Shown("a:1", WELL.now + 30 * DAY),)}, "30 days left"),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.inside import LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.proxy.adjust import (
     LONGEST_TOLD,
-    RELOADING,
     Adjusted,
     Clamps,
     Keep,
@@ -36,11 +36,17 @@ def route(path: str) -> Route:
 
 
 def adjusted(
-    body: bytes, clamps: Clamps = NONE, path: str = "/api/chat", *, default: str = "", manage: bool = False
+    body: bytes,
+    clamps: Clamps = NONE,
+    path: str = "/api/chat",
+    *,
+    default: str = "",
+    manage: bool = False,
+    inside: Inside = LLAMA_SERVER,
 ) -> Adjusted:
     asked = peek(body, route(path).subject)
     assert isinstance(asked, Peeked)
-    found = adjust(body, asked, route(path), clamps, default=default, manage=manage)
+    found = adjust(body, asked, route(path), clamps, inside, default=default, manage=manage)
     assert isinstance(found, Adjusted)
     return found
 
@@ -58,7 +64,9 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
-_options = st.dictionaries(st.sampled_from([*sorted(RELOADING), "temperature", "seed", "stop"]), _values, max_size=5)
+_options = st.dictionaries(
+    st.sampled_from([*sorted(LLAMA_SERVER.fixed), "temperature", "seed", "stop"]), _values, max_size=5
+)
 
 
 @examples(500)
@@ -84,7 +92,7 @@ def test_a_changed_body_means_the_same_but_for_its_changes(
     body = json.dumps(dict(items), separators=separators, ensure_ascii=ascii_only).encode()
     found = adjusted(body, Clamps(Redirects({"gpt-*": "llama3"}), default="fallback"))
     wanted = {name: value for name, value in asked.items() if name != "keep_alive"}
-    wanted["options"] = {name: value for name, value in options.items() if name not in RELOADING}
+    wanted["options"] = {name: value for name, value in options.items() if name not in LLAMA_SERVER.fixed}
     wanted["model"] = {None: "fallback", "": "fallback", "gpt-4o": "llama3"}.get(model, model)
     assert json.loads(found.body) == wanted
     assert found.model == wanted["model"]
@@ -123,7 +131,9 @@ def test_no_body_upsets_it_and_none_brings_a_fixed_option_past_it(scraps: list[b
     asked = peek(body, "messages")
     if isinstance(asked, Refused):
         return
-    found = adjust(body, asked, route("/api/chat"), Clamps(Redirects({"m": "n"}), default="d", max_tokens=5))
+    found = adjust(
+        body, asked, route("/api/chat"), Clamps(Redirects({"m": "n"}), default="d", max_tokens=5), LLAMA_SERVER
+    )
     if isinstance(found, Refused):
         return
     after = peek(found.body, "messages")
@@ -152,6 +162,24 @@ def test_options_that_are_fixed_at_load_are_dropped_and_told() -> None:
     assert list(found.told) == ["num_ctx dropped", "num_gpu dropped"]
 
 
+@pytest.mark.parametrize("spelling", [b'"shift":false', b'"SHIFT":true', b'"\\u0073hift":false', b'"shift":1'])
+def test_a_member_that_loads_the_model_anew_is_dropped_and_told(spelling: bytes) -> None:
+    body = b'{"model":"m",%b,"messages":[1]}' % spelling
+    found = adjusted(body)
+    assert found.body == b'{"model":"m","messages":[1]}'
+    assert list(found.told) == ["shift dropped"]
+    assert adjusted(body, inside=OWN_RUNNER).body is body  # which did not mind
+    assert adjusted(body, path="/api/embed").body is body  # nor is it one of its members there
+
+
+def test_a_member_that_says_nothing_stays() -> None:
+    body = b'{"model":"m","shift":null,"messages":[1],"options":{"draft_num":1}}'
+    assert adjusted(body).body is body
+    assert list(adjusted(b'{"model":"m","messages":[1],"options":{"draft_num_predict":9}}').told) == [
+        "draft_num_predict dropped"
+    ]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -177,7 +205,7 @@ def test_half_a_surrogate_survives_a_change() -> None:
     twice = b'{"messages":["\\ud800"],"options":{"num_ctx":1},"options":{}}'
     asked = peek(twice, "messages")
     assert isinstance(asked, Peeked)
-    assert isinstance(adjust(twice, asked, route("/api/chat"), NONE), Refused)
+    assert isinstance(adjust(twice, asked, route("/api/chat"), NONE, LLAMA_SERVER), Refused)
 
 
 @pytest.mark.parametrize(

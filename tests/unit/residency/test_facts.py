@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.inside import INSIDES, LLAMA_SERVER
 from controller.residency.facts import BATCH, CHECKPOINTS, facts_of, forced_single
 from controller.residency.runner import Facts
 from tests.unit.residency.shows import LLAMA, LLAMA_70B_SIZE, QWEN3, QWEN25, show, tensors
@@ -160,7 +161,14 @@ def test_who_does_flash_attention(family: str, flash: str) -> None:
     ],
 )
 def test_some_write_one_answer_at_a_time(family: str, capabilities: tuple[str, ...], single: bool) -> None:
-    assert forced_single(facts_of(show(family, *capabilities), 1)) is single
+    for inside in INSIDES:
+        assert forced_single(facts_of(show(family, *capabilities), 1), inside) is single
+
+
+def test_the_mlx_runner_works_on_one_request_at_a_time() -> None:
+    facts = facts_of(show("llama", "completion") | {"details": {"format": "safetensors", "family": "llama"}}, 1)
+    assert facts.mlx
+    assert forced_single(facts, LLAMA_SERVER)
 
 
 def test_of_an_empty_answer_only_the_size_is_known() -> None:

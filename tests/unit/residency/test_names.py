@@ -8,6 +8,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.errors import Declined, Unreachable
+from controller.inside import NEWEST, OWN_RUNNER
 from controller.residency import names as module
 from controller.residency.learned import Learned
 from controller.residency.memory import expected
@@ -24,6 +25,8 @@ class Shop:
     def __init__(self, **models: str) -> None:
         self.models = {name.replace("_", ":"): parameters for name, parameters in models.items()}
         self.blobs: dict[str, str] = {}
+        self.can: dict[str, list[str]] = {}
+        self.inside = NEWEST
         self.family, self.longest = "llama", 32768
         self.asked: Counter[str] = Counter()
         self.open = asyncio.Event()
@@ -48,7 +51,7 @@ class Shop:
             raise Declined(f"Ollama answered /api/show with 404 (model '{model}' not found).", 404, "")
         blob = self.blobs.get(model, "sha256-" + model.encode().hex())
         facts = {"general.architecture": self.family, f"{self.family}.context_length": self.longest}
-        can = ["completion"]
+        can = self.can.get(model, ["completion"])
         modelfile = f"FROM /blobs/{blob}\n"
         return {"modelfile": modelfile, "parameters": self.models[model], "model_info": facts, "capabilities": can}
 
@@ -90,6 +93,25 @@ async def test_after_a_survey_every_name_of_a_runner_is_known_and_each_was_asked
     shop.fault = Unreachable("Ollama did not answer.")
     with pytest.raises(Unreachable):
         await house.names.survey()
+
+
+async def test_what_is_usual_is_as_the_ollama_that_is_asked_says() -> None:
+    shop = Shop(red_latest="num_batch                      512", crimson_latest="")
+    shop.blobs = {"red:latest": "sha256-r", "crimson:latest": "sha256-r"}
+    house = House(shop)
+    assert await house.there("red") != await house.there("crimson")
+    shop.inside = OWN_RUNNER
+    house.names.changed()
+    assert await house.there("red") == await house.there("crimson")
+
+
+async def test_who_gives_embeddings_is_known_once_it_was_looked_up() -> None:
+    shop = Shop(red_latest="", finder_latest="")
+    shop.can = {"finder:latest": ["embedding"]}
+    house = House(shop)
+    assert house.names.embedders() == []
+    await house.names.survey()
+    assert house.names.embedders() == ["FINDER:LATEST"]
 
 
 async def test_a_model_that_was_looked_up_is_known_under_every_spelling() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.inside import LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.residency.recipe import Recipe, key_of, recipe_of
 
 BLOB = "sha256-" + "a" * 64
@@ -21,8 +22,8 @@ def show(*lines: str, parameters: str = "", **further: Any) -> dict[str, Any]:
     return {"modelfile": HEAD + "\n".join(lines), "parameters": parameters, **further}
 
 
-def recipe(*lines: str, parameters: str = "") -> Recipe:
-    found = recipe_of(show(*lines, parameters=parameters))
+def recipe(*lines: str, parameters: str = "", inside: Inside = OWN_RUNNER) -> Recipe:
+    found = recipe_of(show(*lines, parameters=parameters), inside)
     assert found is not None
     return found
 
@@ -30,6 +31,11 @@ def recipe(*lines: str, parameters: str = "") -> Recipe:
 def test_weights_projectors_and_adapters_are_read_in_their_order() -> None:
     found = recipe(f"FROM /models/blobs/{BLOB}", f"ADAPTER /models/blobs/{OTHER}", f"FROM /models/blobs/{THIRD}")
     assert (found.blob, found.adapters, found.projectors) == (BLOB, (OTHER,), (THIRD,))
+
+
+def test_a_draft_model_hides_no_projector() -> None:
+    drafted = recipe(f"FROM /b/{BLOB}", f"DRAFT /b/{OTHER}", f"FROM /b/{THIRD}")
+    assert drafted == recipe(f"FROM /b/{BLOB}", f"FROM /b/{THIRD}")  # nor does Ollama load anew for it
 
 
 def test_a_windows_machine_has_the_same_blobs() -> None:
@@ -55,7 +61,7 @@ def test_what_a_text_says_is_no_instruction() -> None:
     ],
 )
 def test_a_model_that_is_not_here_has_no_recipe(answer: dict[str, Any]) -> None:
-    assert recipe_of(answer) is None
+    assert recipe_of(answer, LLAMA_SERVER) is None
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,19 @@ def test_only_what_is_fixed_at_load_and_not_as_usual_counts(
     parameters: str, options: tuple[tuple[str, str], ...]
 ) -> None:
     assert recipe(f"FROM /b/{BLOB}", parameters=parameters).options == options
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options"),
+    [
+        ("num_batch                      512", (("num_batch", "512"),)),  # it is automatic unless somebody says so
+        ("main_gpu                       0", (("main_gpu", "0"),)),
+        ("draft_num_predict              4\nnum_gpu                        -1", ()),
+        ("draft_num_predict              8", (("draft_num_predict", "8"),)),
+    ],
+)
+def test_since_llama_server_other_values_are_usual(parameters: str, options: tuple[tuple[str, str], ...]) -> None:
+    assert recipe(f"FROM /b/{BLOB}", parameters=parameters, inside=LLAMA_SERVER).options == options
 
 
 @pytest.mark.parametrize(
