@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from controller.events import Level
+from controller.plain import span_words
 from controller.readiness import Verdict
 from controller.supervision import moves
 from controller.supervision.backoff import Backoff, Doubling, Pace
@@ -83,6 +84,8 @@ class Lifecycle:
     _outside: float | None = None  # when somebody else last stopped it
     _outside_pauses: Doubling = field(init=False)
     _offline_pauses: Doubling = field(init=False)
+    _gpu_pauses: Doubling = field(init=False)
+    _gpu_again_at: float = 0.0  # when one that found no GPU is started anew
     _outage: Outage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +93,7 @@ class Lifecycle:
         self._outage = Outage(self.pace)
         self._outside_pauses = Doubling(self.pace.outside_first, self.pace.outside_longest)
         self._offline_pauses = Doubling(self.pace.offline_first, self.pace.offline_longest)
+        self._gpu_pauses = Doubling(self.pace.gpu_first, self.pace.gpu_longest)
 
     @property
     def settled(self) -> bool:
@@ -247,6 +251,7 @@ class Lifecycle:
         if now - self._ready_since >= self.pace.proven:
             self._backoff.prove()
             self._outside_pauses.reset()
+            self._gpu_pauses.reset()
         self._probe_again(now + self.limits.probe_every)
 
     def _on_waiting(self, event: moves.Waiting, now: float) -> None:
@@ -299,14 +304,22 @@ class Lifecycle:
         self._retry(now + self.limits.probe_every)
 
     def _on_gpu_lost(self, event: moves.GpuLost, now: float) -> None:
-        """It is left running: a restart would most likely find what this one found, and a person may allow it."""
+        """It is left running for a while, since a person may allow it. Then it is started anew, ever more rarely: soon
+        after the machine itself, the GPU may not be there yet.
+        """
         if not self._probed(now):
             return
         self._misses, self._ready_since = 0, None
         if self.state is not ChildState.GPU_LOST:
-            self._tell("error", event.words)
+            pause = self._gpu_pauses.next()
+            self._gpu_again_at = now + pause
+            self._tell("error", f"{event.words} It looks again in {span_words(pause)}.")
         self._is(ChildState.GPU_LOST, event.words)
-        self._probe_again(now + self.limits.probe_every)
+        if now < self._gpu_again_at:
+            return self._probe_again(min(now + self.limits.probe_every, self._gpu_again_at))
+        words = "It is started anew, to look for its GPU again."
+        self._tell("info", words)
+        self._leave(Cause.TOLD, ChildState.STOPPING, words, self.limits.stop_grace)
 
     def _on_not_asked(self, event: moves.NotAsked, now: float) -> None:
         if self._probed(now):
@@ -468,6 +481,7 @@ class Lifecycle:
         self._not_before = 0.0
         self._outside_pauses.reset()
         self._offline_pauses.reset()
+        self._gpu_pauses.reset()
 
     def _look(self) -> None:
         self._stale, self.retry_at = False, None

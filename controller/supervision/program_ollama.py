@@ -225,8 +225,8 @@ class OllamaServe:
 
 
 GPU_LOST = (
-    "Ollama found no GPU and would work on the processor, many times slower: nothing is asked of it. `seadragon "
-    "restart ollama` lets it look again; models.gpu: any lets it work as it is."
+    "Ollama found no GPU and would work on the processor, many times slower: nothing is asked of it. It looks again by "
+    "itself, ever more rarely, and at once with `seadragon restart ollama`; models.gpu: any lets it work as it is."
 )
 UNSAID = "it has not said yet whether it found a GPU"
 NOT_FOUND = (

@@ -370,6 +370,16 @@ async def test_one_that_lost_the_gpu_looks_again_when_it_is_restarted(lab: Lab) 
         assert (await one.reaches(ChildState.READY)).facts["library"] == "Metal"
 
 
+async def test_one_that_was_started_before_its_gpu_was_there_finds_it_by_itself(lab: Lab) -> None:
+    turn(lab.knobs, library="cpu")
+    async with supervised(lab.serve(models={"gpu": "required"}), lab.place.home, Pace().scaled(0.05)) as one:
+        first = await one.reaches(ChildState.GPU_LOST)
+        turn(lab.knobs, library="Metal")
+        after = await one.reaches(ChildState.READY)
+        assert (after.pid != first.pid, after.facts["library"]) == (True, "Metal")
+        assert "It is started anew, to look for its GPU again." in one.said()
+
+
 async def test_the_next_controller_knows_that_the_gpu_was_lost(lab: Lab) -> None:
     turn(lab.knobs, library="cpu")
     async with supervised(lab.serve(models={"gpu": "any"}), lab.place.home) as one:

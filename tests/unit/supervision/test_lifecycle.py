@@ -325,17 +325,49 @@ def test_a_start_that_was_slept_through_keeps_the_rest_of_its_time() -> None:
 
 def test_one_that_lost_the_gpu_is_down_at_its_first_answer_and_left_running_until_it_may_be_used() -> None:
     world = begun(probe=moves.GpuLost("It found no GPU."))
-    world.play(600)
+    world.play(14)
     assert (world.life.state, world.life.verdict, world.life.reason) == (
         ChildState.GPU_LOST,
         "down",
         "It found no GPU.",
     )
     assert world.states == [ChildState.STARTING, ChildState.GPU_LOST]
-    assert (len(world.spawns), said(world, "error")) == (1, ["It found no GPU."])
+    assert (len(world.spawns), said(world, "error")) == (1, ["It found no GPU. It looks again in 15 s."])
     world.probe = moves.Answered()
     world.play(3)
     assert (world.life.state, world.life.verdict, len(world.spawns)) == (ChildState.READY, "ready", 1)
+
+
+def test_one_that_lost_the_gpu_looks_again_by_itself_ever_more_rarely_and_each_time_is_told() -> None:
+    world = begun(probe=moves.GpuLost("It found no GPU."))
+    world.play(86400)
+    pauses = [round(later - earlier) for earlier, later in zip(world.spawns, world.spawns[1:], strict=False)]
+    assert pauses[:8] == [15, 30, 60, 120, 240, 480, 900, 900]
+    assert len(world.spawns) < 110
+    assert said(world, "info").count("It is started anew, to look for its GPU again.") == len(pauses)
+    assert world.life.state is ChildState.GPU_LOST
+    world.probe = moves.Answered()
+    world.play(900)
+    assert world.life.state is ChildState.READY
+
+
+def test_a_gpu_that_is_a_minute_late_after_a_boot_is_found() -> None:
+    world = begun(probe=moves.GpuLost("It found no GPU."))
+    world.play(60)
+    world.probe = moves.Answered()
+    while world.life.state is not ChildState.READY:
+        world.play(1)
+    assert world.now - world.spawns[0] < 120
+
+
+def test_a_gpu_that_was_proved_to_be_there_and_gets_lost_is_looked_for_soon() -> None:
+    world = begun(probe=moves.GpuLost("It found no GPU."))
+    world.play(3600)
+    world.probe = moves.Answered()
+    world.play(1000)
+    world.probe = moves.GpuLost("It found no GPU.")
+    world.play(4)
+    assert said(world, "error")[-1].endswith("It looks again in 15 s.")
 
 
 def test_one_that_lost_the_gpu_and_then_hangs_is_started_again() -> None:
