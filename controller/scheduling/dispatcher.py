@@ -35,7 +35,6 @@ Problem = Literal["lost", "died", "busy", "idle"]
 """Why a granted request brought nothing: its connection was refused or cut (lost); Ollama said that the runner died, or
 that it is too busy; or an earlier hang-up had taken its slot along, and the runner has been ended (idle)."""
 
-LONG_PROMPT = 50  # tokens from which a prompt tells how fast prompts are read
 UNLOAD_LIMIT = 60.0  # seconds that somebody who asked for it waits for a runner to be gone
 
 
@@ -359,9 +358,8 @@ class Dispatcher:
         key = ticket.runner.key
         self.tally.answered(ticket.runner.name, tokens)
         if ticket.granted is not None:
-            written = _rate(tokens.answer, tokens.answer_seconds)
-            read = _rate(tokens.prompt, tokens.prompt_seconds) if (tokens.prompt or 0) >= LONG_PROMPT else None
-            self._keep(key, self._learned.get(key, Learned()).answered(now - ticket.granted, written, read))
+            learned = self._learned.get(key, Learned())
+            self._keep(key, learned.answered(now - ticket.granted, tokens.written_rate, tokens.read_rate))
 
     def _order(self, order: Callable[[Orders], Awaitable[object]]) -> None:
         """Something that somebody who may asked for beside an answer, and does not wait for."""
@@ -459,7 +457,3 @@ def _nobody(ticket: Ticket, as_: End) -> None:
 def _ticket(number: int, wish: Wish, now: float) -> Ticket:
     caller, lane, model, runner, size, width, wait, caps = wish
     return Ticket(number, caller, lane, model, runner, now, now + wait, size, width, caps)
-
-
-def _rate(tokens: int | None, seconds: float | None) -> float | None:
-    return tokens / seconds if tokens and seconds else None
