@@ -6,18 +6,17 @@ What clients ask goes another way (`proxy/`).
 from __future__ import annotations
 
 import asyncio
-import plistlib
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 import psutil
 
 from controller.errors import Declined, SpawnFailed, Unreachable
 from controller.inside import NEWEST, Held, Inside, held_by
 from controller.residency.failures import brief, words_of
+from controller.residency.metal import DOUBTED, IOREG, Metal, metal
 from controller.supervision.child import run_tool
 from controller.supervision.tree import memory
 
@@ -29,7 +28,6 @@ IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
 GPU_IDLE = 3  # percent
 UNSEEN = (psutil.Error, OSError)  # it is gone or not ours; or we have no descriptor left to look with
-IOREG = ("/usr/sbin/ioreg", "-r", "-c", "IOAccelerator", "-d", "1", "-w", "0", "-a")
 
 
 class OllamaClient:
@@ -189,25 +187,22 @@ async def _idle(runners: Sequence[psutil.Process]) -> bool:
     await asyncio.sleep(IDLE_WATCH)
     if _processor_seconds(runners) - before >= IDLE_SHARE * IDLE_WATCH:
         return False
-    share = await gpu_share()
-    return share is None or share < GPU_IDLE
+    gpu = await gpu_now()
+    return gpu is None or gpu.share is None or gpu.share < GPU_IDLE
 
 
-async def gpu_share() -> float | None:
-    """How busy a Mac's GPU is, in percent: a long prompt there leaves the processor idle. In doubt, wholly. None
-    elsewhere, where the processor tells: CUDA keeps one of them waiting at full speed.
-
-    To prove on a Mac: what `ioreg` costs, and that its figure moves within a third of a second.
+async def gpu_now() -> Metal | None:
+    """What a Mac's GPU is at: a long prompt there leaves the processor idle. None elsewhere, where the processor tells:
+    CUDA keeps one of them waiting at full speed.
     """
     if sys.platform != "darwin":
         return None
     try:
-        seen = await run_tool(IOREG, limit=QUESTION_LIMIT)
-        devices = plistlib.loads(seen.out)
-        shares = [device["PerformanceStatistics"]["Device Utilization %"] for device in devices]
-    except (SpawnFailed, OSError, plistlib.InvalidFileException, ExpatError, KeyError, TypeError):
-        return 100.0
-    return max(map(float, shares), default=100.0)
+        said = await run_tool(IOREG, limit=QUESTION_LIMIT)
+    except (SpawnFailed, OSError):
+        return DOUBTED
+    gpu = metal(said.out)
+    return gpu if gpu.share is not None else DOUBTED
 
 
 def work_done(runners: Sequence[psutil.Process]) -> tuple[float, int]:

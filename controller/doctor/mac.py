@@ -37,8 +37,13 @@ PROOFS = (
     ),
     Proof(
         "Reading the GPU's state is cheap enough to do every few seconds.",
-        "time ioreg -r -c IOAccelerator -d 1 -w 0 -a > /dev/null",
+        "time ioreg -r -c IOAccelerator -d 2 -w 0 -a > /dev/null",
         "Well under 0.1 s.",
+    ),
+    Proof(
+        "The GPU tells for whom it works, so that a display does not hide a runner that is stuck.",
+        "ask a model something long; ioreg -r -c IOAccelerator -d 2 -w 0 | grep -E 'Creator|accumulated'; again",
+        "The runner's process number, with an accumulatedGPUTime that grows while it writes and not else.",
     ),
     Proof(
         "A stranger on 0.0.0.0 and we on 127.0.0.1 can have one port at once; we notice.",

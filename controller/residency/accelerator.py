@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import plistlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
-from xml.parsers.expat import ExpatError
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SEARCH = 'msg="discovering available GPUs'
@@ -89,15 +87,3 @@ def nvidia_processes(text: str) -> dict[int, int]:
 def _mebibytes(text: str) -> list[tuple[int, int]]:
     rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
     return [(int(row[0]), int(row[1])) for row in rows if len(row) == 2 and all(cell.isdecimal() for cell in row)]
-
-
-def metal_used(plist: bytes) -> int | None:
-    """Bytes that everybody together has in use on the GPU, as `ioreg` writes it (see `controller/ollama.py`)."""
-    try:
-        found = plistlib.loads(plist)
-    except (plistlib.InvalidFileException, ExpatError, ValueError):
-        return None
-    devices = [each.get("PerformanceStatistics") for each in found if isinstance(each, dict)]
-    figures = [each.get("In use system memory") for each in devices if isinstance(each, dict)]
-    known = [figure for figure in figures if isinstance(figure, int)]
-    return sum(known) if known else None

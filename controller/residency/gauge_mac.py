@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from controller.errors import SpawnFailed
-from controller.ollama import IOREG
-from controller.residency.accelerator import Accelerator, metal_used
+from controller.residency.accelerator import Accelerator
 from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, RunTool, ram
 from controller.residency.memory import GIB, MIB, Reading
+from controller.residency.metal import IOREG, metal
 from controller.residency.runner import Pressure
 from controller.supervision.child import run_tool
 
@@ -129,4 +129,4 @@ class MacGauge:
         except SpawnFailed:
             self._used = None
         else:
-            self._used = metal_used(said.out)
+            self._used = metal(said.out).used

@@ -15,8 +15,9 @@ from typing import Protocol
 from controller.clock import Clock
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.ollama import gpu_share
+from controller.ollama import gpu_now
 from controller.residency.learned import Learned
+from controller.residency.metal import Metal
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
 from controller.residency.runner import Presence, Resident, Runner
 from controller.residency.vitals import Vitals
@@ -93,7 +94,7 @@ class Health:
         learned: Mapping[str, Learned],
         restart: Callable[[str], None],
         *,
-        gpu: Callable[[], Awaitable[float | None]] = gpu_share,
+        gpu: Callable[[], Awaitable[Metal | None]] = gpu_now,
         rule: Rule | None = None,
         pace: Pace | None = None,
     ) -> None:
@@ -137,11 +138,12 @@ class Health:
             self._forget(key)
         flights = {key: tuple(map(self._flight, tickets)) for key, tickets in aloft.items()}
         silent = {key for key, each in flights.items() if self._progress(key).silent(each)}
-        gpu = await self._gpu() if silent else None
+        gpu = (await self._gpu() if silent else None) or Metal()
         for key, tickets in aloft.items():
             runner = tickets[0].runner
             vitals = await self._pulse.of(runner) if key in silent else Vitals()
-            sample = Sample(self._clock.now(), flights[key], vitals.processor, gpu, vitals.stopped)
+            own_gpu = gpu.worked(*vitals.pids)
+            sample = Sample(self._clock.now(), flights[key], vitals.processor, gpu.share, own_gpu, vitals.stopped)
             verdict = self._progress(key).see(sample)
             if verdict is not Verdict.BUSY:
                 await self._end(runner, verdict)

@@ -2,6 +2,8 @@
 
 A runner answers its own health check while its slots are dead (ollama#15950), so three other things are looked at: the
 bytes of its answers, its processor time, and the GPU. One that uses either is at work, however long it says nothing.
+The GPU of a Mac tells how busy it is for everybody, and how long it has worked for each process. The first says nothing
+while a display, or another model, keeps it busy; the second may move only when a whole batch is done.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Rule:
     gaps: float = 20.0  # … or so many times the 99th percentile of its own gaps
     window: float = 10.0  # without a byte, over which processor and GPU are measured
     processor: float = 0.02  # share of one processor that is not yet work
-    gpu: float = 3.0  # percent that is not yet work
+    gpu: float = 3.0  # percent that is not yet work; if it is busier …
+    gpu_rest: float = 90.0  # … then not for this runner, once it has not worked for it for so long
     apart: float = 5.0  # it must still look stuck after so long
 
 
@@ -55,6 +58,7 @@ class Sample:
     flights: tuple[Flight, ...]
     processor: float | None = None  # seconds its processes have used so far; None: it cannot be seen
     gpu: float | None = None  # percent, of the whole machine's; None: there is none, or the processor tells enough
+    own_gpu: float | None = None  # seconds it has worked for its processes so far; None: nobody tells
     stopped: bool = False
 
 
@@ -76,6 +80,7 @@ class Progress:
         self._samples: deque[Sample] = deque()
         self._gaps: deque[float] = deque(maxlen=_GAPS)
         self._doubted: float | None = None
+        self._rest: tuple[float, float] | None = None  # seconds the GPU has worked for it, and since when no more
 
     def see(self, sample: Sample) -> Verdict:
         """The verdict, with this newest sample."""
@@ -99,7 +104,7 @@ class Progress:
         """After a pause as long as the window, ours or the machine's, the evidence is too old."""
         if self._samples and now - self._samples[-1].at > self._rule.window:
             self._samples.clear()
-            self._doubted = None
+            self._doubted = self._rest = None
 
     def _keep(self, sample: Sample) -> None:
         """All of the window, and one sample at its far end."""
@@ -107,6 +112,10 @@ class Progress:
         samples.append(sample)
         while len(samples) > 1 and samples[1].at <= sample.at - self._rule.window:
             samples.popleft()
+        if sample.own_gpu is None:
+            self._rest = None
+        elif self._rest is None or self._rest[0] != sample.own_gpu:
+            self._rest = sample.own_gpu, sample.at
 
     def _listen(self, sample: Sample) -> None:
         before, self._bytes = self._bytes, {}
@@ -142,4 +151,6 @@ class Progress:
         used = newest.processor - oldest.processor
         if not 0 <= used < self._rule.processor * (now - oldest.at):  # less than before: other processes by now
             return False
-        return all(each.gpu is None or each.gpu < self._rule.gpu for each in self._samples)
+        if all(each.gpu is None or each.gpu < self._rule.gpu for each in self._samples):
+            return True
+        return self._rest is not None and now - self._rest[1] >= self._rule.gpu_rest

@@ -18,6 +18,7 @@ class Vitals:
 
     processor: float | None = None  # seconds its processes have used so far; None: they cannot be seen
     stopped: bool = False  # by a signal
+    pids: tuple[int, ...] = ()
 
 
 class Pulse:
@@ -49,4 +50,4 @@ def _read(found: Sequence[psutil.Process]) -> Vitals:
         except UNSEEN:  # it has just gone: what it did not finish fails by itself
             return Vitals()
         used += times.user + times.system
-    return Vitals(used, stopped) if found else Vitals()
+    return Vitals(used, stopped, tuple(each.pid for each in found)) if found else Vitals()

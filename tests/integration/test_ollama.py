@@ -7,20 +7,22 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import pytest
 
 from controller.errors import Unreachable
-from controller.ollama import OllamaClient, Runners
+from controller.ollama import OllamaClient, Runners, gpu_now
 from controller.residency.recipe import recipe_of
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit.until import until
+from tests.unit.residency.macs import ioreg
 
 
 @asynccontextmanager
@@ -135,3 +137,48 @@ async def test_a_runner_at_work_is_known_as_such() -> None:
     finally:
         busy.kill()
         await busy.wait()
+
+
+# --- on a Mac, by what its tools said ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mac(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bytes], None]:
+    """What `ioreg` says from now on, as a Mac hears it."""
+    said = tmp_path / "ioreg.plist"
+    monkeypatch.setattr("controller.ollama.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr("controller.ollama.IOREG", ("/bin/cat", str(said)))
+
+    def says(text: bytes) -> None:
+        said.write_bytes(text)
+
+    return says
+
+
+@pytest.mark.parametrize(("share", "idle"), [(0, True), (2, True), (3, False), (97, False)])
+async def test_a_runner_that_leaves_the_processor_alone_is_idle_if_the_gpu_of_its_mac_is_too(
+    mac: Callable[[bytes], None], share: int, idle: bool
+) -> None:
+    mac(ioreg(20 * 2**30, share, {os.getpid(): 12.5}))
+    assert await Runners(lambda: None).idle([]) is idle
+    seen = await gpu_now()
+    assert seen is not None
+    assert (seen.share, seen.worked(os.getpid())) == (share, 12.5)
+
+
+@pytest.mark.parametrize("said", [b"", b"nonsense", b"<plist><array/></plist>"])
+async def test_a_gpu_that_does_not_tell_how_busy_it_is_works(mac: Callable[[bytes], None], said: bytes) -> None:
+    mac(said)
+    assert not await Runners(lambda: None).idle([])
+
+
+async def test_a_mac_without_the_tool_thinks_its_gpu_works(
+    mac: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.ollama.IOREG", ("/usr/sbin/no-ioreg-here",))
+    assert not await Runners(lambda: None).idle([])
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has one")
+async def test_elsewhere_no_gpu_is_asked() -> None:
+    assert await gpu_now() is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import plistlib
 from typing import Literal
 
 import pytest
@@ -11,7 +10,6 @@ from controller.residency.accelerator import (
     Accelerator,
     accelerator_limit,
     gpu_lost,
-    metal_used,
     nvidia_memory,
     nvidia_processes,
 )
@@ -117,16 +115,3 @@ def test_a_card_that_does_not_tell_is_unknown(text: str) -> None:
 
 def test_a_process_holds_the_sum_of_what_it_has_on_each_card() -> None:
     assert nvidia_processes("4711, 300\n4712, [N/A]\n4711, 200\n") == {4711: 500 * MIB}
-
-
-def test_ioreg_tells_what_is_in_use_on_the_gpu() -> None:
-    gpu = {"PerformanceStatistics": {"In use system memory": 7 * GIB, "Device Utilization %": 3}}
-    assert metal_used(plistlib.dumps([gpu])) == 7 * GIB
-    assert metal_used(plistlib.dumps([gpu, {"IOClass": "AGXAccelerator"}])) == 7 * GIB
-
-
-@pytest.mark.parametrize(
-    "plist", [b"", b"nonsense", plistlib.dumps([]), plistlib.dumps([{}]), plistlib.dumps({"a": 1})]
-)
-def test_an_ioreg_that_does_not_tell_is_unknown(plist: bytes) -> None:
-    assert metal_used(plist) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import plistlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from controller.residency.accelerator import Accelerator, accelerator_limit
 from controller.residency.gauge_linux import ONE, TWO, groups, limit_of, resident_pages, stalled_share
 from controller.residency.gauge_mac import MacGauge, Usage, usual_limit
 from controller.residency.memory import GIB
+from tests.unit.residency.macs import ioreg
 from tests.unit.residency.test_accelerator import METAL, SEARCH
 
 PSI = "some avg10=12.50 avg60=1.00 avg300=0.10 total=123\nfull avg10=3.25 avg60=0.50 avg300=0.05 total=45\n"
@@ -118,13 +118,13 @@ def test_a_kernel_that_tells_no_pressure_is_calm_and_noted(told: dict[str, int])
 
 
 async def test_ioreg_is_asked_now_and_then_only() -> None:
-    ioreg = Ioreg(plistlib.dumps([{"PerformanceStatistics": {"In use system memory": 5 * GIB}}]))
-    gauge = mac(TOLD, ioreg)
+    tool = Ioreg(ioreg(5 * GIB))
+    gauge = mac(TOLD, tool)
     assert gauge.read([]).accelerator_used is None
     await gauge.refresh()
     await gauge.refresh()
     assert gauge.read([]).accelerator_used == 5 * GIB
-    assert ioreg.asked == 1
+    assert tool.asked == 1
 
 
 @pytest.mark.parametrize("run", [Missing(), Ioreg(b"garbage")])

@@ -11,12 +11,15 @@ from controller.errors import Unreachable
 from controller.events import Journal
 from controller.residency.health import Health
 from controller.residency.learned import Learned
+from controller.residency.memory import GIB
+from controller.residency.metal import Metal, metal
 from controller.residency.progress import Rule
 from controller.residency.runner import Runner
 from controller.residency.vitals import Vitals
 from controller.scheduling.ticket import End, State, Ticket
 from tests.fakes.clock import WoundClock
 from tests.fakes.residents import FakeResidents, runner
+from tests.unit.residency.macs import ioreg
 
 A = runner("a")
 RULE = Rule()
@@ -61,6 +64,9 @@ class FakeOllama:
             raise Unreachable(f"{model} did not answer.")
 
 
+RUNNER = 4711  # its process
+
+
 class IdlePulse:
     """Runners that use no time."""
 
@@ -68,7 +74,7 @@ class IdlePulse:
         self.stopped = False
 
     async def of(self, runner: Runner) -> Vitals:
-        return Vitals(1.0, self.stopped)
+        return Vitals(1.0, self.stopped, (RUNNER,))
 
     def forget(self, key: str) -> None:
         """Nothing is kept."""
@@ -83,7 +89,7 @@ class Ward:
     journal: Journal
     pulse: IdlePulse = field(default_factory=IdlePulse)
     restarts: list[str] = field(default_factory=list)
-    gpu: float | None = None
+    gpu: Metal | None = None
 
     def killed(self) -> list[tuple[str, ...]]:
         return [each for each in self.residents.told if each[0] == "kill"]
@@ -95,7 +101,7 @@ async def ward() -> AsyncIterator[Ward]:
     it = Ward(clock, FakeLine(clock), FakeResidents(clock), FakeOllama(), Journal(clock))
     it.residents.loaded(A)
 
-    async def gpu() -> float | None:
+    async def gpu() -> Metal | None:
         return it.gpu
 
     health = Health(
@@ -144,9 +150,28 @@ async def test_a_stopped_runner_is_killed_at_once_and_not_held_against_it() -> N
 
 async def test_a_gpu_at_work_keeps_its_runner_for_as_long_as_it_takes() -> None:
     async with ward() as it:
-        it.gpu = 97.0
+        it.gpu = Metal(share=97.0)
         it.line.begin()
         await it.clock.wind(200)
+        assert not it.killed()
+
+
+async def test_a_display_at_work_does_not_hide_a_stuck_runner_where_the_gpu_tells_for_whom_it_works() -> None:
+    async with ward() as it:
+        it.gpu = metal(ioreg(GIB, 12, {RUNNER: 345.6}))
+        it.line.begin()
+        await it.clock.wind(80)
+        assert not it.killed()
+        await it.clock.wind(30)
+        assert it.killed()
+
+
+async def test_a_runner_that_the_gpu_works_for_is_left_alone_for_as_long_as_it_takes() -> None:
+    async with ward() as it:
+        it.line.begin()
+        for minute in range(10):
+            it.gpu = metal(ioreg(GIB, 12, {RUNNER: 345.6 + minute}))
+            await it.clock.wind(60)
         assert not it.killed()
 
 

@@ -14,10 +14,13 @@ RULE = Rule()
 
 @dataclass
 class Machine:
-    """One runner: `works` is the share of a processor it uses, `gpu` the percent of the GPU."""
+    """One runner: `works` is the share of a processor it uses, `gpu` the percent of the GPU that is busy, and `own_gpu`
+    how many seconds of it were for this one.
+    """
 
     works: float = 0.0
     gpu: float | None = None
+    own_gpu: float | None = None
     flights: dict[int, Flight] = field(default_factory=dict)
     at: float = 100.0
     processor: float = 7.0
@@ -36,7 +39,8 @@ class Machine:
         self.at += length
         self.processor += self.works * length
         processor = self.processor if self.seen else None
-        return self.progress.see(Sample(self.at, tuple(self.flights.values()), processor, self.gpu, self.stopped))
+        flights = tuple(self.flights.values())
+        return self.progress.see(Sample(self.at, flights, processor, self.gpu, self.own_gpu, self.stopped))
 
     def stuck_after(self, limit: int = 3600) -> float | None:
         """Seconds until the verdict, from now; None: it never came."""
@@ -137,6 +141,35 @@ def test_a_pause_in_which_nobody_looked_kills_nothing() -> None:
 def test_a_runner_nobody_can_look_into_is_never_stuck() -> None:
     machine = Machine(seen=False)
     machine.begin()
+    assert machine.stuck_after() is None
+
+
+def test_a_display_that_keeps_the_gpu_busy_hides_a_stuck_runner_for_a_while_only() -> None:
+    machine = Machine(gpu=12.0, own_gpu=345.6)
+    machine.begin()
+    assert machine.stuck_after() == RULE.gpu_rest + 1 + RULE.apart
+
+
+def test_a_gpu_that_works_for_others_and_does_not_tell_for_whom_says_nothing_of_this_runner() -> None:
+    machine = Machine(gpu=12.0)
+    machine.begin()
+    assert machine.stuck_after() is None
+
+
+def test_a_batch_that_the_gpu_counts_only_when_it_is_done_is_work() -> None:
+    machine = Machine(gpu=100.0, own_gpu=345.6)
+    machine.begin()
+    for batches in range(20):
+        machine.own_gpu = 345.6 + 60 * batches
+        assert all(machine.second() is Verdict.BUSY for _ in range(60))
+
+
+def test_a_gpu_that_stops_telling_for_whom_it_works_proves_nothing_any_more() -> None:
+    machine = Machine(gpu=12.0, own_gpu=345.6)
+    machine.begin()
+    for _ in range(80):
+        machine.second()
+    machine.own_gpu = None
     assert machine.stuck_after() is None
 
 

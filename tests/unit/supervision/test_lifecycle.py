@@ -345,7 +345,7 @@ def test_one_that_lost_the_gpu_looks_again_by_itself_ever_more_rarely_and_each_t
     assert pauses[:8] == [15, 30, 60, 120, 240, 480, 900, 900]
     assert len(world.spawns) < 110
     assert said(world, "info").count("It is started anew, to look for its GPU again.") == len(pauses)
-    assert world.life.state is ChildState.GPU_LOST
+    assert world.life.verdict == "down"
     world.probe = moves.Answered()
     world.play(900)
     assert world.life.state is ChildState.READY
