@@ -15,7 +15,9 @@ PYTHON := $(IN) .venv/bin/python
 OBTAIN := $(PYTHON) -m controller.obtain
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help setup run check test proof bench fix uv config developing real audit
+OTHER_OLLAMAS := 0.24.0 0.32.15
+
+.PHONY: help setup run check test proof bench fix uv config developing real versions audit
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' '$(ROOT)/Makefile'
@@ -36,11 +38,12 @@ check: developing ## formatting, lint, types, unit tests: under a minute
 test: real check ## everything that must hold, against the real programs (which it builds, once)
 	@$(PYTEST) -q tests/integration tests/acceptance -m 'not proof' $(ARGS)
 
-proof: real audit ## the long and the timed tests, static analysis, known holes in what we install
+proof: real audit ## the long and the timed tests, other versions of Ollama, static analysis, known holes
 	@$(PYTHON) -m bandit --quiet --recursive controller --configfile pyproject.toml --severity-level medium
 	@$(PYTHON) -m tests.kit.branches
 	@$(PYTEST) -q tests -m proof $(ARGS)
 	@$(IN) SEADRAGON_THOROUGH=1 .venv/bin/python -m pytest -q tests/unit -m 'hypothesis and not proof' $(ARGS)
+	@$(MAKE) -f '$(ROOT)/Makefile' versions
 
 bench: real ## how fast, against nginx and against no gateway at all
 	@$(OBTAIN) packages nginx wrk
@@ -67,6 +70,14 @@ real: developing
 	@[ "$$(uname)" = Darwin ] || { $(OBTAIN) packages chromium systemd; }
 	@$(PYTHON) -m tests.kit
 	@$(PYTHON) -m tests.tunnel || echo 'seadragon: going on without; the tests that need it are skipped, and say so.'
+
+# Whatever meets Ollama, with the others we know. (On a Mac none is built: there the tests meet the one that is there.)
+versions: developing
+	@[ "$$(uname)" = Darwin ] || for version in $(OTHER_OLLAMAS); do \
+		export SEADRAGON_TEST_OLLAMA="$$version"; echo "seadragon: with Ollama $$version"; \
+		$(OBTAIN) own-ollama "$$version" && $(PYTHON) -m tests.kit && \
+			$(PYTEST) -q tests/integration tests/acceptance -m 'ollama and not proof' $(ARGS) || exit 1; \
+	done
 
 audit: developing
 	@$(PYTHON) -m tests.kit.audit

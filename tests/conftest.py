@@ -16,6 +16,14 @@ from tests.tunnel.programs import Programs, programs
 load_profile()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of every file that meets a real Ollama."""
+    for item in items:
+        names = vars(item.module) if isinstance(item, pytest.Function) else {}
+        if any(value is real or getattr(value, "__module__", "") == real.__name__ for value in names.values()):
+            item.add_marker("ollama")
+
+
 @pytest.fixture(scope="session")
 def ollama_program() -> Path:
     """The real Ollama's program."""

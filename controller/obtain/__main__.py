@@ -15,7 +15,7 @@ from pathlib import Path
 from controller.errors import ObtainFailed
 from controller.obtain import debian, golang, llama, release, whole
 from controller.obtain.cache import once
-from controller.obtain.find import OLLAMA_VERSION, find_ollama, own_ollama
+from controller.obtain.find import OLLAMA_VERSION, built, find_ollama, own_ollama
 from controller.obtain.site import Site
 
 NAMED = {
@@ -27,17 +27,25 @@ BY_HAND = "Or install it yourself from https://ollama.com/download; Seadragon pi
 
 
 def ollama(site: Site) -> Path:
-    """Find an Ollama, or get one. Raises ObtainFailed that tells every way that was tried, and what to do."""
-    if found := find_ollama(None, site.environment):
+    """Find an Ollama, or get one. Raises ObtainFailed that tells every way that was tried, and what to do.
+
+    Where there is none but what an earlier set-up made, this one's own is got as well, and used if it can be had.
+    """
+    found = find_ollama(None, site.environment)
+    older = found in built("ollama", site.environment) and found != own_ollama(site.environment)
+    if found and not older:
         _tell_what_is_missing(site, found)
         return found
     failures = []
     for name, way in WAYS[site.platform].items():
-        site.say(f"no Ollama here yet; trying {name}")
+        site.say(f"{'only an older Ollama' if older else 'no Ollama'} here yet; trying {name} of {OLLAMA_VERSION}")
         try:
             return way(site)
         except ObtainFailed as failure:
             failures.append(f"- {name}: {failure}")
+    if found:
+        site.say("\n".join([f"Ollama {OLLAMA_VERSION} could not be got:", *failures]))
+        return found
     raise ObtainFailed("\n".join(["Ollama is missing, and could not be got:", *failures, BY_HAND]))
 
 

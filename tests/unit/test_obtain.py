@@ -100,8 +100,21 @@ def test_every_way_that_was_tried_is_told_with_its_reason(monkeypatch: pytest.Mo
         setup.ollama(bare("linux"))
 
 
-def test_what_is_found_is_not_got_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "find_ollama", lambda *_: OWN)
+@pytest.mark.parametrize("found", [Path("/usr/bin/ollama"), own_ollama({"HOME": "/nowhere"})])
+def test_what_is_found_is_not_got_again(monkeypatch: pytest.MonkeyPatch, found: Path) -> None:
+    monkeypatch.setattr(setup, "find_ollama", lambda *_: found)
+    monkeypatch.setattr(setup, "built", lambda *_: [found])
+    assert setup.ollama(bare("linux")) == found
+
+
+def test_what_an_older_set_up_made_is_replaced_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    older = Path("/nowhere/.cache/seadragon/ollama-0.1.0/bin/ollama")
+    monkeypatch.setattr(setup, "find_ollama", lambda *_: older)
+    monkeypatch.setattr(setup, "built", lambda *_: [older])
+    monkeypatch.setattr(golang, "PLACES", "")
+    monkeypatch.setitem(setup.WAYS, "linux", {"a wish": golang.program})
+    assert setup.ollama(bare("linux")) == older
+    monkeypatch.setitem(setup.WAYS, "linux", {"a wish": golang.program, "a prayer": lambda site: OWN})
     assert setup.ollama(bare("linux")) == OWN
 
 
