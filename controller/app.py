@@ -92,9 +92,22 @@ def run(
     except OSError as error:
         print(f"Seadragon cannot run: {fault_words(error)}.", file=sys.stderr)
         return 1
-    if outcome == "restart" and not service:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # as it was started: script or -m, any folder
+    if outcome == "restart":
+        return _begin_anew()
     return 1 if outcome == "failed" else 0
+
+
+def _begin_anew() -> int:
+    """Become the next controller, started as this one was: script or -m, any folder. Returns only when that fails.
+
+    The same process, under a service manager too: one that sees it leave may wait longer before it starts the next than
+    the keepers hold their children, and all that is loaded would be lost.
+    """
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except OSError as error:
+        print(f"Seadragon has left and cannot begin anew: {fault_words(error)}.", file=sys.stderr)
+    return 1
 
 
 def _make_ours(paths: Paths) -> None:

@@ -78,6 +78,23 @@ def test_a_restart_is_started_as_it_was_wherever_that_was(make_house: MakeHouse,
     assert os.readlink(f"/proc/{house.pid}/cwd") == str(elsewhere) or sys.platform != "linux"
 
 
+def test_a_restart_under_a_service_manager_stays_the_same_process_so_that_no_pause_of_its_outlasts_the_keepers(
+    make_house: MakeHouse,
+) -> None:
+    house = make_house()
+    house.up("--service").until_ready()
+    before = house.child()
+    for _ in range(3):
+        done = house.run("restart", limit=60)
+        assert done.returncode == 0, done.stderr + house.console()
+        house.until_ready()
+        assert (house.child()["pid"], house.child()["adopted"]) == (before["pid"], True)
+        assert house.status()["pid"] == house.pid
+    house.signal(signal.SIGTERM)
+    assert house.process is not None
+    assert house.process.wait(30) == 0
+
+
 def test_a_closed_terminal_ends_it_and_nohup_keeps_it(make_house: MakeHouse) -> None:
     house = start(make_house(), "nohup", str(SCRIPT))
     house.until_ready()
