@@ -1,28 +1,28 @@
 """Which process is which. A pid is reused; a pid together with its start time, within one boot, is not.
 
 Standard library only and light to import, since the keeper lives on it (no `typing`, `subprocess` or `hashlib`: each
-would cost it a megabyte). Linux is read from /proc, anything else through `ps`.
+would cost it a megabyte). Linux is read from /proc, a Mac through libproc. What cannot be read raises OSError: nobody
+counts as dead because looking failed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import select
 import signal
 import sys
-import time
 from collections import namedtuple
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
-PS_LIMIT = 5.0  # seconds after which a `ps` that does not answer is given up
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+from controller import sysctl
+from controller.supervision import libproc
+
+LINUX = sys.platform == "linux"
 
 
 class ProcessIdentity(namedtuple("ProcessIdentity", ["pid", "start"])):
     """One process, for as long as the machine is not rebooted.
 
-    `start` only ever gets compared: ticks since boot on Linux, a number made of the date elsewhere.
+    `start` only ever gets compared: ticks since boot on Linux, microseconds since the epoch on a Mac.
     """
 
     __slots__ = ()
@@ -50,19 +50,10 @@ Table = dict[int, Row]
 
 def boot_id() -> str:
     """A name for this run of the machine: what was recorded before a reboot means nothing after it."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except FileNotFoundError:
-        return _sysctl("kern.bootsessionuuid")
-
-
-def _sysctl(name: str) -> str:
-    """A text value of macOS's sysctl. (To prove on a Mac: kern.bootsessionuuid changes with every boot.)"""
-    value = ctypes.create_string_buffer(256)
-    size = ctypes.c_size_t(len(value))
-    ctypes.CDLL(None, use_errno=True).sysctlbyname(name.encode(), value, ctypes.byref(size), None, ctypes.c_size_t(0))
-    return value.value.decode()
+    if not LINUX:
+        return sysctl.text("kern.bootsessionuuid") or ""  # to prove on a Mac: another one after every boot
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
 
 
 # ---------------------------------------------------------------------------------------------- reading the table
@@ -70,13 +61,20 @@ def _sysctl(name: str) -> str:
 
 def table() -> Table:
     """Every process this user can see."""
-    return proc_table() if sys.platform == "linux" else ps_table()
-
-
-def proc_table() -> Table:
-    """The table as Linux's /proc tells it: about 20 µs a process."""
-    rows = (_proc_row(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())
+    rows = map(_row, _pids())
     return {row.pid: row for row in rows if row is not None}
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if LINUX else libproc.pids()
+
+
+def _row(pid: int) -> Row | None:
+    """One process; None when there is none of that number (any more). About 20 µs on Linux."""
+    if LINUX:
+        return _proc_row(pid)
+    seen = libproc.seen(pid)
+    return None if seen is None else Row(pid, *seen)
 
 
 def _proc_row(pid: int) -> Row | None:
@@ -89,57 +87,12 @@ def _proc_row(pid: int) -> Row | None:
     return Row(pid, int(fields[1]), int(fields[2]), int(fields[19]), fields[0] in b"ZX")
 
 
-def ps_table() -> Table:
-    """The table as `ps` prints it. UTC, or a change to summer time would make every process a stranger."""
-    rows = [_ps_row(line) for line in _ps_output().splitlines()]
-    return {row.pid: row for row in rows}
-
-
-def _ps_row(line: str) -> Row:
-    pid, parent, group, state, _, month, day, clock, year = line.split()
-    date = f"{year}{_MONTHS.index(month) // 3 + 1:02}{int(day):02}{clock.replace(':', '')}"
-    return Row(int(pid), int(parent), int(group), int(date), state.startswith("Z"))
-
-
-def _ps_output() -> str:
-    """What `ps` has to say; "" when it does not answer in time. By hand, for `subprocess` is a megabyte of imports."""
-    output, into = os.pipe()
-    try:
-        pid = os.posix_spawnp(
-            "ps",
-            ["ps", "-axo", "pid=,ppid=,pgid=,stat=,lstart="],
-            {"PATH": "/bin:/usr/bin", "LC_ALL": "C", "TZ": "UTC"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, into, 1), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)],
-        )
-    except OSError:
-        os.close(output)
-        return ""
-    finally:
-        os.close(into)
-    try:
-        return b"".join(_until_end(output, time.monotonic() + PS_LIMIT)).decode(errors="replace")
-    except TimeoutError:
-        os.kill(pid, signal.SIGKILL)
-        return ""
-    finally:
-        os.close(output)
-        os.waitpid(pid, 0)
-
-
-def _until_end(pipe: int, deadline: float) -> Iterator[bytes]:
-    while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        if not (chunk := os.read(pipe, 65536)):
-            return
-        yield chunk
-    raise TimeoutError
-
-
 # ------------------------------------------------------------------------------------------- asking about processes
 
 
 def identify(pid: int) -> ProcessIdentity | None:
     """Who has this pid now; None when nobody, or only a zombie, does."""
-    row = _proc_row(pid) if sys.platform == "linux" else ps_table().get(pid)
+    row = _row(pid)
     return None if row is None or row.dead else row.identity
 
 
@@ -203,10 +156,9 @@ def holders(lock: str, keeper: int) -> set[ProcessIdentity]:
     An open file that carries that lock can only come from that keeper, so whoever has one descends from it, whether it
     was recorded or not. Elsewhere nobody is named, and the record alone counts.
     """
-    if sys.platform != "linux":
+    if not LINUX:
         return set()
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    found = (identify(pid) for pid in pids if _inherited(pid, lock, keeper))
+    found = (identify(pid) for pid in _pids() if _inherited(pid, lock, keeper))
     return {one for one in found if one is not None}
 
 

@@ -11,7 +11,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 
@@ -27,7 +26,6 @@ SWEEP_PAUSE = 0.02  # seconds between two rounds of killing what is left
 SWEEP_LIMIT = 10.0  # seconds after which what does not die is left to whoever asks for the lock next
 LAST_WORDS = 65536  # bytes of output told with the child's end
 GOODBYE = 1.0  # seconds that a keeper which leaves gives its controller to hear why
-LINUX = sys.platform == "linux"
 
 
 class Keeping:
@@ -167,8 +165,7 @@ class Keeping:
     def _find(self) -> set[ProcessIdentity]:
         """All that lives of the tree besides the child itself: below us, in its group, or once recorded."""
         rows = table()
-        roots = [self._me.pid] if LINUX else [self._child.pid]  # elsewhere `ps` is below us, and orphans are not
-        found = descendants(roots, rows) | survivors(self._descendants, rows)
+        found = descendants([self._me.pid], rows) | survivors(self._descendants, rows)
         leader = rows.get(self._child.pid)
         if leader is None or leader.identity == self._child:
             found |= {row.identity for row in rows.values() if row.group == self._child.pid and not row.dead}
@@ -205,6 +202,7 @@ class Keeping:
         """KILL the child's group and every descendant; does nothing once the child is gone."""
         if self._status is None:
             self._kill_group()
+            end_all(self._descendants)  # whether or not the others can be found just now
             end_all(self._find())
 
     def _kill_group(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import time
 
 from controller.supervision.logfile import LogFile
@@ -50,14 +49,7 @@ class Pump:
 
     def read(self) -> bool:
         """Take one chunk; False when the child (and all who inherited its output) closed it."""
-        try:
-            size = os.readv(self.output, [self._buffer])
-        except BlockingIOError:
-            return True
-        chunk = self._buffer[:size]
-        self._ring.add(chunk)
-        self._write(self._sieve.feed(bytes(chunk), time.monotonic()))
-        return size > 0
+        return self._take() != 0
 
     def tick(self) -> None:
         """Once a second: tell of gaps, and try again where writing failed."""
@@ -68,7 +60,7 @@ class Pump:
     def end(self) -> None:
         """The child is gone: write what is left of its output."""
         for _ in range(LAST_CHUNKS):
-            if not self._readable() or not self.read():
+            if not self._take():
                 break
         self._write(self._sieve.end())
 
@@ -76,8 +68,16 @@ class Pump:
         """The newest output, at most `size` bytes, also what was dropped from the log; clean."""
         return self._cleaner.clean(self._ring.last(size)).decode(errors="replace")
 
-    def _readable(self) -> bool:
-        return bool(select.select([self.output], [], [], 0)[0])
+    def _take(self) -> int | None:
+        """Take one chunk: its size in bytes, 0 once it is closed, None when there is nothing just now."""
+        try:
+            size = os.readv(self.output, [self._buffer])
+        except BlockingIOError:
+            return None
+        chunk = self._buffer[:size]
+        self._ring.add(chunk)
+        self._write(self._sieve.feed(bytes(chunk), time.monotonic()))
+        return size
 
     def _write(self, text: bytes) -> None:
         if self._log:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from controller.supervision.identity import descendants, table
+
 
 def frozen(pid: int) -> bool:
     """Whether a signal has stopped it (SIGSTOP). One small read: fit for the loop."""
@@ -16,11 +18,10 @@ def frozen(pid: int) -> bool:
 
 
 def members(pid: int) -> set[int]:
-    """`pid` and all below it. Blocking, for it reads the whole table of processes: for a thread."""
-    try:
-        return {pid, *(each.pid for each in psutil.Process(pid).children(recursive=True))}
-    except psutil.Error:
-        return {pid}
+    """`pid` and all below it. Reads the whole table of processes: for a thread. Raises OSError when it cannot be read,
+    since whoever is left out here would be taken for a stranger.
+    """
+    return {pid, *(each.pid for each in descendants([pid], table()))}
 
 
 def memory(pids: Iterable[int]) -> int | None:

@@ -16,8 +16,6 @@ from controller.supervision.identity import (
     boot_id,
     descendants,
     identify,
-    proc_table,
-    ps_table,
     send,
     table,
 )
@@ -58,16 +56,6 @@ def test_a_signal_reaches_only_the_process_that_was_meant(bystander: subprocess.
     assert send(known, signal.SIGKILL)
     assert bystander.wait() == -signal.SIGKILL
     assert not send(known, signal.SIGKILL)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ps is all there is")
-def test_ps_tells_the_same_as_proc(bystander: subprocess.Popen[bytes]) -> None:
-    by_ps, by_proc = ps_table(), proc_table()
-    for pid in (os.getpid(), bystander.pid, 1):
-        assert by_ps[pid][:3] == by_proc[pid][:3]
-    assert ps_table()[1] == by_ps[1]
-    assert who(bystander.pid) in descendants([os.getpid()], by_proc)
-    assert bystander.pid in {one.pid for one in descendants([os.getpid()], by_ps)}
 
 
 def test_the_boot_has_a_name_that_stays() -> None:

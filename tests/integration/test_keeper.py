@@ -33,6 +33,9 @@ from tests.kit.children import unruly_spec, who
 from tests.kit.until import until
 
 ROOT = Path(__file__).parents[2]
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="the pretended Mac reads /proc; a real one needs no pretence"
+)
 
 
 async def start(place: Path, *program: str, name: str = "c", adopt_grace: float = 30.0, **changes: object) -> Child:
@@ -323,15 +326,41 @@ async def test_a_keeper_keeps_nothing_of_python_that_it_does_not_need(tmp_path: 
     assert loaded <= set(sys.stdlib_module_names) | {"controller", "__main__"}
 
 
-async def test_without_linux_the_tree_is_found_through_ps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a Mac: no /proc, no subreaper, no PDEATHSIG. (What `ps` prints there must be seen on a Mac.)"""
-    elsewhere = "import ctypes, fcntl, json, re, resource, selectors, socket, sys; sys.platform = 'darwin'; "
-    monkeypatch.setattr(child_module, "BOOT", elsewhere + child_module.BOOT)
+def on_a_mac(flaky: Path | str = "") -> str:
+    """What starts a keeper that takes this machine for a Mac (`tests/fakes/mac.py`)."""
+    pretend = f"sys.path.append(sys.argv[1]); from tests.fakes.mac import pretend; pretend({str(flaky)!r}); "
+    return child_module.BOOT.replace("import sys; ", f"import sys; {pretend}")
+
+
+@on_linux
+async def test_on_a_mac_the_tree_is_found_through_libproc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "BOOT", on_a_mac())
     child = await start(tmp_path, "escape_unlocked")
     await until(child.descendants)
     [left] = [who(one.pid) for one in child.descendants()]
     os.kill(child.pid, signal.SIGKILL)
     assert await child.wait() == Exit(None, signal.SIGKILL, False)
+    assert not alive(left)
+
+
+@on_linux
+async def test_while_the_processes_cannot_be_listed_nobody_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flaky = tmp_path / "flaky"
+    monkeypatch.setattr(child_module, "BOOT", on_a_mac(flaky))
+    child = await start(tmp_path, "escape_unlocked")
+    await until(child.descendants)
+    [left] = [who(one.pid) for one in child.descendants()]
+    flaky.touch()
+    await until(lambda: flaky.stat().st_size > 1)  # looks that see nothing
+    assert [one.pid for one in child.descendants()] == [left.pid]
+    os.kill(child.pid, signal.SIGKILL)
+    ended, seen = asyncio.ensure_future(child.wait()), flaky.stat().st_size
+    await until(lambda: flaky.stat().st_size > seen + 1)
+    assert not ended.done()  # who may still be there is not called gone
+    flaky.unlink()
+    assert await ended == Exit(None, signal.SIGKILL, False)
     assert not alive(left)
 
 

@@ -16,7 +16,6 @@ ORDER = ["words", "policy", "hands", "loops", "edges", "roof"]
 STARTERS = {
     "supervision/child": "keepers, and tools that end by themselves",
     "supervision/keeper": "forks itself into a process of its own, and its child",
-    "supervision/identity": "`ps`, where there is no /proc: for keepers, which have neither a loop nor `subprocess`",
     "obtain/site": "the compilers and installers of the set-up, before there is anything to supervise",
     "app": "replaces its own process at a restart; that starts none",
 }

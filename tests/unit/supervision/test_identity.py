@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.supervision.child import Exit
-from controller.supervision.identity import ProcessIdentity, Row, Table, _ps_row, descendants, survivors
+from controller.supervision.identity import ProcessIdentity, Row, Table, descendants, survivors
 
 
 def table_of(*rows: tuple[int, int]) -> Table:
@@ -38,12 +38,6 @@ def test_a_reused_pid_is_not_the_process_that_was_recorded() -> None:
     rows = table_of((5, 1))
     assert survivors([ProcessIdentity(5, 50)], rows) == {ProcessIdentity(5, 50)}
     assert survivors([ProcessIdentity(5, 49), ProcessIdentity(6, 60)], rows) == set()
-
-
-def test_what_ps_prints_is_understood() -> None:
-    row = _ps_row("  501   499   499 Ss   Thu Aug 21 09:05:07 2026    ")
-    assert row == Row(501, 499, 499, 20260821090507, False)
-    assert _ps_row("7 1 1 Z+ Mon Jan  5 00:00:00 2026").dead
 
 
 def test_an_exit_says_how_it_was() -> None:
