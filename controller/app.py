@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import uvloop
 
-from controller import heap, lock, wanted
+from controller import heap, lock, openfiles, wanted
 from controller.api.late import LateApi
 from controller.auth.office import OPERATOR
 from controller.auth.visitor import arrival
@@ -25,7 +25,7 @@ from controller.config.change import Change
 from controller.config.last_good import load_last_good
 from controller.config.load import load
 from controller.config.problem import ConfigInvalid
-from controller.config.schema import OLLAMA, TUNNEL, Config
+from controller.config.schema import OLLAMA, TUNNEL, Config, Server
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
@@ -420,8 +420,18 @@ class Controller:
 
     async def _listen(self, config: Config) -> None:
         server = config.server
+        self._make_room(server)
         goal = wanted.listeners(wanted.on_port(config, self._port), self._paths.run)
         await self._listeners.become(goal, server.limits, server.drain)
+
+    def _make_room(self, server: Server) -> None:
+        openfiles.allow_at_least(max(openfiles.USUAL, server.files_needed))
+        if (files := openfiles.now()) < server.files_needed:
+            words = (
+                f"Only {files} files may be open at a time here, and all connections together may need "
+                f"{server.files_needed}: raise the system's limit (ulimit -Hn shows it), or lower limits.connections."
+            )
+            self.journal.say("controller", words, level="warning")
 
     def _programs(self, config: Config) -> list[Program]:
         return wanted.programs(config, self._paths, os.environ, self._readiness)

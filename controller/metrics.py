@@ -5,7 +5,6 @@ Every label value that can be known is there from the start: a graph exists befo
 
 from __future__ import annotations
 
-import resource
 import shutil
 import sys
 from collections import Counter
@@ -25,6 +24,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from controller import openfiles
 from controller.desk import Desk
 from controller.residency.runner import Cause
 from controller.residency.spelling import full_name
@@ -294,7 +294,7 @@ class Metrics(Collector):
             yield _counter("cpu_seconds", "Processor time of the controller.", used.user + used.system)
             yield _gauge("resident_memory_bytes", "Of the controller.", self._process.memory_info().rss)
             yield _gauge("open_files", "Of the controller.", self._process.num_fds())
-        yield _gauge("open_files_limit", "Of the controller.", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        yield _gauge("open_files_limit", "Of the controller.", openfiles.now())
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

@@ -22,6 +22,7 @@ _OLLAMA = drains(OLLAMA)
 _TUNNEL = restarts(TUNNEL)
 _CHILD = restarts(OWN)
 _DAY = 86400  # seconds; no wait is longer
+_OWN_FILES = 512  # open at a time for everything but answers: logs, the database, keepers, tools
 Understood = Literal["no", "I understand that everybody on the internet may use it"]
 RightName = Literal["infer", "embed", "audio", "list", "chat", "manage", "admin"]
 
@@ -381,6 +382,11 @@ class Server(Branch):
     children: Annotated[dict[str, Child], BeforeValidator(_empty_is_default)] = Field(
         {}, description="Further programs to keep running, by name."
     )
+
+    @property
+    def files_needed(self) -> int:
+        """Files that are open when every connection is used: each answer takes two, and a tunnel has a listener too."""
+        return 2 * self.limits.connections * (len(self.listeners) + 1) + _OWN_FILES
 
 
 class OneModel(Branch):

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import platform
-import resource
 import socket
 import struct
 import sys
@@ -18,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
+from controller import openfiles
 from controller.control import LONGEST, Request, Tell, orders, rights
 from controller.desk import Desk
 from controller.errors import SeadragonError
@@ -58,9 +58,8 @@ async def _status(desk: Desk, request: Request, tell: Tell) -> object:
 
 async def _facts(desk: Desk, request: Request, tell: Tell) -> object:
     """What only the running controller can say of itself: the doctor compares it with what it finds."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     search = os.environ.get("PATH", "")
-    return {**status(desk), "files": files, "search": search, "python": platform.python_version()}
+    return {**status(desk), "files": openfiles.now(), "search": search, "python": platform.python_version()}
 
 
 async def _start(desk: Desk, request: Request, tell: Tell) -> object:

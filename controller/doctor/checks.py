@@ -17,7 +17,6 @@ OLDEST_OLLAMA = (0, 17, 1)  # CVE-2026-7482
 LLAMA_SERVER = "llama-server"
 LITTLE_DISK = 10 * 10**9  # bytes; the smallest useful models take 2
 NO_DISK = 10**9
-FEW_FILES = 4096  # each answer in flight takes two
 WRONG = 120.0  # seconds; sessions and Cloudflare bear less than five minutes
 
 
@@ -268,12 +267,14 @@ def clock(facts: Facts) -> Finding:
 
 
 def files(facts: Facts) -> Finding:
-    """macOS starts with 256, which a handful of streams uses up."""
+    """`up` takes as many as it may have; that may still be too few."""
     limit = facts.running.get("files", facts.files_limit) if facts.running else facts.files_limit
     assert isinstance(limit, int)
-    if limit < FEW_FILES:
-        remedy = f"Run ulimit -n {FEW_FILES} before seadragon up, or install it as a service, which sets its own."
-        return Finding("open files", "warn", f"Only {limit} files may be open at a time.", remedy)
+    needed = facts.config.server.files_needed
+    if limit < needed:
+        words = f"Only {limit} files may be open at a time; all connections together may need {needed}."
+        remedy = "Raise the system's limit (ulimit -Hn shows it), or lower limits.connections in server.yaml."
+        return Finding("open files", "warn", words, remedy)
     return Finding("open files", "ok", f"{limit} files may be open at a time.")
 
 

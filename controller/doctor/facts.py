@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import re
-import resource
 import shutil
 import socket
 import sqlite3
@@ -25,7 +24,7 @@ from typing import Protocol
 
 import psutil
 
-from controller import tls
+from controller import openfiles, tls
 from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
@@ -108,7 +107,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         exposed=tuple(_exposed(ports - own_ports)),
         origins=config.server.ollama.environment.get("OLLAMA_ORIGINS", environment.get("OLLAMA_ORIGINS", "")),
         cloudflared=hands.find("cloudflared", config.server.tunnel.binary, environment),
-        files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        files_limit=openfiles.most(),
         sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
         memory=_memory(paths, ours),
         sizes=dict(_sizes(models_folder)),

@@ -13,12 +13,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
 
+from controller import openfiles
 from controller.supervision.home import Home, private_folder, sweep
 from controller.supervision.identity import ProcessIdentity, identify
 from controller.supervision.keeping import Keeping
@@ -207,7 +207,7 @@ def _become(spec: Message, lock: int, output: int, go: int, fault: int, keeper: 
         if os.getppid() != keeper or os.read(go, 1) != b"g":
             os._exit(126)  # the keeper died first
         _shed_keeper(lock, output)
-        _limit_files(spec["files"])
+        openfiles.allow(spec["files"])
         step = "folder"
         os.chdir(spec["folder"])
         step = "program"
@@ -227,14 +227,3 @@ def _shed_keeper(lock: int, output: int) -> None:
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     os.set_inheritable(lock, True)
-
-
-def _limit_files(files: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft = files if hard == resource.RLIM_INFINITY else min(files, hard)
-    for limit in (soft, 10240):  # macOS refuses more than kern.maxfilesperproc, even below an unlimited hard limit
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-            return
-        except (ValueError, OSError):
-            continue

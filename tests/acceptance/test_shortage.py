@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -53,3 +55,26 @@ def test_an_ollama_that_dies_meanwhile_comes_back_when_there_is_room_again(house
     house.until_ready()
     assert time.monotonic() - began < 15  # 5 s by itself; this box may be busy
     assert httpx.get(f"{house.url}/api/version").status_code == 200
+
+
+@pytest.mark.parametrize(("limit", "told"), [("-S -n 256", False), ("-n 1000", True)])
+def test_what_a_terminal_gives_is_no_bound_while_there_is_more_and_too_little_of_it_is_told(
+    make_house: MakeHouse, limit: str, told: bool
+) -> None:
+    house = make_house()
+    with (house.logs / "console.txt").open("ab") as console:
+        house.process = subprocess.Popen(
+            ["sh", "-c", f'ulimit {limit} && exec "$@"', "sh", *house.command("up")],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            env={**os.environ, **house.environment},
+            start_new_session=True,
+        )
+    until(house._listens, why="it listens")
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", house.port)))
+        assert httpx.get(f"{house.url}/healthz").status_code == 200
+        assert psutil.Process(house.pid).num_fds() > 300
+    assert any("files may be open" in str(line.get("text")) for line in house.events()) is told
