@@ -17,7 +17,7 @@ PYTEST := $(PYTHON) -m pytest
 
 OTHER_OLLAMAS := 0.24.0 0.32.15
 
-.PHONY: help setup run check test proof bench fix uv config developing real versions audit
+.PHONY: help setup run check test proof bench fix native uv config developing real versions audit
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' '$(ROOT)/Makefile'
@@ -89,8 +89,14 @@ config:
 		[ -e "$$mine" ] || [ ! -e "$$example" ] || { cp "$$example" "$$mine" && echo "seadragon: made $$mine"; }; \
 	done
 
+# In a terminal under Rosetta everything would be an Intel program, and no Ollama started from it would find the GPU.
+native:
+	@[ "$$(uname -sm)" != 'Darwin x86_64' ] || [ "$$(sysctl -n hw.optional.arm64 2>/dev/null)" != 1 ] || { \
+		echo 'seadragon: this terminal imitates an Intel Mac (Rosetta), where nothing finds the GPU. Run this instead:' \
+			'arch -arm64 make $(MAKECMDGOALS)' >&2; exit 1; }
+
 # uv installs Python packages in seconds. Its own venv is tried first; Debian may lack the module for that.
-uv:
+uv: native
 	@[ -x "$$UV" ] || { \
 		echo 'seadragon: installing uv into $(CACHE)/uv'; mkdir -p '$(CACHE)'; \
 		{ python3 -m venv --clear '$(CACHE)/uv' && '$(CACHE)/uv/bin/python' -m pip install --quiet uv; } >'$(CACHE)/uv.log' 2>&1 || \

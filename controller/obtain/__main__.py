@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from controller.errors import ObtainFailed
-from controller.obtain import debian, golang, llama, release, whole
+from controller.obtain import debian, golang, homebrew, llama, release, whole
 from controller.obtain.cache import once
 from controller.obtain.find import OLLAMA_VERSION, built, find_ollama, own_ollama
+from controller.obtain.processors import foreign
 from controller.obtain.site import Site
 
 NAMED = {
@@ -29,24 +30,34 @@ BY_HAND = "Or install it yourself from https://ollama.com/download; Seadragon pi
 def ollama(site: Site) -> Path:
     """Find an Ollama, or get one. Raises ObtainFailed that tells every way that was tried, and what to do.
 
-    Where there is none but what an earlier set-up made, this one's own is got as well, and used if it can be had.
+    Where there is only one that is no good choice, another is got as well, and used if it can be had.
     """
-    found = find_ollama(None, site.environment)
-    older = found in built("ollama", site.environment) and found != own_ollama(site.environment)
-    if found and not older:
+    found = find_ollama(None, site)
+    lack = _lack(site, found)
+    if found and not lack:
         _tell_what_is_missing(site, found)
         return found
     failures = []
     for name, way in WAYS[site.platform].items():
-        site.say(f"{'only an older Ollama' if older else 'no Ollama'} here yet; trying {name} of {OLLAMA_VERSION}")
+        site.say(f"{lack}; trying {name}")
         try:
             return way(site)
         except ObtainFailed as failure:
             failures.append(f"- {name}: {failure}")
     if found:
-        site.say("\n".join([f"Ollama {OLLAMA_VERSION} could not be got:", *failures]))
+        site.say("\n".join(["another Ollama could not be got, so this one has to do:", *failures]))
         return found
     raise ObtainFailed("\n".join(["Ollama is missing, and could not be got:", *failures, BY_HAND]))
+
+
+def _lack(site: Site, found: Path | None) -> str:
+    """Why another Ollama is to be got; empty when this one will do."""
+    if found is None:
+        return "no Ollama here yet"
+    if foreign(found, site.platform, site.machine):
+        return f"{found} is made for another processor, and would not find the GPU"
+    older = found in built("ollama", site.environment) and found != own_ollama(site.environment)
+    return "only an older Ollama here yet" if older else ""
 
 
 def _tell_what_is_missing(site: Site, program: Path) -> None:
@@ -55,17 +66,6 @@ def _tell_what_is_missing(site: Site, program: Path) -> None:
         without = "no GGUF model can be loaded" if whole.SERVER in names else "`seadragon demo` will not work"
         site.say(f"{program} is Ollama {version}, but has no {' and no '.join(names)} beside it: {without}.")
         site.say(AGAIN)
-
-
-def from_homebrew(site: Site) -> Path:
-    """Install the Mac's Ollama."""
-    brew = site.which("brew")
-    if brew is None:
-        raise ObtainFailed("Homebrew is not installed (https://brew.sh)")
-    site.run([brew, "install", "ollama"], telling="Homebrew is installing Ollama")
-    if found := find_ollama(None, site.environment):
-        return found
-    raise ObtainFailed("Homebrew installed it, and yet there is none on PATH")
 
 
 def from_release(site: Site) -> Path:
@@ -79,7 +79,7 @@ def from_source(site: Site, version: str = OLLAMA_VERSION) -> Path:
 
 
 WAYS: dict[str, dict[str, Callable[[Site], Path]]] = {
-    "darwin": {"Homebrew": from_homebrew},
+    "darwin": {"Homebrew": homebrew.install_ollama, "the official release": from_release},
     "linux": {"the official release": from_release, "a build with Go": from_source},
 }
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from controller.obtain.cache import cache_folder
+from controller.obtain.processors import foreign
+from controller.obtain.site import Site
 
 OLLAMA_VERSION = "0.32.0"  # what is downloaded or built where none is found; whatever is found will do
 OLLAMA_APP = Path("/Applications/Ollama.app/Contents/Resources")
@@ -48,18 +50,24 @@ def find_program(
     environment: Mapping[str, str],
     platform: str = sys.platform,
     runnable: Callable[[Path], bool] = runnable,
+    machine: str | None = None,
 ) -> Path | None:
-    """The program to run, or None. A configured path is the only one looked at: it was meant."""
+    """The program to run, or None. A configured path is the only one looked at: it was meant.
+
+    On a Mac, one that was made for another processor is the last choice, wherever it lies.
+    """
     if configured is not None:
         candidates = [configured.expanduser()]
     else:
         candidates = [*places(name, environment, platform), *built(name, environment)]
-    return next((candidate for candidate in candidates if runnable(candidate)), None)
+    found = [candidate for candidate in candidates if runnable(candidate)]
+    fit = (each for each in found if not foreign(each, platform, machine))
+    return next(fit, found[0] if found else None)
 
 
-def find_ollama(configured: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """The `ollama` to run, or None."""
-    return find_program("ollama", configured, environment)
+def find_ollama(configured: Path | None, site: Site) -> Path | None:
+    """The `ollama` to run there, or None."""
+    return find_program("ollama", configured, site.environment, site.platform, machine=site.machine)
 
 
 def _version(folder: str) -> list[int]:

@@ -1,10 +1,11 @@
-"""Ollama's official release for Linux: downloaded, checked against its published sum, unpacked."""
+"""Ollama's official release: downloaded, checked against its published sum, unpacked."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import http.client
+import ssl
 import tarfile
 import time
 import urllib.error
@@ -19,22 +20,21 @@ from controller.obtain.site import Site
 RELEASES = "https://github.com/ollama/ollama/releases/download"
 PATIENCE = 10.0  # seconds for a connection, and for each piece that follows
 PIECE = 2**20
+AUTHORITIES = Path("/etc/ssl/cert.pem")  # of macOS
 TOLD_EVERY = 5.0  # seconds between two lines of progress
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FORMATS = (".tar.zst", ".tgz", ".tar.gz")  # best first; releases changed from one to the other
 
 
 def download(site: Site, version: str, folder: Path, releases: str = RELEASES) -> None:
-    """Put the release into `folder` (bin/ and lib/). Raises ObtainFailed when it cannot be had whole and right."""
+    """Put the release into `folder`: bin/, and what belongs to it. Raises ObtainFailed when it cannot be had whole."""
     base = f"{releases}/v{version}"
-    machine = MACHINES.get(site.machine)
-    if machine is None:
-        raise ObtainFailed(f"there is no release for {site.machine}")
+    names, place = _archive(site, folder)
     try:
         sums = dict(_sums(_open(f"{base}/sha256sum.txt").read().decode()))
-        name = next((n for ending in FORMATS if (n := f"ollama-linux-{machine}{ending}") in sums), None)
+        name = next((each for each in names if each in sums), None)
         if name is None:
-            raise ObtainFailed(f"release {version} has nothing for {machine}")
+            raise ObtainFailed(f"release {version} has nothing for this machine ({site.platform}, {site.machine})")
         archive = folder / name
         found = _save(site, f"{base}/{name}", archive)
     except (OSError, http.client.HTTPException) as error:  # URLError, timeouts and cut connections among them
@@ -42,8 +42,19 @@ def download(site: Site, version: str, folder: Path, releases: str = RELEASES) -
     if found != sums[name]:
         raise ObtainFailed(f"{name} does not match its published checksum")
     site.say("unpacking")
-    unpack(archive, folder)
+    place.mkdir(exist_ok=True)
+    unpack(archive, place)
     archive.unlink()
+
+
+def _archive(site: Site, folder: Path) -> tuple[list[str], Path]:
+    """The names that its archive may have, best first, and where that is to be unpacked."""
+    if site.platform == "darwin":  # for every Mac alike; everything lies beside the program
+        return ["ollama-darwin.tgz"], folder / "bin"
+    machine = MACHINES.get(site.machine)
+    if machine is None:
+        raise ObtainFailed(f"there is no release for {site.machine}")
+    return [f"ollama-linux-{machine}{ending}" for ending in FORMATS], folder
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -70,8 +81,16 @@ def _sums(text: str) -> Iterator[tuple[str, str]]:
 
 def _open(url: str) -> http.client.HTTPResponse:
     # Only ever the address of a release, which is https:
-    answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=PATIENCE)  # noqa: S310  # nosec B310
-    return answer
+    opened = urllib.request.urlopen(url, timeout=PATIENCE, context=_trust())  # noqa: S310  # nosec B310
+    return cast(http.client.HTTPResponse, opened)
+
+
+def _trust() -> ssl.SSLContext:
+    """The Python of python.org comes without any authority until its owner runs a script; the Mac itself has a list."""
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"] and AUTHORITIES.exists():
+        context.load_verify_locations(AUTHORITIES)
+    return context
 
 
 def _save(site: Site, url: str, path: Path) -> str:

@@ -11,11 +11,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from controller.errors import ObtainFailed
 
 HEARTBEAT = 15.0  # seconds between two signs of life of a long step
+SYSCTL = "/usr/sbin/sysctl"  # macOS
 LAST_WORDS = 2000  # characters of a failed step's output that are shown
 
 
@@ -26,6 +28,16 @@ class Site:
     platform: str = sys.platform
     machine: str = field(default_factory=this_machine.machine)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @cached_property
+    def silicon(self) -> bool:
+        """Whether this is a Mac with Apple silicon. Under Rosetta, `machine` pretends that it is not."""
+        if self.platform != "darwin" or self.machine == "arm64":
+            return self.platform == "darwin"
+        try:
+            return self.run([SYSCTL, "-n", "hw.optional.arm64"]).strip() == "1"
+        except ObtainFailed:
+            return False  # an Intel Mac does not know the name
 
     def which(self, program: str) -> str | None:
         """The program on this site's PATH."""

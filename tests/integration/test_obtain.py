@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
-import http.server
 import io
 import os
+import ssl
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ from controller.obtain import find_program, release
 from controller.obtain.cache import once
 from controller.obtain.find import own_ollama
 from controller.obtain.site import Site
+from tests.fakes.releases import Releases, published
+from tests.kit import certificates
 
 SITE = Site(machine="x86_64")
 
@@ -37,51 +38,11 @@ def tar(*names: str) -> bytes:
     return buffer.getvalue()
 
 
-class Releases(http.server.ThreadingHTTPServer):
-    """Serves the files it is given, some of them cut short."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.cut: set[str] = set()
-        super().__init__(("127.0.0.1", 0), Shelf)
-
-    @property
-    def url(self) -> str:
-        """Its base."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def publish(self, name: str, content: bytes, digest: str = "") -> None:
-        """Put a file of release 1.2.3 there, and its checksum into the list."""
-        self.files[f"/v1.2.3/{name}"] = content
-        line = f"{digest or hashlib.sha256(content).hexdigest()}  ./{name}\n".encode()
-        self.files["/v1.2.3/sha256sum.txt"] = self.files.get("/v1.2.3/sha256sum.txt", b"") + line
-
-
-class Shelf(http.server.BaseHTTPRequestHandler):
-    """One request."""
-
-    server: Releases
-
-    def do_GET(self) -> None:
-        content = self.server.files.get(self.path)
-        self.send_response(404 if content is None else 200)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        self.wfile.write((content or b"")[: 10 if self.path in self.server.cut else None])
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Silent."""
-
-
 @pytest.fixture
 def releases() -> Iterator[Releases]:
     """Where releases are downloaded from."""
-    with Releases() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with published() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("ending", ["tar.zst", "tgz"])
@@ -111,7 +72,8 @@ def test_a_download_that_breaks_off_is_no_download(releases: Releases, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("machine", "told"), [("riscv64", "no release for riscv64"), ("aarch64", "nothing for arm64"), ("x86_64", "404")]
+    ("machine", "told"),
+    [("riscv64", "no release for riscv64"), ("aarch64", r"nothing for .*aarch64"), ("x86_64", "404")],
 )
 def test_a_release_that_is_not_there_is_told(releases: Releases, tmp_path: Path, machine: str, told: str) -> None:
     if machine == "aarch64":
@@ -123,6 +85,24 @@ def test_a_release_that_is_not_there_is_told(releases: Releases, tmp_path: Path,
 def test_no_network_is_told(tmp_path: Path, releases: Releases) -> None:
     with pytest.raises(ObtainFailed, match="could not be downloaded"):
         release.download(SITE, "1.2.3", tmp_path, "http://127.0.0.1:1")
+
+
+def test_a_python_that_brings_no_authorities_trusts_those_of_the_mac(
+    releases: Releases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python of python.org, before its "Install Certificates.command" was run."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificates.house(tmp_path))
+    releases.socket = context.wrap_socket(releases.socket, server_side=True)
+    releases.publish("ollama-linux-amd64.tgz", gzip.compress(tar("bin/ollama")))
+    url = releases.url.replace("http:", "https:")
+    with pytest.raises(ObtainFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        release.download(SITE, "1.2.3", tmp_path, url)
+    monkeypatch.setattr(release, "AUTHORITIES", tmp_path / "house.pem")
+    release.download(SITE, "1.2.3", tmp_path, url)
+    assert (tmp_path / "bin/ollama").exists()
 
 
 def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:

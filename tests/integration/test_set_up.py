@@ -12,7 +12,7 @@ import pytest
 from controller.paths import CLONE
 
 SYNC = "sync --quiet --locked"
-NOTING = """#!/bin/sh
+NOTING = """
 echo "$@" >>"$UV_NOTES"
 case "$1 $2" in
 "python find") exit ${FINDS:-0} ;;
@@ -31,14 +31,21 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
+def tool(clone: Path, name: str, text: str) -> None:
+    """Put a program on the PATH of `make`, before the real one of that name."""
+    program = clone / "bin" / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+
+
 def make(clone: Path, *, finds: int = 0, installs: int = 0, syncs: int = 0) -> tuple[list[str], str, int]:
     """`make developing`; what uv was told, what a person sees, and make's exit code."""
-    uv, notes = clone / "bin" / "uv", clone / "notes"
-    uv.parent.mkdir()
-    uv.write_text(NOTING)
-    uv.chmod(0o755)
+    notes = clone / "notes"
+    notes.touch()
+    tool(clone, "uv", NOTING)
     answers = {"UV_NOTES": str(notes), "FINDS": str(finds), "INSTALLS": str(installs), "SYNCS": str(syncs)}
-    path = f"{uv.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, "HOME": str(clone), "SEADRAGON_CACHE": str(clone / "cache"), **answers}
     ran = subprocess.run(["make", "developing"], cwd=clone, env=environment, capture_output=True, text=True, timeout=60)
     return notes.read_text().splitlines(), ran.stdout + ran.stderr, ran.returncode
@@ -72,3 +79,27 @@ def test_when_nothing_helps_it_is_told_what_to_install(clone: Path) -> None:
 def test_the_file_of_wanted_pythons_is_one_that_uv_reads_and_pyenv_does_not() -> None:
     assert (CLONE / ".python-versions").exists()
     assert not (CLONE / ".python-version").exists(), "pyenv would warn at every `python3` in the clone, or change it"
+
+
+def mac(clone: Path, machine: str, silicon: str) -> None:
+    """Answers as a Mac's `uname` and `sysctl` give them: Rosetta changes the first, and not the second."""
+    tool(clone, "uname", f'[ "$1" = -sm ] && echo "Darwin {machine}" || echo Darwin')
+    tool(clone, "sysctl", f'[ "$*" = "-n hw.optional.arm64" ] && {silicon}')
+
+
+def test_in_a_terminal_under_rosetta_nothing_is_set_up_for_the_wrong_processor(clone: Path) -> None:
+    mac(clone, "x86_64", "echo 1")
+    told, seen, code = make(clone)
+    assert told == []
+    assert "Run this instead: arch -arm64 make developing" in seen
+    assert code != 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "silicon"), [("arm64", "echo 1"), ("x86_64", "{ echo unknown oid >&2; exit 1; }"), ("x86_64", "echo 0")]
+)
+def test_every_mac_in_its_own_right_is_set_up(clone: Path, machine: str, silicon: str) -> None:
+    mac(clone, machine, silicon)
+    told, _, code = make(clone)
+    assert told[-1] == SYNC
+    assert code == 0

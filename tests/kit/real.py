@@ -57,7 +57,7 @@ def program() -> Path:
     Raises LookupError where set-up is due.
     """
     own = find.own_ollama(os.environ, WANTED)
-    path = find.find_ollama(None if sys.platform == "darwin" else own, os.environ)
+    path = find.find_ollama(None if sys.platform == "darwin" else own, Site())
     if path is None:
         raise LookupError(f"{own} is missing: `make test` builds it.")
     return path

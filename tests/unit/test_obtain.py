@@ -10,7 +10,7 @@ import pytest
 
 from controller.errors import ObtainFailed
 from controller.obtain import __main__ as setup
-from controller.obtain import debian, find_program, golang
+from controller.obtain import debian, find_program, golang, homebrew
 from controller.obtain.cache import cache_folder
 from controller.obtain.find import OLLAMA_VERSION, own_ollama, places
 from controller.obtain.site import Site
@@ -84,11 +84,18 @@ def bare(platform: str, installed: tuple[str, ...] = (), working: tuple[str, ...
     return Bare(platform, "x86_64", {"HOME": "/nowhere", "PATH": ""}, installed, working)
 
 
-def test_a_mac_without_homebrew_is_told_both_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def unreachable(*_: object) -> None:
+    raise ObtainFailed("the release could not be downloaded: no network")
+
+
+def test_a_mac_without_homebrew_and_network_is_told_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "find_ollama", lambda *_: None)
+    monkeypatch.setattr(homebrew, "HOMEBREW", ())
+    monkeypatch.setattr(setup, "_into_cache", unreachable)
     with pytest.raises(ObtainFailed) as failure:
         setup.ollama(bare("darwin"))
-    assert "Homebrew is not installed (https://brew.sh)" in str(failure.value)
+    assert "- Homebrew: Homebrew is not installed (https://brew.sh)" in str(failure.value)
+    assert "- the official release: the release could not be downloaded" in str(failure.value)
     assert "https://ollama.com/download" in str(failure.value)
 
 
