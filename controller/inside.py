@@ -51,6 +51,10 @@ class Inside:
     fixed_members: frozenset[str]  # members of a native request beside its options that load the model anew
     single: frozenset[str]  # families that are given one slot, whatever OLLAMA_NUM_PARALLEL says
     chats_embed: bool  # a model made for chats gives embeddings, too
+    programs: tuple[str, ...] = ()
+    """llama.cpp's, which lie beside Ollama's own: what runs every GGUF model, and what is asked about each file that
+    one is made from.
+    """
     gone: frozenset[str] = field(default_factory=frozenset)  # variables of earlier versions that mean nothing any more
 
     batches: tuple[tuple[int, int], ...] = ((0, 512),)
@@ -148,6 +152,7 @@ LLAMA_SERVER: Final = Inside(
     fixed_members=frozenset(("shift",)),
     single=_SINGLE,
     chats_embed=False,
+    programs=("llama-server", "llama-quantize"),
     gone=frozenset(("OLLAMA_MULTIUSER_CACHE", "OLLAMA_NEW_ENGINE")),
     batches=((0, 512), (4096, 1024), (32768, 2048)),
     prompt_cache=8192 * MIB,

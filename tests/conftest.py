@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controller.inside import inside_of
 from tests.kit import real
 from tests.kit.examples import load_profile
 from tests.tunnel.local_edge import Edge, edge
@@ -28,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def ollama_program() -> Path:
     """The real Ollama's program."""
     return real.program()
+
+
+@pytest.fixture
+def bare_ollama(tmp_path: Path) -> Path:
+    """The real Ollama's program with nothing beside it."""
+    if not inside_of(real.version()).programs:
+        pytest.skip(f"Ollama {real.version()} needs nothing beside it")
+    (tmp_path / "bare").mkdir()
+    return Path(shutil.copy2(real.program(), tmp_path / "bare" / "ollama"))
 
 
 @pytest.fixture(scope="session")

