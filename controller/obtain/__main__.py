@@ -19,10 +19,10 @@ from controller.obtain.find import OLLAMA_VERSION, built, find_ollama, own_ollam
 from controller.obtain.processors import foreign
 from controller.obtain.site import Site
 
-NAMED = {
+NAMED = {  # what each step may be told
     "own-ollama": (golang.LAST_ALONE, *llama.SOURCES),
     "packages": tuple(debian.SIGNS),
-}  # what each step may be told
+}
 AGAIN = "Update it (brew update && brew upgrade ollama), or install it whole from https://ollama.com/download."
 BY_HAND = "Or install it yourself from https://ollama.com/download; Seadragon picks it up as soon as it is there."
 

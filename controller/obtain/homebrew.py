@@ -36,6 +36,6 @@ def install_ollama(site: Site) -> Path:
     if found is None:
         raise ObtainFailed("Homebrew installed it, and yet it is in none of Homebrew's folders")
     version = whole.version(site, found)
-    if version and (names := whole.missing(found, whole.numbers(version), site.platform)):
+    if version and (names := whole.missing(found, version, site.platform)):
         raise ObtainFailed(f"Homebrew's Ollama {version} came without {' and '.join(names)}")
     return found

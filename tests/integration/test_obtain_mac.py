@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import ObtainFailed
+from controller.inside import NEWEST
 from controller.obtain import __main__ as setup
 from controller.obtain import find, find_program, homebrew, release, whole
 from controller.obtain.processors import foreign, processors
@@ -133,7 +134,7 @@ def brewed(prefix: Path, *beside: str, version: str = "0.32.15") -> str:
 
 def test_homebrew_is_found_where_it_lives_though_it_is_not_on_path(tmp_path: Path, prefix: Path) -> None:
     script(prefix / "ollama", 'echo "ollama version is 0.32.15"')
-    script(prefix / "bin/brew", brewed(prefix, whole.SERVER, whole.QUANTIZE))
+    script(prefix / "bin/brew", brewed(prefix, *NEWEST.programs))
     site = Mac(tmp_path)
     assert setup.ollama(site) == prefix / "bin/ollama"
     assert "no Ollama here yet; trying Homebrew" in site.told
