@@ -10,7 +10,7 @@ import msgspec
 from controller.proxy.dialects import Headers, Reason, Refused, compact
 from controller.proxy.peek import members
 
-PLAUSIBLE_VERSION = "0.24.0"
+PLAUSIBLE_VERSION = "0.32.0"
 """Told while Ollama is away and has never been seen: some clients refuse to work with a server before 0.6.4."""
 
 JSON = b"application/json; charset=utf-8"

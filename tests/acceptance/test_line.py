@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from tests.kit import real
-from tests.kit.below import runners_below
+from tests.kit.below import runners_below, started_in
 from tests.kit.callers import Caller, Told, allow, callers
 from tests.kit.house import FakeHouse, House, fake_house, until
 
@@ -87,7 +87,7 @@ def loads(house: House) -> int:
 
 def started(house: House) -> int:
     """How many runners Ollama started for models so far, as its own log tells."""
-    return (house.logs / "ollama.log").read_text(errors="replace").count("ollama runner --model")
+    return started_in(house.logs / "ollama.log")
 
 
 def runners(house: House) -> list[psutil.Process]:

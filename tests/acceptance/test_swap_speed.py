@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.conftest import MakeHouse
 from tests.kit import real
+from tests.kit.below import runners_below
 
 ROUNDS = 20
 MODELS = ("red", "blue")
@@ -37,13 +38,9 @@ def generate(http: httpx.Client, model: str, **more: object) -> None:
     http.post("/api/generate", json=asked).raise_for_status()
 
 
-def runners(server: int) -> list[psutil.Process]:
-    return [each for each in psutil.Process(server).children(recursive=True) if "runner" in each.cmdline()]
-
-
 def bare(http: httpx.Client, server: int, away: str, there: str) -> float:
     """Seconds that Ollama itself takes from one model to the other's first token: nobody else is in the way."""
-    leaving = runners(server)
+    leaving = runners_below(server)
     began = time.perf_counter()
     generate(http, away, prompt="", keep_alive=0)
     psutil.wait_procs(leaving, timeout=30)

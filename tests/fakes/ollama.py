@@ -8,6 +8,7 @@ FAKE_OLLAMA_KNOBS names (no file: none set); it is read again whenever it change
 counts. Beyond the real routes there is `GET /fake/seen`: each request so far, its method, path, headers, size, digest.
 
 At start
+    version         what it says it is ("0.32.0"); below 0.30 its runners and its words are those of that time
     exit_code       leave at once with this code; stderr says `exit_words`
     port_taken      fail as the real one does when its port is taken (it does so too when it really is)
     slow_start      seconds between the open port and the first HTTP answer
@@ -62,6 +63,12 @@ from typing import Any
 WORDS = ("the", "sea", "is", "deep", "and", "full", "of", "dragons")
 LOOK = 0.2  # seconds between two looks at whether a runner is alive
 RUNNER_GONE = "an error was encountered while running the model: unexpected EOF"
+VERSION = "0.32.0"
+LLAMA_SERVER = "/opt/ollama/lib/ollama/llama-server"
+FLAGS = (
+    "--host 127.0.0.1 --no-webui --offline -c 8192 -np 1 --log-verbosity 4 --no-log-prefix --no-log-timestamps "
+    "--no-jinja --chat-template chatml --no-mmap --flash-attn auto -b 1024 -ub 1024 --context-shift --keep 4"
+)
 
 
 def program(folder: Path) -> Path:
@@ -151,6 +158,19 @@ class Fake:
     ready_at: float = 0.0
 
     @property
+    def version(self) -> str:
+        return str(self.knobs["version"] or VERSION)
+
+    @property
+    def dated(self) -> bool:
+        """Whether it is one of those whose models run in its own program."""
+        return tuple(map(int, self.version.split(".")[:2])) < (0, 30)
+
+    @property
+    def died(self) -> str:
+        return f"{'llama runner' if self.dated else 'llama-server'} process has terminated: signal: killed"
+
+    @property
     def models(self) -> list[str]:
         return list(self.knobs["models"] or ["tiny:latest"])
 
@@ -195,7 +215,7 @@ class Fake:
         if path == "/":
             return 200, "Ollama is running"
         if path == "/api/version":
-            return 200, {"version": "0.24.0"}
+            return 200, {"version": self.version}
         if path == "/api/tags":
             return 200, {"models": [self.described(name) for name in self.models]}
         if path == "/api/ps":
@@ -224,7 +244,7 @@ class Fake:
         if self.full(name) not in self.models:
             return send_json(writer, 404, {"error": f"model '{name}' not found"})
         if self.knobs["fail_next"] and self.knobs.take("fail_next"):
-            error = self.knobs["fail_error"] or "llama runner process has terminated: signal: killed"
+            error = self.knobs["fail_error"] or self.died
             return send_json(writer, int(self.knobs.number("fail_status", 500)), {"error": error})
         if asked.get("keep_alive") == 0 and not asked.get("prompt") and not asked.get("messages"):
             self.unload(name)
@@ -246,13 +266,19 @@ class Fake:
             if runner is None or not runner.alive:
                 await asyncio.sleep(self.knobs.number("load"))
                 self.refuse_load()
-                argv = [sys.executable, "-IS", __file__, "runner", "--model", blob, "--port", "0"]
-                argv += ["--busy"] if self.knobs["busy"] else []
-                process = subprocess.Popen(argv, start_new_session=bool(self.knobs["setsid_runner"]))  # noqa: ASYNC220
+                process = subprocess.Popen(  # noqa: ASYNC220
+                    self.argv(blob), executable=sys.executable, start_new_session=bool(self.knobs["setsid_runner"])
+                )
                 runner = Runner(self.full(name), blob, process)
                 await self.come_up(runner)
                 self.runners[blob] = runner
             return runner
+
+    def argv(self, blob: str) -> list[str]:
+        """What a runner is started with: to everybody who looks it is what the real one starts."""
+        program, word = (sys.executable, "runner") if self.dated else (LLAMA_SERVER, "--")
+        argv = [program, "-IS", __file__, word, "--model", blob, "--port", "0"]
+        return argv + ([] if self.dated else FLAGS.split()) + (["--busy"] if self.knobs["busy"] else [])
 
     def refuse_load(self) -> None:
         words = self.knobs["load_fails"]
@@ -267,7 +293,7 @@ class Fake:
         while runner.alive and self.knobs["load_hangs"]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
         if not runner.alive:
-            raise LoadFails("llama runner process has terminated: signal: killed")
+            raise LoadFails(self.died)
 
     def unload(self, name: str) -> None:
         if runner := self.runners.pop(self.blob(name), None):
@@ -495,7 +521,7 @@ async def serve() -> int:
             raise
         print(f"Error: listen tcp {host}:{port}: bind: address already in use", file=sys.stderr)
         return 1
-    print(f'time=now level=INFO msg="Listening on {host}:{port} (version 0.24.0)"', file=sys.stderr, flush=True)
+    print(f'time=now level=INFO msg="Listening on {host}:{port} (version {fake.version})"', file=sys.stderr, flush=True)
     if not knobs["mum"]:
         say_compute(str(knobs["library"] or ("Metal" if sys.platform == "darwin" else "cpu")))
     crash = knobs["crash_after"]
@@ -525,7 +551,7 @@ def say_compute(library: str) -> None:
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["runner"]:
+    if sys.argv[1:2] in (["runner"], ["--"]):
         if "--busy" in sys.argv:
             compute()
         signal.pause()  # weighs nothing, says nothing, and is there to be found, stopped and killed

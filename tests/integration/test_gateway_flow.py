@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from controller.config.schema import Limits
+from controller.inside import OWN_RUNNER
 from controller.proxy.fillers import Rhythm
+from controller.proxy.own import PLAUSIBLE_VERSION
 from controller.readiness import Address
 from tests.integration.plane import (
     CHAT,
@@ -284,7 +286,10 @@ async def test_it_is_never_sent_three_times() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        "llama runner process has terminated: signal: killed",
+        "llama-server process has terminated: signal: killed",
+        "llama-server process no longer running: -1 ",
+        "mlx runner failed: mlx: exception (exit: exit status 1)",
+        'Post "http://127.0.0.1:41207/tokenize": dial tcp 127.0.0.1:41207: connect: connection refused',
         "model runner has unexpectedly stopped, this may be due to resource limitations",
         "an error was encountered while running the model: unexpected EOF",
     ],
@@ -300,6 +305,45 @@ async def test_a_runner_that_died_is_a_reason_to_send_again(tmp_path: Path, erro
         fake.knobs(fail_next=2, fail_error=error)
         answer = await client.post("/api/chat", json={**CHAT, "stream": False})
         assert (answer.status_code, answer.json()) == (500, {"error": error})  # the second time it is the answer
+
+
+async def test_an_older_ollama_has_words_of_its_own_for_that(tmp_path: Path) -> None:
+    error = "llama runner process has terminated: signal: killed"
+    async with (
+        fake_ollama(tmp_path, fail_next=2, fail_error=error) as fake,
+        gateway(fake.address) as plane,
+        plane.client() as client,
+    ):
+        assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 500
+        plane.readiness.learn(OWN_RUNNER)
+        assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/api/embed", {"input": "a"}),
+        ("/api/embeddings", {"prompt": "a"}),
+        ("/v1/embeddings", {"input": ["a", "b"]}),
+    ],
+)
+async def test_a_model_made_for_chats_is_not_loaded_to_say_that_it_gives_no_embeddings(
+    tmp_path: Path, path: str, asked: dict[str, Any]
+) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        plane.names.can["m"] = frozenset({"completion"})
+        answer = await client.post(path, json={"model": "m", **asked})
+        error = answer.json()["error"]
+        words = error["message"] if path.startswith("/v1") else error
+        assert answer.status_code == 400
+        assert words.startswith("m is made for chats and gives no embeddings. No model")
+        assert "ollama pull nomic-embed-text" in words
+        plane.names.can["finder:latest"] = frozenset({"embedding"})
+        assert "Ask finder:latest for them." in (await client.post(path, json={"model": "m", **asked})).text
+        assert await fake.seen() == []  # nobody was asked
+        plane.readiness.learn(OWN_RUNNER)  # whose chat models give some
+        await client.post(path, json={"model": "m", **asked})
+        assert [each["path"] for each in await fake.seen()] == [path]
 
 
 async def test_a_management_request_is_never_sent_again() -> None:
@@ -653,7 +697,7 @@ async def test_what_is_loaded_is_asked_again_after_every_answer() -> None:
 async def test_lists_are_served_stale_while_ollama_is_away() -> None:
     seen, serve = answering(before=lambda number: SMALL)
     async with gateway(None, using=config(hold=0.2)) as plane, plane.client() as client:
-        assert (await client.get("/api/version")).json() == {"version": "0.24.0"}
+        assert (await client.get("/api/version")).json() == {"version": PLAUSIBLE_VERSION}
         assert (await client.get("/api/tags")).status_code == 503
         async with upstream(serve) as address:
             plane.readiness.set("ready", "It answers.", address)

@@ -73,7 +73,7 @@ async def ask(one: Supervised, path: str, **content: Any) -> httpx.Response:
 async def test_it_is_started_on_a_private_port_and_tells_where(lab: Lab) -> None:
     async with supervised(lab.serve(), lab.place.home) as one:
         status = await one.reaches(ChildState.READY)
-        assert status.facts["version"] == "0.24.0"
+        assert status.facts["version"] == fake.VERSION
         assert (await ask(one, "/api/tags")).status_code == 200
         address = lab.readiness.address
         assert address is not None
