@@ -12,19 +12,23 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
-from typing import Protocol
+from typing import Literal, Protocol
 from xml.sax.saxutils import escape
 
+from controller.clock import Clock, SystemClock
 from controller.config.schema import Server
 from controller.errors import SeadragonError
 
 LABEL = "local.seadragon"
 UNIT = "seadragon.service"
 TEMPLATES = Path(__file__).resolve().parent.parent / "launchd"
-STEP_LIMIT = 300.0  # seconds for one launchctl or systemctl; stopping the old one may take all its time
+STEP_LIMIT = 60.0  # seconds for one launchctl or systemctl; where it stops the old one, that one's time besides
+START_LIMIT = 60.0  # seconds that launchd may refuse a service it has just let go of: five are usual
+PAUSE = 0.5  # seconds between two tries
+STOPS = 36  # launchctl's exit code for a stop that has begun and goes on (EINPROGRESS)
 LEAST_STOP_LIMIT = 240  # seconds
 STOP_MARGIN = 30.0  # seconds beside the budgets: closing listeners, writing what is left to write
 SEARCHED = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -63,10 +67,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command. `needed`: whether its failure ends the whole thing."""
+    """One command. Its failure ends the whole thing, if it is `needed`."""
 
     argv: tuple[str, ...]
     needed: bool = True
+    fine: tuple[int, ...] = (0,)  # exit codes that are no failure
+    limit: float = STEP_LIMIT  # seconds, all tries together
+    until: Literal["once", "works", "fails"] = "once"  # tried again until it does
+    waiting: str = ""  # what is told when the first try was not enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ class Unit:
     text: str
     begin: tuple[Step, ...]  # after the file is written
     end: tuple[Step, ...]  # before it is removed
-    halt: Step  # stops it until the machine's next start
+    halt: tuple[Step, ...]  # stop it until the machine's next start
     after: tuple[Step, ...] = ()  # once it is removed
 
 
@@ -136,24 +144,38 @@ def unit_for(place: Place, platform: str = sys.platform) -> Unit:
 
 
 def launchd(place: Place) -> Unit:
-    """A LaunchDaemon. To be proved on a Mac: that Metal is there for it before anybody has logged in."""
+    """A LaunchDaemon. To be proved on a Mac: that Metal is there for it before anybody has logged in.
+
+    `bootout` may return while the service still finishes its answers; until `print` finds it no more, and a little
+    longer, `bootstrap` is refused. A service that was sent away and not brought back would be gone for good.
+    """
     file = Path("/Library/LaunchDaemons") / f"{LABEL}.plist"
-    leave = Step(("launchctl", "bootout", f"system/{LABEL}"), needed=False)
+    service = f"system/{LABEL}"
+    all_its_time = place.stop_limit + STEP_LIMIT
+    leave = Step(("launchctl", "bootout", service), needed=False, limit=all_its_time)
+    gone = Step(("launchctl", "print", service), limit=all_its_time, until="fails", waiting=_waiting(place))
     begin = (
         leave,
-        Step(("launchctl", "enable", f"system/{LABEL}")),
-        Step(("launchctl", "bootstrap", "system", str(file))),
+        gone,
+        Step(("launchctl", "enable", service)),
+        Step(("launchctl", "bootstrap", "system", str(file)), limit=START_LIMIT, until="works"),
     )
-    return Unit(file, render_plist(place), begin, (leave,), leave)
+    return Unit(file, render_plist(place), begin, (leave, gone), (replace(leave, needed=True, fine=(0, STOPS)), gone))
 
 
 def systemd(place: Place) -> Unit:
     """A system unit."""
+    all_its_time = place.stop_limit + STEP_LIMIT
     reload = Step(("systemctl", "daemon-reload"))
-    begin = (reload, Step(("systemctl", "enable", UNIT)), Step(("systemctl", "restart", UNIT)))
-    end = (Step(("systemctl", "disable", "--now", UNIT), needed=False),)
-    halt = Step(("systemctl", "stop", UNIT), needed=False)
+    restart = Step(("systemctl", "restart", UNIT), limit=all_its_time)
+    begin = (reload, Step(("systemctl", "enable", UNIT)), restart)
+    end = (Step(("systemctl", "disable", "--now", UNIT), needed=False, limit=all_its_time),)
+    halt = (Step(("systemctl", "stop", UNIT), limit=all_its_time),)
     return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), begin, end, halt, (reload,))
+
+
+def _waiting(place: Place) -> str:
+    return f"The one that runs finishes its answers first; that may take {place.stop_limit // 60} minutes."
 
 
 def render_plist(place: Place) -> str:
@@ -198,7 +220,7 @@ def _quoted(value: str) -> str:
     return '"' + _plain(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-async def install(unit: Unit, place: Place, run: Run) -> None:
+async def install(unit: Unit, place: Place, run: Run, say: Callable[[str], None]) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
     _as_root("install")
     owner = pwd.getpwnam(place.user)
@@ -207,22 +229,26 @@ async def install(unit: Unit, place: Place, run: Run) -> None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     unit.file.write_text(unit.text)
     unit.file.chmod(0o644)
-    await _walk(unit.begin, run)
+    await walk(unit.begin, run, say)
 
 
-async def uninstall(unit: Unit, run: Run) -> None:
+async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
     """Stop it and remove the unit's file. Settings, models and logs stay."""
     _as_root("uninstall")
-    await _walk(unit.end, run)
+    await walk(unit.end, run, say)
     unit.file.unlink(missing_ok=True)
-    await _walk(unit.after, run)
+    await walk(unit.after, run, say)
 
 
-async def halt(unit: Unit, data: Path, run: Run) -> bool:
+async def halt(unit: Unit, data: Path, run: Run, say: Callable[[str], None]) -> bool:
     """Have the service manager stop it, if we have the right and the unit runs on `data`; whether that was done."""
     if os.geteuid() != 0 or not unit.file.exists() or str(data) not in unit.file.read_text():
         return False
-    return (await run(unit.halt.argv, limit=STEP_LIMIT)).code == 0
+    try:
+        await walk(unit.halt, run, say)
+    except SeadragonError:
+        return False
+    return True
 
 
 def _as_root(verb: str) -> None:
@@ -231,9 +257,34 @@ def _as_root(verb: str) -> None:
         raise SeadragonError(f"This needs root. Run: sudo {program} {verb}   (to look first: seadragon {verb} --print)")
 
 
-async def _walk(steps: Sequence[Step], run: Run) -> None:
+async def walk(steps: Sequence[Step], run: Run, say: Callable[[str], None], clock: Clock | None = None) -> None:
+    """Carry the steps out, one after another. Raises SeadragonError with the first that failed and was needed."""
     for step in steps:
-        ended = await run(step.argv, limit=STEP_LIMIT)
-        if ended.code and step.needed:
-            words = ended.err.decode(errors="replace").strip()
-            raise SeadragonError(f"`{' '.join(step.argv)}` left with exit code {ended.code}: {words}")
+        await _take(step, run, say, clock or SystemClock())
+
+
+async def _take(step: Step, run: Run, say: Callable[[str], None], clock: Clock) -> None:
+    end = clock.now() + step.limit
+    while True:
+        ended = await run(step.argv, limit=step.limit)
+        if _done(step, ended.code):
+            return
+        if step.until == "once" or clock.now() >= end:
+            break
+        if step.waiting:
+            say(step.waiting)
+            step = replace(step, waiting="")
+        await clock.sleep(PAUSE)
+    if step.needed:
+        raise SeadragonError(_failure(step, ended))
+
+
+def _done(step: Step, code: int) -> bool:
+    return code > 0 if step.until == "fails" else code in step.fine  # below 0: it was killed, which says nothing
+
+
+def _failure(step: Step, ended: Ended) -> str:
+    command = " ".join(step.argv)
+    if step.until == "fails":
+        return f"The service did not end within {step.limit:g} s. Look at: sudo {command}"
+    return f"`{command}` left with exit code {ended.code}: {ended.err.decode(errors='replace').strip()}"

@@ -114,7 +114,7 @@ def _unit_halted(paths: Paths) -> bool:
     from controller import install as service
     from controller.supervision.child import run_tool
 
-    return asyncio.run(service.halt(unit_of(paths), paths.data, run_tool))
+    return asyncio.run(service.halt(unit_of(paths), paths.data, run_tool, click.echo))
 
 
 def _until_gone(paths: Paths, pid: int) -> None:

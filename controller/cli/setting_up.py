@@ -67,7 +67,7 @@ def install(paths: Paths, only_print: bool) -> None:
     if only_print:
         click.echo(f"{unit.file}:\n\n{unit.text}")
         return
-    asyncio.run(service.install(unit, place, run_tool))
+    asyncio.run(service.install(unit, place, run_tool, click.echo))
     click.echo(f"Installed as {unit.file}. It runs now, and whenever this machine does. See: seadragon status")
 
 
@@ -85,16 +85,22 @@ def uninstall(paths: Paths, only_print: bool) -> None:
     if only_print:
         click.echo(str(unit.file))
         return
-    asyncio.run(service.uninstall(unit, run_tool))
+    asyncio.run(service.uninstall(unit, run_tool, click.echo))
     click.echo(f"{unit.file} is gone, and Seadragon with it. Start it by hand with: seadragon up")
 
 
 def unit_of(paths: Paths) -> Unit:
-    """What is installed for these folders; its text is of no interest."""
+    """What is installed for these folders; its text is of no interest, but how long it may take to stop is."""
     from controller import install as service
+    from controller.config.load import load
+    from controller.config.problem import ConfigInvalid
     from controller.config.schema import Server
 
+    try:
+        server = load(paths.config, os.environ).config.server
+    except ConfigInvalid:
+        server = Server()
     person = service.person(os.environ)
     return service.unit_for(
-        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=Server())
+        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=server)
     )

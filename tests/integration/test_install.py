@@ -17,6 +17,7 @@ import pytest
 from controller import install
 from controller.config.schema import Server
 from controller.install import Place
+from controller.supervision.child import run_tool
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="installing needs root")
 
@@ -75,13 +76,13 @@ async def test_install_writes_the_file_before_the_first_order_and_uninstall_remo
         seen.append((argv[1], unit.file.exists()))
         return Done()
 
-    await install.install(unit, place, run)
+    await install.install(unit, place, run, print)
     assert seen == [("daemon-reload", True), ("enable", True), ("restart", True)]
     assert unit.file.stat().st_mode & 0o777 == 0o644
     assert unit.file.read_text() == unit.text
     assert place.logs.is_dir()
     seen.clear()
-    await install.uninstall(unit, run)
+    await install.uninstall(unit, run, print)
     assert seen == [("disable", True), ("daemon-reload", False)]
 
 
@@ -99,9 +100,55 @@ async def test_what_is_installed_is_stopped_through_its_service_manager(
 
     place = place_in(tmp_path)
     unit = replace(install.systemd(place), file=tmp_path / install.UNIT)
-    assert not await install.halt(unit, place.data, run)
+    assert not await install.halt(unit, place.data, run, print)
     unit.file.write_text(unit.text)
-    assert not await install.halt(unit, tmp_path / "another", run)
+    assert not await install.halt(unit, tmp_path / "another", run, print)
     assert seen == []  # nothing is installed, or it is another one's: nothing to stop
-    assert await install.halt(unit, place.data, run) is halted
+    assert await install.halt(unit, place.data, run, print) is halted
     assert seen == [("systemctl", "stop", install.UNIT)]
+
+
+LAUNCHCTL = r"""#!/bin/sh
+# What launchctl does in the seconds after a bootout. $STATE holds: nothing, loaded, or leaving and a count-down.
+state=$(cat "$STATE" 2>/dev/null)
+case "$1 $state" in
+bootout\ loaded) echo "leaving 4" > "$STATE"; echo "Boot-out failed: 36: Operation now in progress" >&2; exit 36;;
+bootout*) echo "Boot-out failed: 3: No such process" >&2; exit 3;;
+print\ loaded) exit 0;;
+print\ leaving*) left=$((${state#leaving } - 1)); [ $left -gt 0 ] && echo "leaving $left" > "$STATE" && exit 0
+    echo "settling 2" > "$STATE"; exit 113;;
+print*) echo 'Could not find service "local.seadragon" in domain for system' >&2; exit 113;;
+enable*) exit 0;;
+bootstrap\ settling*) left=$((${state#settling } - 1)); echo "settling $left" > "$STATE"; [ $left -gt 0 ] || rm "$STATE"
+    echo "Bootstrap failed: 5: Input/output error" >&2; exit 5;;
+bootstrap\ ) [ -f "$3" ] && echo loaded > "$STATE" && exit 0; exit 5;;
+*) echo "Bootstrap failed: 5: Input/output error" >&2; exit 5;;
+esac
+"""
+
+
+@as_root
+async def test_installed_twice_on_a_mac_it_is_loaded_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a launchctl that behaves as the real one was seen to, and real processes."""
+    state, program = tmp_path / "state", tmp_path / "bin" / "launchctl"
+    program.parent.mkdir()
+    program.write_text(LAUNCHCTL)
+    program.chmod(0o755)
+    monkeypatch.setenv("STATE", str(state))
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(install, "PAUSE", 0.01)
+    place = place_in(tmp_path)
+    file = tmp_path / f"{install.LABEL}.plist"
+    planned = install.launchd(place)
+    bring = replace(planned.begin[-1], argv=("launchctl", "bootstrap", "system", str(file)))
+    unit = replace(planned, file=file, begin=(*planned.begin[:-1], bring))
+    told: list[str] = []
+    for _ in range(3):
+        await install.install(unit, place, run_tool, told.append)
+        assert state.read_text() == "loaded\n"
+    assert len(told) == 2
+    assert await install.halt(unit, place.data, run_tool, told.append)
+    assert "loaded" not in state.read_text()
+    await install.install(unit, place, run_tool, told.append)
+    await install.uninstall(unit, run_tool, told.append)
+    assert not file.exists()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import configparser
 import plistlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from controller import install
 from controller.config.schema import Child, Ollama, Server, Tunnel
 from controller.errors import SeadragonError
 from controller.install import Place, Step, Unit
+from tests.fakes.clock import WoundClock
 
 PLACE = Place(
     user="mia",
@@ -184,10 +186,129 @@ class Orders:
     def __init__(self, failing: str = "-") -> None:
         self.given: list[str] = []
         self.failing = failing
+        self.clock = Hasty()
+        self.told: list[str] = []
 
     async def __call__(self, argv: Sequence[str], *, limit: float) -> Answer:
         self.given.append(" ".join(argv))
+        return self.answer(argv)
+
+    def answer(self, argv: Sequence[str]) -> Answer:
         return Answer(1 if self.failing in argv else 0)
+
+    async def walk(self, steps: Sequence[Step]) -> None:
+        await install.walk(steps, self, self.told.append, self.clock)
+
+    def verbs(self) -> list[str]:
+        """What was asked for, told once where it was asked several times in a row."""
+        return [verb for verb, _ in groupby(order.split()[1] for order in self.given)]
+
+
+class Hasty(WoundClock):
+    """A clock by which every pause is over at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.leap(seconds)
+
+
+class Launchctl(Orders):
+    """As on a Mac: `bootout` returns while the service stops, and what has just been let go cannot come back yet."""
+
+    def __init__(self, *, loaded: bool = True, stops: float = 90.0, settles: float = 5.0) -> None:
+        super().__init__()
+        self.loaded, self.stops, self.settles = loaded, stops, settles
+        self.left: float | None = None  # when it was told to leave
+
+    def answer(self, argv: Sequence[str]) -> Answer:
+        verbs: dict[str, Callable[[], Answer]] = {
+            "bootout": self.bootout,
+            "print": self.print,
+            "enable": lambda: Answer(0),
+            "bootstrap": self.bootstrap,
+        }
+        return verbs[argv[1]]()
+
+    def bootout(self) -> Answer:
+        if not self.loaded:
+            return Answer(3, b"Boot-out failed: 3: No such process")
+        self.left = self.clock.now() if self.left is None else self.left
+        return Answer(36, b"Boot-out failed: 36: Operation now in progress")
+
+    def print(self) -> Answer:
+        if self.loaded and self.left is not None and self.clock.now() - self.left >= self.stops:
+            self.loaded = False
+        if self.loaded:
+            return Answer(0, b"")
+        return Answer(113, b'Could not find service "local.seadragon" in domain for system')
+
+    def bootstrap(self) -> Answer:
+        settled = self.left is None or self.clock.now() - self.left >= self.stops + self.settles
+        if self.loaded or not settled:
+            return Answer(5, b"Bootstrap failed: 5: Input/output error")
+        self.loaded = True
+        return Answer(0, b"")
+
+
+async def test_an_install_while_the_old_one_drains_waits_until_it_is_gone_and_brings_the_new_one() -> None:
+    mac = Launchctl()
+    await mac.walk(install.launchd(PLACE).begin)
+    assert mac.loaded
+    assert mac.verbs() == ["bootout", "print", "enable", "bootstrap"]
+    assert mac.told == ["The one that runs finishes its answers first; that may take 4 minutes."]
+
+
+async def test_an_install_where_none_runs_waits_for_nothing() -> None:
+    mac = Launchctl(loaded=False)
+    await mac.walk(install.launchd(PLACE).begin)
+    assert mac.loaded
+    assert (len(mac.given), mac.told) == (4, [])
+
+
+async def test_a_service_that_never_ends_is_told_and_not_replaced() -> None:
+    mac = Launchctl(stops=10_000)
+    with pytest.raises(SeadragonError, match=r"did not end within 300 s\. Look at: sudo launchctl print"):
+        await mac.walk(install.launchd(PLACE).begin)
+    assert "bootstrap" not in mac.verbs()
+
+
+async def test_what_launchd_will_not_take_is_told_in_its_own_words() -> None:
+    mac = Launchctl(settles=10_000)
+    with pytest.raises(SeadragonError, match="exit code 5: Bootstrap failed: 5: Input/output error"):
+        await mac.walk(install.launchd(PLACE).begin)
+
+
+async def test_a_launchctl_that_was_killed_for_being_late_does_not_say_that_the_service_is_gone() -> None:
+    class Late(Launchctl):
+        def print(self) -> Answer:
+            return Answer(-9, b"") if len(self.given) < 10 else super().print()
+
+    mac = Late()
+    await mac.walk(install.launchd(PLACE).begin)
+    assert mac.loaded
+    assert mac.given.count("launchctl bootstrap system /Library/LaunchDaemons/local.seadragon.plist") > 1
+    assert len([order for order in mac.given if " print " in order]) > 100
+
+
+async def test_a_patient_drain_gets_its_time() -> None:
+    place = replace(PLACE, stop_limit=3600)
+    mac = Launchctl(stops=3500)
+    await mac.walk(install.launchd(place).begin)
+    assert mac.loaded
+    assert all(step.limit > 3600 for step in install.systemd(place).begin if "restart" in step.argv)
+    assert all(step.limit > 3600 for step in (*install.systemd(place).end, *install.systemd(place).halt))
+
+
+@pytest.mark.parametrize("part", ["end", "halt"])
+async def test_whoever_takes_it_away_or_stops_it_waits_until_it_is_gone(part: str) -> None:
+    mac = Launchctl()
+    await mac.walk(getattr(install.launchd(PLACE), part))
+    assert not mac.loaded
+
+
+async def test_what_is_not_loaded_can_be_taken_away_but_not_stopped() -> None:
+    await Launchctl(loaded=False).walk(install.launchd(PLACE).end)
+    with pytest.raises(SeadragonError, match="No such process"):
+        await Launchctl(loaded=False).walk(install.launchd(PLACE).halt)
 
 
 def test_without_root_the_command_to_give_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,16 +319,16 @@ def test_without_root_the_command_to_give_is_told(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_step_that_may_fail_does_not_stop_the_rest() -> None:
     orders = Orders(failing="bootout")
-    await install._walk(install.launchd(PLACE).begin, orders)
-    assert [order.split()[1] for order in orders.given] == ["bootout", "enable", "bootstrap"]
+    await orders.walk((install.launchd(PLACE).begin[0], Step(("launchctl", "enable", "x"))))
+    assert orders.verbs() == ["bootout", "enable"]
 
 
 async def test_a_step_that_must_not_fail_is_told_in_its_own_words() -> None:
     with pytest.raises(SeadragonError, match="systemctl restart seadragon.service.*exit code 1: no such process"):
-        await install._walk(install.systemd(PLACE).begin, Orders(failing="restart"))
+        await Orders(failing="restart").walk(install.systemd(PLACE).begin)
 
 
 def test_leaving_stops_it_before_the_file_goes() -> None:
     unit: Unit = install.systemd(PLACE)
-    assert unit.end == (Step(("systemctl", "disable", "--now", install.UNIT), needed=False),)
+    assert [step.argv for step in unit.end] == [("systemctl", "disable", "--now", install.UNIT)]
     assert unit.after == (Step(("systemctl", "daemon-reload")),)
