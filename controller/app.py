@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
-import uvloop
-
 from controller import heap, lock, openfiles, wanted
 from controller.api.late import LateApi
 from controller.auth.office import OPERATOR
@@ -32,6 +30,7 @@ from controller.control import server as control
 from controller.desk import JobView, Order, every_model
 from controller.doorroom import DoorRoom
 from controller.errors import SeadragonError
+from controller.eventloop import new_loop
 from controller.events import Journal
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
@@ -68,11 +67,13 @@ def run(
     service: bool = False,
     *,
     gauge: Gauge | None = None,
+    loop: Callable[[], asyncio.AbstractEventLoop] = new_loop,
 ) -> int:
     """Serve until told to leave; the exit code.
 
     `port` replaces the first direct listener's. `service`: a service manager restarts what exits, so a broken YAML is
-    no reason to. `gauge` stands in for the machine's memory: for tests alone, no setting reaches it.
+    no reason to. `gauge` stands in for the machine's memory, `loop` makes another loop than this platform's: for tests
+    alone, no setting reaches them.
     """
     os.umask(0o077)
     try:
@@ -84,7 +85,7 @@ def run(
                 return 2
             instead = Instead(gauge)
             controller = Controller(paths, start, instead, port=port, service=service)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=loop) as runner:
                 outcome = runner.run(controller.live())
     except SeadragonError as error:
         print(error, file=sys.stderr)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from controller.clock import Clock
+from controller.clock import Clock, Sleeps
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.ollama import gpu_now
@@ -37,7 +37,7 @@ class Pace:
     tick: float = 1.0
     canary: float = 30.0  # longest a token of a loaded and idle model may take
     recovery: float = 600.0  # how long after being ended a runner must not get stuck again
-    slept: float = 30.0  # by so much more than ours the world's time has moved on when the machine slept
+    slept: float = 30.0  # longer than this, and what was seen before the machine slept says nothing
 
 
 class Line(Protocol):
@@ -111,7 +111,7 @@ class Health:
         self._pace = pace or Pace()
         self._watched: dict[str, Progress] = {}  # by runner key, as all below
         self._patients: dict[str, _Patient] = {}
-        self._drift = clock.wall() - clock.now()
+        self._sleeps = Sleeps(clock)
         residents.on_failed.append(self._load_failed)
 
     async def run(self) -> None:
@@ -213,8 +213,7 @@ class Health:
 
     def _woke(self) -> bool:
         """Whether the machine has slept since the last look. What was seen before is forgotten then."""
-        drift = self._clock.wall() - self._clock.now()
-        slept, self._drift = drift - self._drift > self._pace.slept, drift
+        slept = self._sleeps.since() > self._pace.slept
         if slept:
             self._watched.clear()
         return slept

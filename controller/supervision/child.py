@@ -84,7 +84,7 @@ class Child:
         self.name: str = facts["name"]
         self.pid = self._child.pid
         self.keeper_pid = self._keeper.pid
-        self.started_at: float = facts["started_at"]  # seconds since the epoch
+        self.age: float = facts.get("age", 0.0)  # seconds it had run by then, the machine's sleep left out
         self.identity: str = facts["identity"]  # ChildSpec.identity of what it was started with
         self.note: dict[str, object] = facts["note"]  # the controller's own facts, kept by the keeper
         self.adopted = adopted

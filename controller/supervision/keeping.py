@@ -42,6 +42,7 @@ class Keeping:
         self._me = ProcessIdentity(*(identify(os.getpid()) or (os.getpid(), 0)))
         self._child = ProcessIdentity(0, 0)
         self._started_at = 0.0  # seconds since the epoch
+        self._born = 0.0  # the same moment, by the clock that nobody can set
         self._descendants: set[ProcessIdentity] = set()
         self._recorded = False  # what is on disk is what we know
         self._status: int | None = None  # how the child ended, as wait(2) says it
@@ -61,7 +62,7 @@ class Keeping:
     def put_on_record(self, child: ProcessIdentity) -> None:
         """The child is born, and waits for this before it runs. Raises OSError when the disk does not take it."""
         self._child = child
-        self._started_at = time.time()
+        self._started_at, self._born = time.time(), time.monotonic()
         self._home.write(self._record())
         self._recorded = True
 
@@ -101,7 +102,8 @@ class Keeping:
         }
 
     def _facts(self) -> Message:
-        return {**self._record(), **self._news(), "stop_grace": self._spec["stop_grace"]}
+        age = time.monotonic() - self._born
+        return {**self._record(), **self._news(), "stop_grace": self._spec["stop_grace"], "age": age}
 
     def _news(self) -> Message:
         return {

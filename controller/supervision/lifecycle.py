@@ -441,7 +441,8 @@ class Lifecycle:
 
     def _on_resumed(self, event: moves.Resumed, now: float) -> None:
         """What ran on while nobody looked proves nothing: deadlines move on by the gap, missed probes are forgotten."""
-        self._tell("info", f"The machine slept, or stood still, for {event.gap:.0f} s: it is asked afresh.")
+        silence = max(event.gap, event.slept)
+        self._tell("info", f"The machine slept, or stood still, for {silence:.0f} s: it is asked afresh.")
         self._started += event.gap
         self._misses = self._frozen = 0
         self._outage.slept(now)

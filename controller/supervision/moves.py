@@ -188,9 +188,12 @@ class NetworkIs:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Nothing ran for `gap` seconds: the machine slept."""
+    """Nobody looked for a while: for `gap` seconds of our own time nothing ran (we were stopped), or the machine slept
+    for `slept` seconds, which our own time leaves out.
+    """
 
-    gap: float
+    gap: float = 0.0
+    slept: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
-from controller.clock import Clock
+from controller.clock import Clock, Sleeps
 from controller.errors import SpawnFailed, SpawnFault, Unreachable
 from controller.events import Journal
 from controller.supervision import child as hands
@@ -27,7 +27,7 @@ class Kept(Protocol):
 
     pid: int
     keeper_pid: int
-    started_at: float
+    age: float
     adopted: bool
     identity: str
     note: dict[str, object]
@@ -104,6 +104,8 @@ class Supervisor:
         self._generation = 0
         self._restarts = -1  # the first start is none
         self._seen = clock.now()
+        self._sleeps = Sleeps(clock)
+        self._born = clock.now()
         self._since = clock.wall()
         self._memory: int | None = None
         self._leased: float | None = None  # the adopt_grace that the keeper knows of
@@ -212,9 +214,10 @@ class Supervisor:
 
     def _take(self, event: moves.Event) -> None:
         now = self._clock.now()
-        gap, self._seen = now - self._seen, now  # the metronome posts every second: a longer silence was sleep
-        if gap > self._pace.gap:
-            self._feed(moves.Resumed(gap), now)
+        gap, self._seen = now - self._seen, now  # the metronome posts every second
+        slept = self._sleeps.since()
+        if max(gap, slept) > self._pace.gap:
+            self._feed(moves.Resumed(gap, slept), now)
             if isinstance(event, moves.Silent | moves.Waiting):
                 return self._publish()  # asked before the sleep: it has just been asked afresh
         if isinstance(event, moves.Exited):
@@ -283,8 +286,7 @@ class Supervisor:
         self._generation, self._restarts = _count(child.note, "generation"), _count(child.note, "restarts")
         self._hold(child)
         stale = not _would_start(self._program, child.note, child.identity)
-        age = max(0.0, self._clock.wall() - child.started_at)
-        self._post(moves.Spawned(adopted=True, stale=stale, age=age))
+        self._post(moves.Spawned(adopted=True, stale=stale, age=child.age))
 
     async def _look(self) -> None:
         program = self._program
@@ -314,6 +316,7 @@ class Supervisor:
 
     def _hold(self, child: Kept) -> None:
         self._child = child
+        self._born = self._clock.now() - child.age
         self._facts = {name: fact for name, fact in self._facts.items() if name == "last_exit"}
         self._memory = None
         self._leased = None
@@ -325,8 +328,7 @@ class Supervisor:
         except Unreachable as problem:
             return self._post(moves.Exited(moves.Reading(moves.Ending.CRASH, f"is out of reach: {problem}")))
         self._facts["last_exit"] = exit.words
-        lived = self._clock.wall() - child.started_at
-        ended = Ended(exit, lived, self._life.was_ready, await child.tail())
+        ended = Ended(exit, self._clock.now() - self._born, self._life.was_ready, await child.tail())
         self._post(moves.Exited(crash(ended) if exit.asked else await self._read(ended)))
 
     async def _read(self, ended: Ended) -> moves.Reading:

@@ -24,6 +24,19 @@ def test_up_answers_through_an_ollama_it_started_itself(house: FakeHouse) -> Non
     assert "dragons" in answer.json()["response"]
 
 
+def test_on_a_macs_loop_it_starts_answers_begins_anew_and_leaves(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.rig("--mac-loop")
+    house.up().until_ready()
+    for _ in range(2):
+        answer = httpx.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "hi"})
+        assert (answer.status_code, "dragons" in answer.text) == (200, True)
+        assert house.run("restart", limit=60).returncode == 0
+        house.until_ready()
+    assert house.down() == 0
+    assert not house.processes()
+
+
 def test_status_tells_the_contract(house: FakeHouse) -> None:
     status = house.status()
     child = status["children"]["ollama"]

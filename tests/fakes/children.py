@@ -26,7 +26,7 @@ class FakeChild:
     identity: str
     note: dict[str, object]
     keeper_pid: int = NO_PID
-    started_at: float = 1_700_000_000.0
+    age: float = 0.0
     adopted: bool = False
     dropped: int = 0
     released: bool = False
@@ -117,6 +117,7 @@ class FakeProgram:
     reading: moves.Reading | None = None
     readiness: Readiness = field(default_factory=Readiness)
     refused: OSError | None = None  # what looking at anything raises
+    ended: list[Ended] = field(default_factory=list)  # what it was asked to make sense of
 
     def _look(self) -> None:
         if self.refused is not None:
@@ -138,6 +139,7 @@ class FakeProgram:
 
     async def read(self, ended: Ended) -> moves.Reading:
         self._look()
+        self.ended.append(ended)
         return self.reading or moves.Reading(moves.Ending.CRASH, ended.exit.words)
 
     async def network(self) -> bool:

@@ -13,6 +13,7 @@ class WoundClock:
     def __init__(self, now: float = 1000.0, wall: float = 1_700_000_000.0) -> None:
         self._now = now
         self._wall = wall
+        self._asleep = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = count()
 
@@ -21,6 +22,9 @@ class WoundClock:
 
     def wall(self) -> float:
         return self._wall
+
+    def asleep(self) -> float:
+        return self._asleep
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
@@ -31,8 +35,13 @@ class WoundClock:
         """Somebody set the machine's clock: monotonic time does not notice."""
         self._wall += seconds
 
+    def doze(self, seconds: float) -> None:
+        """The machine slept: only the time of day has moved on, and nobody is late."""
+        self._wall += seconds
+        self._asleep += seconds
+
     def leap(self, seconds: float) -> None:
-        """The machine slept: both clocks moved on and nobody was woken. The next `wind` finds them late."""
+        """Nothing of ours ran: both clocks moved on and nobody was woken. The next `wind` finds them late."""
         self._now += seconds
         self._wall += seconds
 

@@ -1,15 +1,17 @@
-"""`python -m controller up`, rigged: with a memory that a test's file tells. No setting can do that.
+"""`python -m controller up`, rigged: with a memory that a test's file tells, or the Mac's loop. No setting does that.
 
-python -m tests.kit.rigged up --gauge=FILE --config=… --data=… --logs=…
+python -m tests.kit.rigged up --gauge=FILE --mac-loop --config=… --data=… --logs=…
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from controller.app import run
+from controller.eventloop import new_loop
 from controller.paths import Paths
 from tests.fakes.gauge import FileGauge
 
@@ -17,6 +19,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("verb", choices=["up"])
     parser.add_argument("--gauge", type=Path, help="a file as tests.fakes.gauge.write_gauge writes it")
+    parser.add_argument("--mac-loop", action="store_true", help="the loop a Mac gets")
     for folder in ("config", "data", "logs"):
         parser.add_argument(f"--{folder}", type=Path, required=True)
     given = parser.parse_args()
@@ -24,5 +27,6 @@ if __name__ == "__main__":
         run(
             Paths(given.config, given.data, given.logs),
             gauge=FileGauge(given.gauge) if given.gauge else None,
+            loop=partial(new_loop, "darwin") if given.mac_loop else new_loop,
         )
     )

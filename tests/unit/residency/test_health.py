@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.residency.health import Health
@@ -244,7 +246,7 @@ async def test_a_runner_that_does_not_come_back_has_ollama_restarted() -> None:
 
 async def test_after_a_sleep_what_is_loaded_and_idle_is_asked_for_a_token() -> None:
     async with ward() as it:
-        it.clock.step_wall(8 * 3600)
+        it.clock.doze(8 * 3600)
         ticket = it.line.begin()
         ticket.runner = runner("b")
         it.ollama.mute = True
@@ -255,7 +257,7 @@ async def test_after_a_sleep_what_is_loaded_and_idle_is_asked_for_a_token() -> N
 
 async def test_a_canary_that_stood_behind_a_real_answer_proves_nothing() -> None:
     async with ward() as it:
-        it.clock.step_wall(8 * 3600)
+        it.clock.doze(8 * 3600)
         it.line.begin().runner = runner("b")
         it.ollama.mute, it.ollama.meanwhile = True, it.line.begin
         await it.clock.wind(2)
@@ -266,8 +268,31 @@ async def test_a_canary_that_stood_behind_a_real_answer_proves_nothing() -> None
 async def test_no_canary_loads_a_model() -> None:
     async with ward() as it:
         it.residents.dead.add("a")
-        it.clock.step_wall(8 * 3600)
+        it.clock.doze(8 * 3600)
         it.line.begin().runner = runner("b")
         await it.clock.wind(2)
         assert not it.ollama.probed
         assert not it.killed()
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 8 * 3600.0])
+async def test_a_step_of_the_time_of_day_is_no_sleep(step: float) -> None:
+    async with ward() as it:
+        it.ollama.mute = True
+        it.line.begin().runner = runner("b")
+        await it.clock.wind(2)
+        it.clock.step_wall(step)
+        await it.clock.wind(2)
+        assert not it.ollama.probed
+        assert not it.killed()
+
+
+async def test_an_answer_that_is_slept_through_is_neither_late_nor_stuck() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(RULE.first - 5)
+        it.clock.doze(8 * 3600)
+        await it.clock.wind(10)
+        assert not it.killed()
+        await it.clock.wind(SECOND_LOOK + RULE.window)  # awake, it has its time as ever
+        assert it.killed()

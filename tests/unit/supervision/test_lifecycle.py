@@ -304,7 +304,7 @@ def test_after_a_sleep_there_is_one_event_and_what_was_missed_does_not_count() -
     world.probe = moves.Silent("timed out")
     world.play(4)
     world.now += 8 * 3600
-    world.feed(moves.Resumed(8 * 3600))
+    world.feed(moves.Resumed(gap=8 * 3600))
     world.probe = moves.Answered()
     world.play(60)
     assert (len(world.spawns), world.life.state) == (1, ChildState.READY)
@@ -315,7 +315,7 @@ def test_a_start_that_was_slept_through_keeps_the_rest_of_its_time() -> None:
     world = begun(probe=moves.Silent("nobody listens"))
     world.play(60)
     world.now += 3600
-    world.feed(moves.Resumed(3600))
+    world.feed(moves.Resumed(gap=3600))
     world.play(50)
     assert len(world.spawns) == 1
 

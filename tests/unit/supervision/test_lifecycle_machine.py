@@ -194,11 +194,11 @@ class Life(RuleBasedStateMachine):
             self.feed(moves.Tick())
         self.now = max(self.now, end)
 
-    @rule(gap=st.floats(30, 1e5))
-    def sleep(self, gap: float) -> None:
-        self.now += gap
+    @rule(gap=st.floats(30, 1e5), counted=st.booleans())
+    def sleep(self, gap: float, counted: bool) -> None:
+        self.now += gap if counted else 0.0
         self.jobs.discard(moves.Probe)
-        self.feed(moves.Resumed(gap))
+        self.feed(moves.Resumed(gap=gap) if counted else moves.Resumed(slept=gap))
 
     # --- what must hold ---
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -226,6 +226,59 @@ async def test_a_long_silence_of_the_loop_is_one_resumed_event_and_no_kill() -> 
         await stage.clock.wind(60)
         assert (stage.status.state, stage.status.restarts) == (ChildState.READY, 0)
         assert len([text for text in stage.said() if "slept" in text]) == 1
+
+
+async def test_a_sleep_that_our_own_time_leaves_out_is_one_resumed_event_and_no_kill() -> None:
+    async with running() as stage:
+        await stage.clock.wind(10)
+        stage.clock.doze(8 * 3600)
+        await stage.clock.wind(60)
+        assert (stage.status.state, stage.status.restarts) == (ChildState.READY, 0)
+        assert [text for text in stage.said() if "slept" in text] == [
+            "The machine slept, or stood still, for 28800 s: it is asked afresh."
+        ]
+
+
+async def test_a_nap_is_not_worth_a_word() -> None:
+    async with running() as stage:
+        for _ in range(10):
+            stage.clock.doze(20)
+            await stage.clock.wind(60)
+        assert not [text for text in stage.said() if "slept" in text]
+
+
+@pytest.mark.parametrize("sleep", [WoundClock.doze, WoundClock.leap])
+async def test_a_start_that_is_slept_through_gets_no_more_time_than_any_other_and_no_less(
+    sleep: Callable[[WoundClock, float], None],
+) -> None:
+    silent = FakeProgram(verdict=moves.Silent("nobody listens"), limits=moves.Limits(startup=60))
+    async with running(silent) as stage:
+        await stage.clock.wind(30)
+        sleep(stage.clock, 8 * 3600)
+        await stage.clock.wind(25)
+        assert (stage.status.state, stage.status.restarts) == (ChildState.STARTING, 0)
+        await stage.clock.wind(20)
+        assert any("did not answer within 60 s" in text for text in stage.said())
+
+
+async def test_how_long_it_lived_goes_by_a_clock_that_nobody_sets() -> None:
+    program = FakeProgram()
+    async with running(program) as stage:
+        await stage.clock.wind(5)
+        stage.clock.step_wall(3600)
+        stage.clock.doze(3600)
+        stage.child.die(1)
+        await stage.clock.wind(0)
+        assert [ended.lived for ended in program.ended] == [5.0]
+    spec = FakeProgram().spec({})
+    assert spec is not None
+    left = FakeChild(77, spec.identity, {"port": 4243}, age=100.0)
+    program = FakeProgram()
+    async with running(program, children=FakeChildren(left)) as stage:
+        await stage.clock.wind(5)
+        stage.child.die(1)
+        await stage.clock.wind(0)
+        assert [ended.lived for ended in program.ended] == [105.0]
 
 
 async def test_a_step_of_the_wall_clock_changes_nothing() -> None:
