@@ -11,23 +11,22 @@ import math
 import os
 import pwd
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
-from typing import Literal, Protocol
 from xml.sax.saxutils import escape
 
-from controller.clock import Clock, SystemClock
 from controller.config.schema import Server
 from controller.errors import SeadragonError
+from controller.guarded import allowing_words, guarded_places, places_words, program_to_allow, translocated
+from controller.steps import STEP_LIMIT, Run, Step, walk
 
 LABEL = "local.seadragon"
 UNIT = "seadragon.service"
+DAEMONS = Path("/Library/LaunchDaemons")
 TEMPLATES = Path(__file__).resolve().parent.parent / "launchd"
-STEP_LIMIT = 60.0  # seconds for one launchctl or systemctl; where it stops the old one, that one's time besides
 START_LIMIT = 60.0  # seconds that launchd may refuse a service it has just let go of: five are usual
-PAUSE = 0.5  # seconds between two tries
 STOPS = 36  # launchctl's exit code for a stop that has begun and goes on (EINPROGRESS)
 LEAST_STOP_LIMIT = 240  # seconds
 STOP_MARGIN = 30.0  # seconds beside the budgets: closing listeners, writing what is left to write
@@ -47,6 +46,7 @@ class Place:
     data: Path
     logs: Path
     stop_limit: int = LEAST_STOP_LIMIT  # seconds between TERM and the service manager's KILL
+    agent_of: int | None = None  # macOS: the id of the user in whose log-in it runs; None: it starts with the machine
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -66,45 +66,19 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One command. Its failure ends the whole thing, if it is `needed`."""
-
-    argv: tuple[str, ...]
-    needed: bool = True
-    fine: tuple[int, ...] = (0,)  # exit codes that are no failure
-    limit: float = STEP_LIMIT  # seconds, all tries together
-    until: Literal["once", "works", "fails"] = "once"  # tried again until it does
-    waiting: str = ""  # what is told when the first try was not enough
-
-
-@dataclass(frozen=True, slots=True)
 class Unit:
     """What a service manager is given, and the commands that make it take it or leave it."""
 
     file: Path
     text: str
+    by_root: bool  # who gives the commands
     begin: tuple[Step, ...]  # after the file is written
     end: tuple[Step, ...]  # before it is removed
     halt: tuple[Step, ...]  # stop it until the machine's next start
     after: tuple[Step, ...] = ()  # once it is removed
 
 
-class Ended(Protocol):
-    """How a command ended."""
-
-    @property
-    def code(self) -> int: ...
-    @property
-    def err(self) -> bytes: ...
-
-
-class Run(Protocol):
-    """Runs one command to its end (`supervision.child.run_tool`)."""
-
-    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Ended]: ...
-
-
-def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server) -> Place:
+def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server, agent: bool = False) -> Place:
     """The place of this clone, run by `user`. Raises SeadragonError when there is no such user."""
     try:
         account = pwd.getpwnam(user)
@@ -121,6 +95,7 @@ def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server)
         data=data,
         logs=logs,
         stop_limit=stop_limit(server),
+        agent_of=account.pw_uid if agent else None,
     )
 
 
@@ -140,17 +115,33 @@ def unit_for(place: Place, platform: str = sys.platform) -> Unit:
     plan = {"darwin": launchd, "linux": systemd}.get(platform)
     if plan is None:
         raise SeadragonError(f"Installing knows launchd (macOS) and systemd (Linux), not {platform}.")
+    if place.agent_of is not None and platform != "darwin":
+        raise SeadragonError("--agent is for macOS. Elsewhere a service starts with the machine and has the GPU.")
     return plan(place)
 
 
+def agents(home: Path) -> Path:
+    """Where the agents of one user are."""
+    return home / "Library" / "LaunchAgents"
+
+
+def installed(place: Place) -> Place:
+    """The same place, as an agent's if that is what is installed there."""
+    name = f"{LABEL}.plist"
+    agent = (agents(place.home) / name).exists() and not (DAEMONS / name).exists()
+    return replace(place, agent_of=pwd.getpwnam(place.user).pw_uid) if agent else place
+
+
 def launchd(place: Place) -> Unit:
-    """A LaunchDaemon. To be proved on a Mac: that Metal is there for it before anybody has logged in.
+    """A LaunchDaemon, or an agent. To be proved on a Mac: that Metal is there before anybody has logged in.
 
     `bootout` may return while the service still finishes its answers; until `print` finds it no more, and a little
     longer, `bootstrap` is refused. A service that was sent away and not brought back would be gone for good.
     """
-    file = Path("/Library/LaunchDaemons") / f"{LABEL}.plist"
-    service = f"system/{LABEL}"
+    daemon = place.agent_of is None
+    file = (DAEMONS if daemon else agents(place.home)) / f"{LABEL}.plist"
+    domain = "system" if daemon else f"gui/{place.agent_of}"
+    service = f"{domain}/{LABEL}"
     all_its_time = place.stop_limit + STEP_LIMIT
     leave = Step(("launchctl", "bootout", service), needed=False, limit=all_its_time)
     gone = Step(("launchctl", "print", service), limit=all_its_time, until="fails", waiting=_waiting(place))
@@ -158,9 +149,10 @@ def launchd(place: Place) -> Unit:
         leave,
         gone,
         Step(("launchctl", "enable", service)),
-        Step(("launchctl", "bootstrap", "system", str(file)), limit=START_LIMIT, until="works"),
+        Step(("launchctl", "bootstrap", domain, str(file)), limit=START_LIMIT, until="works"),
     )
-    return Unit(file, render_plist(place), begin, (leave, gone), (replace(leave, needed=True, fine=(0, STOPS)), gone))
+    halt = (replace(leave, needed=True, fine=(0, STOPS)), gone)
+    return Unit(file, render_plist(place), daemon, begin, (leave, gone), halt)
 
 
 def systemd(place: Place) -> Unit:
@@ -171,7 +163,7 @@ def systemd(place: Place) -> Unit:
     begin = (reload, Step(("systemctl", "enable", UNIT)), restart)
     end = (Step(("systemctl", "disable", "--now", UNIT), needed=False, limit=all_its_time),)
     halt = (Step(("systemctl", "stop", UNIT), limit=all_its_time),)
-    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), begin, end, halt, (reload,))
+    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), True, begin, end, halt, (reload,))
 
 
 def _waiting(place: Place) -> str:
@@ -185,21 +177,30 @@ def render_plist(place: Place) -> str:
         for name, value in place.environment.items()
     )
     arguments = (f"\t\t<string>{escape(argument)}</string>" for argument in place.arguments)
-    return _fill(f"{LABEL}.plist", place, escape, "\n".join(arguments), "\n".join(environment))
+    return _fill(f"{LABEL}.plist", place, escape, _whose_plist(place), "\n".join(arguments), "\n".join(environment))
+
+
+def _whose_plist(place: Place) -> str:
+    keys = {"UserName": place.user, "GroupName": place.group}
+    if place.agent_of is not None:
+        keys = {"LimitLoadToSessionType": "Aqua"}
+    return "\n".join(f"\t<key>{key}</key>\n\t<string>{escape(value)}</string>" for key, value in keys.items())
 
 
 def render_unit(place: Place) -> str:
     """The systemd unit."""
     arguments = " ".join(_quoted(argument).replace("$", "$$") for argument in place.arguments)
     environment = (f"Environment={_quoted(f'{name}={value}')}" for name, value in place.environment.items())
-    return _fill(UNIT, place, _plain, arguments, "\n".join(environment))
+    whose = f"User={_plain(place.user)}\nGroup={_plain(place.group)}"
+    return _fill(UNIT, place, _plain, whose, arguments, "\n".join(environment))
 
 
-def _fill(template: str, place: Place, written: Callable[[str], str], arguments: str, environment: str) -> str:
+def _fill(
+    template: str, place: Place, written: Callable[[str], str], whose: str, arguments: str, environment: str
+) -> str:
     return Template((TEMPLATES / template).read_text()).substitute(
         label=LABEL,
-        user=written(place.user),
-        group=written(place.group),
+        whose=whose,
         folder=written(str(place.folder)),
         boot_log=written(str(place.boot_log)),
         stop_limit=place.stop_limit,
@@ -220,13 +221,31 @@ def _quoted(value: str) -> str:
     return '"' + _plain(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def concerns(place: Place, models: Path) -> list[str]:
+    """What a Mac's owner has to know beforehand: sentences, none of them a reason to stop."""
+    folders = (place.folder, place.config, place.data, place.logs, models)
+    found = guarded_places((Path(os.path.realpath(folder)) for folder in folders), Path(os.path.realpath(place.home)))
+    if not found:
+        return []
+    program = program_to_allow(Path(os.path.realpath(place.python)))
+    if place.agent_of is not None:
+        return [f"macOS will ask whether {program.name} may see what is guarded: {places_words(found)}. Say yes."]
+    return [
+        f"macOS keeps a service from some of its folders, without a word: {places_words(found)}.",
+        f"Move them (then: rm -rf .venv && make setup), or allow it: {allowing_words(program)}.",
+    ]
+
+
 async def install(unit: Unit, place: Place, run: Run, say: Callable[[str], None]) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
-    _as_root("install")
+    _check_right(unit, "install")
+    if translocated(place.folder):
+        raise SeadragonError(f"{place.folder} is a copy that macOS throws away: move it home, and install it there.")
     owner = pwd.getpwnam(place.user)
     for folder in (place.logs, place.data):
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
+    unit.file.parent.mkdir(parents=True, exist_ok=True)
     unit.file.write_text(unit.text)
     unit.file.chmod(0o644)
     await walk(unit.begin, run, say)
@@ -234,7 +253,7 @@ async def install(unit: Unit, place: Place, run: Run, say: Callable[[str], None]
 
 async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
     """Stop it and remove the unit's file. Settings, models and logs stay."""
-    _as_root("uninstall")
+    _check_right(unit, "uninstall")
     await walk(unit.end, run, say)
     unit.file.unlink(missing_ok=True)
     await walk(unit.after, run, say)
@@ -242,7 +261,7 @@ async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
 
 async def halt(unit: Unit, data: Path, run: Run, say: Callable[[str], None]) -> bool:
     """Have the service manager stop it, if we have the right and the unit runs on `data`; whether that was done."""
-    if os.geteuid() != 0 or not unit.file.exists() or str(data) not in unit.file.read_text():
+    if unit.by_root != (os.geteuid() == 0) or not unit.file.exists() or str(data) not in unit.file.read_text():
         return False
     try:
         await walk(unit.halt, run, say)
@@ -251,40 +270,9 @@ async def halt(unit: Unit, data: Path, run: Run, say: Callable[[str], None]) -> 
     return True
 
 
-def _as_root(verb: str) -> None:
-    if os.geteuid() != 0:
-        program = Path(sys.executable).with_name("seadragon")
+def _check_right(unit: Unit, verb: str) -> None:
+    program = Path(sys.executable).with_name("seadragon")
+    if unit.by_root and os.geteuid() != 0:
         raise SeadragonError(f"This needs root. Run: sudo {program} {verb}   (to look first: seadragon {verb} --print)")
-
-
-async def walk(steps: Sequence[Step], run: Run, say: Callable[[str], None], clock: Clock | None = None) -> None:
-    """Carry the steps out, one after another. Raises SeadragonError with the first that failed and was needed."""
-    for step in steps:
-        await _take(step, run, say, clock or SystemClock())
-
-
-async def _take(step: Step, run: Run, say: Callable[[str], None], clock: Clock) -> None:
-    end = clock.now() + step.limit
-    while True:
-        ended = await run(step.argv, limit=step.limit)
-        if _done(step, ended.code):
-            return
-        if step.until == "once" or clock.now() >= end:
-            break
-        if step.waiting:
-            say(step.waiting)
-            step = replace(step, waiting="")
-        await clock.sleep(PAUSE)
-    if step.needed:
-        raise SeadragonError(_failure(step, ended))
-
-
-def _done(step: Step, code: int) -> bool:
-    return code > 0 if step.until == "fails" else code in step.fine  # below 0: it was killed, which says nothing
-
-
-def _failure(step: Step, ended: Ended) -> str:
-    command = " ".join(step.argv)
-    if step.until == "fails":
-        return f"The service did not end within {step.limit:g} s. Look at: sudo {command}"
-    return f"`{command}` left with exit code {ended.code}: {ended.err.decode(errors='replace').strip()}"
+    if not unit.by_root and os.geteuid() == 0:
+        raise SeadragonError(f"An agent is its owner's own. Run it as yourself, without sudo: seadragon {verb}")

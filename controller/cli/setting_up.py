@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from controller.cli.group import main, places
+from controller.cli.group import LOOK, main, places
 from controller.control import client
 from controller.errors import SeadragonError
 from controller.paths import Paths
 
 if TYPE_CHECKING:
     from controller.install import Unit
+
+PLATFORM = sys.platform
+FIRST_WORDS = 60.0  # seconds a service that was just started may take to answer
+NO_WORDS = "It was started, and does not answer. See what it says: tail -20 {}, and what is amiss: seadragon doctor"
 
 
 @main.command()
@@ -52,7 +57,8 @@ def config_check(paths: Paths) -> None:
 @main.command()
 @places
 @click.option("--print", "only_print", is_flag=True, help="Only show what would be written.")
-def install(paths: Paths, only_print: bool) -> None:
+@click.option("--agent", is_flag=True, help="macOS: start when you log in, not with the machine; see docs/mac.md.")
+def install(paths: Paths, only_print: bool, agent: bool) -> None:
     """Start with the machine and keep running, by launchd or systemd."""
     import asyncio
 
@@ -60,15 +66,43 @@ def install(paths: Paths, only_print: bool) -> None:
     from controller.config.load import load
     from controller.supervision.child import run_tool
 
-    server = load(paths.config, os.environ).config.server
+    config = load(paths.config, os.environ).config
     person = service.person(os.environ)
-    place = service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=server)
-    unit = service.unit_for(place)
+    place = service.place_of(
+        person, config=paths.config, data=paths.data, logs=paths.logs, server=config.server, agent=agent
+    )
+    unit = service.unit_for(place, PLATFORM)
     if only_print:
         click.echo(f"{unit.file}:\n\n{unit.text}")
         return
+    _refuse_a_second(unit, unit_of(paths))
+    if PLATFORM == "darwin":
+        for line in service.concerns(place, config.models.folder or place.home / ".ollama" / "models"):
+            click.echo(line)
     asyncio.run(service.install(unit, place, run_tool, click.echo))
-    click.echo(f"Installed as {unit.file}. It runs now, and whenever this machine does. See: seadragon status")
+    _await_first_words(paths)
+    when = "you are logged in" if agent else "this machine runs"
+    click.echo(f"Installed as {unit.file}. It runs now, and whenever {when}. See: seadragon status")
+
+
+def _refuse_a_second(wanted: Unit, there: Unit) -> None:
+    """A daemon and an agent at once would take turns at failing."""
+    if there.file != wanted.file and there.file.exists():
+        how = "sudo seadragon uninstall" if there.by_root else "seadragon uninstall"
+        raise SeadragonError(f"It is installed already, as {there.file}. First: {how}")
+
+
+def _await_first_words(paths: Paths) -> None:
+    """Until it answers. Raises SeadragonError when it does not: what was started need not run."""
+    end = time.monotonic() + FIRST_WORDS
+    while True:
+        try:
+            client.status(paths.socket)
+            return
+        except SeadragonError:
+            if time.monotonic() > end:
+                raise SeadragonError(NO_WORDS.format(paths.logs / "boot.log")) from None
+        time.sleep(LOOK)
 
 
 @main.command()
@@ -101,6 +135,5 @@ def unit_of(paths: Paths) -> Unit:
     except ConfigInvalid:
         server = Server()
     person = service.person(os.environ)
-    return service.unit_for(
-        service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=server)
-    )
+    place = service.place_of(person, config=paths.config, data=paths.data, logs=paths.logs, server=server)
+    return service.unit_for(service.installed(place), PLATFORM)

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 
 from controller.config.schema import OLLAMA
+from controller.doctor.checks_mac import examine_mac
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
 from controller.inside import strange
@@ -21,8 +22,8 @@ WRONG = 120.0  # seconds; sessions and Cloudflare bear less than five minutes
 
 
 def examine(facts: Facts) -> list[Finding]:
-    """Every finding, in the order of the table."""
-    return [check(facts) for check in CHECKS]
+    """Every finding, in the order of the tables."""
+    return [*(check(facts) for check in CHECKS), *examine_mac(facts)]
 
 
 def controller(facts: Facts) -> Finding:
@@ -278,14 +279,6 @@ def files(facts: Facts) -> Finding:
     return Finding("open files", "ok", f"{limit} files may be open at a time.")
 
 
-def sleep(facts: Facts) -> Finding:
-    """A machine that sleeps answers nobody."""
-    if facts.sleeps:
-        words = f"This Mac may sleep ({', '.join(facts.sleeps)})."
-        return Finding("sleep", "warn", words, "Run: sudo pmset -a sleep 0 disksleep 0 womp 1 autorestart 1")
-    return Finding("sleep", "ok", "Nothing known puts this machine to sleep.")
-
-
 CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     controller,
     python,
@@ -310,7 +303,6 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     admins,
     clock,
     files,
-    sleep,
 )
 
 

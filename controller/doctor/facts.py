@@ -28,7 +28,9 @@ from controller import openfiles, tls
 from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
+from controller.doctor import facts_mac
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
+from controller.doctor.findings_mac import Mac
 from controller.errors import NotRunning, SeadragonError
 from controller.obtain import whole
 from controller.paths import CLONE, Paths
@@ -44,7 +46,6 @@ USUAL_PORT = 11434
 CONNECTING = 0.5  # seconds a connection on this machine may take
 TOOL = 5.0  # seconds a tool may take
 _VERSION = re.compile(rb"(\d+)\.(\d+)\.(\d+)")
-_SLEEP = re.compile(rb"^\s*(sleep|disksleep)\s+([1-9]\d*)", re.MULTILINE)
 
 
 class Said(Protocol):
@@ -74,7 +75,7 @@ class Hands:
     ask: Callable[[list[str]], list[Asked]]  # our own public names, over the internet
 
 
-def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
+def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform: str = sys.platform) -> Facts:
     """All facts. Takes a second or two, most of it Ollama saying its version."""
     config, problems, warnings = _configuration(paths, environment, hands)
     running, unheard = _running(paths)
@@ -89,7 +90,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
     return Facts(
         now=time.time(),
         installed_at=max(file.stat().st_mtime for file in (CLONE / "controller").glob("*.py")),
-        platform=sys.platform,
+        platform=platform,
         python=sys.version_info[:3],
         config=config,
         config_problems=problems,
@@ -99,7 +100,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         unheard=unheard,
         ollama=program,
         ollama_version=version,
-        ollama_lacks=whole.missing(program, ".".join(map(str, version))) if program and version else (),
+        ollama_lacks=whole.missing(program, ".".join(map(str, version)), platform) if program and version else (),
         others=tuple(serving),
         models_folder=models_folder,
         models=_models(models_folder),
@@ -108,7 +109,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands) -> Facts:
         origins=config.server.ollama.environment.get("OLLAMA_ORIGINS", environment.get("OLLAMA_ORIGINS", "")),
         cloudflared=hands.find("cloudflared", config.server.tunnel.binary, environment),
         files_limit=openfiles.most(),
-        sleeps=_sleeps(hands.run) if sys.platform == "darwin" else (),
+        mac=_mac(paths, models_folder, program, hands.run) if platform == "darwin" else None,
         memory=_memory(paths, ours),
         sizes=dict(_sizes(models_folder)),
         database=_database(paths.data),
@@ -250,6 +251,15 @@ def _version(program: Path, run: RunTool) -> tuple[int, ...] | None:
     return tuple(map(int, found[-1])) if found else None  # the last one: an older server is named before it
 
 
+def _mac(paths: Paths, models: Path, program: Path | None, run: RunTool) -> Mac:
+    def tell(argv: Sequence[str]) -> Said | None:
+        with contextlib.suppress(SeadragonError, OSError):
+            return asyncio.run(_said(run, argv))
+        return None
+
+    return facts_mac.look(tell, (CLONE, paths.config, paths.data, paths.logs, models), program, Path.home())
+
+
 async def _said(run: RunTool, argv: Sequence[str]) -> Said:
     return await run(argv, limit=TOOL)
 
@@ -380,12 +390,3 @@ def _answers(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _sleeps(run: RunTool) -> tuple[str, ...]:
-    """pmset's words for the timers that are not 0; to be proved on a Mac."""
-    try:
-        said = asyncio.run(_said(run, ["/usr/bin/pmset", "-g"]))
-    except (SeadragonError, OSError):
-        return ()
-    return tuple(f"{name.decode()} {minutes.decode()}" for name, minutes in _SLEEP.findall(said.out))

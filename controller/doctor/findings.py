@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.config.schema import Config
+from controller.doctor.findings_mac import Mac
 from controller.residency.memory import Reading
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -136,12 +137,12 @@ class Facts:
     files_limit: int
     memory: Reading  # with the footprints of our own processes
     ollama_lacks: tuple[str, ...] = ()  # programs that belong beside it and are not there
-    sleeps: tuple[str, ...] = field(default=())  # macOS settings that let the machine sleep
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
     database: Stored | None = None  # None before the first start
     asked: tuple[Asked, ...] = ()  # our public names
     certificates: tuple[Shown, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    mac: Mac | None = None  # None elsewhere
     admins: int | None = None  # who may sign in and is one; None when that cannot be told
 
 

@@ -28,6 +28,7 @@ from controller.storage.backup import FOLDER, back_up
 from controller.storage.file import NAME, connect, make_ours
 from controller.storage.migrate import migrate, revisions
 from tests.fakes.desk import FakeDesk, an_ollama
+from tests.fakes.mac_tools import PMSET, MacTools, says
 from tests.kit import certificates
 
 PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's link, which looks beside itself for more
@@ -88,6 +89,18 @@ def an_ollama_program(folder: Path) -> None:
     (folder / "serve").write_text(
         "import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\ninput()\n"
     )
+
+
+def test_on_a_mac_its_own_tools_are_asked_and_nowhere_else(paths: Paths) -> None:
+    tools = MacTools({"/usr/bin/pmset -g": says(PMSET)})
+    hands = Hands(lambda *_: (Config(), ()), lambda *_: None, tools, lambda names: [])
+    facts = gather(paths, {}, hands, "darwin")
+    assert facts.mac is not None
+    assert (facts.platform, facts.mac.version) == ("darwin", (26, 1))
+    assert {each.name: each.verdict for each in examine(facts)}["sleep"] == "warn"
+    tools.asked.clear()
+    assert gather(paths, {}, hands, "linux").mac is None
+    assert tools.asked == []
 
 
 def test_a_fresh_folder_has_facts_for_every_check(paths: Paths) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from controller import install
+from controller import install, steps
 from controller.config.schema import Server
+from controller.errors import SeadragonError
 from controller.install import Place
 from controller.supervision.child import run_tool
 
@@ -136,7 +137,7 @@ async def test_installed_twice_on_a_mac_it_is_loaded_each_time(tmp_path: Path, m
     program.chmod(0o755)
     monkeypatch.setenv("STATE", str(state))
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(install, "PAUSE", 0.01)
+    monkeypatch.setattr(steps, "PAUSE", 0.01)
     place = place_in(tmp_path)
     file = tmp_path / f"{install.LABEL}.plist"
     planned = install.launchd(place)
@@ -152,3 +153,48 @@ async def test_installed_twice_on_a_mac_it_is_loaded_each_time(tmp_path: Path, m
     await install.install(unit, place, run_tool, told.append)
     await install.uninstall(unit, run_tool, told.append)
     assert not file.exists()
+
+
+def at_home(home: Path, **changes: object) -> Place:
+    """This clone, of somebody who lives at `home`."""
+    return replace(place_in(home), **{"home": home, "folder": home / "seadragon", **changes})  # type: ignore[arg-type]
+
+
+def test_what_macos_would_keep_from_a_service_is_told_with_the_way_out(tmp_path: Path) -> None:
+    clone = tmp_path / "Documents" / "seadragon"
+    clone.mkdir(parents=True)
+    (tmp_path / "seadragon").symlink_to(clone)
+    python = tmp_path / "python3.13"
+    python.touch()
+    (tmp_path / "python").symlink_to(python)
+    place = at_home(tmp_path, python=tmp_path / "python")
+    first, second = install.concerns(place, tmp_path / "Desktop" / "models")
+    assert f"{clone} is in Documents" in first
+    assert f"{tmp_path / 'Desktop' / 'models'} is on the Desktop" in first
+    assert f"press Command-Shift-G and enter {python} " in second
+    (asked,) = install.concerns(replace(place, agent_of=501), tmp_path / "models")
+    assert "macOS will ask whether python3.13 may see" in asked
+    assert install.concerns(at_home(tmp_path / "elsewhere"), tmp_path / "models") == []
+
+
+@as_root
+async def test_nothing_is_installed_from_a_copy_that_macos_throws_away(tmp_path: Path) -> None:
+    place = at_home(tmp_path, folder=tmp_path / "AppTranslocation" / "3B0498B3" / "d" / "seadragon")
+    unit = replace(install.launchd(place), file=tmp_path / "x.plist")
+    with pytest.raises(SeadragonError, match="move it home"):
+        await install.install(unit, place, run_tool, print)
+    assert not unit.file.exists()
+
+
+def test_what_is_installed_is_what_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = replace(place_in(tmp_path), home=tmp_path)
+    daemons = tmp_path / "Library/LaunchDaemons"
+    monkeypatch.setattr(install, "DAEMONS", daemons)
+    assert install.installed(place) == place
+    agent = install.agents(tmp_path) / f"{install.LABEL}.plist"
+    agent.parent.mkdir(parents=True)
+    agent.touch()
+    assert install.installed(place).agent_of == os.geteuid()
+    daemons.mkdir(parents=True)
+    (daemons / agent.name).touch()
+    assert install.installed(place).agent_of is None

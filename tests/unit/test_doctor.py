@@ -143,7 +143,6 @@ TROUBLE = [
     ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
     ("open files", "warn", {"files_limit": 256}, "256"),
     ("open files", "warn", {"running": running(files=256)}, "256"),
-    ("sleep", "warn", {"sleeps": ("sleep 10",)}, "pmset"),
 ]
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from controller import install
 from controller.config.schema import Child, Ollama, Server, Tunnel
 from controller.errors import SeadragonError
-from controller.install import Place, Step, Unit
+from controller.install import Place, Unit
+from controller.steps import Step, walk
 from tests.fakes.clock import WoundClock
 
 PLACE = Place(
@@ -31,6 +32,7 @@ PLACE = Place(
     logs=Path("/Users/mia/seadragon/logs"),
 )
 AWKWARD = replace(PLACE, folder=Path('/Users/M & "M" <$HOME> 100%/sea dragon'), logs=Path("/tmp/a b/100%"))
+AGENT = replace(PLACE, agent_of=501)
 PLIST_TYPES = {
     "Label": str,
     "ProgramArguments": list,
@@ -82,6 +84,22 @@ def test_the_label_is_the_files_name() -> None:
     unit = install.launchd(PLACE)
     assert unit.file.name == f"{plist(PLACE)['Label']}.plist"
     assert unit.file.parent == Path("/Library/LaunchDaemons")
+
+
+def test_an_agent_runs_in_its_owners_session_and_as_nobody_else() -> None:
+    assert set(PLIST_TYPES) - set(plist(AGENT)) == {"UserName", "GroupName"}
+    assert plist(AGENT)["LimitLoadToSessionType"] == "Aqua"
+    unit = install.launchd(AGENT)
+    assert unit.file == Path("/Users/mia/Library/LaunchAgents/local.seadragon.plist")
+    assert not unit.by_root
+    orders = [" ".join(step.argv) for step in (*unit.begin, *unit.end, *unit.halt)]
+    assert all("gui/501" in order and "system" not in order for order in orders)
+    assert f"launchctl bootstrap gui/501 {unit.file}" in orders
+
+
+def test_an_agent_is_for_macs() -> None:
+    with pytest.raises(SeadragonError, match="--agent is for macOS"):
+        install.unit_for(AGENT, "linux")
 
 
 @pytest.mark.parametrize("place", [PLACE, AWKWARD])
@@ -197,7 +215,7 @@ class Orders:
         return Answer(1 if self.failing in argv else 0)
 
     async def walk(self, steps: Sequence[Step]) -> None:
-        await install.walk(steps, self, self.told.append, self.clock)
+        await walk(steps, self, self.told.append, self.clock)
 
     def verbs(self) -> list[str]:
         """What was asked for, told once where it was asked several times in a row."""
@@ -314,7 +332,15 @@ async def test_what_is_not_loaded_can_be_taken_away_but_not_stopped() -> None:
 def test_without_root_the_command_to_give_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 501)
     with pytest.raises(SeadragonError, match="sudo .*/seadragon install"):
-        install._as_root("install")
+        install._check_right(install.launchd(PLACE), "install")
+    install._check_right(install.launchd(AGENT), "install")
+
+
+def test_an_agent_is_not_installed_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(SeadragonError, match="without sudo: seadragon uninstall"):
+        install._check_right(install.launchd(AGENT), "uninstall")
+    install._check_right(install.launchd(PLACE), "uninstall")
 
 
 async def test_a_step_that_may_fail_does_not_stop_the_rest() -> None:
