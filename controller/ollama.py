@@ -17,7 +17,7 @@ from controller.errors import Declined, SpawnFailed, Unreachable
 from controller.inside import NEWEST, Held, Inside, held_by
 from controller.residency.failures import brief, words_of
 from controller.residency.metal import DOUBTED, IOREG, Metal, metal
-from controller.supervision.child import run_tool
+from controller.supervision.tools import run_tool
 from controller.supervision.tree import memory
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead

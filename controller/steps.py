@@ -35,7 +35,7 @@ class Ended(Protocol):
 
 
 class Run(Protocol):
-    """Runs one command to its end (`supervision.child.run_tool`)."""
+    """Runs one command to its end (`supervision.tools.run_tool`)."""
 
     def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Ended]: ...
 

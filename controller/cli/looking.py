@@ -86,7 +86,7 @@ def _hands() -> Hands:
     from controller.doctor.facts import Hands
     from controller.doctor.outside import ask
     from controller.obtain import find_program
-    from controller.supervision.child import run_tool
+    from controller.supervision.tools import run_tool
 
     def read(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
         loaded = load(folder, environment)

@@ -112,7 +112,7 @@ def _unit_halted(paths: Paths) -> bool:
     import asyncio
 
     from controller import install as service
-    from controller.supervision.child import run_tool
+    from controller.supervision.tools import run_tool
 
     return asyncio.run(service.halt(unit_of(paths), paths.data, run_tool, click.echo))
 

@@ -64,7 +64,7 @@ def install(paths: Paths, only_print: bool, agent: bool) -> None:
 
     from controller import install as service
     from controller.config.load import load
-    from controller.supervision.child import run_tool
+    from controller.supervision.tools import run_tool
 
     config = load(paths.config, os.environ).config
     person = service.person(os.environ)
@@ -113,7 +113,7 @@ def uninstall(paths: Paths, only_print: bool) -> None:
     import asyncio
 
     from controller import install as service
-    from controller.supervision.child import run_tool
+    from controller.supervision.tools import run_tool
 
     unit = unit_of(paths)
     if only_print:

@@ -60,7 +60,7 @@ class Said(Protocol):
 
 
 class RunTool(Protocol):
-    """Runs a tool to its end (`supervision.child.run_tool`)."""
+    """Runs a tool to its end (`supervision.tools.run_tool`)."""
 
     def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Said]: ...
 

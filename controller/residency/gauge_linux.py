@@ -22,7 +22,7 @@ from controller.residency.accelerator import (
     nvidia_processes,
 )
 from controller.residency.memory import Reading, linux_pressure
-from controller.supervision.child import run_tool
+from controller.supervision.tools import run_tool
 
 TOOL_LIMIT = 5.0  # seconds a tool may take
 TOOL_EVERY = 5.0  # seconds between two questions to a tool
@@ -42,7 +42,7 @@ class Said(Protocol):
 
 
 class RunTool(Protocol):
-    """Runs a tool to its end (`supervision.child.run_tool`); raises SpawnFailed."""
+    """Runs a tool to its end (`supervision.tools.run_tool`); raises SpawnFailed."""
 
     def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Said]: ...
 

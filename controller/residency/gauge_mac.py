@@ -19,7 +19,7 @@ from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, RunTool, ra
 from controller.residency.memory import GIB, MIB, Reading
 from controller.residency.metal import IOREG, metal
 from controller.residency.runner import Pressure
-from controller.supervision.child import run_tool
+from controller.supervision.tools import run_tool
 
 PRESSURE = "kern.memorystatus_vm_pressure_level"
 WIRED_LIMIT = "iogpu.wired_limit_mb"  # 0: the system decides; an administrator may set it

@@ -1,6 +1,6 @@
 """A child as the controller sees it: launched, adopted, awaited, stopped, through its keeper.
 
-Here, and in `keeper.py` for the child itself, are the only places where processes start. A keeper is nobody's child:
+Processes start here, in `keeper.py` (the child itself) and in `tools.py`, and nowhere else. A keeper is nobody's child:
 one that we launched and one that we found are held by the same thing, a socket.
 """
 
@@ -12,21 +12,21 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast, get_args
+from typing import IO, cast
 
-from controller.errors import SpawnFailed, SpawnFault, Unreachable
+from controller.errors import Unreachable
 from controller.socketpath import socket_path
 from controller.supervision.home import Home, clear, end_all, private_folder, recorded
 from controller.supervision.identity import ProcessIdentity, alive, send
 from controller.supervision.keeper import KINDS
 from controller.supervision.link import Link
 from controller.supervision.spec import ChildSpec
+from controller.supervision.tools import POLL, reap, spawn_failed
 from controller.supervision.wire import Message
 
 ROOT = str(Path(__file__).parents[2])  # where the package `controller` lies
@@ -35,17 +35,7 @@ LAUNCH_LIMIT = 30.0  # seconds for a keeper to come up and its child to be execu
 ADOPT_LIMIT = 15.0  # seconds to get hold of a keeper that is being born or is leaving
 STOP_MARGIN = 15.0  # seconds beyond the grace after which a keeper that has not stopped its child is given up
 KEEPER_DEATH = 1.0  # seconds for a keeper that hung up to be gone
-POLL = 0.02  # seconds between two looks at what cannot be awaited
 KEEP_WORDS = 65536  # bytes of a keeper's own last words before they begin anew
-
-_ADVICE: dict[SpawnFault, str] = {
-    "missing": "The program does not exist: install it, or correct its path.",
-    "not_executable": "The program may not be executed: check its permissions.",
-    "wrong_kind": "This is no program for this machine, or the interpreter it asks for is missing.",
-    "exhausted": "The system has no room for another process or open file just now: close something, or raise a limit.",
-    "held": "Stop what still runs of it (`lsof` on that file names it), then start again.",
-    "other": "",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +215,15 @@ async def launch(spec: ChildSpec, home: Path, *, note: Mapping[str, object], ado
         _make_room(place)
         process, ours = _start_keeper(place, spec.name)
     except OSError as error:
-        raise _spawn_failed(spec.name, KINDS.get(error.errno or 0, "other"), str(error)) from error
+        raise spawn_failed(spec.name, KINDS.get(error.errno or 0, "other"), str(error)) from error
     try:
         async with asyncio.timeout(LAUNCH_LIMIT):
             return await _order(place, ours, order)
     except TimeoutError:
-        raise _spawn_failed(spec.name, "other", f"its keeper did not come up within {LAUNCH_LIMIT:.0f} s") from None
+        raise spawn_failed(spec.name, "other", f"its keeper did not come up within {LAUNCH_LIMIT:.0f} s") from None
     finally:
         process.kill()  # it has forked the keeper and is gone, unless it hangs
-        await _reap(process)
+        await reap(process)
 
 
 async def _order(place: Home, sock: socket.socket, order: Message) -> Child:
@@ -248,7 +238,7 @@ async def _order(place: Home, sock: socket.socket, order: Message) -> Child:
             return Child(place, link, answer, adopted=False)
         while await link.hear() is not None:  # until the keeper is gone, and its lock free
             pass
-    raise _spawn_failed(order["spec"]["name"], answer["kind"], answer["text"])
+    raise spawn_failed(order["spec"]["name"], answer["kind"], answer["text"])
 
 
 def _make_room(place: Home) -> None:
@@ -293,20 +283,6 @@ def _last_words(place: Home) -> str:
     return "its keeper died"
 
 
-async def _reap(process: subprocess.Popen[bytes]) -> int:
-    """The return code of a process that ends soon. Polled: neither a thread nor a child watcher can fail us."""
-    pause = 0.002
-    while (code := process.poll()) is None:
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, POLL)
-    return code
-
-
-def _spawn_failed(name: str, kind: str, text: str) -> SpawnFailed:
-    known: SpawnFault = cast(SpawnFault, kind) if kind in get_args(SpawnFault) else "other"
-    return SpawnFailed(f"{name} could not be started: {text}. {_ADVICE[known]}".rstrip(), known)
-
-
 def _place(name: str, home: Path) -> Home:
     """The folder of one child, and where its socket lies."""
     folder = Path(os.path.realpath(home), name)
@@ -332,7 +308,7 @@ async def adopt(name: str, home: Path) -> Child | None:
                 if not place.exists() or await asyncio.to_thread(clear, place):
                     return None
                 await asyncio.sleep(POLL)
-    raise _spawn_failed(name, "held", f"{place.lock} is still held by what ran before")
+    raise spawn_failed(name, "held", f"{place.lock} is still held by what ran before")
 
 
 async def _attach(place: Home, limit: asyncio.Timeout) -> Child | None:
@@ -375,64 +351,3 @@ def _connect(place: Home) -> socket.socket | None:
 
 def _extend(limit: asyncio.Timeout, seconds: float) -> None:
     limit.reschedule(asyncio.get_running_loop().time() + seconds)
-
-
-# ------------------------------------------------------------------------------------------------ one-shot tools
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a tool said. `code` is negative for the signal that ended it, as ours does once its time is over."""
-
-    code: int
-    out: bytes
-    err: bytes
-    late: bool = False  # it was killed, for it took longer than it was given
-
-
-async def run_tool(
-    argv: Sequence[str],
-    *,
-    limit: float,
-    environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
-) -> ToolResult:
-    """Run a program that ends by itself, for `limit` seconds at most. Raises SpawnFailed.
-
-    Its output goes through files: a pipe would wait for every process that inherited it.
-    """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = _start_tool(argv, out, err, environment, folder)
-        late = False
-        try:
-            async with asyncio.timeout(limit):
-                await _reap(process)
-        except TimeoutError:
-            late = True
-        finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # also what it left behind
-            code = await _reap(process)
-        return ToolResult(code, _content(out), _content(err), late)
-
-
-def _start_tool(
-    argv: Sequence[str], out: IO[bytes], err: IO[bytes], environment: Mapping[str, str] | None, folder: Path | None
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise _spawn_failed(argv[0], KINDS.get(error.errno or 0, "other"), str(error)) from error
-
-
-def _content(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()

@@ -20,7 +20,6 @@ from controller.config.schema import TUNNEL, Config
 from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Verdict
 from controller.supervision import ports
-from controller.supervision.child import ToolResult, run_tool
 from controller.supervision.moves import Answered, Ending, Limits, Problem, Reading, Silent, Waiting
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
@@ -41,6 +40,7 @@ from controller.supervision.programs import (
     with_last_words,
 )
 from controller.supervision.spec import ChildSpec, ChildState
+from controller.supervision.tools import ToolResult, run_tool
 
 EDGES = ("region1.v2.argotunnel.com:7844", "region2.v2.argotunnel.com:7844")  # where cloudflared itself connects to
 CONNECT_LIMIT = 3.0

@@ -144,7 +144,7 @@ USUAL: dict[str, Said] = {
 
 
 class MacTools:
-    """Runs them (`supervision.child.run_tool`). The longest known beginning of a command line answers."""
+    """Runs them (`supervision.tools.run_tool`). The longest known beginning of a command line answers."""
 
     def __init__(self, answers: Mapping[str, Said] | None = None) -> None:
         self.answers = {**USUAL, **(answers or {})}

@@ -17,9 +17,11 @@ import pytest
 
 from controller.errors import SpawnFailed
 from controller.supervision import child as child_module
-from controller.supervision.child import Child, Exit, adopt, launch, run_tool
+from controller.supervision import tools as tools_module
+from controller.supervision.child import Child, Exit, adopt, launch
 from controller.supervision.home import Home
 from controller.supervision.identity import alive, boot_id, table
+from controller.supervision.tools import held_tool, run_tool
 from tests.kit.children import unruly_spec, who
 from tests.kit.until import until
 
@@ -394,3 +396,56 @@ async def test_a_cancelled_tool_is_killed(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert int((tmp_path / "pid").read_text()) not in table()
+
+
+async def test_a_held_tool_runs_until_it_is_let_go_of_and_ends_by_itself(tmp_path: Path) -> None:
+    script = f"cat; echo ended > {tmp_path}/told"
+    async with held_tool(["/bin/sh", "-c", script]) as tool:
+        await asyncio.sleep(0)
+        assert tool.runs
+        assert not (tmp_path / "told").exists()
+    assert not tool.runs
+    assert (tmp_path / "told").read_text() == "ended\n"
+
+
+async def test_a_held_tool_that_does_not_let_go_is_killed_with_all_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools_module, "GOODBYE", 0.1)
+    async with held_tool(["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; exec sleep 1000"]) as tool:
+        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
+    below = int((tmp_path / "pid").read_text())
+    assert tool.pid not in table()
+    await until(lambda: below not in table() or table()[below].dead)
+
+
+async def test_a_held_tool_that_fails_says_why() -> None:
+    async with held_tool(["/bin/sh", "-c", "echo Access denied >&2; exit 1"]) as tool:
+        await until(lambda: not tool.runs)
+        assert tool.words() == "Access denied"
+    async with held_tool(["/bin/sh", "-c", "exit 7"]) as tool:
+        await until(lambda: not tool.runs)
+        assert tool.words() == "it left with exit code 7"
+    with pytest.raises(SpawnFailed, match=r"^/no/such/tool could not be started"):
+        async with held_tool(["/no/such/tool"]):
+            pass
+
+
+HOLDS = """
+import asyncio, os, signal
+from controller.supervision.tools import held_tool
+async def main():
+    async with held_tool(["/bin/sh", "-c", "cat"]) as tool:
+        print(tool.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+
+
+async def test_a_held_tool_ends_with_whoever_held_it_however_that_ended() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDS, stdout=asyncio.subprocess.PIPE, cwd=child_module.ROOT
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    await until(lambda: int(out) not in table())

@@ -18,7 +18,7 @@ from controller import install, steps
 from controller.config.schema import Server
 from controller.errors import SeadragonError
 from controller.install import Place
-from controller.supervision.child import run_tool
+from controller.supervision.tools import run_tool
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="installing needs root")
 

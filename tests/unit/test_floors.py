@@ -14,7 +14,8 @@ PACKAGE = CLONE / "controller"
 ORDER = ["words", "policy", "hands", "loops", "edges", "roof"]
 
 STARTERS = {
-    "supervision/child": "keepers, and tools that end by themselves",
+    "supervision/child": "keepers",
+    "supervision/tools": "tools that end by themselves, or with us",
     "supervision/keeper": "forks itself into a process of its own, and its child",
     "obtain/site": "the compilers and installers of the set-up, before there is anything to supervise",
     "app": "replaces its own process at a restart; that starts none",
