@@ -40,6 +40,7 @@ from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
+from controller.power import Power
 from controller.proxy.app import DataPlane
 from controller.proxy.dialects import Reason
 from controller.proxy.relay import LEAVING
@@ -214,6 +215,12 @@ class Controller:
         door.holders.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._plane.cut_short
         self._models.on_moved.append(self._plane.models_moved)
+        self._power = Power(
+            lambda: self.config.server.power.awake,
+            lambda: self._plane.busy or self._models.in_memory.moving,
+            clock,
+            self.journal,
+        )
         self._listeners = Listeners(lambda listener: self._plane.listener(arrival(listener)))
         self._roster: Roster
 
@@ -338,6 +345,7 @@ class Controller:
             stack.callback(tasks.create_task(self._door.run(), name="door").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
+            stack.callback(tasks.create_task(self._power.run(), name="power").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():

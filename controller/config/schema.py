@@ -227,6 +227,16 @@ class Memory(Branch):
     )
 
 
+class Power(Branch):
+    """Whether this machine may fall asleep when nobody touches it. What a person orders, or a lid, is obeyed."""
+
+    awake: Annotated[Literal["while_busy", "always", "never"], AT_ONCE] = Field(
+        "while_busy",
+        description="while_busy: it stays awake while something is answered, loaded or waited for, and a minute more. "
+        "always: as long as Seadragon runs. never: its sleep is left alone.",
+    )
+
+
 class Backup(Branch):
     """A copy of the database every night, into data/backups. `seadragon restore` puts one back."""
 
@@ -373,6 +383,7 @@ class Server(Branch):
     limits: Limits = Limits()
     line: Line = Line()
     memory: Memory = Memory()
+    power: Power = Power()
     backup: Backup = Backup()
     log: Log = Log()
     usage: Usage = Usage()

@@ -145,6 +145,11 @@ class DataPlane:
         return len(self._open)
 
     @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer of Ollama's, or is being given one."""
+        return self.tally.held > 0 or any(each.seat is not None or each.answer is not None for each in self._open)
+
+    @property
     def ready(self) -> bool:
         """What /readyz says: Ollama answers, all rights are known, nothing drains, nobody waits for it."""
         return self._asking.ready and self._known.is_set() and not self.draining and not self.tally.held

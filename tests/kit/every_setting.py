@@ -58,6 +58,7 @@ OTHER: dict[str, object] = {
     "server.line.lanes.*.answer": "61m",
     "server.memory.budget": "33GiB",
     "server.memory.reserve": "5GiB",
+    "server.power.awake": "always",
     "server.backup.at": "04:15",
     "server.backup.daily": "8",
     "server.backup.weekly": "5",

@@ -257,7 +257,7 @@ class FakeHouse(House):
             **self.server.get("ollama", {}),
         }
         listeners = self.server.get("listeners", [{"address": f"127.0.0.1:{self.port}"}])
-        mild = {"drain": "5s", "adopt_grace": "30s", "line": dict(GENEROUS)}
+        mild = {"drain": "5s", "adopt_grace": "30s", "line": dict(GENEROUS), "power": {"awake": "never"}}
         return {**mild, **self.server, "listeners": listeners, "ollama": ollama}
 
     def configure(self, **server: Any) -> None:
