@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,7 @@ from controller.paths import Paths
 
 if TYPE_CHECKING:
     from controller.doctor.facts import Hands
+    from controller.doctor.mac import Proof
 
 
 @main.command()
@@ -95,9 +96,17 @@ def _hands() -> Hands:
     return Hands(read, find_program, run_tool, ask)
 
 
-def _tell_proofs(proofs: Iterable[Any], as_json: bool) -> None:
+def _tell_proofs(proofs: Iterable[Proof], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([proof.to_json() for proof in proofs], indent=2))
         return
+    section = ""
     for number, proof in enumerate(proofs, 1):
-        click.echo(f"{number}. {proof.what}\n   run:    {proof.command}\n   expect: {proof.expect}\n")
+        if proof.section != section:
+            section = proof.section
+            click.echo(click.style(section.upper(), bold=True) + "\n")
+        click.echo(f"{number}. {proof.what}")
+        for name, text in (("first", proof.first), ("run", proof.command), ("expect", proof.expect)):
+            if text:
+                click.echo(f"   {f'{name}:':<8}{text}")
+        click.echo()

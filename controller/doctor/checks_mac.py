@@ -119,7 +119,8 @@ def start(facts: Facts, mac: Mac) -> Finding:
         words = "After a power cut this Mac stays off."
         return Finding("after a start", "warn", words, "Run: sudo pmset -a autorestart 1")
     if mac.filevault:
-        return Finding("after a start", "ok", "FileVault is on: nothing starts before somebody unlocks the disk.")
+        words = "FileVault is on: nothing runs before somebody unlocks the disk (docs/mac.md)."
+        return Finding("after a start", "ok", words)
     return Finding("after a start", "ok", "Nothing keeps it from coming back by itself.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import plistlib
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from controller import install
 from controller.doctor import facts_mac
 from controller.doctor.findings_mac import Mac, Service
+from controller.doctor.mac import PROOFS, Proof
 from tests.fakes import mac_tools as mac
 from tests.fakes.mac_tools import MacTools, Said, fails, says
 from tests.integration.test_obtain_mac import ARM64, X86_64, fat, put
@@ -140,3 +142,9 @@ def test_a_property_list_that_is_none_is_told_as_such(home: Path) -> None:
     seen = look(home).service
     assert seen is not None
     assert (seen.program, seen.there) == ("", False)
+
+
+@pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.what)
+def test_a_shell_can_read_every_command_of_the_list(proof: Proof) -> None:
+    read = subprocess.run(["sh", "-n", "-c", proof.command], capture_output=True, text=True, timeout=30)
+    assert read.returncode == 0, read.stderr

@@ -18,7 +18,7 @@ from controller.paths import CLONE
 
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"),
-    *("docs/tunnel.md", "docs/security.md"),
+    *("docs/tunnel.md", "docs/security.md", "docs/mac.md"),
 )
 TARGETS = set(re.findall(r"^([a-z]+):", (CLONE / "Makefile").read_text(), re.MULTILINE))
 
@@ -143,17 +143,21 @@ def test_every_row_of_the_measures_names_its_test() -> None:
     assert len(MEASURES) > 30
 
 
-YAML_BLOCKS = re.findall(r"^ *```yaml\n(.*?)^ *```", text("docs/tunnel.md"), re.MULTILINE | re.DOTALL)
+YAML_BLOCKS = [
+    (found[1] if (found := re.match(r"# config/(\w+\.yaml)\n", block)) else "server.yaml", block)
+    for name in ("docs/tunnel.md", "docs/mac.md")
+    for block in map(textwrap.dedent, re.findall(r"^ *```yaml\n(.*?)^ *```", text(name), re.MULTILINE | re.DOTALL))
+]
 
 
-@pytest.mark.parametrize("block", YAML_BLOCKS)
-def test_every_configuration_in_the_documents_holds(block: str) -> None:
-    files = {"server.yaml": textwrap.dedent(block).encode()}
-    assert understand(files, CLONE, {}, look_outside=False).config != Config()
+@pytest.mark.parametrize(("file", "block"), YAML_BLOCKS)
+def test_every_configuration_in_the_documents_holds(file: str, block: str) -> None:
+    assert understand({file: block.encode()}, CLONE, {}, look_outside=False).config != Config()
 
 
-def test_the_ways_from_outside_are_shown_with_their_configuration() -> None:
-    assert len(YAML_BLOCKS) == 4
+def test_the_ways_from_outside_and_into_the_house_are_shown_with_their_configuration() -> None:
+    assert [file for file, _ in YAML_BLOCKS].count("server.yaml") == 5
+    assert {file for file, _ in YAML_BLOCKS} == {"server.yaml", "models.yaml", "access.yaml"}
 
 
 def test_there_are_promises() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from controller.config.schema import Config, Listener, Memory, Models, Ollama, Server, Tunnel
 from controller.doctor.checks import CHECKS, examine
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
-from controller.doctor.mac import PROOFS
 from controller.residency.memory import Reading
 
 ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
@@ -212,12 +210,3 @@ def test_the_tables_above_reach_every_check() -> None:
     names = {finding.name for finding in examine(WELL)}
     assert len(names) == len(CHECKS)
     assert {row[0] for row in TROUBLE} == names
-
-
-def test_every_proof_on_a_mac_has_a_command_and_an_expectation() -> None:
-    assert len(PROOFS) >= 10
-    for proof in PROOFS:
-        assert proof.what.endswith(".")
-        assert proof.command
-        assert proof.expect.endswith(".")
-    assert json.dumps([proof.to_json() for proof in PROOFS])
