@@ -14,15 +14,19 @@ from typing import Any
 import psutil
 
 from controller.errors import Declined, SpawnFailed, Unreachable
-from controller.inside import NEWEST, Held, Inside, held_by
+from controller.inside import NEWEST, Held, Inside, Kind, held_by
 from controller.residency.failures import brief, words_of
 from controller.residency.metal import DOUBTED, IOREG, Metal, metal
+from controller.residency.slots import Slots, slots_in, together
+from controller.supervision.ports import HERE
+from controller.supervision.probe import ask
 from controller.supervision.tools import run_tool
 from controller.supervision.tree import memory
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
 CREATE_LIMIT = 60.0  # from a model that is there it takes some milliseconds
+SLOTS_LIMIT = 0.5  # seconds; it answers between two batches
 END_LIMIT = 2.0  # seconds for a killed runner to be gone
 IDLE_WATCH = 0.3  # seconds a runner is watched …
 IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
@@ -150,6 +154,13 @@ class Runners:
         """Whether none of them does anything. In doubt they work."""
         return await _idle(runners)
 
+    async def slots(self, runners: Sequence[psutil.Process]) -> Slots | None:
+        """What these say of their slots, together. None: they do not say, as all but llama-server.
+
+        Raises OSError when we have no socket left to ask with.
+        """
+        return await _slots(runners)
+
     async def gone(self, runners: Sequence[psutil.Process], limit: float) -> bool:
         """Wait until all have ended, for `limit` seconds at most; say whether they have."""
         return await _gone(runners, limit)
@@ -182,11 +193,29 @@ def _argv(process: psutil.Process) -> list[str]:
         return []
 
 
+async def _slots(runners: Sequence[psutil.Process]) -> Slots | None:
+    held = [held_by(argv) for argv in await asyncio.to_thread(lambda: [_argv(each) for each in runners])]
+    ports = [each.port for each in held if each is not None and each.kind is Kind.LLAMA_SERVER and each.port]
+    if len(ports) < len(runners):
+        return None
+    return together(await asyncio.gather(*map(_slots_at, ports)))
+
+
+async def _slots_at(port: int) -> Slots | None:
+    try:
+        reply = await ask(f"http://{HERE}:{port}/slots", SLOTS_LIMIT)
+    except Unreachable:
+        return None
+    return slots_in(reply.body) if reply.status == 200 else None
+
+
 async def _idle(runners: Sequence[psutil.Process]) -> bool:
     before = _processor_seconds(runners)
     await asyncio.sleep(IDLE_WATCH)
     if _processor_seconds(runners) - before >= IDLE_SHARE * IDLE_WATCH:
         return False
+    if (told := await _slots(runners)) is not None:
+        return not told.working  # the GPU may work for another
     gpu = await gpu_now()
     return gpu is None or gpu.share is None or gpu.share < GPU_IDLE
 

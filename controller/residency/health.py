@@ -143,7 +143,15 @@ class Health:
             runner = tickets[0].runner
             vitals = await self._pulse.of(runner) if key in silent else Vitals()
             own_gpu = gpu.worked(*vitals.pids)
-            sample = Sample(self._clock.now(), flights[key], vitals.processor, gpu.share, own_gpu, vitals.stopped)
+            sample = Sample(
+                self._clock.now(),
+                flights[key],
+                vitals.processor,
+                gpu.share,
+                own_gpu,
+                stopped=vitals.stopped,
+                slots=vitals.slots,
+            )
             verdict = self._progress(key).see(sample)
             if verdict is not Verdict.BUSY:
                 await self._end(runner, verdict)

@@ -1,7 +1,8 @@
 """Liveness is not progress: whether a runner with answers in flight works, is stuck, or was stopped. Pure arithmetic.
 
-A runner answers its own health check while its slots are dead (ollama#15950), so three other things are looked at: the
-bytes of its answers, its processor time, and the GPU. One that uses either is at work, however long it says nothing.
+A runner answers its own health check while its slots are dead (ollama#15950), so other things are looked at: the bytes
+of its answers, its processor time, the GPU, and how far it says its slots are. One that uses either, or gets further,
+is at work, however long it brings nothing; one that was asked and says it has nothing to do is not.
 The GPU of a Mac tells how busy it is for everybody, and how long it has worked for each process. The first says nothing
 while a display, or another model, keeps it busy; the second may move only when a whole batch is done.
 """
@@ -13,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
+
+from controller.residency.slots import Slots
 
 _GAPS = 100  # silences between two pieces of an answer that are remembered
 
@@ -60,6 +63,7 @@ class Sample:
     gpu: float | None = None  # percent, of the whole machine's; None: there is none, or the processor tells enough
     own_gpu: float | None = None  # seconds it has worked for its processes so far; None: nobody tells
     stopped: bool = False
+    slots: Slots | None = None  # as it tells them itself; None: it does not
 
 
 @dataclass(slots=True)
@@ -144,13 +148,20 @@ class Progress:
         return gaps[ceil(0.99 * len(gaps)) - 1] if gaps else 0.0
 
     def _idle(self, now: float) -> bool:
-        """Whether neither processor nor GPU worked, all through the window."""
+        """Whether it did nothing, all through the window: by its processor, its own word, and the GPU where that does
+        not tell.
+        """
         oldest, newest = self._samples[0], self._samples[-1]
         if now - oldest.at < self._rule.window or oldest.processor is None or newest.processor is None:
             return False
         used = newest.processor - oldest.processor
         if not 0 <= used < self._rule.processor * (now - oldest.at):  # less than before: other processes by now
             return False
+        told = [each.slots for each in self._samples if each.slots is not None]
+        if len({each.far for each in told}) > 1:
+            return False
+        if len(told) == len(self._samples) and not any(each.working for each in told):
+            return True
         if all(each.gpu is None or each.gpu < self._rule.gpu for each in self._samples):
             return True
         return self._rest is not None and now - self._rest[1] >= self._rule.gpu_rest

@@ -1,15 +1,16 @@
-"""What the processes of a runner are doing: processor time, and whether one has been stopped."""
+"""What the processes of a runner are doing: processor time, whether one has been stopped, and what it says itself."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
 from controller.ollama import UNSEEN, Runners, runs
 from controller.residency.runner import Runner
+from controller.residency.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Vitals:
     processor: float | None = None  # seconds its processes have used so far; None: they cannot be seen
     stopped: bool = False  # by a signal
     pids: tuple[int, ...] = ()
+    slots: Slots | None = None  # as it tells them itself; None: it does not
 
 
 class Pulse:
@@ -33,7 +35,8 @@ class Pulse:
         found = self._found.get(runner.key)
         if not found or not all(runs(each) for each in found):
             found = self._found[runner.key] = await self._runners.holding(runner.blob, runner.name)
-        return await asyncio.to_thread(_read, found)
+        vitals = await asyncio.to_thread(_read, found)
+        return vitals if vitals.stopped else replace(vitals, slots=await self._runners.slots(found))
 
     def forget(self, key: str) -> None:
         """Nothing is asked of that runner any more."""

@@ -17,10 +17,13 @@ import psutil
 import pytest
 
 from controller.errors import Unreachable
+from controller.inside import Kind, inside_of
 from controller.ollama import OllamaClient, Runners, gpu_now
 from controller.residency.recipe import recipe_of
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
+from tests.kit import real
+from tests.kit.real import RealOllama
 from tests.kit.until import until
 from tests.unit.residency.macs import ioreg
 
@@ -182,3 +185,33 @@ async def test_a_mac_without_the_tool_thinks_its_gpu_works(
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has one")
 async def test_elsewhere_no_gpu_is_asked() -> None:
     assert await gpu_now() is None
+
+
+async def test_a_real_runner_says_itself_whether_its_slots_work_and_how_far_they_are(real_ollama: RealOllama) -> None:
+    runners = Runners(lambda: real_ollama.process.pid)
+    asked = {"model": "ticker", "prompt": "hi", "options": {"num_predict": 50_000}}
+    async with httpx.AsyncClient(base_url=real_ollama.url, trust_env=False, timeout=60) as http:
+        client = OllamaClient(lambda: real_ollama.url)
+        await http.post("/api/generate", json={"model": "ticker"})
+        held = await runners.holding(await blob_of(client, "ticker"))
+        if inside_of(real.version()).kind is not Kind.LLAMA_SERVER:
+            assert await runners.slots(held) is None
+            return
+        at_rest = await runners.slots(held)
+        assert at_rest is not None
+        assert at_rest.working == 0
+        async with http.stream("POST", "/api/generate", json=asked) as answer:
+            pieces = answer.aiter_raw()
+            await anext(pieces)
+            seen = set[object]()
+
+            async def gets_on() -> bool:  # one that is busy may not say so in time
+                told = await runners.slots(held)
+                assert told is None or told.working
+                seen.add(told)
+                return len(seen - {None}) > 1
+
+            await until(gets_on)
+            assert not await runners.idle(held)
+        await until(lambda: runners.idle(held))
+        await http.post("/api/generate", json={"model": "ticker", "keep_alive": 0})

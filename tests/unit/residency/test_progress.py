@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
+from controller.residency.slots import Slots
 
 RULE = Rule()
 
@@ -25,6 +26,7 @@ class Machine:
     at: float = 100.0
     processor: float = 7.0
     stopped: bool = False
+    slots: Slots | None = None
     seen: bool = True
     progress: Progress = field(default_factory=Progress)
 
@@ -40,7 +42,8 @@ class Machine:
         self.processor += self.works * length
         processor = self.processor if self.seen else None
         flights = tuple(self.flights.values())
-        return self.progress.see(Sample(self.at, flights, processor, self.gpu, self.own_gpu, self.stopped))
+        sample = Sample(self.at, flights, processor, self.gpu, self.own_gpu, self.stopped, self.slots)
+        return self.progress.see(sample)
 
     def stuck_after(self, limit: int = 3600) -> float | None:
         """Seconds until the verdict, from now; None: it never came."""
@@ -214,3 +217,26 @@ def test_an_idle_runner_is_always_found_within_its_bound(
     while machine.second(moments[step % len(moments)]) is not Verdict.STUCK:
         step += 1
         assert machine.at - began <= bound
+
+
+def test_one_that_says_it_gets_further_is_at_work_though_nothing_else_shows_it() -> None:
+    machine = Machine()
+    machine.begin()
+    for second in range(1800):
+        machine.slots = Slots(1, ((1, 4, second // 5),)) if second % 7 else None  # now and then it does not answer
+        assert machine.second() is Verdict.BUSY
+    after = machine.stuck_after()  # and then it does not
+    assert after is not None
+    assert RULE.window <= after <= RULE.window + RULE.apart
+
+
+def test_one_that_says_it_has_nothing_to_do_is_stuck_whoever_keeps_the_gpu_busy() -> None:
+    machine = Machine(gpu=100.0, own_gpu=None, slots=Slots(0, ((1, 4, 9),)))
+    machine.begin()
+    assert machine.stuck_after() == RULE.first + RULE.apart
+
+
+def test_one_that_says_it_works_is_not_stuck_while_the_gpu_is_busy() -> None:
+    machine = Machine(gpu=100.0, slots=Slots(1, ((1, 4, 9),)))
+    machine.begin()
+    assert machine.stuck_after() is None

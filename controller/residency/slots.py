@@ -1,0 +1,48 @@
+"""What llama-server itself says of its slots: whether one works, and how far. Pure.
+
+Its word is better than a look at processor and GPU, which cannot tell its work from another model's. It comes between
+two batches, so one that reads a long prompt may say nothing for a while.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """All of one runner's at one moment."""
+
+    working: int  # those that read or write
+    far: tuple[tuple[int, ...], ...]  # of each: its task, tokens read, tokens written. Equal: nothing has moved
+
+
+def together(told: Iterable[Slots | None]) -> Slots | None:
+    """Those of several processes. None when there is none, or one of them did not say."""
+    known = list(told)
+    if not known or None in known:
+        return None
+    all_of = [each for each in known if each is not None]
+    return Slots(sum(each.working for each in all_of), tuple(mark for each in all_of for mark in each.far))
+
+
+def slots_in(body: bytes) -> Slots | None:
+    """What an answer to `GET /slots` says; None for what is no such answer."""
+    try:
+        listed = json.loads(body)
+        if not isinstance(listed, list):
+            return None
+        working = sum(bool(each["is_processing"]) for each in listed)
+        return Slots(working, tuple(_far(each) for each in listed))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _far(slot: dict[str, Any]) -> tuple[int, ...]:
+    written = slot.get("next_token") or {}
+    of_each = written if isinstance(written, list) else [written]
+    decoded = sum(int(each.get("n_decoded", 0)) for each in of_each)
+    return int(slot.get("id_task", -1)), int(slot.get("n_prompt_tokens_processed", 0)), decoded
