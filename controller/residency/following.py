@@ -4,7 +4,7 @@ evicts by itself, and what somebody else loads into it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps
 
 NAMELESS = "nameless "  # how the key of one begins whose weights nobody knows
+ENDED = "its process ended"
 LEARN_LIMIT = 30.0  # seconds for the first list: nothing else is asked meanwhile
 
 
@@ -38,6 +39,8 @@ class Following:
     journal: Journal
     pace: Pace
     _epoch: int = field(default=-1)
+    _ended: dict[str, Runner] = field(default_factory=dict)  # whose process has ended: by whom, its list will tell
+    _told: dict[str, int] = field(default_factory=dict)  # by runner: the context that was said to be shorter
 
     async def learn(self) -> None:
         """Take over what an adopted Ollama holds; every slot of it is in doubt."""
@@ -62,6 +65,7 @@ class Following:
             return []  # late means busy, not dead
         if not quiet():
             return []
+        self._judge_ended(found)
         for key in [key for key in self.rows.table if key not in found]:
             row = self.rows.table[key]
             self.journal.say(SOURCE, f"Ollama unloaded {row.runner.name} by itself.", level="warning")
@@ -69,7 +73,31 @@ class Following:
             self.rows.drop(key)
         for runner, each in found.values():
             await self._found(runner, each)
+            self._tell_context(runner, each)
         return await self._nameless() if quiet() else []
+
+    def ended(self, runner: Runner) -> None:
+        """Its process is not there any more. Ollama goes on listing one that died, and not one that it unloaded."""
+        self._ended[runner.key] = runner
+
+    def forget(self) -> None:
+        """It is another Ollama."""
+        self._ended.clear()
+        self._told.clear()
+
+    def _judge_ended(self, found: Collection[str]) -> None:
+        for key, runner in self._ended.items():
+            if key in found or key in self.rows.table:  # in doubt, for it may have been loaded anew
+                self.swaps.crashed(runner, ENDED)
+        self._ended.clear()
+
+    def _tell_context(self, runner: Runner, listed: dict[str, Any]) -> None:
+        """Ollama gives less than it was asked for where it thinks that memory is short."""
+        tokens = int(listed.get("context_length") or 0)
+        if runner.facts.context and 0 < tokens < runner.context and self._told.get(runner.key) != tokens:
+            self._told[runner.key] = tokens
+            text = f"{runner.name} has {tokens} tokens of context, not {runner.context}: Ollama gave it no more."
+            self.journal.say(SOURCE, text, level="warning")
 
     async def _found(self, runner: Runner, listed: dict[str, Any]) -> None:
         processes = None if runner.key in self.rows.table else await self._processes(runner)

@@ -15,7 +15,7 @@ from controller.errors import Unreachable
 from controller.events import Journal
 from controller.ollama import OllamaClient, Runners, runs
 from controller.plain import fault_words
-from controller.residency.following import Following
+from controller.residency.following import ENDED, Following
 from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
 from controller.residency.runner import Cause, Fits, Plan, Presence, Resident, Runner, Swap
@@ -236,12 +236,11 @@ class Residents:
         if any(runs(each) for each in self._swaps.processes.get(key, ())):
             row.doubt(self._clock.now())  # one answer failed; the process is there, and has yet to prove itself
             return
-        self._crashed(row, request)
+        self._swaps.crashed(row.runner, ENDED)
+        self._ended(row, request)
 
-    def _crashed(self, row: Resident, request: str = "") -> None:
-        words = "its process ended"
-        self._store.keep(row.runner.key, self._store.get(row.runner.key).crashed(words), row.runner.name)
-        text = f"{row.runner.name} is not in memory any more: {words}."
+    def _ended(self, row: Resident, request: str = "") -> None:
+        text = f"{row.runner.name} is not in memory any more: {ENDED}."
         self._journal.say(SOURCE, text, level="warning", **({"request": request} if request else {}))
         self._gone(row)
 
@@ -261,6 +260,7 @@ class Residents:
                 self._learning = None
             self._works.forget()
             self._swaps.processes.clear()
+            self._following.forget()
             self._rows.drop(*self.table)
             self._unlearnt = ready and adopted
             self._later = []
@@ -313,7 +313,8 @@ class Residents:
         for row in list(self._rows.here()):
             processes = self._swaps.processes.get(row.runner.key, ())
             if processes and not any(runs(each) for each in processes):
-                self._crashed(row)
+                self._following.ended(row.runner)
+                self._ended(row)
         critical = self._space.judge(self._clock.now())
         self._staying.judge()
         if critical:

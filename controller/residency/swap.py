@@ -96,6 +96,10 @@ class Swaps:
     def __post_init__(self) -> None:
         self.quarantine = Quarantine(self.pace.aside)
 
+    def crashed(self, runner: Runner, words: str) -> None:
+        """It died while it was in memory."""
+        self.store.keep(runner.key, self.store.get(runner.key).crashed(words), runner.name)
+
     def poke(self) -> None:
         """Something it may be waiting for has changed."""
         self._news.set()

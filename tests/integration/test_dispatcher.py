@@ -15,6 +15,7 @@ import pytest
 from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.events import Journal
+from controller.inside import inside_of
 from controller.ollama import OllamaClient, Runners
 from controller.readiness import Address, Readiness
 from controller.residency.names import Names
@@ -82,7 +83,7 @@ class Shop:
 async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
     config = Config.model_validate({"models": {"max_loaded": 1}, "server": {"line": SWIFT}})
     clock, readiness, store, table = SystemClock(), Readiness(), KeptInMemory(), dict[str, Resident]()
-    journal, client = Journal(clock), OllamaClient(lambda: ollama.url)
+    journal, client = Journal(clock), OllamaClient(lambda: ollama.url, lambda: inside_of(real.version()))
     names = Names(client, store.get, lambda: config)
     runners = Runners(lambda: ollama.process.pid)
     room = Room()

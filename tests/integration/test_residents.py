@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -145,7 +146,8 @@ async def test_a_runner_that_dies_by_itself_leaves_the_table_and_counts_as_a_cra
         for each in below(house):
             each.kill()
         await until(lambda: house.presence(red) is None)
-        assert house.store.get(red.key).crashes == 1
+        assert "red:latest is not in memory any more: its process ended." in house.said()
+        await until(lambda: house.store.get(red.key).crashes == 1)  # Ollama goes on listing it
         await house.bring("red")
 
 
@@ -159,6 +161,32 @@ async def test_what_ollama_unloads_or_loads_without_us_the_table_follows(ollama:
         await house.ollama.unload("red")
         await until(lambda: house.presence(red) is None)
         assert house.presence(blue) is Presence.RESIDENT
+        listings = house.listings
+        await until(lambda: house.listings > listings + 1)
+        assert house.store.get(red.key).crashes == 0
+
+
+@pytest.mark.proof
+async def test_the_table_follows_an_ollama_that_replaces_a_stopped_runner(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        red = await house.bring("red")
+        [stopped] = below(house)
+        stopped.send_signal(signal.SIGSTOP)
+        async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=120) as http:
+            answer = await http.post("/api/generate", json={"model": "red", "prompt": "a", "stream": False})
+        assert answer.json()["response"].strip() == "I am red."  # after some twenty seconds
+        await until(lambda: house.presence(red) is Presence.RESIDENT and house.residents.unproven(red.key))
+        assert "red:latest is in memory, loaded by somebody else" in house.said()
+        assert stopped.pid not in [each.pid for each in below(house)]
+        assert await house.residents.lives(red.key)
+
+
+async def test_less_context_than_was_asked_for_is_told(tmp_path: Path, tiny_models: Path) -> None:
+    with real.serve(tmp_path / "home", tiny_models, OLLAMA_CONTEXT_LENGTH="4096") as elsewhere:
+        async with residing(elsewhere.url, None, models={"context_length": 8192}) as house:
+            await house.bring("red")
+            words = "red:latest has 4096 tokens of context, not 8192: Ollama gave it no more."
+            await until(lambda: words in house.said())
 
 
 async def test_an_adopted_ollama_tells_what_it_holds_and_every_slot_is_in_doubt(ollama: real.RealOllama) -> None:

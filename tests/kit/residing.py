@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import psutil
 
 from controller.clock import Clock, SystemClock
 from controller.config.schema import Config
 from controller.events import Journal
-from controller.ollama import OllamaClient, Runners
+from controller.inside import Inside, inside_of
+from controller.ollama import QUESTION_LIMIT, OllamaClient, Runners
 from controller.residency.loading import Pace
 from controller.residency.names import Names
 from controller.residency.orders import Orders
@@ -30,6 +32,23 @@ QUICK = Pace(
 )
 
 
+async def inside_at(url: str) -> Inside:
+    """What is known of the Ollama there."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return inside_of((await http.get(f"{url}/api/version")).json()["version"])
+
+
+class Asked(OllamaClient):
+    """An Ollama, and how often it told what is in memory."""
+
+    listings = 0
+
+    async def ps(self, limit: float = QUESTION_LIMIT) -> list[dict[str, Any]]:
+        listed = await super().ps(limit)
+        self.listings += 1
+        return listed
+
+
 @dataclass
 class House:
     """All of it."""
@@ -41,12 +60,17 @@ class House:
     store: KeptInMemory
     gauge: FakeGauge
     journal: Journal
-    ollama: OllamaClient
+    ollama: Asked
     config: Config
     url: str
     pid: int | None
     failures: list[tuple[str, End, str]] = field(default_factory=list)
     history: list[dict[str, str]] = field(default_factory=list)  # the table after each change
+
+    @property
+    def listings(self) -> int:
+        """How often Ollama has told what is in memory."""
+        return self.ollama.listings
 
     async def runner(self, name: str) -> Runner:
         """The runner of a name that exists."""
@@ -72,7 +96,7 @@ class House:
     async def here(self, runner: Runner) -> None:
         """Return once it is resident."""
         await until(lambda: self.residents.is_here(runner.key) or self.failures)
-        assert not self.failures
+        assert self.failures == []
 
     async def loaded(self) -> list[str]:
         """What Ollama lists, in order of names."""
@@ -114,7 +138,8 @@ async def residing(
     """Residents that run until the block ends. What they have loaded stays loaded."""
     clock = clock or SystemClock()
     config = Config.model_validate({"models": models or {}, "server": server or {}})
-    journal, ollama = Journal(clock), OllamaClient(lambda: url)
+    inside = await inside_at(url)
+    journal, ollama = Journal(clock), Asked(lambda: url, lambda: inside)
     demand, store, gauge = FakeDemand(), KeptInMemory(), FakeGauge()
 
     def settings() -> Config:
