@@ -126,8 +126,8 @@ def start(facts: Facts, mac: Mac) -> Finding:
 
 def sleep(facts: Facts, mac: Mac) -> Finding:
     """A machine that sleeps answers nobody."""
-    if mac.sleeps:
-        words = f"This Mac may sleep ({', '.join(mac.sleeps)})."
+    if mac.sleeps and facts.config.server.power.awake != "always":
+        words = f"This Mac may sleep ({', '.join(mac.sleeps)}) when nothing is to do, and then answers nobody."
         return Finding("sleep", "warn", words, "Run: sudo pmset -a sleep 0 disksleep 0 womp 1 autorestart 1")
     return Finding("sleep", "ok", "Nothing known puts this machine to sleep.")
 

@@ -248,6 +248,13 @@ PROOFS = (
     ),
     Proof(
         "sleep and power",
+        "While something is answered the Mac stays awake; a minute later it may sleep.",
+        "pmset -g assertions | grep -E 'PreventUserIdleSystemSleep|caffeinate'",
+        "A line with caffeinate while an answer is written; none a minute later, and none when we were killed.",
+        first="Ask a model something long.",
+    ),
+    Proof(
+        "sleep and power",
         "Waking from sleep restarts nothing and makes nothing late.",
         f"{SD} status; pmset sleepnow; sleep 60; {SD} status; {SD} logs -n 20",
         "The same process numbers and restarts; at most one line for each child that the machine slept.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Listener, Server
+from controller.config.schema import Config, Listener, Power, Server
 from controller.doctor.checks_mac import CHECKS, examine_mac
 from controller.doctor.findings import Facts
 from controller.doctor.findings_mac import Mac, Service
@@ -108,6 +108,12 @@ FINE = [
     ("service", {"service": DAEMON}, {}, "started 3 times"),
     ("after a start", {"filevault": True}, {}, "before somebody unlocks"),
     ("after a start", {"back_after_power_cut": None}, {}, "Nothing keeps it"),
+    (
+        "sleep",
+        {"sleeps": ("sleep 10",)},
+        {"config": Config(server=Server(power=Power(awake="always")))},
+        "Nothing known",
+    ),
 ]
 
 
