@@ -204,12 +204,17 @@ class Line(Branch):
         10, description="A model a better lane has just used is kept so long: a coding agent thinks between calls."
     )
     max_charge: Annotated[Wait, AT_ONCE] = Field(60, description="The most that earlier use can set a caller back.")
-    running: Annotated[int, AT_ONCE] = Field(2, ge=1, le=1000, description="Answers a caller may have at a time.")
-    waiting: Annotated[int, AT_ONCE] = Field(8, ge=1, le=10000, description="Requests a caller may have waiting.")
+    running: Annotated[int | None, AT_ONCE] = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Answers a caller may have at a time; empty: as many as there are free slots for.",
+    )
+    waiting: Annotated[int, AT_ONCE] = Field(64, ge=1, le=10000, description="Requests a caller may have waiting.")
     bytes: Annotated[Bytes, AT_ONCE] = Field(
         64 * 2**20, ge=1024, description="Bytes of waiting requests a caller may have."
     )
-    whole: Annotated[int, AT_ONCE] = Field(256, ge=1, le=100000, description="Requests that may wait in all.")
+    whole: Annotated[int, AT_ONCE] = Field(1024, ge=1, le=100000, description="Requests that may wait in all.")
     times: Waits = Waits()
     lanes: Annotated[dict[LaneName, SomeWaits], BeforeValidator(_empty_is_default)] = Field(
         {}, description="Other times for a lane, by its number."

@@ -36,7 +36,7 @@ class Rules:
     min_stay: float = 60.0
     linger: float = 10.0
     max_charge: float = 60.0
-    whole: int = 256
+    whole: int = 1024
 
 
 def rules_of(config: Config) -> Rules:
@@ -77,7 +77,37 @@ class Account:
     running: int = 0
     waiting: int = 0
     size: int = 0  # bytes of waiting bodies
+    slots: dict[str, int] = field(default_factory=dict)  # that its answers take, by runner
     flows: dict[float, Flow] = field(default_factory=dict)  # by lane
+
+    def begin(self, ticket: Ticket) -> None:
+        """One of its tickets is granted."""
+        self.running += 1
+        self._count(ticket.runner, _slots(ticket))
+
+    def end(self, ticket: Ticket) -> None:
+        """A granted one runs no more."""
+        self.running -= 1
+        self._count(ticket.runner, -_slots(ticket))
+
+    def full(self, ticket: Ticket) -> bool:
+        """Whether it runs as much as it may beside `ticket`, or has all the slots that `ticket` could get: then nobody
+        else waits in vain for one that ends, and its next request is dated when one of its own has ended.
+        """
+        most = ticket.caps.running
+        capped = most is not None and self.running >= most
+        return capped or self.slots.get(ticket.runner.key, 0) >= ticket.runner.slots
+
+    def _count(self, runner: Runner, slots: int) -> None:
+        left = self.slots.get(runner.key, 0) + slots
+        if left:
+            self.slots[runner.key] = left
+        else:
+            del self.slots[runner.key]
+
+
+def _slots(ticket: Ticket) -> int:
+    return min(ticket.width, ticket.runner.slots)
 
 
 @dataclass(slots=True, eq=False)
@@ -142,10 +172,10 @@ class Line:
     def take(self, ticket: Ticket, now: float) -> None:
         """`ticket` is granted: it waits no more and counts as its caller's running. Its due is fixed by now."""
         account = self._accounts[ticket.caller]
-        account.running += 1
+        account.begin(ticket)
         ticket.head_since = now if ticket.head_since is None else ticket.head_since
         self.remove(ticket, now)
-        if len(account.flows) > 1 and account.running >= ticket.caps.running:
+        if len(account.flows) > 1 and account.full(ticket):
             self._settle_all([flow for flow in account.flows.values() if flow.entries], now)
 
     def take_at_once(self, ticket: Ticket, now: float) -> None:
@@ -155,13 +185,13 @@ class Line:
         account = self._accounts.get(ticket.caller)
         if account is None:
             account = self._accounts[ticket.caller] = Account()
-        account.running += 1
+        account.begin(ticket)
         ticket.head_since, ticket.due = now, due(ticket, now, 0.0, self.rules)
 
     def give(self, ticket: Ticket, now: float) -> None:
         """A granted ticket runs no more: where its caller's cap took headship away, it comes back."""
         account = self._accounts[ticket.caller]
-        account.running -= 1
+        account.end(ticket)
         if account.waiting:
             self._settle_all([flow for flow in account.flows.values() if flow.queues and not flow.entries], now)
         else:
@@ -309,7 +339,7 @@ class Line:
                     del self.places[key]
 
     def _head_of(self, flow: Flow) -> Ticket | None:
-        """The oldest ticket that is not paused; None when there is none, or its caller has enough running."""
+        """The oldest ticket that is not paused; None when there is none, or its caller has enough already."""
         paused = self.paused
         if not flow.queues or paused.everything or flow.lane in paused.lanes:
             return None
@@ -317,7 +347,7 @@ class Line:
         for key, queue in flow.queues.items():
             if key not in paused.runners and (oldest is None or queue[0].number < oldest.number):
                 oldest = queue[0]
-        return None if oldest is None or flow.account.running >= oldest.caps.running else oldest
+        return None if oldest is None or flow.account.full(oldest) else oldest
 
     def _due(self, ticket: Ticket, now: float) -> float:
         return due(ticket, now, self.shares.lead(ticket.caller, now), self.rules)

@@ -89,11 +89,7 @@ class Scheduler:
         if line.tickets or line.paused or not self.open or row is None or row.presence is not Presence.RESIDENT:
             return False
         caps = ticket.caps
-        if (
-            ticket.size > caps.size
-            or line.account(ticket.caller).running >= caps.running
-            or not self._fits(ticket, row)
-        ):
+        if ticket.size > caps.size or line.account(ticket.caller).full(ticket) or not self._fits(ticket, row):
             return False
         ticket.why = Why.FREE
         line.take_at_once(ticket, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.residency.runner import Presence
-from controller.scheduling.line import Line
+from controller.scheduling.line import Flow, Line
 from controller.scheduling.swaps import Swaps
 from controller.scheduling.ticket import Hold, Ticket
 
@@ -25,7 +25,7 @@ def hold(ticket: Ticket, line: Line, swaps: Swaps) -> Hold:
     if line.paused.holds(ticket):
         return Hold.PAUSED
     if not flow.entries:
-        return Hold.CAP
+        return _hold_of_a_full_caller(ticket, flow)
     if flow.entries[key][2] is not ticket:
         return Hold.BEHIND
     if line.resident(key):
@@ -38,6 +38,13 @@ def hold(ticket: Ticket, line: Line, swaps: Swaps) -> Hold:
     if head is None or head[2] is not ticket:
         return Hold.QUEUE
     return swaps.bars.get(key, (Hold.QUEUE, None))[0]
+
+
+def _hold_of_a_full_caller(ticket: Ticket, flow: Flow) -> Hold:
+    most = ticket.caps.running
+    if most is not None and flow.account.running >= most:
+        return Hold.CAP
+    return Hold.BEHIND if any(each.number < ticket.number for each in flow.tickets()) else Hold.SLOT
 
 
 def _hold_there(ticket: Ticket, line: Line) -> Hold:

@@ -86,8 +86,8 @@ class Turned:
 class Caps:
     """How much one caller may have in the line."""
 
-    running: int = 2
-    waiting: int = 8
+    running: int | None = None  # answers at a time; None: as many as there are slots for
+    waiting: int = 64
     size: int = 64 * 2**20  # bytes of waiting bodies
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.config.schema import Line
 from controller.scheduling.line import Rules
 from controller.scheduling.ticket import Cap, Caps, Turned
 from tests.kit.line_world import BIG, Refused, World, runner
@@ -35,6 +36,16 @@ def test_a_caller_may_have_so_many_waiting_and_no_more() -> None:
     assert told.cap is Cap.CALLER
     assert told.text == "You have 8 requests waiting, as many as allowed. Try again when one has had its turn."
     made.ask("bert", A, caps=Caps(waiting=8))
+
+
+def test_twenty_at_once_of_one_caller_are_let_in_by_default() -> None:
+    line = Line()
+    assert (line.running, line.waiting, line.bytes) == (Caps().running, Caps().waiting, Caps().size)
+    made = World()
+    made.resident(A)
+    for _ in range(1 + line.waiting):
+        made.ask("program", A, caps=Caps())
+    assert turned(made, caller="program", caps=Caps()).cap is Cap.CALLER
 
 
 def test_what_runs_does_not_count_as_waiting() -> None:

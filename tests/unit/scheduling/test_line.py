@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controller.config.schema import Config, Line, Server
 from controller.scheduling.line import Rules, due, rules_of
-from controller.scheduling.ticket import Caps, Ticket, Why
+from controller.scheduling.ticket import Caps, Hold, Ticket, Why
 from tests.kit.line_world import World, runner, waited
 
 A, B = runner("A"), runner("B")
@@ -69,6 +69,55 @@ def test_callers_take_turns_however_many_one_of_them_has_waiting() -> None:
     made.ask("one", A)
     made.wind(100)
     assert [each.caller for each in order(made)][:3].count("one") == 1
+
+
+def test_who_asks_for_twenty_at_once_is_given_every_free_slot_and_a_newcomer_the_next() -> None:
+    made, wide = World(), runner("W", slots=4)
+    made.resident(wide)
+    twenty = [made.ask("program", wide, 10 + number, caps=Caps()) for number in range(20)]
+    assert [each.granted is not None for each in twenty] == [True] * 4 + [False] * 16
+    assert {made.scheduler.hold_of(each) for each in twenty[5:]} == {Hold.BEHIND}
+    assert made.scheduler.hold_of(twenty[4]) is Hold.SLOT
+    made.wind(5)
+    newcomer = made.ask("anna", wide, 100, caps=Caps())
+    made.wind(5)
+    assert (newcomer.granted, twenty[4].granted) == (1010, None)
+    made.wind(1)
+    assert twenty[4].granted == 1011
+
+
+def test_a_newcomer_has_the_only_slot_next_however_many_wait_of_whoever_has_it() -> None:
+    made = world()
+    first, second = made.ask("program", A, 10, caps=Caps()), made.ask("program", A, 10, caps=Caps())
+    made.wind(5)
+    newcomer = made.ask("anna", A, 10, caps=Caps())
+    made.wind(20)
+    assert [each.granted for each in (first, newcomer, second)] == [1000, 1010, 1020]
+
+
+def test_two_who_ask_for_many_have_equal_shares_of_the_slots() -> None:
+    made, wide = World(), runner("W", slots=4)
+    made.resident(wide)
+    for caller in ("program", "anna"):
+        for number in range(40):
+            made.ask(caller, wide, 10 + number % 3, caps=Caps())
+    made.wind(100)
+    had = {
+        caller: sum(made.lengths[each.number] for each in made.granted if each.caller == caller)
+        for caller in ("program", "anna")
+    }
+    assert had["anna"] == pytest.approx(had["program"], rel=0.1)
+
+
+def test_free_slots_that_came_back_after_pressure_go_to_whoever_waits() -> None:
+    made, wide = World(), runner("W", slots=4)
+    row = made.resident(wide)
+    row.slots = 2
+    asked = [made.ask("program", wide, 100, caps=Caps()) for _ in range(4)]
+    assert sum(each.granted is not None for each in asked) == 2
+    row.slots = 4
+    made.decide()
+    assert all(each.granted is not None for each in asked)
 
 
 def test_a_callers_own_tickets_go_in_their_order() -> None:
@@ -156,15 +205,17 @@ def test_a_turn_in_one_lane_that_fills_the_cap_takes_headship_away_in_the_others
 
 
 def test_a_cap_that_has_been_raised_lets_the_whole_flow_stand_again() -> None:
-    made = world()
-    made.ask("anna", A, seconds=50, caps=Caps(running=1))
-    before = made.ask("anna", A, caps=Caps(running=1))
-    head = made.ask("anna", A, caps=TWO)
+    made, wide = World(), runner("W", slots=2)
+    made.resident(wide)
+    made.ask("other", wide, seconds=100)
+    made.ask("anna", wide, seconds=50, caps=Caps(running=1))
+    before = made.ask("anna", wide, caps=Caps(running=1))
+    head = made.ask("anna", wide, caps=TWO)
     made.ask("anna", B, caps=TWO)
     flow = made.scheduler.line.flow(head)
     assert not flow.entries
     made.hang_up(before)
-    assert set(flow.entries) == {"A", "B"}
+    assert set(flow.entries) == {"W", "B"}
 
 
 def test_one_caller_in_two_lanes_is_two_flows() -> None:

@@ -134,12 +134,18 @@ class Life(RuleBasedStateMachine):
             may = {key: queue for key, queue in flow.queues.items() if key not in line.paused.runners}
             oldest = min((queue[0] for queue in may.values()), key=lambda ticket: ticket.number, default=None)
             paused = line.paused.everything or flow.lane in line.paused.lanes
-            if oldest is None or paused or flow.account.running >= CAPS.running:
+            if oldest is None or paused or self.full(oldest):
                 assert not flow.entries
             else:
                 assert flow.under == oldest.runner.key
                 assert {key: entry[2] for key, entry in flow.entries.items()} == {k: q[0] for k, q in may.items()}
         assert standing == sum(len(entries) for lists in line.places.values() for entries in lists.values())
+
+    def full(self, ticket: Ticket) -> bool:
+        """Whether its caller runs as much as it may, or has all the slots that it could get."""
+        own = [each for each in self.world.scheduler.running() if each.caller == ticket.caller]
+        taken = sum(min(each.width, each.runner.slots) for each in own if each.runner == ticket.runner)
+        return (CAPS.running is not None and len(own) >= CAPS.running) or taken >= ticket.runner.slots
 
     def teardown(self) -> None:
         """Whatever happened: once the trouble is over, all have their turn."""
