@@ -17,6 +17,7 @@ from pathlib import Path
 from string import Template
 from xml.sax.saxutils import escape
 
+from controller import openfiles
 from controller.config.schema import Server
 from controller.errors import SeadragonError
 from controller.guarded import allowing_words, guarded_places, places_words, program_to_allow, translocated
@@ -46,6 +47,7 @@ class Place:
     data: Path
     logs: Path
     stop_limit: int = LEAST_STOP_LIMIT  # seconds between TERM and the service manager's KILL
+    files: int = openfiles.USUAL  # that it may have open at a time
     agent_of: int | None = None  # macOS: the id of the user in whose log-in it runs; None: it starts with the machine
 
     @property
@@ -95,6 +97,7 @@ def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server,
         data=data,
         logs=logs,
         stop_limit=stop_limit(server),
+        files=max(openfiles.USUAL, server.files_needed),
         agent_of=account.pw_uid if agent else None,
     )
 
@@ -204,6 +207,7 @@ def _fill(
         folder=written(str(place.folder)),
         boot_log=written(str(place.boot_log)),
         stop_limit=place.stop_limit,
+        files=place.files,
         arguments=arguments,
         environment=environment,
     )

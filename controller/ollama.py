@@ -21,7 +21,7 @@ from controller.residency.slots import Slots, slots_in, together
 from controller.supervision.ports import HERE
 from controller.supervision.probe import ask
 from controller.supervision.tools import run_tool
-from controller.supervision.tree import memory
+from controller.supervision.tree import members, memory
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
@@ -173,12 +173,18 @@ class Runners:
 
 
 def holders(server: int) -> list[tuple[psutil.Process, Held]]:
-    """The processes below an `ollama serve` that hold a model, and which."""
+    """The processes below an `ollama serve` that hold a model, and which. Raises OSError when they cannot be seen: that
+    there are none would mean that all has been unloaded.
+    """
+    below = (_process(pid) for pid in sorted(members(server)) if pid != server)
+    return [(each, held) for each in below if each is not None and (held := held_by(_argv(each))) is not None]
+
+
+def _process(pid: int) -> psutil.Process | None:
     try:
-        below = psutil.Process(server).children(recursive=True)
-    except UNSEEN:
-        return []
-    return [(each, held) for each in below if (held := held_by(_argv(each))) is not None]
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:  # gone since it was listed
+        return None
 
 
 def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
@@ -189,7 +195,7 @@ def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
 def _argv(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
-    except UNSEEN:
+    except psutil.Error:  # gone, or not ours
         return []
 
 

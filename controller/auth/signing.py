@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from controller import durable
 from controller.auth.sessions import SigningKeys
 from controller.errors import SeadragonError
 from controller.plain import fault_words
@@ -88,6 +89,7 @@ def _write(path: Path, keys: SigningKeys) -> SigningKeys:
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump({"current": keys.current, "keys": texts}, file)
         file.flush()
-        os.fsync(file.fileno())
+        durable.flush(file.fileno())
     fresh.rename(path)
+    durable.flush_path(path.parent)
     return keys

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from controller import durable
 from controller.config.document import LONGEST
 from controller.config.load import ROOTS, digest, understand
 from controller.config.problem import ConfigInvalid
@@ -29,12 +30,12 @@ def keep_last_good(data: Path, texts: Mapping[str, bytes]) -> None:
     folder.mkdir(mode=0o700, parents=True)
     for name, text in texts.items():
         _write(folder / name, text)
-    _sync(folder)
+    durable.flush_path(folder)
     beside = data / f"{NAME}.new"
     beside.unlink(missing_ok=True)
     beside.symlink_to(folder.name)
     beside.replace(link)
-    _sync(data)
+    durable.flush_path(data)
     for older in data.glob(f"{NAME}.*"):
         if older.name != folder.name:
             shutil.rmtree(older, ignore_errors=True)
@@ -67,12 +68,4 @@ def _write(file: Path, text: bytes) -> None:
     with open(descriptor, "wb") as opened:
         opened.write(text)
         opened.flush()
-        os.fsync(opened.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        durable.flush(opened.fileno())

@@ -30,6 +30,12 @@ CLIENT_LEFT = 499
 """The status in log and metrics of a request whose client left before it got one (nginx's number)."""
 
 
+def _hang_up(known: object = select) -> int:
+    """What poll(2) is to look for. A Mac has no POLLRDHUP, and tells of a hang-up (POLLHUP) only who asks for one."""
+    return int(getattr(known, "POLLRDHUP", select.POLLHUP))
+
+
+HUNG_UP = _hang_up()
 _EARLY = 2**20  # bytes of a body that are kept while it is not wanted yet
 CARRYING_OUT = 30.0  # seconds that an order may take whose asker has lost the right meanwhile: he had it as he asked
 
@@ -275,12 +281,12 @@ class Exchange:
             self.watch = asyncio.get_running_loop().create_task(self._watch())
 
     def _hung_up(self) -> bool:
-        """Ask the kernel, which knows it before all is read. (A Mac's may know only once both sides are closed.)"""
+        """Ask the kernel, which knows it before all is read."""
         transport = self._transport()
         if transport is None or transport.is_closing():
             return transport is not None
         poll = select.poll()
-        poll.register(transport.get_extra_info("socket").fileno(), getattr(select, "POLLRDHUP", 0))
+        poll.register(transport.get_extra_info("socket").fileno(), HUNG_UP)
         return bool(poll.poll(0))
 
     def forget(self) -> None:

@@ -204,13 +204,19 @@ class Residents:
         row = self.table.get(key)
         if row is None or row.presence is not Presence.RESIDENT:
             return True
-        if not row.unproven or not await self._loading.idle(await self.processes(key)):
+        if not row.unproven or not await self._rests(key):
             return False
         if self.table.get(key) is row and row.presence is Presence.RESIDENT:
             self._journal.say(SOURCE, f"{row.runner.name} lost a slot, so it is loaded anew.", level="warning")
             swap = Swap(row.runner, (key,), "reload")
             self._works.add(Work(swap, held=True, patient=False, grace=self._pace.suspected), first=True)
         return True
+
+    async def _rests(self, key: str) -> bool:
+        try:
+            return await self._loading.idle(await self.processes(key))
+        except OSError:  # which nobody can see now
+            return False
 
     async def kill(self, key: str, why: str) -> None:
         """End a runner that does not get on. The line has it loaded again when somebody wants it.

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
+from controller import durable
 from controller.errors import SeadragonError
 from controller.plain import fault_words
 from controller.socketpath import private_folder
@@ -37,9 +38,9 @@ def back_up(source: Path, target: Path) -> None:
             connection.execute("VACUUM INTO ?", (str(part),))  # an empty file that is there already is taken as it is
         if found := damage(part):
             raise SeadragonError(f"The copy of the database is damaged: {found}.")
-        sync(part)
+        durable.flush_path(part)
         part.replace(target)
-        sync(target.parent)
+        durable.flush_path(target.parent)
     except OSError as error:
         raise SeadragonError(f"The database cannot be copied: {fault_words(error)}.") from error
     except sqlite3.Error as error:
@@ -107,12 +108,3 @@ def _into(folder: Path, source: Path, name: str) -> Path:
     target = folder / f"{name}{_SUFFIX}"
     back_up(source, target)
     return target
-
-
-def sync(path: Path) -> None:
-    """Make sure that what this file holds, or which names this folder has, survives the power. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,10 +8,10 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from controller import durable
 from controller.errors import SeadragonError
 from controller.plain import fault_words
 from controller.socketpath import private_folder
-from controller.storage.backup import sync
 from controller.storage.file import BESIDE, connect, looking, make_ours, set_aside, stamp
 from controller.storage.migrate import revision_of, revisions, steps
 
@@ -29,7 +29,7 @@ def restore(copy: Path, path: Path, at: float) -> Path | None:
         _check(part, copy)
         aside = _replaced(path, at)
         part.replace(path)
-        sync(path.parent)
+        durable.flush_path(path.parent)
     except OSError as error:
         raise SeadragonError(f"The database cannot be put back: {fault_words(error)}.") from error
     finally:
@@ -49,7 +49,7 @@ def _fetch(copy: Path, part: Path) -> None:
     with copy.open("rb") as source, os.fdopen(descriptor, "wb") as target:
         shutil.copyfileobj(source, target)
         target.flush()
-        os.fsync(target.fileno())
+        durable.flush(target.fileno())
 
 
 def _check(part: Path, copy: Path) -> None:

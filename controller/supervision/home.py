@@ -46,7 +46,9 @@ class Home:
         return record if _is_ours(record) and record["boot"] == boot_id() else None
 
     def write(self, record: Message) -> None:
-        """Replace the record durably. Raises OSError."""
+        """Replace the record, on the disk when this returns. Raises OSError. (It need not outlive a power cut, as what
+        it names does not: fsync is enough, on a Mac too.)
+        """
         draft = self.record + ".new"
         with open(draft, "w") as file:
             json.dump(record, file)

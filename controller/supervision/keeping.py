@@ -173,6 +173,13 @@ class Keeping:
             found |= {row.identity for row in rows.values() if row.group == self._child.pid and not row.dead}
         return found - {self._child}
 
+    def _remember(self) -> None:
+        """Whoever is below the child while it lives: on a Mac, what it leaves behind is below nobody we know."""
+        try:
+            self._descendants = self._find()
+        except OSError:  # those that were seen before still are
+            pass
+
     def _tell_news(self) -> None:
         news = self._news()
         if news != self._told and self._controller and self._controller.tell("status", **news):
@@ -197,15 +204,16 @@ class Keeping:
         if self._stopping_until is None or until < self._stopping_until:
             self._stopping_until = until
             self._after(grace, self.kill)
+        self._remember()
         for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped process hears TERM only when it goes on
             os.kill(self._child.pid, number)  # until we reap it, the pid is certainly our child's
 
     def kill(self) -> None:
         """KILL the child's group and every descendant; does nothing once the child is gone."""
         if self._status is None:
+            self._remember()
             self._kill_group()
-            end_all(self._descendants)  # whether or not the others can be found just now
-            end_all(self._find())
+            end_all(self._descendants)
 
     def _kill_group(self) -> None:
         try:

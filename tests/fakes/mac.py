@@ -131,3 +131,13 @@ def pretend(flaky: str = "") -> None:
     identity.LINUX = keeper.LINUX = False
     if hasattr(os, "pidfd_open"):
         del os.pidfd_open, signal.pidfd_send_signal
+    kill = os.killpg
+
+    def killpg(group: int, number: int) -> None:
+        """A Mac says of a group of zombies that it may not be signalled."""
+        rows = [row for row in map(identity._proc_row, kernel.pids()) if row is not None and row.group == group]
+        if rows and all(row.dead for row in rows):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        kill(group, number)
+
+    os.killpg = killpg

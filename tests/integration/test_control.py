@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import stat
+import struct
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -325,6 +327,23 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def test_the_kernel_says_who_is_on_the_other_end(pair: tuple[socket.socket, socket.socket]) -> None:
     assert peer_uid(pair[0]) == os.getuid()
+
+
+@pytest.mark.parametrize(("platform", "uid"), [("darwin", 501), ("linux", 1000), ("freebsd14", None)])
+def test_each_system_is_asked_in_its_own_way(monkeypatch: pytest.MonkeyPatch, platform: str, uid: int | None) -> None:
+    class Peer:
+        """Answers as <sys/ucred.h> of a Mac (version, user, count of groups, sixteen groups) and Linux lay it out."""
+
+        def getsockopt(self, level: int, name: int, size: int) -> bytes:
+            if platform == "linux":
+                assert (level, name, size) == (1, 17, 12)  # SOL_SOCKET, SO_PEERCRED
+                return struct.pack("3i", 4711, 1000, 100)
+            assert (level, name, size) == (0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+            return struct.pack("=IIh2x16I", 0, 501, 3, 20, 12, 61, *[0] * 13)
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(socket, "SO_PEERCRED", 17, raising=False)
+    assert peer_uid(Peer()) == uid  # type: ignore[arg-type]  # it answers what is asked
 
 
 async def test_facts_say_what_only_the_running_process_knows(path: Path) -> None:

@@ -344,6 +344,32 @@ async def test_on_a_mac_the_tree_is_found_through_libproc(tmp_path: Path, monkey
 
 
 @on_linux
+@pytest.mark.parametrize("program", ["quiet", "ignore_term", "escape"])
+async def test_on_a_mac_a_child_is_stopped_with_all_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(child_module, "BOOT", on_a_mac())
+    child = await start(tmp_path, program, grace=0.5)
+    await until(lambda: b"ready" in (tmp_path / "logs" / "c.log").read_bytes())
+    ended = await child.stop()
+    assert ended.signal == (signal.SIGKILL if program == "ignore_term" else signal.SIGTERM)
+    assert is_free(home(tmp_path))
+
+
+@on_linux
+async def test_on_a_mac_the_next_controller_adopts_and_what_a_dead_keeper_left_is_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "BOOT", on_a_mac())
+    child = await start(tmp_path, "quiet")
+    await child.release()
+    again = await adopt("c", tmp_path / "run")
+    assert again is not None
+    assert (again.pid, again.adopted, again.age >= 0) == (child.pid, True, True)
+    assert (await again.stop()).signal == signal.SIGTERM
+
+
+@on_linux
 async def test_while_the_processes_cannot_be_listed_nobody_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -140,6 +141,16 @@ async def test_a_runner_at_work_is_known_as_such() -> None:
     finally:
         busy.kill()
         await busy.wait()
+
+
+async def test_runners_that_cannot_be_seen_are_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("controller.supervision.tree.table", blind)
+    for asked in (Runners(os.getpid).all(), Runners(os.getpid).holding("sha256-tiny")):
+        with pytest.raises(OSError, match="Too many open files"):
+            await asked
 
 
 # --- on a Mac, by what its tools said ---------------------------------------------------------------------------------

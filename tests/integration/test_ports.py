@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
+import psutil
+import pytest
+
 from controller.supervision import ports
 
 
@@ -50,3 +53,33 @@ async def test_connections_that_were_closed_a_moment_ago_do_not_take_it() -> Non
 
 def test_a_holder_that_the_kernel_does_not_name_is_somebody_else_s() -> None:
     assert ports.Holder(None).words == "a program of another user"
+
+
+def test_where_the_whole_table_is_told_to_root_only_our_own_processes_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a Mac."""
+
+    def refuse(kind: str) -> object:
+        raise psutil.AccessDenied(1)
+
+    monkeypatch.setattr(psutil, "net_connections", refuse)
+    with listening("127.0.0.1") as ours:
+        [holder] = ports.holders(ours.getsockname()[1])
+        assert holder.pid == os.getpid()
+        assert ports.holders(ports.free_port()) == []
+
+
+def test_a_process_that_may_not_be_looked_into_or_is_gone_listens_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hidden:
+        def __init__(self, pid: int) -> None:
+            if pid == 2:
+                raise psutil.NoSuchProcess(pid)
+
+        def net_connections(self, kind: str) -> object:
+            raise psutil.AccessDenied(1)
+
+    monkeypatch.setattr(psutil, "net_connections", Hidden(1).net_connections)
+    monkeypatch.setattr(psutil, "pids", lambda: [1, 2])
+    monkeypatch.setattr(psutil, "Process", Hidden)
+    assert ports.holders(4711) == []

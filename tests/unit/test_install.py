@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller import install
-from controller.config.schema import Child, Ollama, Server, Tunnel
+from controller.config.schema import Child, Limits, Ollama, Server, Tunnel
 from controller.errors import SeadragonError
 from controller.install import Place, Unit
 from controller.steps import Step, walk
@@ -171,6 +171,14 @@ def test_stopping_gets_more_time_than_all_that_must_end_takes() -> None:
     )
     assert install.stop_limit(patient) == 600 + 180 + 45 + 30
     assert plist(replace(PLACE, stop_limit=install.stop_limit(patient)))["ExitTimeOut"] == 855
+
+
+def test_whoever_wants_more_connections_than_usual_may_have_the_files_for_them() -> None:
+    where, server = Path("/x"), Server(limits=Limits(connections=20_000))
+    place = install.place_of(install.person({}), config=where, data=where, logs=where, server=server)
+    assert place.files == server.files_needed > 65536
+    assert plist(place)["SoftResourceLimits"] == plist(place)["HardResourceLimits"] == {"NumberOfFiles": place.files}
+    assert unit_file(place)["Service"]["LimitNOFILE"] == str(place.files)
 
 
 def test_a_platform_without_either_is_told() -> None:

@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from controller import sysctl
-from controller.supervision import identity, libproc
+from controller.supervision import identity, keeper, libproc
 from controller.supervision.identity import ProcessIdentity, Row
 from tests.fakes.mac import RUNS, ZOMBIE, BsdInfo, Kernel
 
@@ -123,3 +123,8 @@ def test_the_boot_is_named_by_the_kernel(kernel: Kernel) -> None:
 
 def test_elsewhere_than_on_linux_only_the_record_says_who_holds_a_lock(kernel: Kernel) -> None:
     assert identity.holders("/any/lock", 4) == set()
+
+
+def test_a_program_for_another_processor_is_told_as_one() -> None:
+    reason = keeper._reason(OSError(86, "Bad CPU type in executable", "/opt/ollama"), of_program=True)
+    assert (reason.kind, reason.text) == ("wrong_kind", "/opt/ollama: Bad CPU type in executable")
