@@ -44,13 +44,13 @@ Place = tuple[int, int, int]
 
 
 class Keep(StrEnum):
-    """What a `keep_alive` asks of the one who decides what stays loaded."""
+    """What a `keep_alive` asks of the one who decides what stays loaded: a client's hint, never an operator's order."""
 
     UNLOAD = "unload"  # once this is answered
-    PIN = "pin"
+    STAY = "stay"  # however long nobody asks, until another one needs the room
 
 
-_KEEPS: Mapping[float | None, Keep] = {0.0: Keep.UNLOAD, inf: Keep.PIN}
+_KEEPS: Mapping[float | None, Keep] = {0.0: Keep.UNLOAD, inf: Keep.STAY}
 
 
 class Redirects:

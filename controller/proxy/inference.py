@@ -172,7 +172,7 @@ class Inference:
         self._lists.moved()
         try:
             if adjusted.keep is not None:
-                (self._turns.pin if adjusted.keep is Keep.PIN else self._turns.unload_after)(ticket)
+                (self._turns.stay_after if adjusted.keep is Keep.STAY else self._turns.unload_after)(ticket)
             answer = await self._answer(seat, match, rules, body, level)
             if answer is None:  # its model has been deleted meanwhile
                 seat.leave()

@@ -71,8 +71,8 @@ class Turns(Protocol):
         """Unload its runner once it is answered."""
         ...
 
-    def pin(self, ticket: Ticket) -> None:
-        """Keep its runner loaded from now on."""
+    def stay_after(self, ticket: Ticket) -> None:
+        """Once it is answered, its runner is not unloaded for being idle; another one may still take its room."""
         ...
 
     async def unload(self, runner: Runner) -> None:

@@ -104,6 +104,12 @@ class Residents:
                 self._staying.idle(self._works)
         self._swaps.poke()
 
+    def stay(self, key: str) -> None:
+        """Until it leaves memory for something else, this runner does not leave for being idle."""
+        row = self.table.get(key)
+        if row is not None:
+            row.stays = True
+
     def quarantined(self, key: str) -> float | None:
         """Until when a runner is set aside because loading it kept crashing; None: it is not."""
         return self._swaps.quarantine.until(key, self._clock.now())

@@ -81,6 +81,7 @@ class Resident:
     slots: int  # now: fewer than the runner's own under memory pressure
     load_seconds: float = 0.0
     pinned: bool = False  # never evicted
+    stays: bool = False  # does not leave for being idle, as a client has asked: evicted like any other
     waits: bool = False  # who makes room for it has not left yet: it holds nothing, it is only promised
     unproven: bool = False  # a hang-up or an adoption may have lost a slot …
     doubted: float = float("-inf")  # … at this moment, the last time

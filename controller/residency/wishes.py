@@ -54,7 +54,9 @@ def idle_too_long(
     late = [
         (max(row.used, row.since), key)
         for key, row in table.items()
-        if key not in busy and not row.pinned and max(row.used, row.since) + wanted[key].keep_alive <= now
+        if key not in busy
+        and not (row.pinned or row.stays)
+        and max(row.used, row.since) + wanted[key].keep_alive <= now
     ]
     return [key for _, key in sorted(late)]
 

@@ -84,6 +84,7 @@ class Dispatcher:
         self._numbers = count(1)
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
         self._unload: set[Ticket] = set()
+        self._stay: set[Ticket] = set()
         self._loaded: set[str] = set()  # runners whose load has been counted
         self._deciding = self._again = False
         self._tasks: asyncio.TaskGroup | None = None  # while `run` runs
@@ -174,9 +175,12 @@ class Dispatcher:
                 self._residents.left(key)
             elif ticket.moved:
                 self._residents.proven(key, ticket.granted or 0.0)
+            if ticket in self._stay:
+                self._residents.stay(key)
             if tokens is not None:
                 self._answered(ticket, tokens if began is None else tokens.timed(now - began), now)
             self._freed(key)
+        self._stay.discard(ticket)
         if ticket in self._unload:
             self._unload.discard(ticket)
             if not (self._scheduler.busy(key) or self._scheduler.wanted(key)):  # whoever comes after says otherwise
@@ -209,9 +213,9 @@ class Dispatcher:
         """Its runner is to leave memory once it has been answered."""
         self._unload.add(ticket)
 
-    def pin(self, ticket: Ticket) -> None:
-        """Its runner is to stay in memory."""
-        self._order(lambda orders: orders.pin(ticket.runner.name))
+    def stay_after(self, ticket: Ticket) -> None:
+        """Once it has been answered, its runner is not to leave for being idle."""
+        self._stay.add(ticket)
 
     async def unload(self, runner: Runner) -> None:
         """Have a runner leave memory, and return when it is gone: at once when it is not there, as Ollama does. Raises

@@ -51,6 +51,9 @@ class FakeResidents:
             self.table[swap.runner.key] = Resident(swap.runner, Presence.LOADING, now, 1, swap.runner.slots)
         self._change()
 
+    def stay(self, key: str) -> None:
+        self.told.append(("stay", key))
+
     def freed(self, key: str) -> None:
         self.told.append(("freed", key))
 

@@ -140,8 +140,8 @@ class Line:
     def unload_after(self, ticket: Ticket) -> None:
         self.orders.append(("unload after", ticket.runner.key))
 
-    def pin(self, ticket: Ticket) -> None:
-        self.orders.append(("pin", ticket.runner.key))
+    def stay_after(self, ticket: Ticket) -> None:
+        self.orders.append(("stay after", ticket.runner.key))
 
     async def unload(self, runner: Runner) -> None:
         if self.refuses_to_unload is not None:

@@ -297,7 +297,7 @@ async def test_what_stays_loaded_is_not_said_through_the_tunnel_unless_managing_
         plane.configure(opened)
         assert (await client.post("/api/generate", json={"model": "tiny", "keep_alive": 0})).status_code == 200
         assert (await client.post("/api/chat", json={**CHAT, "keep_alive": -1})).status_code == 200
-        assert plane.line.orders == [("unload", "tiny"), ("pin", "tiny")]
+        assert plane.line.orders == [("unload", "tiny"), ("stay after", "tiny")]
 
 
 async def test_an_operators_switch_gives_nobody_a_model_that_is_not_for_them(tmp_path: Path) -> None:

@@ -798,7 +798,7 @@ async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> 
         assert (answer.status_code, answer.json()) == (503, {"error": "It is still at work."})
         await post(plane, "/api/chat", {**CHAT, "keep_alive": 0})
         await post(plane, "/api/chat", {**CHAT, "keep_alive": -1})
-        assert plane.line.orders[3:] == [("unload after", "tiny"), ("pin", "tiny")]
+        assert plane.line.orders[3:] == [("unload after", "tiny"), ("stay after", "tiny")]
         assert len(plane.line.wishes) == 2
         plane.configure(config())
         assert (await post(plane, "/api/generate", stop)).status_code == 403

@@ -307,6 +307,26 @@ async def test_an_idle_model_leaves_when_its_time_is_over_but_not_one_that_is_pi
         assert house.presence(runners["blue"]) is Presence.RESIDENT
 
 
+async def test_what_a_client_wants_to_stay_outlives_its_idle_time_and_makes_room_all_the_same(
+    ollama: real.RealOllama,
+) -> None:
+    clock = WoundClock()
+    async with residing(ollama.url, ollama.process.pid, clock=clock, pace=replace(QUICK, tick=1, poll=5)) as house:
+        house.config = Config.model_validate({"models": {"keep_alive": "10m"}})
+        await unload_all(house)
+        red = await house.runner("red")
+        house.demand.waits(red)
+        house.swap(red)
+        await house.here(red)
+        house.demand.tickets.clear()
+        house.residents.stay(red.key)
+        house.residents.freed(red.key)
+        await clock.wind(3600)
+        assert house.presence(red) is Presence.RESIDENT
+        assert not house.residents.table[red.key].pinned
+        assert house.residents.leavable() == [red.key]
+
+
 async def test_what_was_in_memory_before_a_planned_restart_comes_back(tmp_path: Path, tiny_models: Path) -> None:
     with real.serve(tmp_path / "home", tiny_models, OLLAMA_KEEP_ALIVE="-1") as first:
         async with residing(first.url, first.process.pid) as house:

@@ -213,7 +213,9 @@ def test_half_a_surrogate_survives_a_change() -> None:
     [
         (b"0", True, Keep.UNLOAD),
         (b'"0s"', True, Keep.UNLOAD),
-        (b"-1", True, Keep.PIN),
+        (b"-1", True, Keep.STAY),
+        (b'"-3m"', True, Keep.STAY),
+        (b"-0.5", True, Keep.STAY),
         (b"300", True, None),
         (b"0", False, None),
         (b"-1", False, None),

@@ -58,6 +58,12 @@ def test_one_that_may_stay_for_no_time_goes_as_soon_as_nobody_uses_it() -> None:
     assert idle_too_long(table, {"a": Wishes(0)}, ["a"], 100.0) == []
 
 
+def test_what_a_client_wants_to_stay_is_never_idle_too_long() -> None:
+    row = resident("a", 0)
+    row.stays = True
+    assert idle_too_long({"a": row}, {"a": Wishes(0)}, (), 1e9) == []
+
+
 rows = st.lists(
     st.tuples(st.floats(0, 1000), st.booleans(), st.one_of(st.just(math.inf), st.floats(0, 500)), st.booleans()),
     max_size=6,

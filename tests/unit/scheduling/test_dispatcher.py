@@ -476,12 +476,24 @@ async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:
         it.dispatcher.orders = orders
         ticket = it.ask()
         it.dispatcher.unload_after(ticket)
-        it.dispatcher.pin(ticket)
         await it.settle()
-        assert orders.told == [("pin", "a:latest")]
+        assert orders.told == []
         it.dispatcher.end(ticket)
         await it.settle()
-        assert orders.told[1:] == [("unload", "a:latest")]
+        assert orders.told == [("unload", "a:latest")]
+
+
+async def test_a_request_may_have_its_model_stay_while_nobody_uses_it_but_orders_nothing() -> None:
+    async with house() as it:
+        it.residents.loaded(A)
+        it.dispatcher.orders = orders = FakeOrders()
+        ticket, waits = it.ask(), it.ask(caller="ben")
+        for each in (ticket, waits):
+            it.dispatcher.stay_after(each)
+        it.dispatcher.end(ticket)
+        await it.settle()
+        assert it.residents.told[-2:] == [("stay", "a"), ("freed", "a")]
+        assert (orders.told, it.residents.table["a"].pinned) == ([], False)
 
 
 async def test_a_model_that_others_want_too_is_not_unloaded_because_one_of_them_says_so() -> None:
@@ -508,7 +520,9 @@ async def test_an_unload_that_is_waited_for_says_how_it_ended() -> None:
         with pytest.raises(OrderRefused, match="It did not go"):
             await it.dispatcher.unload(A)
         orders.job = OrderRefused("It is not loaded.", "conflict")
-        it.dispatcher.pin(it.ask())
+        asked = it.ask()
+        it.dispatcher.unload_after(asked)
+        it.dispatcher.end(asked)
         await it.settle()
         assert [event.text for event in it.journal.last(1)] == ["It is not loaded."]
 
