@@ -367,6 +367,7 @@ class Controller:
         await self._pages.warm()
         await self._api.warm()
         await self._door.holders.known.wait()  # the database is open then, or will not be
+        self._door.holders.tell_mistaken()
         heap.settle()
 
     async def _renew_certificates(self) -> None:
@@ -425,6 +426,7 @@ class Controller:
             self.phase = "running"
         self._models.reconfigured()
         self._roster.become(programs, change.drains)
+        self._door.holders.tell_mistaken()
         self.audit.note("config.change", actor=OPERATOR.actor, facts={"changes": list(change.sentences)})
 
     async def _listen(self, config: Config) -> None:

@@ -76,9 +76,10 @@ def job_document(job: JobView) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who gives an order about rights, for the audit."""
+    """Who gives an order about rights. What they give out by it stands on their right to."""
 
-    actor: str  # a person, a key, "operator"
+    actor: str  # what people read in the audit: a person, a key, "operator"
+    identity: str  # what counts, as of a Principal; `auth/rows.py: OPERATOR`
     peer: str = ""  # address; "": this machine's command line
     request: str = ""  # its id
 
@@ -210,7 +211,8 @@ class Desk(Protocol):
     def queue(self) -> dict[str, Any]:
         """The line: how many are `waiting` and `running`; what is `paused` ("everything", "lane 3", names); `lanes` (by
         number: `waiting`, `oldest_seconds`); the first of its `tickets`, those that run, then by position. A ticket has
-        `number, caller, lane, model, state, waited_seconds, position, estimate_seconds, why, hold`.
+        `number, caller` (what people read)`, caller_id, lane, model, state, waited_seconds, position, estimate_seconds,
+        why, hold`.
         """
         ...
 

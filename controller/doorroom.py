@@ -33,7 +33,7 @@ class DoorRoom:
 
     def __init__(self, data: Path, clock: Clock, journal: Journal, settings: Callable[[], Config]) -> None:
         self.database = Database(data / NAME, clock, journal)
-        self.holders = Holders(clock, journal)
+        self.holders = Holders(clock, journal, access=lambda: settings().access)
         self.usage = Usage(clock, journal, lambda: settings().server.usage)
         self.audit = Audit(clock, journal, lambda: settings().server.audit)
         self.office = Office(self.holders, self.audit, clock, settings, self._rotate)

@@ -32,13 +32,13 @@ _LINE = ("#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
 _NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "NUMBER", "LANE", "WAITED", "ABOUT")
 
 
-def seen_by(queue: Mapping[str, Any], label: str, sees: Callable[[str], bool], *, manage: bool) -> dict[str, Any]:
-    """The line as the caller `label` may see it: who may not manage is told of others only how many they are, and
-    models that `sees` says no to are not named at all.
+def seen_by(queue: Mapping[str, Any], identity: str, sees: Callable[[str], bool], *, manage: bool) -> dict[str, Any]:
+    """The line as the caller with this identity may see it: who may not manage is told of others only how many they
+    are, and models that `sees` says no to are not named at all.
 
     Of a long line the document names only the first: the rest are among the `others` too.
     """
-    own = [each for each in queue["tickets"] if (manage or each["caller"] == label) and sees(each["model"])]
+    own = [each for each in queue["tickets"] if (manage or each["caller_id"] == identity) and sees(each["model"])]
     waiting = sum(ticket["state"] == "waiting" for ticket in own)
     others = {"waiting": queue["waiting"] - waiting, "running": queue["running"] - (len(own) - waiting)}
     return {**queue, "tickets": own, "others": others, "paused": paused_seen(queue["paused"], sees)}

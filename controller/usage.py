@@ -28,7 +28,8 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     at: float  # seconds since the epoch, when it ended
     request: str  # its id, as in the access log
     kind: str  # of its principal: address, key, person, operator, anonymous
-    caller: str  # the label it stood in the line under
+    caller: str  # what people read of it, at that time
+    caller_id: str  # its identity, which counts
     key_id: str  # "": none
     user_id: str  # "": none
     model: str  # asked for
@@ -58,6 +59,7 @@ class Slot(NamedTuple):
     day: str  # 2026-11-21, where this machine stands
     kind: str
     caller: str
+    caller_id: str
     key_id: str
     user_id: str
     model: str
@@ -97,7 +99,7 @@ def rolled_up(uses: Iterable[Use], day_of: Callable[[float], str]) -> Mapping[Sl
     """Their sums. `day_of` names the day of a moment."""
     days: defaultdict[tuple[str, ...], list[Use]] = defaultdict(list)
     for use in uses:
-        days[day_of(use.at), use.kind, use.caller, use.key_id, use.user_id, use.model].append(use)
+        days[day_of(use.at), use.kind, use.caller, use.caller_id, use.key_id, use.user_id, use.model].append(use)
     return {Slot(*slot): Sums.of(own) for slot, own in days.items()}
 
 

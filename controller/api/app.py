@@ -184,7 +184,7 @@ class Api:
         return JSONResponse(job_document(job))
 
     async def _queue(self, caller: Caller) -> JSONResponse:
-        seen = seen_by(self._desk.queue(), caller.label, caller.sees, manage=caller.manage)
+        seen = seen_by(self._desk.queue(), caller.identity, caller.sees, manage=caller.manage)
         return JSONResponse({"object": "queue", **seen})
 
     async def _memory(self, caller: Caller) -> JSONResponse:

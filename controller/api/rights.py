@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from controller.api import errors
 from controller.api.bodies import Asked, Refusal
 from controller.api.callers import Caller, MayNot, who
-from controller.api.rights_bodies import NewAddress, NewInvite, NewKey, NewRole, NewUser, OneKey, OneUser
+from controller.api.rights_bodies import KEEPS, NewAddress, NewInvite, NewKey, NewRole, NewUser, NoUser, OneKey, OneUser
 from controller.auth.access import Principal
 from controller.auth.policy import Right
 from controller.desk import By, Desk
@@ -34,6 +34,7 @@ Since = Annotated[
     float, Query(ge=0, le=_LATEST, description="Only what ended after this moment, in seconds since the epoch.")
 ]
 Row = Annotated[int, Query(ge=0, le=_LARGEST, description="Only rows before the one of this number.")]
+Keep = Annotated[str, Query(max_length=64, description=KEEPS)]
 Count = Annotated[int, Query(ge=1, le=10_000, description="At most so many.")]
 
 
@@ -59,17 +60,17 @@ class Rights:
         self._add(routes, "/keys", self._ordering("keys.create", NewKey), "POST", "Make a key, shown this once", 201)
         self._add(routes, "/keys/pause", self._ordering("keys.pause", OneKey), "POST", "Refuse a key for a while")
         self._add(routes, "/keys/resume", self._ordering("keys.resume", OneKey), "POST", "Take it again")
-        self._add(routes, "/keys/{id}", self._ending("keys.revoke", "id"), "DELETE", "Revoke a key, for good")
+        self._add(routes, "/keys/{id}", self._losing("keys.revoke", "id"), "DELETE", "Revoke a key, for good")
         self._add(routes, "/users", self._ordering("users.add", NewUser), "POST", "Add a person", 201)
         self._add(routes, "/users/role", self._ordering("users.role", NewRole), "POST", "Give a role")
         for name, words in (
-            ("disable", "Shut a person out"),
             ("enable", "Let them in again"),
             ("end_sessions", "Sign them out everywhere"),
             ("reset_link", "Make the link by which they set a new password"),
         ):
             self._add(routes, f"/users/{name}", self._ordering(f"users.{name}", OneUser), "POST", words)
-        self._add(routes, "/users/{id}", self._ending("users.delete", "user"), "DELETE", "Forget a person")
+        self._add(routes, "/users/disable", self._ordering("users.disable", NoUser), "POST", "Shut a person out")
+        self._add(routes, "/users/{id}", self._losing("users.delete", "user"), "DELETE", "Forget a person")
         self._add(routes, "/invites", self._ordering("invites.create", NewInvite), "POST", "Invite somebody", 201)
         self._add(routes, "/invites/{id}", self._ending("invites.revoke", "id"), "DELETE", "Let nobody in by it")
         self._add(routes, "/allow", self._ordering("allow.add", NewAddress), "POST", "Let an address in", 201)
@@ -90,7 +91,7 @@ class Rights:
 
     def _listing(self, what: str) -> Callable[..., Any]:
         async def listing() -> JSONResponse:
-            return JSONResponse({"object": "list", "data": await self._desk.office.order(what, By(""))})
+            return JSONResponse({"object": "list", "data": await self._desk.office.order(what, By("", ""))})
 
         return listing
 
@@ -108,6 +109,12 @@ class Rights:
             return await self._order(request, order, 200, **{named: id})
 
         return ending
+
+    def _losing(self, order: str, named: str) -> Callable[..., Any]:
+        async def losing(request: Request, id: str, keep: Keep = "") -> JSONResponse:
+            return await self._order(request, order, 200, **{named: id, "keep": keep})
+
+        return losing
 
     async def _order(self, request: Request, order: str, status: int, **arguments: Any) -> JSONResponse:
         try:
@@ -148,12 +155,11 @@ def own(caller: Principal) -> dict[str, str]:
         return {"key_id": caller.id}
     if caller.kind == "person":
         return {"user_id": caller.id}
-    return {"kind": caller.kind, "caller": caller.label}
+    return {"caller_id": caller.identity}
 
 
 def by(request: Request) -> By:
     """Who orders, for the audit."""
-    client = request.client.host if request.client else ""
-    return By(
-        who(request).label, request.scope.get("seadragon.peer", client), request.scope.get("seadragon.request", "")
-    )
+    caller, client = who(request), request.client.host if request.client else ""
+    peer, number = request.scope.get("seadragon.peer", client), request.scope.get("seadragon.request", "")
+    return By(caller.label, caller.identity, peer, number)

@@ -14,6 +14,7 @@ Texts = Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=
 Lasts = Annotated[float, Field(gt=0, le=10 * 365 * 86400, description="It ends after so many seconds.")]
 Lane = Annotated[float, Field(ge=0, le=1000, description="Priority; lower goes sooner.")]
 Limit = Annotated[int, Field(ge=1, le=1_000_000)]
+KEEPS = "The admin, by name or id, who answers from now on for what they gave out; left out: that ends."
 Role = Literal["child", "member", "admin"]
 
 
@@ -44,7 +45,11 @@ class OneUser(Asked):
     user: Name = Field(description="By name or id.")
 
 
-class NewRole(OneUser):
+class NoUser(OneUser):
+    keep: Name | None = Field(None, description=KEEPS)
+
+
+class NewRole(NoUser):
     role: Role
 
 

@@ -24,6 +24,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 ANONYMOUS_LANE: Final = 3.0
+_UNKEPT: Final = {"address": "access.yaml/"}  # where callers without a row are kept
 
 NEVER: Final = ip_address("2a06:98c0:3600::103")
 """What Cloudflare shows for every Worker of a foreign zone: it is anybody."""
@@ -33,7 +34,7 @@ NEVER: Final = ip_address("2a06:98c0:3600::103")
 class Principal:
     """Who is calling, and what they may do. `manage` says the same as `Right.MANAGE` among the rights, either way."""
 
-    label: str  # whom the line counts it against
+    label: str  # what people read; `identity` is what counts
     lane: float = 1.0
     manage: bool = False
     default: str = ""  # the model of a request that names none
@@ -52,6 +53,13 @@ class Principal:
         if self.manage:
             object.__setattr__(self, "rights", self.rights | {Right.MANAGE})
         object.__setattr__(self, "manage", Right.MANAGE in self.rights)
+
+    @property
+    def identity(self) -> str:
+        """What flows, shares, caps and usage go by: two callers never share one, whatever they are called. An entry of
+        access.yaml is known by its label, which is unique there; an id of a row holds no slash.
+        """
+        return f"{self.kind}:{self.id or _UNKEPT.get(self.kind, '') + self.label}"
 
     def may(self, right: Right) -> bool:
         """Whether this principal has `right`."""

@@ -4,7 +4,7 @@ right one does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from controller.auth import people
 from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, bound_of, rights_of, scoped
 from controller.auth.credentials import Offered
+from controller.auth.giving import Standing, standing
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow
 from controller.auth.secrets import NO_HASH, hash_secret, parse_key, same
@@ -126,10 +127,19 @@ class Keyring:
         if not address:
             return STRANGER
         if self._list is None:
-            rows = sorted(self._rows.allowed.values(), key=lambda row: (row.created_at, row.id))
+            rows = sorted(self._counting(now), key=lambda row: (row.created_at, row.id))
             rights, bound = rights_of(self._access, "address"), bound_of(self._access, "address")
             self._list = AllowList(self._access.allow, rows, rights, bound)
         return self._list.verdict(address, now, tunnel=tunnel)
+
+    def _counting(self, now: float) -> Iterator[AllowRow]:
+        """Entries that let in by somebody's right, which they have still; and whatever keeps out."""
+        for row in self._rows.allowed.values():
+            if row.verdict == "deny" or self._standing(row.giver, now) is Standing.GOOD:
+                yield row
+
+    def _standing(self, giver: str, now: float) -> Standing:
+        return standing(giver, self._rows, self._access, now)
 
     def person(self, cookie: bytes, now: float) -> Principal | None:
         """Whose browser shows this Cookie header."""
@@ -179,6 +189,8 @@ class Keyring:
             return Denied(Why.PAUSED, row.name)
         if row.expires_at is not None and now >= row.expires_at:
             return Denied(Why.EXPIRED, row.name)
+        if row.user_id is None and (stands := self._standing(row.giver, now)) is not Standing.GOOD:
+            return Denied(Why.PAUSED if stands is Standing.RESTING else Why.REVOKED, row.name)
         owner = None if row.user_id is None else self._rows.users.get(row.user_id)
         if row.user_id is not None and (owner is None or owner.disabled):
             return Denied(Why.DISABLED, row.name)

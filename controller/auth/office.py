@@ -8,21 +8,40 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from controller.auth import rows
 from controller.auth.access import bound_of, principal_of, rights_of
+from controller.auth.giving import Standing
+from controller.auth.held.ledger import Given
 from controller.auth.holders import Holders
 from controller.auth.policy import Right
 from controller.auth.public import public_urls
-from controller.auth.rows import AllowRow, InviteRow, KeyRow, UserRow
+from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow, UserRow
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.desk import AuditView, By
 from controller.errors import OrderRefused, SeadragonError
 from controller.storage.database import to_its_end
 
-OPERATOR: Final = By("operator")
+OPERATOR: Final = By(rows.OPERATOR, rows.OPERATOR)
 """Whoever runs `seadragon` on this machine."""
+_ITSELF: Final = By("seadragon", "")
+"""What nobody ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """What became of what somebody had given out when they lost the right to."""
+
+    ended: list[Given] = field(default_factory=list)
+    handed: list[Given] = field(default_factory=list)
+
+
+_FOLLOWED: Final[ContextVar[_Followed | None]] = ContextVar("followed", default=None)
+"""Of the order that is being carried out here; None outside of any."""
 
 
 class Office:
@@ -39,6 +58,7 @@ class Office:
         """`rotate` makes a new key that sessions are signed with."""
         self._holders, self._audit, self._clock, self._settings = holders, audit, clock, settings
         self._rotate = rotate
+        holders.followed = self._follow
         self._looks: Mapping[str, Callable[..., Any]] = {
             "keys": self._keys,
             "users": self._users,
@@ -98,6 +118,8 @@ class Office:
         self, name: str, by: By, call: Callable[[], Awaitable[tuple[str, Any]]], arguments: Mapping[str, Any]
     ) -> Any:
         """The deed and its row in the audit: whoever hangs up in between leaves neither without the other."""
+        followed = _Followed()
+        _FOLLOWED.set(followed)  # for this task, which ends with the order
         try:
             target, answer = await call()
         except SeadragonError as error:
@@ -106,7 +128,44 @@ class Office:
             self._note(name, by, wanted, "refused" if refused else "failed", {"why": str(error)})
             raise
         self._note(name, by, target, "done", {key: value for key, value in arguments.items() if value is not None})
-        return answer
+        self._note_followed(by, followed)
+        return answer | self._told_followed(followed) if isinstance(answer, dict) else answer
+
+    def _follow(self, ended: Sequence[Given], handed: Sequence[Given]) -> None:
+        """Somebody lost the right to have given out these, by an order or by the clock."""
+        if (followed := _FOLLOWED.get()) is None:
+            return self._note_followed(_ITSELF, _Followed([*ended], [*handed]))
+        followed.ended.extend(ended)
+        followed.handed.extend(handed)
+
+    def _note_followed(self, by: By, followed: _Followed) -> None:
+        for row in followed.ended:
+            self._note(f"{_kind(row)}.ended", by, self._named(row), "done", {"given_by": self._giver(row)})
+        for row in followed.handed:
+            self._note(f"{_kind(row)}.handed", by, self._named(row), "done", {"to": self._giver(row)})
+
+    def _told_followed(self, followed: _Followed) -> dict[str, Any]:
+        told = {"also_ended": [*map(self._named, followed.ended)], "handed_over": [*map(self._named, followed.handed)]}
+        return {name: those for name, those in told.items() if those}
+
+    def _named(self, row: Given) -> str:
+        """What was given out, as people call it."""
+        match row:
+            case KeyRow():
+                return f"key {_of_key(row)}"
+            case InviteRow():
+                return f"invite {row.id} for {row.label}"
+            case AllowRow():
+                return f"address {row.cidr}, {row.label}"
+        user = self._holders.users.get(row.user_id or "")
+        return f"reset link of {user.name if user else 'nobody'}"
+
+    def _giver(self, row: Given) -> str:
+        """Who gave it, as they are called now; or were then, if they are gone."""
+        kind, _, id = row.giver.partition(":")
+        found = self._holders.users.get(id) if kind == "person" else None
+        key = self._holders.keys.get(id) if kind == "key" else None
+        return found.name if found else key.name if key else row.by
 
     def _note(self, name: str, by: By, target: str, outcome: str, facts: Mapping[str, object]) -> None:
         self._audit.note(
@@ -136,7 +195,7 @@ class Office:
             "running": row.running,
             "waiting": row.waiting,
             "created_at": row.created_at,
-            "by": row.by,
+            "by": self._giver(row),
             "expires_at": row.expires_at,
             "used_at": row.used_at,
             "used_from": row.used_from,
@@ -145,14 +204,19 @@ class Office:
     def _state(self, row: KeyRow) -> str:
         if row.revoked_at is not None:
             return "revoked"
-        return "expired" if self._over(row.expires_at) else "paused" if row.paused else "active"
+        if self._over(row.expires_at):
+            return "expired"
+        resting = row.user_id is None and self._holders.standing(row.giver) is not Standing.GOOD
+        return "paused" if row.paused or resting else "active"
 
     async def _create_key(
         self, *, by: By, name: str, user: str | None = None, lasts: float | None = None, **fields: Any
     ) -> tuple[str, Any]:
         user_id = None if user is None else self._found(user).id
         expires_at = None if lasts is None else self._clock.wall() + lasts
-        made = await self._holders.create_key(name, by=by.actor, user_id=user_id, expires_at=expires_at, **fields)
+        made = await self._holders.create_key(
+            name, by=by.actor, giver=by.identity, user_id=user_id, expires_at=expires_at, **fields
+        )
         row = self._holders.keys[made.id]
         return _of_key(row), {**self._key(row), "key": made.text}
 
@@ -165,8 +229,8 @@ class Office:
     async def _resume_key(self, *, by: By, id: str) -> tuple[str, Any]:
         return self._told(await self._holders.resume_key(id))
 
-    async def _revoke_key(self, *, by: By, id: str) -> tuple[str, Any]:
-        return self._told(await self._holders.revoke_key(id))
+    async def _revoke_key(self, *, by: By, id: str, keep: str = "") -> tuple[str, Any]:
+        return self._told(await self._holders.revoke_key(id, keep=keep))
 
     def _told(self, row: KeyRow) -> tuple[str, Any]:
         return _of_key(row), self._key(row)
@@ -202,8 +266,9 @@ class Office:
         row = await self._holders.create_user(name, role, by=by.actor)  # type: ignore[arg-type]  # it looks itself
         return row.name, {**self._user(row), **await self._link_for(row, by)}
 
-    async def _set_role(self, *, by: By, user: str, role: str) -> tuple[str, Any]:
-        row = await self._holders.set_role(self._found(user).id, role)  # type: ignore[arg-type]  # it looks itself
+    async def _set_role(self, *, by: By, user: str, role: str, keep: str = "") -> tuple[str, Any]:
+        id = self._found(user).id
+        row = await self._holders.set_role(id, role, keep=keep)  # type: ignore[arg-type]  # it looks itself
         return row.name, self._user(row)
 
     async def _rename_user(self, *, by: By, user: str, name: str) -> tuple[str, Any]:
@@ -227,17 +292,17 @@ class Office:
         )
         return row.name, self._user(row)
 
-    async def _disable_user(self, *, by: By, user: str) -> tuple[str, Any]:
-        row = await self._holders.disable_user(self._found(user).id)
+    async def _disable_user(self, *, by: By, user: str, keep: str = "") -> tuple[str, Any]:
+        row = await self._holders.disable_user(self._found(user).id, keep=keep)
         return row.name, self._user(row)
 
     async def _enable_user(self, *, by: By, user: str) -> tuple[str, Any]:
         row = await self._holders.enable_user(self._found(user).id)
         return row.name, self._user(row)
 
-    async def _delete_user(self, *, by: By, user: str) -> tuple[str, Any]:
+    async def _delete_user(self, *, by: By, user: str, keep: str = "") -> tuple[str, Any]:
         row = self._found(user)
-        await self._holders.delete_user(row.id)
+        await self._holders.delete_user(row.id, keep=keep)
         return row.name, {"id": row.id, "name": row.name, "deleted": True}
 
     async def _reset_link(self, *, by: By, user: str) -> tuple[str, Any]:
@@ -253,7 +318,7 @@ class Office:
         return "keys of sessions", {"rotated": True}
 
     async def _link_for(self, row: UserRow, by: By) -> dict[str, Any]:
-        token = await self._holders.create_reset(row.id, by=by.actor)
+        token = await self._holders.create_reset(row.id, by=by.actor, giver=by.identity)
         return self._links("reset", token.text)
 
     def _found(self, user: str) -> UserRow:
@@ -271,22 +336,23 @@ class Office:
 
     def _invite(self, row: InviteRow) -> dict[str, Any]:
         over = "used" if row.used >= row.uses else "expired" if self._over(row.expires_at) else ""
+        resting = self._holders.standing(row.giver) is not Standing.GOOD
         return {
             "id": row.id,
             "label": row.label,
             "role": row.role,
-            "state": "revoked" if row.revoked_at is not None else over or "open",
+            "state": "revoked" if row.revoked_at is not None else over or ("paused" if resting else "open"),
             "uses": row.uses,
             "used": row.used,
             "people": [user.name for user in self._holders.users.values() if user.invite_id == row.id],
             "created_at": row.created_at,
-            "by": row.by,
+            "by": self._giver(row),
             "expires_at": row.expires_at,
         }
 
     async def _create_invite(self, *, by: By, role: str, label: str, **how: Any) -> tuple[str, Any]:
         given = {name: value for name, value in how.items() if value is not None}
-        row, token = await self._holders.create_invite(role, label=label, by=by.actor, **given)  # type: ignore[arg-type]  # it looks itself
+        row, token = await self._holders.create_invite(role, label=label, by=by.actor, giver=by.identity, **given)  # type: ignore[arg-type]  # it looks itself
         return f"invite {row.id}", {**self._invite(row), **self._links("join", token.text)}
 
     async def _revoke_invite(self, *, by: By, id: str) -> tuple[str, Any]:
@@ -326,22 +392,30 @@ class Office:
             "label": row.label,
             "cidr": row.cidr,
             "verdict": row.verdict,
-            "state": "expired" if self._over(row.expires_at) else "active",
+            "state": self._state_of_entry(row),
             "lane": row.lane,
             "scopes": [scope for scope in row.scopes if scope in bound],
             "models": list(row.models),
-            "source": row.by,
+            "source": self._giver(row),
             "created_at": row.created_at,
             "expires_at": row.expires_at,
             "used_at": row.used_at,
             "hits": row.hits,
         }
 
+    def _state_of_entry(self, row: AllowRow) -> str:
+        if self._over(row.expires_at):
+            return "expired"
+        resting = row.verdict == "allow" and self._holders.standing(row.giver) is not Standing.GOOD
+        return "paused" if resting else "active"
+
     async def _allow(
         self, *, by: By, cidr: str, label: str, lasts: float | None = None, **fields: Any
     ) -> tuple[str, Any]:
         expires_at = None if lasts is None else self._clock.wall() + lasts
-        row = await self._holders.allow_add(cidr, label, by=by.actor, expires_at=expires_at, **fields)
+        row = await self._holders.allow_add(
+            cidr, label, by=by.actor, giver=by.identity, expires_at=expires_at, **fields
+        )
         return row.cidr, self._address(row)
 
     async def _disallow(self, *, by: By, id: str) -> tuple[str, Any]:
@@ -356,6 +430,11 @@ class Office:
 def _scopes(rights: frozenset[Right]) -> list[str]:
     """Rights by their names, in the order of the table."""
     return [right.value for right in Right if right in rights]
+
+
+def _kind(row: Given) -> str:
+    """As the orders about it are called."""
+    return {KeyRow: "keys", InviteRow: "invites", AllowRow: "allow", LinkRow: "links"}[type(row)]
 
 
 def _of_key(row: KeyRow) -> str:

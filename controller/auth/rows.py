@@ -2,7 +2,8 @@
 share. Each class mirrors a table of `storage/tables.py`, field by field.
 
 Moments are seconds since the epoch. An id is short random text, says nothing, and is never given out twice. Of a secret
-only its SHA-256 is here. `by` is the label of whoever made the row.
+only its SHA-256 is here. `by` is what whoever made the row was called then, for people; `giver` who that is: what they
+gave out ends with their right to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Final, Literal
 Role = Literal["child", "member", "admin"]
 Verdict = Literal["allow", "deny"]
 LinkKind = Literal["reset", "admin"]
+
+OPERATOR: Final = "operator"
+"""Whoever runs `seadragon` on this machine, as the giver of something: their right never ends."""
 
 ROLES: Final[tuple[Role, ...]] = ("child", "member", "admin")
 
@@ -47,6 +51,7 @@ class KeyRow:
     revoked_at: float | None = None
     used_at: float | None = None  # up to a minute old in the database
     used_from: str = ""  # address of its last use
+    giver: str = OPERATOR  # of one of nobody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class InviteRow:
     by: str
     expires_at: float
     revoked_at: float | None = None
+    giver: str = OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ class AllowRow:
     expires_at: float | None = None  # None: never
     used_at: float | None = None  # up to a minute old in the database
     hits: int = 0  # requests it let in or kept out; up to a minute old in the database
+    giver: str = OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ class LinkRow:
     created_at: float
     by: str
     expires_at: float
+    giver: str = OPERATOR
 
 
 @dataclass(frozen=True, slots=True)

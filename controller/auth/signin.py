@@ -33,7 +33,7 @@ NO_CODE: Final = (
     "This code is not valid: it was used, is too old, or was mistyped. Make a new one: `seadragon admin-code`"
 )
 _NOT_AGAIN: Final = "That is not your password."
-_TAKEN: Final = "Somebody here has that name already. Please choose another one."
+_TAKEN: Final = "Somebody here has that name already, or one that looks like it. Please choose another one."
 _NO_NAME: Final = f"A name has one to {LONGEST_NAME} letters, digits or signs, and no line breaks."
 _BUSY: Final = "Too many passwords are being checked at this moment. Please try again in a few seconds."
 
@@ -61,6 +61,11 @@ class Person:
     user: UserRow
     session: SessionRow
     proven: bool
+
+    @property
+    def identity(self) -> str:
+        """As their Principal has it."""
+        return f"person:{self.user.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ class SignIn:
             return self._guessed(browser.peer, "invite.use", NO_INVITE)
         if no := unfit(name, password):
             return no
-        if self.holders.user_named(name) is not None:
+        if self.holders.taken(written(name)):
             return No(409, _TAKEN, "name")
         try:
             hashed = await self.hashing.hash(password)
@@ -296,7 +301,7 @@ class SignIn:
         if not isinstance(error, OrderRefused):
             return No(503, str(error))
         if error.kind == "conflict":
-            return No(409, str(error), "name")
+            return No(409, _TAKEN, "name")  # the words of the order name who has it
         self.note(what, actor="", target="", outcome="refused", peer=peer)
         return No(403, words, "token")
 

@@ -41,6 +41,11 @@ _since = click.option("--since", type=Span(), metavar="SPAN", help="Only the las
 _lasts = click.option("--for", "lasts", type=Span(), metavar="SPAN", help="It ends after SPAN, such as 72h or 90d.")
 _lane = click.option("--lane", type=click.FloatRange(0, 1000), help="Priority; lower goes sooner.")
 _scopes = click.option("--may", "scopes", multiple=True, metavar="RIGHT", help="infer, embed, audio, list, manage …")
+_keep = click.option(
+    "--keep",
+    metavar="NAME",
+    help="What was given out with this right (invites, links, keys, addresses) goes to the admin NAME; else it ends.",
+)
 _models = click.option("--model", "models", multiple=True, metavar="PATTERN", help="Only these models, * for anything.")
 
 
@@ -90,10 +95,12 @@ def users_add(paths: Paths, name: str, role: str, as_json: bool) -> None:
 @places
 @click.argument("name")
 @click.argument("role", type=click.Choice(["child", "member", "admin"]))
-def users_role(paths: Paths, name: str, role: str) -> None:
+@_keep
+def users_role(paths: Paths, name: str, role: str, keep: str | None) -> None:
     """Give NAME the role ROLE."""
-    user = _order(paths, "users.role", user=name, role=role)
+    user = _order(paths, "users.role", user=name, role=role, keep=keep)
     click.echo(f"{printable(user['name'])} is {user['role']} now.")
+    _tell_followed(user, keep)
 
 
 @users.command("rename")
@@ -122,6 +129,17 @@ def users_limit(paths: Paths, name: str, **limits: Any) -> None:
     click.echo(f"{printable(user['name'])} may use {printable(said)}{lane}.")
 
 
+def _shut(order: str, told: str, help: str) -> None:
+    @users.command(order, help=help)
+    @places
+    @click.argument("name")
+    @_keep
+    def shut(paths: Paths, name: str, keep: str | None) -> None:
+        user = _order(paths, f"users.{order}", user=name, keep=keep)
+        click.echo(told.format(name=printable(user["name"])))
+        _tell_followed(user, keep)
+
+
 def _switch(order: str, told: str, help: str) -> None:
     @users.command(order.replace("_", "-"), help=help)
     @places
@@ -131,9 +149,9 @@ def _switch(order: str, told: str, help: str) -> None:
         click.echo(told.format(name=printable(user["name"]), ended=user.get("ended")))
 
 
-_switch("disable", "{name} is shut out, signed out everywhere, and so are their keys.", "Shut NAME out.")
+_shut("disable", "{name} is shut out, signed out everywhere, and so are their keys.", "Shut NAME out.")
 _switch("enable", "{name} may come in again.", "Let NAME in again.")
-_switch("delete", "{name} is gone, with sessions and keys.", "Forget NAME. What they used stays counted.")
+_shut("delete", "{name} is gone, with sessions and keys.", "Forget NAME. What they used stays counted.")
 _switch("end_sessions", "{name} was signed out of {ended} browsers.", "Sign NAME out everywhere.")
 
 
@@ -251,7 +269,18 @@ def _turn(order: str, told: str, help: str) -> None:
 
 _turn("pause", "{name} is refused until: seadragon keys resume {id}", "Refuse the key ID for a while.")
 _turn("resume", "{name} is taken again.", "Take the key ID again.")
-_turn("revoke", "{name} is refused from now on, for good. Its open answers end within a minute.", "Revoke the key ID.")
+
+
+@keys.command("revoke")
+@places
+@click.argument("id")
+@_keep
+def keys_revoke(paths: Paths, id: str, keep: str | None) -> None:
+    """Revoke the key ID."""
+    key = _order(paths, "keys.revoke", id=id, keep=keep)
+    name = printable(key["name"])
+    click.echo(f"{name} is refused from now on, for good. Its open answers end within a minute.")
+    _tell_followed(key, keep)
 
 
 # --- addresses ---
@@ -363,6 +392,14 @@ def _tell(found: Any, as_json: bool, lines: Iterable[str]) -> None:
         return _tell_json(found)
     for line in lines:
         click.echo(line)
+
+
+def _tell_followed(told: Any, keep: str | None) -> None:
+    """What became of what somebody had given out, who may not give it any more."""
+    for each in told.get("also_ended", ()):
+        click.echo(f"Ended with it: {printable(each)}")
+    for each in told.get("handed_over", ()):
+        click.echo(f"{printable(str(keep))} answers for it now: {printable(each)}")
 
 
 def _tell_json(found: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from controller import tls as https
 from controller.auth.access import NEVER
+from controller.auth.lookalikes import alike
 from controller.auth.policy import ROLES, Right
 from controller.config import checks_listeners, checks_models
 from controller.config.addresses import Place, place
@@ -89,6 +90,15 @@ def _rights_possible(config: Config) -> Iterator[Finding]:
             if Right(right) not in most:
                 allowed = f"one of {', '.join(each for each in Right if each in most)}: that is the most {name} may do"
                 yield Finding(("access", "roles", name, "may", index), right, allowed)
+
+
+def _labels_differ(config: Config) -> Iterator[Finding]:
+    """An entry is known by its label, and so is what it used."""
+    labels = [entry.label for entry in config.access.allow]
+    for index, label in enumerate(labels):
+        if (other := alike(label, labels[:index])) is not None:
+            allowed = f"a label that nobody takes for that of another entry, {shown(other)}: put addresses that belong "
+            yield Finding(("access", "allow", index, "label"), label, allowed + "together into one entry")
 
 
 def _loopback_stays_home(config: Config) -> Iterator[Finding]:
@@ -187,6 +197,7 @@ def _taken_by_tunnel(name: str, value: str) -> str | None:
 INSIDE: Final[tuple[Check, ...]] = (
     *checks_listeners.INSIDE,
     _rights_possible,
+    _labels_differ,
     _loopback_stays_home,
     _upstream_known,
     _private_port_free,

@@ -480,7 +480,7 @@ class Allowed(Branch):
     """Addresses that may come in without a key."""
 
     label: Annotated[Text, AT_ONCE] = Field(
-        min_length=1, max_length=64, description="Who this is; stands in logs and usage."
+        min_length=1, max_length=64, description="Who this is, in logs and usage; none is like another."
     )
     addresses: Annotated[tuple[Network, ...], AT_ONCE] = Field(min_length=1, description="IP addresses or CIDR ranges.")
     lane: Annotated[float, AT_ONCE] = Field(1, ge=0, le=1000, description="Priority; lower goes sooner.")

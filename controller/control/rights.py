@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from controller.auth import rows
 from controller.control import Request, Tell
 from controller.desk import By, Desk
 from controller.errors import SeadragonError
 from controller.usage import GROUPINGS
 
-OPERATOR: Final = By("operator")
+OPERATOR: Final = By(rows.OPERATOR, rows.OPERATOR)
 _NOTED: Final[Mapping[str, Callable[[Request], str]]] = {
     "start": lambda request: str(request.get("name", "")),
     "stop": lambda request: str(request.get("name", "")),

@@ -74,10 +74,10 @@ def viewer_of(request: Request, person: Person | None) -> Viewer:
         return Viewer()
     bound = who if who.restricted else None
     if who.kind != "person":
-        return Viewer(who.label, who.manage, bound)
+        return Viewer(who.label, who.identity, who.manage, bound)
     if person is None or who.session != person.session.id:
         return Viewer(bound=bound)
-    return Viewer(who.label, who.manage and (person.proven or person.user.role != "admin"), bound)
+    return Viewer(who.label, who.identity, who.manage and (person.proven or person.user.role != "admin"), bound)
 
 
 def _target(order: str, about: str) -> str:
@@ -183,7 +183,7 @@ class Pages:
             nav=nav_of(asked, self._tokens) if self._signin else None,
             addresses=addresses(base),
             also=tuple(url for url in here if url != base),
-            token=self._tokens.make(viewer.label, time.time()) if viewer.manage else "",
+            token=self._tokens.make(viewer.identity, time.time()) if viewer.manage else "",
             stream=f"/live?order={quote(order)}" if order else "/live",
             version=self._desk.version,
             data=str(self._desk.data),
@@ -209,7 +209,7 @@ class Pages:
         form = await forms.read(request)
         if form is None:
             return self.refusal(400)
-        if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.label, time.time()):
+        if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.identity, time.time()):
             return self.refusal(403, forms.STALE)
         pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from controller.auth.giving import Standing
 from controller.auth.rows import ROLES, InviteRow, Role
 from controller.auth.signin import No, Person, SignIn
 from controller.desk import By, Desk
@@ -118,6 +119,7 @@ class Invites:
             (row.revoked_at is not None, "revoked", "off"),
             (row.used >= row.uses, "used", "ok"),
             (row.expires_at <= now, "over", "off"),
+            (self._holders.standing(row.giver) is not Standing.GOOD, "paused", "off"),
             (True, "open", "wait"),
         ]
         state, tone = next((word, tone) for holds, word, tone in states if holds)
@@ -130,7 +132,7 @@ class Invites:
             until=moment_words(row.expires_at, now),
             state=state,
             tone=tone,
-            valid=state == "open",
+            valid=state in ("open", "paused"),
             people=", ".join(came),
         )
 
@@ -153,7 +155,7 @@ def wished(form: Mapping[str, str]) -> tuple[Role, int, int, str] | No:
 
 def _by(asked: Asked, person: Person) -> By:
     """Who orders, for the audit."""
-    return By(person.user.name, asked.peer, asked.request.scope.get("seadragon.request", ""))
+    return By(person.user.name, person.identity, asked.peer, asked.request.scope.get("seadragon.request", ""))
 
 
 def _whole(text: str) -> int:

@@ -54,7 +54,8 @@ _JOBS: dict[str, tuple[Tone, str]] = {
 class Viewer:
     """Who looks at the page."""
 
-    label: str = ""
+    label: str = ""  # what people read
+    identity: str = ""  # what counts
     manage: bool = False
     bound: Principal | None = None  # one for whom some models do not exist; None: all do
 
@@ -65,7 +66,7 @@ class Viewer:
 
 def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     """The line, without the names of others for who may not manage."""
-    seen = seen_by(queue, viewer.label, viewer.sees, manage=viewer.manage)
+    seen = seen_by(queue, viewer.identity, viewer.sees, manage=viewer.manage)
     rows = tuple(_row(ticket, manage=viewer.manage) for ticket in seen["tickets"][:ROWS])
     return LineCard(
         waiting=queue["waiting"],

@@ -163,7 +163,9 @@ class Inference:
             return refusals.POISONED
         times = rules.times.of(who.lane, adjusted.model)
         width = count(body, match.route.subject) if match.route.batched else 1
-        wish = Wish(who.label, who.lane, adjusted.model, runner, len(body), width, times.wait, rules.caps(who))
+        wish = Wish(
+            who.identity, who.lane, adjusted.model, runner, len(body), width, times.wait, rules.caps(who), who.label
+        )
         ticket = self._turns.enter(wish)
         if isinstance(ticket, Turned):
             return refusals.turned_away(ticket)

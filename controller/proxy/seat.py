@@ -193,6 +193,7 @@ class Seat:
             record.id,
             who.kind if who is not None else "",
             record.who,
+            who.identity if who is not None else "",
             who.id if who is not None and who.kind == "key" else "",
             who.id if who is not None and who.kind == "person" else "",
             record.model,

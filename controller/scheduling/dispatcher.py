@@ -459,5 +459,5 @@ def _nobody(ticket: Ticket, as_: End) -> None:
 
 
 def _ticket(number: int, wish: Wish, now: float) -> Ticket:
-    caller, lane, model, runner, size, width, wait, caps = wish
-    return Ticket(number, caller, lane, model, runner, now, now + wait, size, width, caps)
+    caller, lane, model, runner, size, width, wait, caps, label = wish
+    return Ticket(number, caller, lane, model, runner, now, now + wait, size, width, caps, label)

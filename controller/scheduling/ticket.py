@@ -94,7 +94,7 @@ class Caps:
 class Wish(NamedTuple):
     """What a request asks of the line."""
 
-    caller: str
+    caller: str  # its identity: flows, shares and caps go by it
     lane: float
     model: str  # the name it asks for
     runner: Runner
@@ -102,13 +102,14 @@ class Wish(NamedTuple):
     width: int  # slots it takes
     wait: float  # seconds it may wait
     caps: Caps
+    label: str = ""  # what people read of its caller
 
 
 class Ticket(msgspec.Struct, eq=False):
     """One request. The upper half is given; the line writes the lower half."""
 
     number: int  # grows
-    caller: str
+    caller: str  # its identity
     lane: float
     model: str  # the name it asks for: resolved again at the grant; an operator's switch may put another in its place
     runner: Runner
@@ -117,6 +118,7 @@ class Ticket(msgspec.Struct, eq=False):
     size: int = 0  # bytes of its body
     width: int = 1  # slots it takes
     caps: Caps = Caps()
+    label: str = ""  # what people read of its caller
 
     state: State = State.WAITING
     due: float | None = None  # set when it first became its flow's head; lowest goes first

@@ -49,7 +49,8 @@ def _row(ticket: Ticket, estimate: tuple[int, float | None], now: float) -> dict
     until = ticket.granted if ticket.state is State.GRANTED and ticket.granted is not None else now
     return {
         "number": ticket.number,
-        "caller": ticket.caller,
+        "caller": ticket.label,
+        "caller_id": ticket.caller,
         "lane": ticket.lane,
         "model": ticket.model,
         "state": ticket.state.value,

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "r0002"
+REVISION = "r0003"
 
 METADATA = MetaData(
     naming_convention={  # so that a later migration can name what it changes
@@ -66,6 +66,7 @@ INVITES = Table(
     Column("by", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("giver", Text, nullable=False),  # an identity: it outlives its row, so no foreign key
 )
 
 USERS = Table(
@@ -125,6 +126,7 @@ KEYS = Table(
     Column("revoked_at", Double),
     Column("used_at", Double),
     Column("used_from", Text, nullable=False),
+    Column("giver", Text, nullable=False),
 )
 
 ALLOWED = Table(
@@ -142,6 +144,7 @@ ALLOWED = Table(
     Column("expires_at", Double),
     Column("used_at", Double),
     Column("hits", Integer, nullable=False),
+    Column("giver", Text, nullable=False),
 )
 
 RESETS = Table(
@@ -154,6 +157,7 @@ RESETS = Table(
     Column("created_at", Double, nullable=False),
     Column("by", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
+    Column("giver", Text, nullable=False),
 )
 
 USAGE = Table(
@@ -164,6 +168,7 @@ USAGE = Table(
     Column("request", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("caller", Text, nullable=False),
+    Column("caller_id", Text, nullable=False, index=True),
     Column("key_id", Text, nullable=False, index=True),  # no foreign key: what was used outlives who used it
     Column("user_id", Text, nullable=False, index=True),
     Column("model", Text, nullable=False),
@@ -188,6 +193,7 @@ USAGE_DAILY = Table(
     Column("day", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("caller", Text, primary_key=True),
+    Column("caller_id", Text, primary_key=True),
     Column("key_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
     Column("model", Text, primary_key=True),

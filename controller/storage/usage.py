@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Insert, Table, Update
 
 Whose = Mapping[str, str]
-"""Whose requests are meant, by columns of `usage`: kind, caller, key_id, user_id, model. Empty: everybody's."""
+"""Whose requests are meant, by columns of `usage`: kind, caller_id, key_id, user_id, model. Empty: everybody's."""
 
 SWEEP: Final = 6 * 3600.0  # seconds between two looks for what is too old
 BATCH: Final = 2000  # rows of one transaction: preparing them holds the event loop for about a millisecond
@@ -33,13 +33,15 @@ interpreter's lock for each row: with a busy event loop beside it, that is two s
 """
 MOST: Final = 10_000  # requests or groups one question is answered with
 _COLUMNS: Final[Mapping[Grouping, tuple[str, ...]]] = {
-    "caller": ("kind", "caller"),
-    "key": ("key_id", "caller"),
+    "caller": ("kind", "caller_id", "caller"),
+    "key": ("key_id", "caller_id", "caller"),
     "model": ("model",),
     "day": ("day",),
     "week": ("day",),
 }
 assert set(_COLUMNS) == set(GROUPINGS)
+_CALLERS: Final = ("caller", "key")  # groupings that tell callers apart
+_LAST: Final = "last_day"
 _SUMMED: Final = tuple(Sums.__dataclass_fields__)
 _FIELDS: Final = Use.__struct_fields__
 _QUARTER: Final = 900  # seconds; every offset from UTC is a number of these, so a day never ends within one
@@ -84,9 +86,12 @@ class Usage:
         columns = [DAILY.c[name] for name in _COLUMNS[by]]
         summed = [func.sum(DAILY.c[name]).label(name) for name in _SUMMED]
         chosen = [DAILY.c.day >= day_of(since), *_chosen(DAILY, only)]
-        question = select(*columns, *summed).where(*chosen).group_by(*columns)
+        last = [func.max(DAILY.c.day).label(_LAST)] if by in _CALLERS else []
+        question = select(*columns, *summed, *last).where(*chosen).group_by(*columns)
         order = DAILY.c.day if by in ("day", "week") else func.sum(DAILY.c.requests).desc()
         found = await self._ask(question.order_by(order).limit(MOST))
+        if by in _CALLERS:
+            return _by_caller(found)
         return _by_week(found) if by == "week" else found
 
     async def requests(self, since: float = 0.0, only: Whose | None = None, count: int = 100) -> list[dict[str, Any]]:
@@ -177,6 +182,18 @@ def _statements() -> _Statements:
 
 def _chosen(table: Table, only: Whose | None) -> list[ColumnElement[bool]]:
     return [table.c[name] == value for name, value in (only or {}).items()]
+
+
+def _by_caller(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One sum for each caller, whatever it was called in between: its last name stands for all."""
+    callers: dict[str, dict[str, Any]] = {}
+    for row in sorted(found, key=lambda each: str(each[_LAST]), reverse=True):
+        same = callers.get(row["caller_id"])
+        if same is None:
+            callers[row["caller_id"]] = {name: value for name, value in row.items() if name != _LAST}
+        else:
+            same.update({name: same[name] + row[name] for name in _SUMMED})
+    return sorted(callers.values(), key=lambda each: -each["requests"])
 
 
 def _by_week(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -74,12 +74,14 @@ class FakeUsage:
 
 
 class FakeAudit:
-    """Implements `controller.desk.AuditView`: `notes` are what was done, to whom, and how it ended."""
+    """Implements `controller.desk.AuditView`: `notes` are what was done, to whom, and how it ended; `told`
+    what was done, by whom, and the facts."""
 
     noted = dropped = 0
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, str, str]] = []
+        self.told: list[tuple[str, str, Mapping[str, object]]] = []
 
     def note(
         self,
@@ -93,6 +95,7 @@ class FakeAudit:
         facts: Mapping[str, object] | None = None,
     ) -> None:
         self.notes.append((what, target, outcome))
+        self.told.append((what, actor, facts or {}))
 
     async def rows(
         self, since: float = 0.0, *, actor: str = "", what: str = "", before: int | None = None, count: int = 100
@@ -221,6 +224,7 @@ def a_ticket(number: int, caller: str, **changes: Any) -> dict[str, Any]:
     return {
         "number": number,
         "caller": caller,
+        "caller_id": f"id of {caller}",
         "lane": 1.0,
         "model": "llama3.2",
         "state": "waiting",

@@ -72,6 +72,7 @@ class Line:
             wish.size,
             wish.width,
             wish.caps,
+            wish.label,
         )
         self.tickets.append(ticket)
         self._grant()

@@ -159,7 +159,8 @@ async def test_the_line_is_told_who_asks_for_what_and_for_how_long(tmp_path: Pat
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=using) as plane:
         await post(plane, "/api/chat", CHAT)
         wish = plane.line.wishes[0]
-        assert (wish.caller, wish.lane, wish.model, wish.runner.key, wish.wait) == ("family", 3, "tiny", "tiny", 7)
+        assert (wish.label, wish.lane, wish.model, wish.runner.key, wish.wait) == ("family", 3, "tiny", "tiny", 7)
+        assert wish.caller == "address:access.yaml/family"
         assert (wish.caps.running, wish.caps.waiting, wish.caps.size) == (5, 4, 4096)
         assert wish.size > 40
 

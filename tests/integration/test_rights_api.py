@@ -30,7 +30,6 @@ from tests.fakes.desk import FakeDesk
 from tests.kit.stored import at_work, no_rotation
 from tests.kit.uses import a_use
 
-ADMIN = Principal("ada", kind="key", id="k0", rights=frozenset(Right) - {Right.NOBODY})
 GUEST = Principal("n8n", kind="key", id="k1", rights=frozenset({Right.INFER, Right.LIST}))
 ROOT = "/api/v1"
 
@@ -42,7 +41,8 @@ class House:
     app: Any
     audit: Audit
     usage: Usage
-    who: Principal | None = ADMIN
+    admin: Principal
+    who: Principal | None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         told = {"seadragon.who": self.who, "seadragon.peer": "203.0.113.7", "seadragon.request": "r-7"}
@@ -60,7 +60,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))
         holding = asyncio.create_task(holders.run(Database(path, clock, desk.journal)))
         await holders.known.wait()
-        yield House(Api(desk).asgi, audit, usage)
+        ada = (await holders.create_user("ada", "admin", by="tests")).id
+        admin = Principal("ada", kind="person", id=ada, rights=frozenset(Right) - {Right.NOBODY})
+        yield House(Api(desk).asgi, audit, usage, admin, admin)
         holding.cancel()
         await asyncio.wait([holding])
 
@@ -172,25 +174,26 @@ async def test_what_is_somebody_elses_answers_word_for_word_as_what_does_not_exi
             real = await api.post(f"/{verb}", json=body)
             absent = await api.post(f"/{verb}", json={**body, next(iter(body)): "xxxxxxxx"})
             assert (real.status_code, real.text) == (403, absent.text), verb
-    house.who = ADMIN
+    house.who = house.admin
     listed = {what: (await api.get(f"/{what}")).json()["data"] for what in there}
     assert all(id in str(listed[what]) for what, id in there.items()), "and all of it is still there"
     assert listed["keys"][0]["state"] == "active"
 
 
 async def test_usage_is_ones_own_unless_one_is_an_admin(api: httpx.AsyncClient, house: House) -> None:
-    house.usage.note(a_use(kind="key", caller="n8n", key_id="k1", model="red"))
-    house.usage.note(a_use(kind="address", caller="anna", model="blue"))
+    house.usage.note(a_use(kind="key", caller="n8n", caller_id=GUEST.identity, key_id="k1", model="red"))
+    house.usage.note(a_use(kind="address", caller="anna", caller_id=Principal("anna").identity, model="blue"))
+    house.usage.note(a_use(kind="person", caller="anna", caller_id="person:u9", user_id="u9", model="green"))
     house.who = GUEST
     assert [each["model"] for each in (await api.get("/usage?by=model")).json()["data"]] == ["red"]
     assert [each["model"] for each in (await api.get("/usage?requests=9")).json()["data"]] == ["red"]
     assert (await api.get("/usage?everybody=true")).status_code == 403
     assert (await api.get("/usage?by=colour")).status_code == 400
-    house.who = Principal("anna")
+    house.who = Principal("anna", kind="address", id="")
     assert [each["model"] for each in (await api.get("/usage?by=model")).json()["data"]] == ["blue"]
-    house.who = ADMIN
+    house.who = house.admin
     assert (await api.get("/usage")).json()["data"] == []
-    assert len((await api.get("/usage?by=model&everybody=true")).json()["data"]) == 2
+    assert len((await api.get("/usage?by=model&everybody=true")).json()["data"]) == 3
 
 
 async def test_openapi_tells_of_each_with_the_body_it_takes(api: httpx.AsyncClient) -> None:

@@ -31,4 +31,5 @@ def a_use(**changes: Any) -> Use:
         "bytes_out": 2000,
         "outcome": "done",
     }
-    return Use(**{**ordinary, **changes})
+    named = {**ordinary, **changes}
+    return Use(**{"caller_id": f"{named['kind']}:{named['caller']}", **named})

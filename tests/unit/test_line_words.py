@@ -33,10 +33,16 @@ def test_who_may_manage_sees_everybody() -> None:
 
 def test_anybody_else_sees_their_own_and_only_counts_of_the_others() -> None:
     line = a_line(a_ticket(1, "cline", state="granted"), a_ticket(2, "n8n"), a_ticket(3, "cline"), a_ticket(4, "mia"))
-    seen = seen_by(line, "n8n", every_model, manage=False)
+    seen = seen_by(line, "id of n8n", every_model, manage=False)
     assert [ticket["number"] for ticket in seen["tickets"]] == [2]
     assert seen["others"] == {"waiting": 2, "running": 1}
     assert "cline" not in str(seen)
+
+
+def test_whoever_is_called_like_somebody_else_sees_nothing_of_theirs() -> None:
+    line = a_line(a_ticket(1, "n8n", caller_id="key:K1"), a_ticket(2, "n8n", caller_id="person:P1"))
+    seen = seen_by(line, "person:P1", every_model, manage=False)
+    assert [ticket["number"] for ticket in seen["tickets"]] == [2]
 
 
 def test_who_may_manage_sees_nothing_of_models_that_do_not_exist_for_them() -> None:
@@ -57,7 +63,7 @@ def test_who_may_manage_sees_nothing_of_models_that_do_not_exist_for_them() -> N
 )
 def test_nobody_is_forgotten_in_the_counts(labels: list[str], running: int, me: str) -> None:
     tickets = [a_ticket(n, label, state="granted" if n < running else "waiting") for n, label in enumerate(labels)]
-    seen = seen_by(a_line(*tickets), me, every_model, manage=False)
+    seen = seen_by(a_line(*tickets), f"id of {me}", every_model, manage=False)
     assert all(ticket["caller"] == me for ticket in seen["tickets"])
     assert len(seen["tickets"]) + sum(seen["others"].values()) == len(labels)
 
@@ -117,7 +123,7 @@ def test_what_is_paused_is_named() -> None:
 
 def test_of_a_line_too_long_to_be_told_the_rest_are_others() -> None:
     line = {**a_line(a_ticket(1, "mia"), a_ticket(2, "n8n", state="granted")), "waiting": 900, "running": 4}
-    assert seen_by(line, "mia", every_model, manage=False)["others"] == {"waiting": 899, "running": 4}
+    assert seen_by(line, "id of mia", every_model, manage=False)["others"] == {"waiting": 899, "running": 4}
     assert seen_by(line, "owner", every_model, manage=True)["others"] == {"waiting": 899, "running": 3}
 
 

@@ -35,7 +35,7 @@ def day_of(at: float) -> str:
 
 
 def slot_of(use: Use) -> Slot:
-    return Slot(day_of(use.at), use.kind, use.caller, use.key_id, use.user_id, use.model)
+    return Slot(day_of(use.at), use.kind, use.caller, use.caller_id, use.key_id, use.user_id, use.model)
 
 
 @given(uses=USES)

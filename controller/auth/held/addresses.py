@@ -7,15 +7,16 @@ from types import MappingProxyType
 from typing import Final
 
 from controller.auth.held import checks
-from controller.auth.held.ledger import Entry, Ledger, order
-from controller.auth.rows import AllowRow, Verdict
+from controller.auth.held.given import Giving
+from controller.auth.held.ledger import Entry, order
+from controller.auth.rows import OPERATOR, AllowRow, Verdict
 from controller.auth.secrets import make_id
 from controller.errors import OrderRefused
 
 LANE: Final = 1.0
 
 
-class Addresses(Ledger):
+class Addresses(Giving):
     """The part of the holders that keeps addresses."""
 
     @property
@@ -37,6 +38,7 @@ class Addresses(Ledger):
         label: str,
         *,
         by: str,
+        giver: str = OPERATOR,
         verdict: Verdict = "allow",
         lane: float = LANE,
         scopes: Sequence[str] = ("infer",),
@@ -51,7 +53,7 @@ class Addresses(Ledger):
             raise OrderRefused(f"There is an entry for {spelled} already. Remove it first.", "conflict")
         row = AllowRow(
             id=make_id(self._random),
-            label=checks.name(label, "A label"),
+            label=self._free(checks.unmistakable(label, "A label")),
             cidr=spelled,
             verdict=wanted,
             lane=checks.lane(lane),
@@ -59,6 +61,7 @@ class Addresses(Ledger):
             models=checks.models(models),
             created_at=now,
             by=by,
+            giver=self._gives(giver),
             expires_at=checks.moment(expires_at, now),
         )
         return await entry.put(row)

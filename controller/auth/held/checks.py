@@ -7,6 +7,7 @@ from ipaddress import IPv6Network, ip_network
 from typing import Any, Final, Literal, TypedDict, get_args
 
 from controller.auth import policy
+from controller.auth.lookalikes import alike, visible
 from controller.auth.policy import Right
 from controller.auth.rows import ROLES, Role, Verdict, folded
 from controller.config.addresses import network
@@ -70,20 +71,28 @@ def name(text: str, what: str = "A name") -> str:
     return text
 
 
-def person(text: str) -> tuple[str, str]:
-    """A person's name as it is written, and as it is compared."""
-    written = name(text)
+def unmistakable(text: str, what: str = "A name") -> str:
+    """The name of a person, a key or an entry, where names stand for who it is: in the line, in the usage, in the
+    audit.
+    """
+    written = name(text, what)
     if misleading(written):
         raise OrderRefused(MISLEADING, "failed")
+    return written
+
+
+def person(text: str) -> tuple[str, str]:
+    """A person's name as it is written, and as it is compared."""
+    written = unmistakable(text)
     return written, name(folded(written))
 
 
 def misleading(text: str) -> bool:
-    """Whether a person of that name would be taken for something else, where names stand as labels: in the line, in the
-    usage, in the audit.
-    """
+    """Whether who is called so would be taken for something else, or for nobody at all."""
     compared = " ".join(folded(text).split())
-    return compared in _MISLEADING or compared.startswith(_MISLEADING_BEGINNINGS) or _is_address(compared)
+    if compared.startswith(_MISLEADING_BEGINNINGS) or _is_address(compared):
+        return True
+    return not visible(text) or alike(text, _MISLEADING) is not None
 
 
 def _is_address(text: str) -> bool:
@@ -202,7 +211,7 @@ KEY_LIMITS: Final[Form] = {
 }
 KEY: Final[Form] = {
     **KEY_LIMITS,
-    "name": lambda given, now: name(given),
+    "name": lambda given, now: unmistakable(given),
     "lane": lambda given, now: lane(given),
     "scopes": lambda given, now: scopes(given, "key"),
     "models": lambda given, now: models(given),

@@ -7,10 +7,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from controller.auth.giving import Standing
 from controller.auth.held import checks
 from controller.auth.held.ledger import Entry, order
 from controller.auth.held.people import People
-from controller.auth.rows import InviteRow, LinkKind, LinkRow, Role, UserRow
+from controller.auth.rows import OPERATOR, InviteRow, LinkKind, LinkRow, Role, UserRow
 from controller.auth.secrets import NewToken, hash_token, make_id, make_token
 from controller.errors import OrderRefused
 from controller.storage import shelf
@@ -36,7 +37,15 @@ class Invites(People):
 
     @order
     async def create_invite(
-        self, entry: Entry, role: Role, *, uses: int = 1, lasts: float = INVITE_LASTS, label: str, by: str
+        self,
+        entry: Entry,
+        role: Role,
+        *,
+        uses: int = 1,
+        lasts: float = INVITE_LASTS,
+        label: str,
+        by: str,
+        giver: str = OPERATOR,
     ) -> tuple[InviteRow, NewToken]:
         """Make an invite for `uses` people, good for `lasts` seconds. The token's text is nowhere else.
 
@@ -55,6 +64,7 @@ class Invites(People):
             created_at=now,
             by=by,
             expires_at=now + _span(lasts),
+            giver=self._gives(giver),
         )
         return await entry.put(row), token
 
@@ -68,13 +78,14 @@ class Invites(People):
     def invite_for(self, token: str) -> InviteRow | None:
         """The invite that would be redeemed now: to greet by. `redeem` decides."""
         invite, now = self._by_hash(token), self._clock.wall()
-        good = invite and invite.used < invite.uses and invite.expires_at > now and invite.revoked_at is None
-        return invite if good else None
+        if invite is None or invite.used >= invite.uses or invite.expires_at <= now or invite.revoked_at is not None:
+            return None
+        return invite if self.standing(invite.giver) is Standing.GOOD else None
 
     @order
     async def redeem(self, entry: Entry, token: str, name: str, password: str) -> UserRow:
         """Become a person by an invite; `password` is a hash. Raises SeadragonError, OrderRefused."""
-        invite = self._by_hash(token)
+        invite = self.invite_for(token)
         if invite is None or not await shelf.take_use(entry.connection, invite.hash, self._clock.wall()):
             raise OrderRefused(NO_INVITE, "failed")
         if not password:
@@ -84,12 +95,14 @@ class Invites(People):
         return user
 
     @order
-    async def create_reset(self, entry: Entry, user_id: str, *, lasts: float = RESET_LASTS, by: str) -> NewToken:
+    async def create_reset(
+        self, entry: Entry, user_id: str, *, lasts: float = RESET_LASTS, by: str, giver: str = OPERATOR
+    ) -> NewToken:
         """Make a link by which somebody sets a new password; the one before it is void. Raises SeadragonError."""
         self._user(user_id)
         for link in self._links_of(user_id):
             await entry.drop(link)
-        return await self._create_link(entry, "reset", user_id, lasts, by)
+        return await self._create_link(entry, "reset", user_id, lasts, by, giver)
 
     def reset_for(self, token: str) -> UserRow | None:
         """Whose password a link would set now: to greet by. `redeem_reset` decides."""
@@ -112,7 +125,7 @@ class Invites(People):
         """
         for link in [link for link in self._links.values() if link.kind == "admin"]:
             await entry.drop(link)
-        return await self._create_link(entry, "admin", None, CODE_LASTS, "operator")
+        return await self._create_link(entry, "admin", None, CODE_LASTS, "operator", OPERATOR)
 
     def knows_admin_code(self, token: str) -> bool:
         """Whether it would be redeemed now. `redeem_admin_code` decides."""
@@ -134,9 +147,12 @@ class Invites(People):
 
     # --- tokens ---
 
-    async def _create_link(self, entry: Entry, kind: LinkKind, user_id: str | None, lasts: float, by: str) -> NewToken:
+    async def _create_link(
+        self, entry: Entry, kind: LinkKind, user_id: str | None, lasts: float, by: str, giver: str
+    ) -> NewToken:
         now, token = self._clock.wall(), make_token(self._random, kind)
-        await entry.put(LinkRow(make_id(self._random), kind, token.hash, user_id, now, by, now + _span(lasts)))
+        until, giver = now + _span(lasts), self._gives(giver)
+        await entry.put(LinkRow(make_id(self._random), kind, token.hash, user_id, now, by, until, giver))
         return token
 
     async def _taken(self, entry: Entry, kind: LinkKind, token: str) -> LinkRow | None:
@@ -152,7 +168,8 @@ class Invites(People):
         if hash is None:
             return None
         found = (link for link in self._links.values() if link.hash == hash and link.kind == kind)
-        return next((link for link in found if link.expires_at > now), None)
+        good = (link for link in found if link.expires_at > now)
+        return next((link for link in good if self.standing(link.giver) is Standing.GOOD), None)
 
     def _by_hash(self, token: str) -> InviteRow | None:
         hash = hash_token("invite", token)

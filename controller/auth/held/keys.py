@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Final, Unpack
 
 from controller.auth.held import checks
 from controller.auth.held.checks import KeyFields, KeyLimits
-from controller.auth.held.ledger import Entry, Ledger, order
-from controller.auth.rows import KeyRow
+from controller.auth.held.given import Giving
+from controller.auth.held.ledger import Entry, order
+from controller.auth.rows import OPERATOR, KeyRow
 from controller.auth.secrets import NewKey, make_key
 from controller.errors import OrderRefused
 
 LANE: Final = 2.0
 
 
-class Keys(Ledger):
+class Keys(Giving):
     """The part of the holders that keeps keys."""
-
-    @property
-    def keys(self) -> Mapping[str, KeyRow]:
-        """All of them by their public ids, revoked and expired ones too."""
-        return MappingProxyType(self._keys)
 
     def keys_of(self, user_id: str) -> list[KeyRow]:
         """A person's keys, oldest first."""
@@ -40,6 +35,7 @@ class Keys(Ledger):
         name: str,
         *,
         by: str,
+        giver: str = OPERATOR,
         user_id: str | None = None,
         lane: float = LANE,
         scopes: Sequence[str] = ("infer",),
@@ -61,7 +57,7 @@ class Keys(Ledger):
             id=made.id,
             hash=made.hash,
             last4=made.last4,
-            name=checks.name(name),
+            name=self._free(checks.unmistakable(name)),
             user_id=user_id,
             lane=checks.lane(lane),
             scopes=checks.scopes(scopes, "key"),
@@ -69,30 +65,41 @@ class Keys(Ledger):
             cidrs=checks.cidrs(cidrs),
             created_at=now,
             by=by,
+            giver=self._gives(giver),
             **checks.fields(limits, checks.KEY_LIMITS, now),
         )
         await entry.put(row)
         return made
 
     @order
-    async def change_key(self, entry: Entry, id: str, **fields: Unpack[KeyFields]) -> KeyRow:
-        """Have it say something else. Raises SeadragonError."""
+    async def change_key(self, entry: Entry, id: str, *, keep: str = "", **fields: Unpack[KeyFields]) -> KeyRow:
+        """Have it say something else. Without the right to give, what it gave out ends, or goes to the admin `keep`.
+
+        Raises SeadragonError.
+        """
         changes = checks.fields(fields, checks.KEY, self._clock.wall())
+        if "name" in changes:
+            self._free(changes["name"], but=id)
+        entry.heir = self._heir(keep, f"key:{id}")
         return await entry.change(self._key(id), **changes)
 
     @order
     async def pause_key(self, entry: Entry, id: str) -> KeyRow:
-        """Refuse it until it is resumed. Raises SeadragonError."""
+        """Refuse it, and what it gave out, until it is resumed. Raises SeadragonError."""
         return await entry.change(self._key(id), paused=True)
 
     @order
     async def resume_key(self, entry: Entry, id: str) -> KeyRow:
-        """Take it again. Raises SeadragonError."""
+        """Take it again, and what it gave out. Raises SeadragonError."""
         return await entry.change(self._key(id), paused=False)
 
     @order
-    async def revoke_key(self, entry: Entry, id: str) -> KeyRow:
-        """Refuse it for ever. Doing so twice is no mistake. Raises SeadragonError."""
+    async def revoke_key(self, entry: Entry, id: str, *, keep: str = "") -> KeyRow:
+        """Refuse it for ever, and what it gave out, unless that goes to the admin `keep`. Doing so twice is no mistake.
+
+        Raises SeadragonError.
+        """
+        entry.heir = self._heir(keep, f"key:{id}")
         if (key := self._keys.get(id)) is not None and key.revoked_at is not None:
             return key
         return await entry.change(self._key(id), revoked_at=self._clock.wall())

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import heapq
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, TypeVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, T
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow, SessionRow, UserRow
 from controller.auth.secrets import Random
 from controller.clock import Clock
+from controller.config.schema import Access
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
@@ -28,6 +29,10 @@ What = Literal["key", "user", "session", "invite", "allow", "link"]
 P = ParamSpec("P")
 T = TypeVar("T")
 L = TypeVar("L", bound="Ledger")
+Given = KeyRow | InviteRow | AllowRow | LinkRow
+"""What stands on the right of whoever gave it out."""
+Followed = Callable[[Sequence[Given], Sequence[Given]], None]
+"""Told what ended along with its giver's right, and what went to somebody else."""
 
 LOOK: Final = 15.0  # seconds between two looks for what has expired: open streams end within sixty
 GATHER: Final = 60.0  # seconds in which last uses gather before they are written: what a crash may cost
@@ -51,6 +56,10 @@ class Entry:
         self.connection = connection
         self.kept: list[Row] = []
         self.gone: list[Row] = []
+        self.settles = False  # what was given out is looked through, whatever it does
+        self.heir = ""  # the identity of who answers from now on for what was given out; "": it ends
+        self.ended: list[Given] = []  # what was given out and ends with its giver's right
+        self.handed: list[Given] = []  # … or goes to the heir
 
     async def put(self, row: R) -> R:
         """A new row."""
@@ -69,6 +78,12 @@ class Entry:
         """The row no longer."""
         await shelf.drop(self.connection, row)
         self.lose(row)
+
+    def after(self, kind: type[R], rows: Mapping[str, R]) -> Mapping[str, R]:
+        """`rows` as they will be when this is in memory."""
+        gone = {row.id for row in self.gone if isinstance(row, kind)}
+        kept = {row.id: row for row in self.kept if isinstance(row, kind)}
+        return {id: row for id, row in {**rows, **kept}.items() if id not in gone}
 
     def keep(self, row: Row) -> None:
         """The row, which the database has so already."""
@@ -99,14 +114,24 @@ class Ledger:
     in words and no row is there, so that nobody has a right.
     """
 
-    def __init__(self, clock: Clock, journal: Journal, random: Random = os.urandom) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        random: Random = os.urandom,
+        *,
+        access: Callable[[], Access] = Access,
+    ) -> None:
+        """`access`: the configuration as it is now."""
         self.changed: list[Callable[[What, str], None]] = []
         """Told of each row that is new, different, expired or gone, by its id, when memory already says so."""
+        self.followed: Followed = lambda ended, handed: None
+        """Told by an order that took a right away, once memory says so."""
         self.known = asyncio.Event()
         """Set once the rows are here, or will not come."""
         self.why = _OPENING
         """No order can be given now, and why; empty while they can."""
-        self._clock, self._journal, self._random = clock, journal, random
+        self._clock, self._journal, self._random, self._access = clock, journal, random, access
         self._keys: dict[str, KeyRow] = {}
         self._users: dict[str, UserRow] = {}
         self._sessions: dict[str, SessionRow] = {}
@@ -128,6 +153,7 @@ class Ledger:
         self._ordering = asyncio.Lock()
         self._database: Database | None = None
         self._troubled = False
+        self._lapsed = True  # a right may have ended by itself, and what it gave out with it
 
     # --- its life ---
 
@@ -175,6 +201,7 @@ class Ledger:
     async def _tend(self) -> None:
         written = self._clock.now()
         while True:
+            await self._follow()
             await self._clock.sleep(LOOK)
             await self._expire()
             if self._clock.now() - written >= GATHER:
@@ -195,13 +222,19 @@ class Ledger:
             async with self._writing() as connection:
                 entry = Entry(connection)
                 answer = await write(entry)
+                await self._settle(entry)
             for row in entry.gone:
                 self._forget(row)
             for row in entry.kept:
                 self._take(row)
             for row in (*entry.gone, *entry.kept):
                 self._tell(_WHAT[type(row)], row.id)
+            if entry.ended or entry.handed:
+                self.followed(entry.ended, entry.handed)
         return answer
+
+    async def _settle(self, entry: Entry) -> None:
+        """What follows from an order, in its own transaction."""
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
@@ -247,6 +280,18 @@ class Ledger:
 
     # --- the end of rights ---
 
+    async def _follow(self) -> None:
+        """What follows from rights that ended by themselves, here or while nobody looked. Nobody waits for it: what
+        stands on such a right does not count any more.
+        """
+        if self._lapsed:
+            with suppress(SeadragonError):  # it is tried again at the next look
+                await self._end_lapsed()
+                self._lapsed = False
+
+    async def _end_lapsed(self) -> None:
+        """End what was given out by those whose right has ended."""
+
     async def _expire(self) -> None:
         """Rights end here and now; the disk follows when it can."""
         now = self._clock.wall()
@@ -255,6 +300,7 @@ class Ledger:
             if isinstance(row, SessionRow | LinkRow):
                 self._forget(row)
             self._tell(_WHAT[type(row)], row.id)
+            self._lapsed = self._lapsed or isinstance(row, KeyRow)
         if ended and self._database is not None:
             await to_its_end(self._swept(self._database, now))
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from types import MappingProxyType
 from typing import TypedDict, Unpack
 
 from controller.auth.held import checks
@@ -12,7 +9,7 @@ from controller.auth.held.checks import UserFields
 from controller.auth.held.keys import Keys
 from controller.auth.held.ledger import Entry, order
 from controller.auth.held.sessions import Sessions
-from controller.auth.rows import ROLES, InviteRow, LinkRow, Role, UserRow, folded
+from controller.auth.rows import ROLES, LinkRow, Role, UserRow
 from controller.auth.secrets import make_id
 from controller.errors import OrderRefused
 from controller.storage.shelf import Row
@@ -27,15 +24,6 @@ class _Also(TypedDict, total=False):
 
 class People(Keys, Sessions):
     """The part of the holders that keeps people. Passwords come hashed; here they are text like any other."""
-
-    @property
-    def users(self) -> Mapping[str, UserRow]:
-        """All of them by id, disabled ones too."""
-        return MappingProxyType(self._users)
-
-    def user_named(self, name: str) -> UserRow | None:
-        """Who is called that, however it is spelled."""
-        return self._named.get(folded(name))
 
     @order
     async def create_user(
@@ -52,22 +40,19 @@ class People(Keys, Sessions):
 
     @order
     async def rename_user(self, entry: Entry, id: str, name: str) -> UserRow:
-        """Call somebody something else; what they gave out stays theirs. Raises SeadragonError."""
-        user, (written, compared) = self._user(id), self._free(name, but=id)
-        for paper in self._given_out({user.name}):
-            await entry.change(paper, by=written)
+        """Call somebody something else. Raises SeadragonError."""
+        user, (written, compared) = self._user(id), self._free_person(name, but=id)
         return await entry.change(user, name=written, folded=compared)
 
     @order
-    async def set_role(self, entry: Entry, id: str, role: Role) -> UserRow:
-        """Give a role. Whoever comes down by it is signed out everywhere, and what an admin gave out ends.
-
-        Raises SeadragonError.
+    async def set_role(self, entry: Entry, id: str, role: Role, *, keep: str = "") -> UserRow:
+        """Give a role. Whoever comes down by it is signed out everywhere, and what an admin gave out ends, or goes to
+        the admin `keep`. Raises SeadragonError.
         """
         user, wanted = self._user(id), checks.role(role)
         if wanted != "admin":
             self._not_the_last_admin(user)
-            await self._end_given_out(entry, user)
+        entry.heir = self._heir(keep, f"person:{id}")
         if ROLES.index(wanted) < ROLES.index(user.role):
             await self._end_sessions(entry, id)
         return await entry.change(user, role=wanted)
@@ -90,14 +75,13 @@ class People(Keys, Sessions):
         return await entry.change(user, password=password) if user.password == instead else user
 
     @order
-    async def disable_user(self, entry: Entry, id: str) -> UserRow:
-        """Refuse somebody and their keys until they are enabled; their sessions end, and what they gave out.
-
-        Raises SeadragonError.
+    async def disable_user(self, entry: Entry, id: str, *, keep: str = "") -> UserRow:
+        """Refuse somebody and their keys until they are enabled; their sessions end, and what they gave out, unless
+        that goes to the admin `keep`. Raises SeadragonError.
         """
         user = self._user(id)
         self._not_the_last_admin(user)
-        await self._end_given_out(entry, user)
+        entry.heir = self._heir(keep, f"person:{id}")
         await self._end_sessions(entry, id)
         return await self._switch(entry, user, disabled=True)
 
@@ -107,13 +91,13 @@ class People(Keys, Sessions):
         return await self._switch(entry, self._user(id), disabled=False)
 
     @order
-    async def delete_user(self, entry: Entry, id: str) -> None:
-        """Forget somebody, with their sessions, keys and links, and end what they gave out. What they used stays
-        counted. Raises SeadragonError.
+    async def delete_user(self, entry: Entry, id: str, *, keep: str = "") -> None:
+        """Forget somebody, with their sessions, keys and links, and end what they gave out, unless that goes to the
+        admin `keep`. What they used stays counted. Raises SeadragonError.
         """
         user = self._user(id)
         self._not_the_last_admin(user)
-        await self._end_given_out(entry, user)
+        entry.heir = self._heir(keep, f"person:{id}")
         rows: list[Row] = [*self.sessions(id), *self.keys_of(id), *self._links_of(id), user]
         for row in rows:
             await entry.drop(row)
@@ -130,7 +114,7 @@ class People(Keys, Sessions):
         invite_id: str | None,
         fields: UserFields,
     ) -> UserRow:
-        written, compared = self._free(name)
+        written, compared = self._free_person(name)
         now = self._clock.wall()
         row = UserRow(
             id=make_id(self._random),
@@ -161,25 +145,6 @@ class People(Keys, Sessions):
             entry.keep(key)  # the same as it was, but whether it is taken is different now
         return await entry.change(user, disabled=disabled)
 
-    async def _end_given_out(self, entry: Entry, user: UserRow) -> None:
-        """An invite or a reset link stands on the right of whoever gave it out, or of their key, and ends with it."""
-        for paper in self._given_out({user.name, *(key.name for key in self.keys_of(user.id))}):
-            if isinstance(paper, LinkRow):
-                await entry.drop(paper)
-            else:
-                await entry.change(paper, revoked_at=self._clock.wall())
-
-    def _given_out(self, labels: AbstractSet[str]) -> list[InviteRow | LinkRow]:
-        """The invites that let somebody in still, and the reset links, that were made under these labels."""
-        now = self._clock.wall()
-        invites = [
-            each
-            for each in self._invites.values()
-            if each.revoked_at is None and each.used < each.uses and each.expires_at > now
-        ]
-        papers: list[InviteRow | LinkRow] = [*invites, *(each for each in self._links.values() if each.kind == "reset")]
-        return [each for each in papers if each.by in labels]
-
     def _links_of(self, user_id: str) -> list[LinkRow]:
         return [link for link in self._links.values() if link.user_id == user_id]
 
@@ -189,12 +154,10 @@ class People(Keys, Sessions):
             raise OrderRefused("There is no such person.", "unknown")
         return user
 
-    def _free(self, name: str, but: str = "") -> tuple[str, str]:
-        """A name that nobody else has. Raises OrderRefused."""
+    def _free_person(self, name: str, but: str = "") -> tuple[str, str]:
+        """A name that nobody else has, as it is written and as it is compared. Raises OrderRefused."""
         written, compared = checks.person(name)
-        if (other := self._named.get(compared)) is not None and other.id != but:
-            raise OrderRefused(f"Somebody is called {other.name} already. Choose another name.", "conflict")
-        return written, compared
+        return self._free(written, but), compared
 
     def _not_the_last_admin(self, user: UserRow) -> None:
         admins = [each.id for each in self._users.values() if each.role == "admin" and not each.disabled]

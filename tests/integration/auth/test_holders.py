@@ -279,41 +279,6 @@ async def test_sessions_end_with_what_they_stood_on(
     assert {("session", session.id) for session in theirs} <= set(heard)
 
 
-@pytest.mark.parametrize("end", ["disable", "delete", "demotion"])
-async def test_what_an_admin_gave_out_ends_with_their_right_to(path: Path, holders: Holders, end: str) -> None:
-    mia = await holders.create_user("Mia", "admin", by="operator", password=HASH)
-    ada = await holders.create_user("Ada", "admin", by="operator", password=HASH)
-    await holders.create_key("mia's script", by="Mia", user_id=mia.id, scopes=("admin",))
-    _, early = await holders.create_invite("admin", label="before she was called so", by="Mia")
-    await holders.rename_user(mia.id, "Maria")
-    over, _ = await holders.create_invite("member", label="taken back", by="Maria")
-    over = await holders.revoke_invite(over.id)
-    theirs = [early] + [
-        (await holders.create_invite("admin", label="for a friend", by=by))[1] for by in ("Maria", "mia's script")
-    ]
-    link, own = await holders.create_reset(ada.id, by="Maria"), await holders.create_reset(mia.id, by="Maria")
-    _, others = await holders.create_invite("member", label="Ada's", by="Ada")
-    orders: dict[str, Callable[[], Awaitable[object]]] = {
-        "disable": lambda: holders.disable_user(mia.id),
-        "delete": lambda: holders.delete_user(mia.id),
-        "demotion": lambda: holders.set_role(mia.id, "member"),
-    }
-    await orders[end]()
-    assert [holders.invite_for(token.text) for token in theirs] == [None] * 3
-    assert (holders.reset_for(link.text), holders.reset_for(own.text)) == (None, None)
-    assert rows(path, "SELECT count(*) FROM invites WHERE revoked_at IS NULL") == [(1,)]
-    assert rows(path, "SELECT count(*) FROM resets") == [(0,)]
-    assert holders.invites[over.id] == over
-    assert holders.invite_for(others.text) is not None
-
-
-async def test_somebody_who_stays_an_admin_keeps_what_they_gave_out(holders: Holders) -> None:
-    mia = await holders.create_user("Mia", "admin", by="operator", password=HASH)
-    _, invite = await holders.create_invite("member", label="for a friend", by="Mia")
-    await holders.set_role(mia.id, "admin")
-    assert holders.invite_for(invite.text) is not None
-
-
 async def test_a_promotion_ends_no_session(holders: Holders) -> None:
     user = await a_user(holders)
     session = await holders.start_session(user.id, "Firefox", "192.0.2.1")

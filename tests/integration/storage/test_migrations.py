@@ -113,6 +113,51 @@ def test_from_every_earlier_revision_everything_arrives_with_a_copy_before_each_
         assert all(rows(copy, "SELECT runner FROM learned") == [("a",)] for copy in copies)
 
 
+def put(path: Path, table: str, **values: object) -> None:
+    """A row of a table as it was, with something plain in every column that is not named and must be filled."""
+    with contextlib.closing(connect(path)) as connection:
+        for _, name, kind, must, _, key in connection.execute(f"PRAGMA table_info({table})").fetchall():
+            if (must or key) and name not in values and kind != "INTEGER":
+                values[name] = "[]" if kind == "JSON" else b"" if kind == "BLOB" else 1 if kind == "DOUBLE" else ""
+            elif must and name not in values and not key:
+                values[name] = 0
+        names, places = ", ".join(values), ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", list(values.values()))
+
+
+def test_what_was_kept_by_a_label_is_kept_by_an_id(path: Path) -> None:
+    a_database_at(path, "r0002", MIGRATIONS)
+    put(path, "users", id="U1", name="Mia", folded="mia", role="admin")
+    put(path, "keys", id="K1", name="n8n", by="operator")
+    put(path, "allowed", id="A1", label="shed", cidr="10.0.0.1", by="Mia")
+    for number, by in enumerate(("Mia", "n8n", "nobody now")):
+        put(path, "invites", id=by, hash=bytes([number]), by=by)
+    put(path, "resets", id="R1", by="n8n")
+    callers = [
+        {"kind": "key", "caller": "n8n", "key_id": "K1"},
+        {"kind": "person", "caller": "Mia", "user_id": "U1"},
+        {"kind": "address", "caller": "shed"},
+        {"kind": "address", "caller": "home"},
+        {"kind": "anonymous", "caller": "anonymous"},
+    ]
+    for each in callers:
+        put(path, "usage", **each)
+        put(path, "usage_daily", requests=3, **each)
+    migrate(path, lambda: 0.0)
+    ids = ["address:A1", "address:access.yaml/home", "anonymous:anonymous", "key:K1", "person:U1"]
+    for table in ("usage", "usage_daily"):
+        assert [row[0] for row in rows(path, f"SELECT caller_id FROM {table} ORDER BY caller_id")] == ids
+    assert rows(path, "SELECT sum(requests) FROM usage_daily") == [(15,)]
+    assert rows(path, "SELECT by, giver FROM invites ORDER BY id") == [
+        ("Mia", "person:U1"),
+        ("n8n", "key:K1"),
+        ("nobody now", "operator"),
+    ]
+    assert rows(path, "SELECT giver FROM allowed") == [("person:U1",)]
+    assert rows(path, "SELECT giver FROM resets") == [("key:K1",)]
+    assert rows(path, "SELECT giver FROM keys") == [("operator",)]
+
+
 def test_a_new_file_needs_no_copy(path: Path, longer: Path) -> None:
     make_ours(path)
     assert migrate(path, lambda: 0.0, longer) == revisions(longer)

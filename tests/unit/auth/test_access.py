@@ -30,6 +30,21 @@ def test_the_shipped_list_knows_this_computer_alone() -> None:
         assert who(shipped, stranger) is None
 
 
+def test_no_two_callers_are_one_whatever_they_are_called() -> None:
+    same = "this computer"
+    callers = [
+        Principal(same),
+        Principal(same, id="A1"),
+        Principal(same, kind="key", id="A1"),
+        Principal(same, kind="person", id="A1"),
+        Principal("anonymous"),
+        Principal("anonymous", kind="anonymous"),
+        Principal("access.yaml/this computer", kind="anonymous"),
+    ]
+    assert len({each.identity for each in callers}) == len(callers)
+    assert Principal("Mia", kind="person", id="A1").identity == Principal("Maria", kind="person", id="A1").identity
+
+
 def test_the_first_match_wins() -> None:
     assert who(HOME, "192.168.1.20") == Principal("desk", 1.0, True)
     assert who(HOME, "192.168.1.21") == Principal("home", 1.5, False)

@@ -22,6 +22,13 @@ def test_no_role_is_given_what_the_table_never_gives_it(role: str, right: str) -
     assert told(access={"roles": {role: {"may": ["list"]}}}) == []
 
 
+@pytest.mark.parametrize("label", ["desk", "DESK", "dеsk", "desk\u3164"])
+def test_an_entry_has_a_label_that_nobody_takes_for_anothers(label: str) -> None:
+    entries = [{"label": "desk", "addresses": ["10.0.0.1"]}, {"label": "shed", "addresses": ["10.0.0.2"]}]
+    assert told(access={"allow": entries}) == []
+    assert told(access={"allow": [*entries, {"label": label, "addresses": ["10.0.0.3"]}]}) == ["access.allow.2.label"]
+
+
 def test_a_proxys_listener_names_its_proxy_or_is_a_socket() -> None:
     proxy: dict[str, Any] = {"address": "127.0.0.1:8421", "kind": "proxy"}
     assert told(server={"listeners": [proxy]}) == ["server.listeners.0.trusted"]

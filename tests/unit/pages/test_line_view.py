@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.pages.line_view import ROWS, Viewer, line_seen, memory_seen, models_seen, notice_of
 from tests.fakes.desk import FakeJob, a_line, a_memory, a_model, a_ticket
 
-OWNER, GUEST = Viewer("owner", manage=True), Viewer("mia")
+OWNER, GUEST = Viewer("owner", manage=True), Viewer("mia", "id of mia")
 
 
 def test_a_ticket_says_where_it_stands_how_long_and_why() -> None:

@@ -551,7 +551,8 @@ async def test_the_document_tells_the_line_and_nothing_else() -> None:
         assert document["tickets"] == [
             {
                 "number": 1,
-                "caller": "anna",
+                "caller": "",
+                "caller_id": "anna",
                 "lane": 1.0,
                 "model": "a",
                 "state": "granted",
@@ -563,7 +564,8 @@ async def test_the_document_tells_the_line_and_nothing_else() -> None:
             },
             {
                 "number": 2,
-                "caller": "ben",
+                "caller": "",
+                "caller_id": "ben",
                 "lane": 1.0,
                 "model": "a",
                 "state": "waiting",
