@@ -105,6 +105,7 @@ uv: native
 			{ apt-get update && apt-get install -y python3-venv; } >>'$(CACHE)/uv.log' 2>&1 && \
 			python3 -m venv --clear '$(CACHE)/uv' && '$(CACHE)/uv/bin/python' -m pip install --quiet uv; } || \
 		{ tail -5 '$(CACHE)/uv.log' >&2; \
-			echo 'seadragon: uv could not be installed. Install Python 3.11 or newer with pip, or uv (https://docs.astral.sh/uv), and run this again.' >&2; \
+			echo 'seadragon: uv could not be installed. On a Mac run xcode-select --install, which brings a Python; elsewhere' \
+				'install Python 3.11 or newer with pip, or uv (https://docs.astral.sh/uv). Then run this again.' >&2; \
 			exit 1; }; \
 	}

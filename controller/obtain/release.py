@@ -43,7 +43,10 @@ def download(site: Site, version: str, folder: Path, releases: str = RELEASES) -
         raise ObtainFailed(f"{name} does not match its published checksum")
     site.say("unpacking")
     place.mkdir(exist_ok=True)
-    unpack(archive, place)
+    try:
+        unpack(archive, place)
+    except (OSError, tarfile.TarError) as error:
+        raise ObtainFailed(f"{name} could not be unpacked: {error}") from error
     archive.unlink()
 
 

@@ -115,6 +115,12 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
         release.unpack(archive, tmp_path / "in")
 
 
+def test_an_archive_that_cannot_be_unpacked_is_no_release(releases: Releases, tmp_path: Path) -> None:
+    releases.publish("ollama-linux-amd64.tgz", gzip.compress(b"no archive at all, whatever its sum says" * 99))
+    with pytest.raises(ObtainFailed, match="ollama-linux-amd64.tgz could not be unpacked"):
+        release.download(SITE, "1.2.3", tmp_path, releases.url)
+
+
 def test_two_set_ups_at_once_do_the_work_once(tmp_path: Path) -> None:
     target, turns = tmp_path / "thing-1", []
     together = threading.Barrier(4)

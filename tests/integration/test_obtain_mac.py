@@ -249,3 +249,18 @@ def test_under_rosetta_apple_silicon_is_known_all_the_same(
     assert Mac(tmp_path, "x86_64").silicon is silicon
     assert Mac(tmp_path, "arm64").silicon
     assert not Site("linux", "arm64", {}).silicon
+
+
+@pytest.mark.parametrize("step", ["ollama", "own-ollama"])
+def test_on_a_mac_any_ollama_that_is_found_will_do_for_the_tests_too(
+    tmp_path: Path, prefix: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    site = Mac(tmp_path)
+    monkeypatch.setattr(setup, "Site", lambda: site)
+    monkeypatch.setattr(release.download, "__defaults__", ("http://127.0.0.1:1",))
+    assert setup.main([step]) == 1
+    assert "- Homebrew: Homebrew is not installed" in site.told
+    found = put(tmp_path / "path" / "ollama", fat(X86_64, ARM64))
+    monkeypatch.setattr(whole, "version", lambda site, program: "0.24.0")
+    assert setup.main([step]) == 0
+    assert site.told.endswith(f"Ollama: {found}")

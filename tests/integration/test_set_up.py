@@ -103,3 +103,18 @@ def test_every_mac_in_its_own_right_is_set_up(clone: Path, machine: str, silicon
     told, _, code = make(clone)
     assert told[-1] == SYNC
     assert code == 0
+
+
+def test_a_mac_without_its_command_line_tools_is_told_how_to_get_them(clone: Path) -> None:
+    """There /usr/bin/python3 is a stub that opens a window and fails."""
+    tool(clone, "python3", "echo 'xcode-select: note: No developer tools were found, requesting install.' >&2; exit 1")
+    tool(clone, "id", "echo 501")
+    environment = {
+        "PATH": f"{clone / 'bin'}:/usr/bin:/bin",
+        "HOME": str(clone),
+        "SEADRAGON_CACHE": str(clone / "cache"),
+    }
+    ran = subprocess.run(["make", "uv"], cwd=clone, env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode != 0
+    assert "No developer tools were found" in ran.stderr
+    assert "On a Mac run xcode-select --install" in ran.stderr

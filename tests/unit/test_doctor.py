@@ -121,6 +121,12 @@ TROUBLE = [
     ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
     ("origins", "fail", {"origins": "http://a, *"}, "any web page"),
     ("tunnel", "fail", {"config": server(tunnel=Tunnel(mode="quick"))}, "no cloudflared"),
+    (
+        "tunnel",
+        "fail",
+        {"config": server(tunnel=Tunnel(mode="quick")), "platform": "darwin"},
+        "brew install cloudflared",
+    ),
     ("public name", "fail", {"asked": (NO, replace(NO, status=200))}, "seadragon stop tunnel"),
     ("public name", "fail", {"asked": (replace(NO, route="POST /api/generate", status=400),)}, "POST /api/generate"),
     ("public name", "warn", {"asked": (NO, replace(NO, status=None, fault="no such name"))}, "no such name"),
