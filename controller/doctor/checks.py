@@ -9,7 +9,7 @@ from controller.config.schema import OLLAMA
 from controller.doctor.checks_mac import examine_mac
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
-from controller.inside import strange
+from controller.inside import inside_of, strange
 from controller.plain import count_words, size_words
 from controller.residency.memory import budget, ceiling, memory_words
 
@@ -148,9 +148,13 @@ def inside(facts: Facts) -> Finding:
     version = _told_version(facts)
     if version is None:
         return Finding("ollama's version", "ok", "Not looked at: nothing runs, and none is there.")
-    if words := strange(version):
+    if untried := strange(version):
         remedy = "It is used as the nearest that is known. If models fail in it, look for a newer Seadragon, too."
-        return Finding("ollama's version", "warn", words, remedy)
+        return Finding("ollama's version", "warn", untried, remedy)
+    gone = sorted(inside_of(version).gone & set(facts.config.server.ollama.environment))
+    if gone:
+        words = f"{' and '.join(gone)} {'mean' if len(gone) > 1 else 'means'} nothing to Ollama {version} any more."
+        return Finding("ollama's version", "warn", words, "Take it out of server.ollama.environment in server.yaml.")
     return Finding("ollama's version", "ok", f"Its inside is known: {version}.")
 
 

@@ -44,10 +44,21 @@ def narrow(route: str, body: bytes, who: Principal) -> bytes:
     try:
         top = _TEXTS.decode(body)
         entries = _ENTRIES.decode(top[member]) if bytes(top[member]) != b"null" else []
-        shown = [bytes(entry) for entry in entries if _shown(_ENTRY.decode(entry), names, who)]
+        shown = [_parted(entry, who) for entry in entries if _shown(_ENTRY.decode(entry), names, who)]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
         top, shown = {}, []
     top[member] = msgspec.Raw(b"[" + b",".join(shown) + b"]")
+    return msgspec.json.encode(top)
+
+
+def _parted(entry: msgspec.Raw, who: Principal) -> bytes:
+    """`entry` as it came, unless it names a model that it was made from, and that one does not exist for `who`."""
+    top = _TEXTS.decode(entry)
+    details = _ENTRY.decode(top["details"]) if bytes(top.get("details", b"null")).startswith(b"{") else {}
+    parent = details.get("parent_model")
+    if not parent or (isinstance(parent, str) and who.sees(parent)):
+        return bytes(entry)
+    top["details"] = msgspec.Raw(msgspec.json.encode({**details, "parent_model": ""}))
     return msgspec.json.encode(top)
 
 

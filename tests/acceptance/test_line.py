@@ -103,6 +103,15 @@ def right(told: Told, model: str) -> bool:
     return told.whole and told.text.strip().endswith(SAYS[model])
 
 
+async def lasting(caller: Caller, seconds: float) -> int:
+    """How many tokens the ticker says in about so many seconds here: versions and machines differ by ten times."""
+    assert (await caller.ask("ticker")).whole  # loaded
+    told = await caller.ask("ticker", tokens=500)
+    assert told.whole
+    assert told.first is not None
+    return max(500, min(60_000, int(500 * seconds / (told.ended - told.first))))
+
+
 # --- nothing is lost ---
 
 
@@ -342,8 +351,8 @@ async def test_a_switch_loads_one_model_and_lets_the_others_requests_wait(make_l
 async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads_no_other(make_line: MakeLine) -> None:
     house = make_line((1, 1))
     async with callers(house, 2) as (one, other):
-        assert (await one.ask("ticker")).whole
-        stream = asyncio.create_task(one.ask("ticker", tokens=800))  # over before fillers begin
+        tokens = await lasting(one, 5.0)  # long enough to be switched from, and over before fillers begin
+        stream = asyncio.create_task(one.ask("ticker", tokens=tokens))
         await there(lambda: queue(house)["running"] == 1)
         waiter = asyncio.create_task(other.ask("ticker"))
         await there(lambda: queue(house)["waiting"] == 1)

@@ -95,6 +95,15 @@ TROUBLE = [
     (
         "ollama's version",
         "warn",
+        {
+            "ollama_version": (0, 32, 0),
+            "config": server(ollama=Ollama(environment={"OLLAMA_NEW_ENGINE": "1", "OLLAMA_DEBUG": "1"})),
+        },
+        "OLLAMA_NEW_ENGINE means nothing",
+    ),
+    (
+        "ollama's version",
+        "warn",
         {"running": running(children={"ollama": {"facts": {"version": "0.78.0"}}})},
         "0.78.0 is newer than",
     ),

@@ -33,6 +33,19 @@ def test_an_entry_of_two_names_needs_both() -> None:
     assert len(json.loads(narrow("/api/ps", body, GUEST))["models"]) == 1
 
 
+@pytest.mark.parametrize(("parent", "shown"), [("red:7b", "red:7b"), ("blue:1b", ""), ("", ""), (7, "")])
+def test_what_a_model_was_made_from_is_named_to_who_may_know(parent: object, shown: str) -> None:
+    entry = {"name": "red", "capabilities": ["completion"], "details": {"context_length": 9, "parent_model": parent}}
+    [seen] = json.loads(narrow("/api/tags", json.dumps({"models": [entry]}).encode(), GUEST))["models"]
+    assert seen == {**entry, "details": {"context_length": 9, "parent_model": shown}}
+
+
+def test_an_entry_without_details_is_as_it_was() -> None:
+    for details in (b"", b',"details":null', b',"details":{}', b',"details":{"a":"\\u2028"}'):
+        entry = b'{"name":"red"%b}' % details
+        assert entry in narrow("/api/tags", b'{"models":[%b]}' % entry, GUEST)
+
+
 def test_lists_alone_are_narrowed_and_only_for_those_with_patterns() -> None:
     assert narrowed("/v1/models", GUEST)
     assert not narrowed("/api/version", GUEST)

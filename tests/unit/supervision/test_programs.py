@@ -89,6 +89,14 @@ def test_models_a_person_already_has_are_used_and_never_tidied() -> None:
     assert "OLLAMA_NOPRUNE" not in variables(ollama({"folder": "/srv/data/models"}))
 
 
+def test_what_happens_to_be_set_where_it_is_started_changes_nothing_unless_it_is_written_down() -> None:
+    about = {"LLAMA_ARG_CACHE_RAM": "64", "LLAMA_ARG_CTX_SIZE": "1", "OLLAMA_GO_TEMPLATE": "0", "GGML_X": "1"}
+    assert variables(ollama(inherited=about)) == variables(ollama())
+    written = {"LLAMA_ARG_N_GPU_LAYERS": "7", "OLLAMA_GO_TEMPLATE": "1"}
+    given = variables(ollama(inherited=about, environment=written))
+    assert given == {**variables(ollama()), **written}
+
+
 def test_further_variables_cannot_undo_what_seadragon_sets() -> None:
     given = variables(ollama(environment={"OLLAMA_DEBUG": "1", "OLLAMA_HOST": "0.0.0.0"}))
     assert (given["OLLAMA_DEBUG"], given["OLLAMA_HOST"]) == ("1", "127.0.0.1:4711")
