@@ -169,9 +169,15 @@ class Waits(Branch):
     load: Annotated[Span | None, AT_ONCE] = Field(
         None, description="Longest it waits for its model while that loads; empty: as long as a load may take."
     )
-    first_byte: Annotated[Span, AT_ONCE] = Field(600, description="Longest from its turn to the answer's first byte.")
-    gap: Annotated[Span, AT_ONCE] = Field(120, description="Longest silence in the middle of an answer.")
-    answer: Annotated[Span, AT_ONCE] = Field(600, description="Longest an answer may take from its turn to its end.")
+    first_byte: Annotated[Span, AT_ONCE] = Field(
+        600, description="Longest without the answer's first byte while its model does nothing for it."
+    )
+    gap: Annotated[Span, AT_ONCE] = Field(
+        120, description="Longest silence in the middle of an answer while its model does nothing for it."
+    )
+    answer: Annotated[Span, AT_ONCE] = Field(
+        600, description="Longest an answer goes on while somebody waits for its model or the memory that takes."
+    )
 
 
 class SomeWaits(Branch):
@@ -182,11 +188,13 @@ class SomeWaits(Branch):
         None, description="Longest it waits for its model while that loads. Of a model: longest its load may take."
     )
     first_byte: Annotated[Span | None, AT_ONCE] = Field(
-        None, description="Longest from its turn to the answer's first byte."
+        None, description="Longest without the answer's first byte while its model does nothing for it."
     )
-    gap: Annotated[Span | None, AT_ONCE] = Field(None, description="Longest silence in the middle of an answer.")
+    gap: Annotated[Span | None, AT_ONCE] = Field(
+        None, description="Longest silence in the middle of an answer while its model does nothing for it."
+    )
     answer: Annotated[Span | None, AT_ONCE] = Field(
-        None, description="Longest an answer may take from its turn to its end."
+        None, description="Longest an answer goes on while somebody waits for its model or the memory that takes."
     )
 
 

@@ -43,9 +43,9 @@ _ENDS: Mapping[End, tuple[int, Reason, str, int | None]] = {
 
 _LIMITS: Mapping[Reason, tuple[int, str, int | None]] = {
     Reason.LOAD: (503, "Its model was not loaded in time ({limit:g} s).", 30),
-    Reason.FIRST_BYTE: (504, "The model did not begin to answer in time ({limit:g} s).", None),
+    Reason.FIRST_BYTE: (504, "The model did not begin to answer in time, and did nothing for it ({limit:g} s).", None),
     Reason.GAP: (504, "The model fell silent in the middle of its answer ({limit:g} s).", None),
-    Reason.ANSWER: (504, "The answer took longer than it may ({limit:g} s), so it was ended.", None),
+    Reason.ANSWER: (504, "The answer took longer than it may while others wait ({limit:g} s), so it was ended.", None),
     Reason.SILENT: (429, "It could not be answered within {limit:g} s, the longest such a request may be silent.", 30),
 }
 

@@ -30,6 +30,7 @@ class Seat:
         "_sent",
         "_spoke",
         "_still",
+        "_worked",
         "_times",
         "_turns",
         "began",
@@ -65,7 +66,8 @@ class Seat:
         self._sent = 0  # bytes that the client had been sent at the last look
         self._spoke = 0.0  # when it was sent any, at the earliest
         self._moved = 0  # bytes that had come from upstream
-        self._still = 0.0  # seconds since any came
+        self._worked = 0.0  # when its runner had been seen at work on it
+        self._still = 0.0  # seconds since any of both was new
 
     # --- the sweep's side ---
 
@@ -86,13 +88,20 @@ class Seat:
         if ticket.state is not State.GRANTED or ticket.granted is None:
             return self._load_late(now)
         ticket.moved = moved
-        if now - ticket.granted > times.answer:
+        if self._overlong(now, ticket.granted):
             return out_of_time(Reason.ANSWER, times.answer)
-        if not moved:
-            return out_of_time(Reason.FIRST_BYTE, times.first_byte) if now - ticket.granted > times.first_byte else None
-        self._still = self._still + elapsed if moved == self._moved else 0.0
-        self._moved = moved
-        return out_of_time(Reason.GAP, times.gap) if self._still > times.gap else None
+        marks = moved, max(ticket.granted, ticket.worked)
+        self._still = self._still + elapsed if marks == (self._moved, self._worked) else 0.0
+        self._moved, self._worked = marks
+        limit, reason = (times.gap, Reason.GAP) if moved else (times.first_byte, Reason.FIRST_BYTE)
+        return out_of_time(reason, limit) if self._still > limit else None
+
+    def _overlong(self, now: float, granted: float) -> bool:
+        """Whether somebody else has waited for it as long as they have to: with nobody waiting it may go on."""
+        if now - granted <= self._times.answer:
+            return False
+        awaited = self._turns.awaited_since(self.ticket)
+        return awaited is not None and now - max(awaited, granted) > self._times.answer
 
     def _load_late(self, now: float) -> Refused | None:
         limit = self._times.load

@@ -59,6 +59,10 @@ class Turns(Protocol):
         """Since when its runner is being loaded, in monotonic seconds; None while it is not."""
         ...
 
+    def awaited_since(self, ticket: Ticket) -> float | None:
+        """Since when somebody waits for its runner or the memory it takes, in monotonic seconds; None: nobody does."""
+        ...
+
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its runner may have lost a slot."""
         ...

@@ -20,6 +20,7 @@ from controller.residency.learned import Learned
 from controller.residency.metal import Metal
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
 from controller.residency.runner import Presence, Resident, Runner
+from controller.residency.silence import Silence
 from controller.residency.vitals import Vitals
 from controller.scheduling.ticket import End, Ticket
 
@@ -110,6 +111,7 @@ class Health:
         self._rule = rule or Rule()
         self._pace = pace or Pace()
         self._watched: dict[str, Progress] = {}  # by runner key, as all below
+        self._silences: dict[str, Silence] = {}
         self._patients: dict[str, _Patient] = {}
         self._sleeps = Sleeps(clock)
         residents.on_failed.append(self._load_failed)
@@ -152,9 +154,17 @@ class Health:
                 stopped=vitals.stopped,
                 slots=vitals.slots,
             )
+            self._note_work(key, tickets, sample)
             verdict = self._progress(key).see(sample)
             if verdict is not Verdict.BUSY:
                 await self._end(runner, verdict)
+
+    def _note_work(self, key: str, tickets: Iterable[Ticket], sample: Sample) -> None:
+        """Write on each ticket that brings nothing whether it is worked on: the gateway ends no such answer."""
+        worked_on = self._silences.setdefault(key, Silence(self._rule)).see(sample)
+        for ticket in tickets:
+            if ticket.number in worked_on:
+                ticket.worked = sample.at
 
     def _progress(self, key: str) -> Progress:
         progress = self._watched.get(key)
@@ -170,6 +180,7 @@ class Health:
 
     def _forget(self, key: str) -> None:
         self._watched.pop(key, None)
+        self._silences.pop(key, None)
         self._pulse.forget(key)
 
     async def _end(self, runner: Runner, verdict: Verdict) -> None:
@@ -224,6 +235,7 @@ class Health:
         slept = self._sleeps.since() > self._pace.slept
         if slept:
             self._watched.clear()
+            self._silences.clear()
         return slept
 
     async def _ask_the_idle(self) -> None:

@@ -18,6 +18,7 @@ class Slots:
 
     working: int  # those that read or write
     far: tuple[tuple[int, ...], ...]  # of each: its task, tokens read, tokens written. Equal: nothing has moved
+    works: tuple[bool, ...] = ()  # each
 
 
 def together(told: Iterable[Slots | None]) -> Slots | None:
@@ -26,7 +27,11 @@ def together(told: Iterable[Slots | None]) -> Slots | None:
     if not known or None in known:
         return None
     all_of = [each for each in known if each is not None]
-    return Slots(sum(each.working for each in all_of), tuple(mark for each in all_of for mark in each.far))
+    return Slots(
+        sum(each.working for each in all_of),
+        tuple(mark for each in all_of for mark in each.far),
+        tuple(works for each in all_of for works in each.works),
+    )
 
 
 def slots_in(body: bytes) -> Slots | None:
@@ -35,8 +40,8 @@ def slots_in(body: bytes) -> Slots | None:
         listed = json.loads(body)
         if not isinstance(listed, list):
             return None
-        working = sum(bool(each["is_processing"]) for each in listed)
-        return Slots(working, tuple(_far(each) for each in listed))
+        works = tuple(bool(each["is_processing"]) for each in listed)
+        return Slots(sum(works), tuple(_far(each) for each in listed), works)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 

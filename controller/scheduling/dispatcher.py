@@ -193,6 +193,10 @@ class Dispatcher:
         row = self._residents.table.get(ticket.runner.key)
         return row.since if row is not None and row.presence is Presence.LOADING and not row.waits else None
 
+    def awaited_since(self, ticket: Ticket) -> float | None:
+        """Since when somebody waits for its runner, or for the memory that takes; None: nobody does."""
+        return self._scheduler.awaited_since(ticket.runner.key)
+
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""
         return self._residents.unproven(ticket.runner.key)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from controller.residency.runner import Presence, Resident, Runner, Swap, Table
 from controller.scheduling.admission import admit
+from controller.scheduling.awaited import Awaited
 from controller.scheduling.line import Entry, Line, Paused, Rules
 from controller.scheduling.slots import Slots
 from controller.scheduling.standing import hold, position
@@ -38,6 +39,7 @@ class Scheduler:
         self.slots = Slots()
         self.swaps = Swaps(self.line, self.slots, table, room)
         self.table = table
+        self._awaited = Awaited()
         self._deadlines: list[tuple[float, int, Ticket]] = []
         self._unsettled = False  # what is paused has changed since the last decision
 
@@ -98,6 +100,22 @@ class Scheduler:
 
     def decide(self, now: float) -> Decision:
         """Everything that follows from what has happened and from the time."""
+        decided = self._decide(now)
+        self._awaited.see(self._waited_for(), now)
+        return decided
+
+    def awaited_since(self, key: str) -> float | None:
+        """Since when somebody waits for a runner or its memory; None: nobody does."""
+        return self._awaited.since(key)
+
+    def _waited_for(self) -> set[str]:
+        wanted = {key for key in self.table if self.line.wanted(key)}
+        return wanted | self._leaving() | (self.swaps.needed & self.table.keys() if self.line.tickets else set())
+
+    def _leaving(self) -> set[str]:
+        return {key for key, row in self.table.items() if row.presence is Presence.LEAVING}
+
+    def _decide(self, now: float) -> Decision:
         grants: list[Ticket] = []
         ended = self._expire(now)
         if self._unsettled:
@@ -134,6 +152,8 @@ class Scheduler:
             return
         ticket.state = State.ENDED
         ticket.words = words
+        if self.deserted:
+            self._awaited.see(self._leaving(), now)
 
     def back(self, ticket: Ticket, now: float) -> None:
         """A granted one failed before its first byte: it waits again, its due being what it was. Nothing is charged,

@@ -54,6 +54,7 @@ class Swaps:
         self.may_load = True
         self.bars: dict[str, Bar] = {}  # by runner that is away: why, when last looked at
         self.kept_away: dict[str, float] = {}  # by runner: until when
+        self.needed: set[str] = set()  # runners that would have to leave for a head, as last looked at
         self._line = line
         self._slots = slots
         self._table = table
@@ -63,6 +64,8 @@ class Swaps:
         """What is to be done now."""
         found = Outlook()
         heads = self.away()
+        if not heads:
+            self.needed = set()
         if not heads and not self.bars:
             return found
         before, self.bars = self.bars, {}
@@ -73,6 +76,7 @@ class Swaps:
         elif self.may_load:
             self._choose(heads, found, now)
         else:
+            self.needed = set()
             self.bars = {entry[2].runner.key: (Hold.MEMORY, None) for entry in heads}
         return found
 
@@ -109,6 +113,7 @@ class Swaps:
 
     def _choose(self, heads: list[Entry], found: Outlook, now: float) -> None:
         claimed: set[str] = set()
+        self.needed = set()
         ranked = self._ranked()
         least = float("inf")  # memory that somebody before needs, and that is not free
         front = True
@@ -125,6 +130,7 @@ class Swaps:
             needs = self._needs(ticket, ranked, found)
             if needs is None:
                 continue
+            self.needed.update(needs)
             if front and needs:
                 self._stand_at_front(entry, now)
                 front = False

@@ -132,3 +132,4 @@ class Ticket(msgspec.Struct, eq=False):
     words: str = ""  # with `ended`: what a person is told
     attempts: int = 0  # grants so far: a replay returns to the line with its due
     moved: int = 0  # bytes that its answer has brought: how progress is told from liveness
+    worked: float = 0.0  # when its runner was last seen at work on it while it brought nothing

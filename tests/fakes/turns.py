@@ -42,6 +42,7 @@ class Line:
     suspect_with: Suspect = no_suspicion
     refuses_to_unload: OrderRefused | None = None
     wait_estimate: float | None = None
+    awaited: float | None = 0.0  # monotonic: since when somebody waits for whatever answers; None: nobody does
     load_began: float | None = None  # monotonic: of whatever is waited for
     wishes: list[Wish] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
@@ -128,6 +129,9 @@ class Line:
 
     def loading_since(self, ticket: Ticket) -> float | None:
         return self.load_began
+
+    def awaited_since(self, ticket: Ticket) -> float | None:
+        return self.awaited
 
     def unproven(self, ticket: Ticket) -> bool:
         return self.all_doubted or ticket.runner.key in self.doubted

@@ -41,6 +41,7 @@ class OneRunner:
     tickets: list[Ticket] = field(default_factory=list)
     on_failed: list[Callable[[str, End, str], None]] = field(default_factory=list)
     table: dict[str, Resident] = field(default_factory=dict)
+    asked: list[Ticket] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
     restarts: list[str] = field(default_factory=list)
 
@@ -62,6 +63,7 @@ class OneRunner:
         now = SystemClock().now()
         ticket = Ticket(1, "anna", 1, "m", self.runner, now, now + 60, state=State.GRANTED, granted=now)
         self.tickets.append(ticket)
+        self.asked.append(ticket)
         self.flying.set()
         text = ""
         try:
@@ -135,8 +137,11 @@ async def test_a_runner_that_computes_in_silence_is_left_alone(tmp_path: Path, t
         async with watched(ollama.url, ollama.process.pid, "ticker:latest") as (one, http):
             options = {"num_predict": 3000}  # some seconds of work, and not a byte until its end
             text = await one.ask(http, stream=False, options=options)
-            assert json.loads(text)["done"] is True
+            assert json.loads(text).get("done") is True, one.killed
             assert one.killed == []
+            [ticket] = one.asked
+            assert ticket.granted is not None
+            assert ticket.worked > ticket.granted  # so that the gateway lets it go on
 
 
 async def test_a_frozen_answer_behind_a_green_version_is_seen_and_its_runner_killed(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ always hold.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from controller.residency.runner import Facts, Fits, NoRoom, Plan, Presence, Resident, Runner, Swap, Table, TooBig
@@ -81,6 +83,7 @@ class World:
     unload: float = 0.5
     now: float = 1000.0
     on_end: Callable[[Ticket], None] | None = None  # what its caller does next
+    most: float = math.inf  # seconds that an answer may take while somebody waits for its runner or its memory
     short_cut: bool = True  # who is alone is let through at once, as the dispatcher does
 
     def __post_init__(self) -> None:
@@ -90,6 +93,7 @@ class World:
         self.swaps: list[Began] = []
         self.granted: list[Ticket] = []
         self.ended: list[Ticket] = []
+        self.cut: list[Ticket] = []  # for having taken too long while somebody waited
         self.lengths: dict[int, float] = {}
         self._over: set[Ticket] = set()
         self._numbers = count(1)
@@ -174,8 +178,25 @@ class World:
             assert made.wake > self.now
             self._woken = made.wake
             self.at(made.wake, self._wake)
+        self._bound_answers()
         self._check()
         return made
+
+    def _bound_answers(self) -> None:
+        """As the gateway does, which looks twice a second."""
+        for ticket in self.scheduler.running():
+            if self.most < math.inf and (over := self._over_at(ticket)) is not None:
+                self.at(over, partial(self._cut, ticket, ticket.attempts))
+
+    def _over_at(self, ticket: Ticket) -> float | None:
+        since = self.scheduler.awaited_since(ticket.runner.key)
+        return None if since is None or ticket.granted is None else max(since, ticket.granted) + self.most
+
+    def _cut(self, ticket: Ticket, attempt: int) -> None:
+        over = self._over_at(ticket)
+        if ticket.state is State.GRANTED and over is not None and self.now >= over:
+            self.cut.append(ticket)
+            self._finish(ticket, attempt)
 
     def _wake(self) -> None:
         self._woken = None

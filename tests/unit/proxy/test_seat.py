@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.schema import Waits
-from controller.proxy.dialects import Ending
+from controller.proxy.dialects import Ending, Reason, Refused
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm
 from controller.proxy.seat import Seat
 from controller.readiness import Readiness
-from controller.scheduling.ticket import Ticket
+from controller.scheduling.ticket import State, Ticket
 from tests.fakes.turns import Line, runner
 
 RHYTHM = Rhythm()
@@ -62,3 +63,58 @@ def test_what_upstream_sends_puts_the_next_filler_off() -> None:
             exchange.bytes_out += 100
         seat.look(now, RHYTHM.sweep)
         assert not seat.due
+
+
+class Answered:
+    """A seat that has been granted at 0, on a wound clock."""
+
+    def __init__(self, manner: Manner, **times: float) -> None:
+        self.ticket = Ticket(1, "anna", 1.0, "m", runner("m"), 0.0, 1800.0, state=State.GRANTED, granted=0.0)
+        self.line = Line(Readiness(), lambda: 60.0, awaited=None)
+        exchange = cast(Exchange, Answering(status=200))
+        self.seat = Seat(exchange, self.line, self.ticket, Waits(**times), RHYTHM, manner, Ending.DONE)
+        self.now = 0.0
+
+    def until(self, end: float, *, works: bool = False, brings: bool = False) -> Refused | None:
+        while self.now < end:
+            self.now += RHYTHM.sweep
+            if works and self.now % 10 == 0:
+                self.ticket.worked = self.now
+            if brings:
+                self.seat.usage.moved += 10
+            if (late := self.seat.look(self.now, RHYTHM.sweep)) is not None:
+                return late
+        return None
+
+
+@pytest.mark.parametrize("manner", list(Manner))
+def test_silence_ends_no_answer_that_its_runner_works_on_streamed_or_not(manner: Manner) -> None:
+    answered = Answered(manner)
+    assert answered.until(7200, works=True) is None  # not a byte yet: an answer in one piece
+    answered.until(7210, brings=True)
+    assert answered.until(14400, works=True) is None  # a tool call that Ollama holds back
+    late = answered.until(20000)
+    assert late is not None
+    assert (late.reason, answered.now) == (Reason.GAP, 14400 + 120.5)
+
+
+@pytest.mark.parametrize("manner", list(Manner))
+def test_an_answer_that_does_not_begin_and_is_not_worked_on_ends_in_time(manner: Manner) -> None:
+    answered = Answered(manner)
+    late = answered.until(20000)
+    assert late is not None
+    assert (late.reason, answered.now) == (Reason.FIRST_BYTE, 600.5)
+
+
+@pytest.mark.parametrize("manner", list(Manner))
+def test_an_answer_is_bounded_from_when_somebody_waits_for_it(manner: Manner) -> None:
+    answered = Answered(manner)
+    assert answered.until(7200, brings=True) is None
+    answered.line.awaited = 7200.0
+    assert answered.until(7800, brings=True) is None
+    answered.line.awaited = None
+    assert answered.until(9000, brings=True) is None
+    answered.line.awaited = 9000.0
+    late = answered.until(20000, brings=True)
+    assert late is not None
+    assert (late.reason, answered.now) == (Reason.ANSWER, 9600.5)

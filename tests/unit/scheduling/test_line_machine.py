@@ -20,7 +20,7 @@ from tests.kit.line_world import Refused, World, runner, waited
 
 RUNNERS = [runner("A"), runner("B"), runner("C", need=2), runner("D", slots=2), runner("A2", blob="A")]
 CAPS = Caps(running=2, waiting=4, size=100)
-LONGEST = 20.0  # seconds of one answer
+LONGEST = 20.0  # seconds of one answer while somebody waits for it
 ENDS_BY = 50_000.0  # seconds in which any of these lines comes to its end
 
 tickets = st.integers(0, 10**6)
@@ -169,7 +169,7 @@ arrivals = st.lists(
         st.floats(0, 120),  # when
         st.sampled_from("abcd"),
         st.sampled_from(RUNNERS),
-        st.floats(0.1, LONGEST),
+        st.floats(0.1, LONGEST) | st.floats(LONGEST, 50 * LONGEST),  # as long as it likes while nobody waits
         st.sampled_from([0.5, 1.0, 1.0, 2.0, 3.0]),
     ),
     min_size=1,
@@ -200,7 +200,7 @@ def bound(ticket: Ticket, world: World) -> float:
 def test_no_head_waits_longer_than_the_stated_bound(
     asked: list[tuple[float, str, Runner, float, float]], budget: int
 ) -> None:
-    world = World(Rules(aging=50), budget=budget)
+    world = World(Rules(aging=50), budget=budget, most=LONGEST)
     for when, caller, which, seconds, lane in asked:
         world.at(world.now + when, partial(world.ask, caller, which, seconds, lane=lane))
     world.wind(ENDS_BY)
