@@ -215,6 +215,7 @@ class Log:
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.INFO)
+        logging.getLogger("controller").setLevel(logging.DEBUG)  # ours: `level` in server.yaml says what is kept
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         return self

@@ -43,6 +43,10 @@ _ORDERS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_FAILED = "It could not be loaded the last time."
+"""To a guest, instead of what went wrong inside."""
+
+
 def _unknown(model: str) -> OrderRefused:
     return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
 
@@ -173,7 +177,12 @@ class Api:
         """The models that exist for `caller`. Raises Unreachable."""
         try:
             async with asyncio.timeout(LISTING):
-                return [each for each in await self._desk.models() if caller.sees(each["id"])]
+                found = [each for each in await self._desk.models() if caller.sees(each["id"])]
+                return (
+                    [{**each, "last_error": _FAILED if each["last_error"] else ""} for each in found]
+                    if (caller.guest)
+                    else found
+                )
         except TimeoutError:
             raise Unreachable("Ollama is too busy to list its models. Please try again in a moment.") from None
 

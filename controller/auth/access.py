@@ -48,11 +48,19 @@ class Principal:
     owners: tuple[str, ...] = ()  # … of the person whose key it is: both must match
     per_minute: int | None = None  # requests; None: as everywhere
     session: str = ""  # a person's
+    owner_role: str = ""  # of the person whose key it is
 
     def __post_init__(self) -> None:
         if self.manage:
             object.__setattr__(self, "rights", self.rights | {Right.MANAGE})
         object.__setattr__(self, "manage", Right.MANAGE in self.rights)
+
+    @property
+    def guest(self) -> bool:
+        """Whether the house is not theirs to look into: a child, anybody, and whoever is held to some models. They are
+        told what concerns them, and nothing of folders, settings, other programs or models that are not for them.
+        """
+        return self.restricted or self.role == "anonymous" or "child" in (self.role, self.owner_role)
 
     @property
     def identity(self) -> str:

@@ -234,6 +234,7 @@ def _limited(row: KeyRow, owner: UserRow | None, access: Access, rights: frozens
         running=_stricter(row.running, owner.running),
         waiting=_stricter(row.waiting, owner.waiting),
         owners=owner.models,
+        owner_role=owner.role,
         per_minute=row.per_minute if owner.per_minute is None else _stricter(per_minute, owner.per_minute),
     )
 

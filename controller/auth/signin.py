@@ -135,19 +135,22 @@ class SignIn:
         try:
             checked = await self.hashing.check(password, kept, known=known)
         except Busy:
+            self._throttle.right(account, browser.peer, known=known)  # nothing was tried
             return _busy()
-        if user is None or not checked.right or self.holders.users.get(user.id) != user:
+        if user is None or not checked.right:
             self.note("session.start", actor=user.name if user else "", target="", outcome="refused", peer=browser.peer)
             return No(403, NO_MATCH)
         self._throttle.right(account, browser.peer, known=known)
         if checked.fresh:
             await self.holders.rehash(user.id, checked.fresh, instead=user.password)
-        return await to_its_end(self._begin(user, browser))
+        return await to_its_end(self._begin(user, browser, NO_MATCH))
 
     async def join(self, invite: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become somebody by an invite, and sign in."""
-        if self.holders.invite_for(invite) is None:
-            return self._guessed(browser.peer, "invite.use", NO_INVITE)
+        found = self.holders.invite_for(invite)
+        paper = f"\0invite {found.id}" if found else ""
+        if no := self._tried(paper, browser.peer, "invite.use", NO_INVITE):
+            return no
         if no := unfit(name, password):
             return no
         if self.holders.taken(written(name)):
@@ -155,36 +158,42 @@ class SignIn:
         try:
             hashed = await self.hashing.hash(password)
         except Busy:
+            self._throttle.right(paper, browser.peer)  # nothing was tried
             return _busy()
         redeemed = self.holders.redeem(invite, written(name), hashed)
-        return await to_its_end(self._redeemed("invite.use", redeemed, browser, NO_INVITE, invited=True))
+        return await to_its_end(self._redeemed("invite.use", redeemed, browser, NO_INVITE, paper))
 
     async def reset(self, link: str, password: str, browser: Browser) -> SessionRow | No:
         """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
         user = self.holders.reset_for(link)
-        if user is None:
-            return self._guessed(browser.peer, "password.reset", NO_LINK)
+        paper = f"\0link {user.id}" if user else ""
+        if no := self._tried(paper, browser.peer, "password.reset", NO_LINK):
+            return no
+        assert user is not None, "without a link it ends here"
         if fault := passwords.fault(password, user.name):
             return No(422, fault, "password")
         try:
             hashed = await self.hashing.hash(password)
         except Busy:
+            self._throttle.right(paper, browser.peer)  # nothing was tried
             return _busy()
         redeemed = self.holders.redeem_reset(link, hashed)
-        return await to_its_end(self._redeemed("password.reset", redeemed, browser, NO_LINK))
+        return await to_its_end(self._redeemed("password.reset", redeemed, browser, NO_LINK, paper))
 
     async def take_code(self, code: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become the admin by the code that `seadragon admin-code` showed, and sign in."""
-        if not self.holders.knows_admin_code(code):
-            return self._guessed(browser.peer, "admin-code.use", NO_CODE)
+        paper = "\0admin code" if self.holders.knows_admin_code(code) else ""
+        if no := self._tried(paper, browser.peer, "admin-code.use", NO_CODE):
+            return no
         if no := unfit(name, password):
             return no
         try:
             hashed = await self.hashing.hash(password)
         except Busy:
+            self._throttle.right(paper, browser.peer)  # nothing was tried
             return _busy()
         redeemed = self.holders.redeem_admin_code(code, written(name), hashed)
-        return await to_its_end(self._redeemed("admin-code.use", redeemed, browser, NO_CODE))
+        return await to_its_end(self._redeemed("admin-code.use", redeemed, browser, NO_CODE, paper))
 
     # --- being in ---
 
@@ -192,8 +201,11 @@ class SignIn:
         """The password once more: an admin's rights come back, or something that matters is about to be done."""
         if no := await self._wrong(person, password, peer, "session.prove"):
             return no
-        proved = self.holders.prove_session(person.session.id)
-        return await self._done("session.prove", proved, person, peer)
+        proved = self.holders.prove_session(person.session.id, checked=person.user.password)
+        try:
+            return await self._done("session.prove", proved, person, peer)
+        except OrderRefused:
+            return self._overtaken("session.prove", person, peer, "password")
 
     async def change_password(self, person: Person, current: str, new: str, peer: str) -> No | None:
         """None when it is changed: every other browser of theirs is signed out."""
@@ -205,8 +217,13 @@ class SignIn:
             hashed = await self.hashing.hash(new)
         except Busy:
             return _busy()
-        changed = self.holders.set_password(person.user.id, hashed, keep=person.session.id)
-        await self._done("password.change", changed, person, peer, lambda _: person.user.id)
+        changed = self.holders.set_password(
+            person.user.id, hashed, keep=person.session.id, checked=person.user.password
+        )
+        try:
+            await self._done("password.change", changed, person, peer, lambda _: person.user.id)
+        except OrderRefused:
+            return self._overtaken("password.change", person, peer, "current")
         return None
 
     async def leave(self, person: Person, peer: str) -> None:
@@ -234,8 +251,16 @@ class SignIn:
         mine = self.holders.sessions(user.id)
         return any(home == home_of(place) for each in mine for place in (each.started_from, each.used_from))
 
-    async def _begin(self, user: UserRow, browser: Browser) -> SessionRow:
-        session = await self.holders.start_session(user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE)
+    async def _begin(self, user: UserRow, browser: Browser, words: str) -> SessionRow | No:
+        """Signed in, unless the password that was given is theirs no more, or they may not come in: then `words`."""
+        starting = self.holders.start_session(
+            user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE, checked=user.password
+        )
+        try:
+            session = await starting
+        except OrderRefused:
+            self.note("session.start", actor=user.name, target="", outcome="refused", peer=browser.peer)
+            return No(403, words)
         self.note("session.start", actor=user.name, target=browser.device, outcome="done", peer=browser.peer)
         return session
 
@@ -245,17 +270,22 @@ class SignIn:
         redeemed: Coroutine[Any, Any, UserRow],
         browser: Browser,
         words: str,
-        *,
-        invited: bool = False,
+        paper: str,
     ) -> SessionRow | No:
-        """In by a token that is used up by it. `words`: what is told when it is not good."""
+        """In by a token that is used up by it, `paper` to the throttle. `words`: what is told when it is not good."""
         try:
             user = await redeemed
         except SeadragonError as error:
             return self._told(error, browser.peer, what, words)
-        target = user.invite_id or "" if invited else user.id
+        self._throttle.right(paper, browser.peer)
+        target = user.invite_id or "" if what == "invite.use" else user.id
         self.note(what, actor=user.name, target=target, outcome="done", peer=browser.peer)
-        return await self._begin(user, browser)
+        return await self._begin(user, browser, words)
+
+    def _overtaken(self, what: str, person: Person, peer: str, field: str) -> No:
+        """The password was right when it was looked at, and another by the time it was to count."""
+        self.note(what, actor=person.user.name, target="", outcome="refused", peer=peer)
+        return No(403, _NOT_AGAIN, field)
 
     async def _done(
         self,
@@ -282,6 +312,7 @@ class SignIn:
         try:
             checked = await self.hashing.check(password, person.user.password, known=True)
         except Busy:
+            self._throttle.right(account, peer, known=True)
             return _busy()
         if not checked.right:
             self.note(what, actor=person.user.name, target="", outcome="refused", peer=peer)
@@ -289,10 +320,15 @@ class SignIn:
         self._throttle.right(account, peer, known=True)
         return None
 
-    def _guessed(self, peer: str, what: str, words: str) -> No:
-        """A wrong token counts as a try of its address."""
-        if wait := self._throttle.ask("", peer, self._clock.now()):
+    def _tried(self, paper: str, peer: str, what: str, words: str) -> No | None:
+        """Every try with a token counts, as one with a password does: who holds a good one (`paper` says which, in no
+        account's words; "" for a wrong one) must not have names and passwords looked at as fast as they can send them.
+        None: it may go on.
+        """
+        if wait := self._throttle.ask(paper, peer, self._clock.now()):
             return self._wait(what, "", peer, wait)
+        if paper:
+            return None
         self.note(what, actor="", target="", outcome="refused", peer=peer)
         return No(403, words, "token")
 

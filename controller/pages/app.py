@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -33,7 +34,9 @@ from controller.pages.people import PeoplePages
 from controller.pages.statics import Statics
 from controller.pages.view import Traffic, addresses
 from controller.paths import CLONE
+from controller.proxy.exchange import ClientGone
 
+_log = logging.getLogger(__name__)
 _TYPED = re.compile(r"`([^`]+)`")
 _ERRORS: dict[int, tuple[Mood, str, str]] = {
     403: (
@@ -71,13 +74,14 @@ def viewer_of(request: Request, person: Person | None) -> Viewer:
     """Who looks, as the data plane says, or nobody in particular. An admin who was idle for long only looks."""
     who = request.scope.get("seadragon.who")
     if not isinstance(who, Principal):
-        return Viewer()
+        return Viewer(guest=True)
     bound = who if who.restricted else None
     if who.kind != "person":
-        return Viewer(who.label, who.identity, who.manage, bound)
+        return Viewer(who.label, who.identity, who.manage, bound, who.guest)
     if person is None or who.session != person.session.id:
-        return Viewer(bound=bound)
-    return Viewer(who.label, who.identity, who.manage and (person.proven or person.user.role != "admin"), bound)
+        return Viewer(bound=bound, guest=True)
+    manages = who.manage and (person.proven or person.user.role != "admin")
+    return Viewer(who.label, who.identity, manages, bound, who.guest)
 
 
 def _target(order: str, about: str) -> str:
@@ -182,11 +186,11 @@ class Pages:
             now=await self._live.now(viewer, order),
             nav=nav_of(asked, self._tokens) if self._signin else None,
             addresses=addresses(base),
-            also=tuple(url for url in here if url != base),
+            also=() if viewer.guest else tuple(url for url in here if url != base),
             token=self._tokens.make(viewer.identity, time.time()) if viewer.manage else "",
             stream=f"/live?order={quote(order)}" if order else "/live",
             version=self._desk.version,
-            data=str(self._desk.data),
+            data="" if viewer.guest else str(self._desk.data),
         )
         return HTMLResponse(self._templates.get_template("home.html").render(page=page, now=page.now))
 
@@ -264,5 +268,8 @@ class Pages:
         return answer
 
     async def _fail(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, ClientGone):
+            _log.debug("Somebody left before all of their form for %s was here.", request.url.path)
+            return Response(status_code=400)  # nobody hears it
         self._desk.journal.say("controller", f"The page {request.url.path} failed: {error!r}", level="error")
         return self.refusal(500)

@@ -132,6 +132,7 @@ class Now:
     line: LineCard = said("Who waits.")
     memory: MemoryCard | None = said("Memory; None as long as nobody has measured it.")
     order: OrderNotice | None = said("The order this person gave last; None when there is none.")
+    guest: bool = said("How the house is run is not for this person to see.")
     may_manage: bool = said("Whether this person may give orders.")
     models: tuple[ModelCard, ...] | None = said("What is installed; None while Ollama cannot be asked.")
     pull: str = said("The command, on this computer, that fetches a real model; empty when there is one.")
@@ -169,7 +170,7 @@ class HomePage:
     token: str = said("What proves that an order comes from this page; empty for who may not manage.")
     stream: str = said("Where the live part comes from.")
     version: str = said("Seadragon's version.")
-    data: str = said("The data folder.")
+    data: str = said("The data folder; empty for guests.")
 
 
 @dataclass(frozen=True, slots=True)

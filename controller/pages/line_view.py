@@ -58,6 +58,7 @@ class Viewer:
     identity: str = ""  # what counts
     manage: bool = False
     bound: Principal | None = None  # one for whom some models do not exist; None: all do
+    guest: bool = False  # the house is not theirs to look into: `auth/access.py: Principal.guest`
 
     def sees(self, model: str) -> bool:
         """Whether `model` exists for them."""
@@ -127,9 +128,13 @@ def _model(model: Mapping[str, Any], loaded: bool, viewer: Viewer) -> ModelCard:
         tone=_TONES.get(state, "off"),
         word=STATES.get(state, state) + (", pinned" if model["pinned"] else ""),
         facts=tuple(fact for fact in _facts(model) if fact),
-        error=model["last_error"] if state in ("away", "quarantined") else "",
+        error=_error(model["last_error"], viewer) if state in ("away", "quarantined") else "",
         buttons=tuple(_buttons(model, loaded)) if viewer.manage else (),
     )
+
+
+def _error(words: str, viewer: Viewer) -> str:
+    return words if not words or not viewer.guest else "It could not be loaded the last time."
 
 
 def _facts(model: Mapping[str, Any]) -> Iterator[str]:

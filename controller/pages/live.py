@@ -110,10 +110,10 @@ class Live:
         key = (viewer, order)
         if key not in self._personal:
             now = now_seen(moment, viewer, self._job(viewer, order))
-            if viewer.bound is None and not self._shared:
+            if not viewer.guest and not self._shared:
                 self._shared = self._render([name for name in PARTS if name not in PERSONAL], now)
-            self._personal[key] = self._render(PERSONAL if viewer.bound is None else PARTS, now)
-        parts = self._shared | self._personal[key]
+            self._personal[key] = self._render(PARTS if viewer.guest else PERSONAL, now)
+        parts = self._personal[key] if viewer.guest else self._shared | self._personal[key]
         return {name: parts[name] for name in PARTS}
 
     def _render(self, names: Iterable[str], now: Now) -> dict[str, str]:

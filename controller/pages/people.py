@@ -23,7 +23,8 @@ from controller.pages.account_view import account_seen, devices_seen, nav_of
 from controller.pages.asked import Asked, fields_of, person_of, refused
 from controller.pages.people_contexts import DoorPage
 
-CLEARED: Final = '"cookies", "storage", "cache"'
+CLEARED: Final = '"storage", "cache"'
+"""Our own only. Never `"cookies"`: that takes away those of every other server under the same domain."""
 _NOT_SAFE: Final = (
     "This address is not safe to type a password at: what is sent here can be read on the way. Use the https address "
     "of this server, or ask whoever runs it."
@@ -173,8 +174,8 @@ class PeoplePages:
     async def _leave(self, request: Request) -> Response:
         asked = self.asked(request)
         form = await fields_of(asked, self._tokens, time.time())
-        if isinstance(form, No) and asked.person is not None:
-            return self._refuse(asked, form)
+        if isinstance(form, No):  # whoever sent it: another site's page comes without our cookie, and clears nothing
+            return self._stays(asked, form)
         if asked.person is not None:
             await self._signin.leave(asked.person, asked.peer)
         answer: Response = Response(status_code=204) if asked.program else RedirectResponse("/login", 303)
@@ -182,6 +183,14 @@ class PeoplePages:
         if request.url.scheme == "https":  # elsewhere browsers pass it over, and complain
             answer.headers["Clear-Site-Data"] = CLEARED
         return answer
+
+    def _stays(self, asked: Asked, no: No) -> Response:
+        """Nobody was signed out: why, where they can do it themselves."""
+        if asked.program:
+            return refused(no)
+        if asked.person is None:
+            return self._show_door(asked, "/login", no)
+        return self._show_account(asked, asked.person, no)
 
     # --- being in ---
 
@@ -282,11 +291,7 @@ class PeoplePages:
 
     def _refuse(self, asked: Asked, no: No) -> Response:
         """A button that did nothing: the page as it is now says why."""
-        return (
-            refused(no)
-            if asked.program
-            else RedirectResponse(asked.request.url.path.replace("/logout", "/account"), 303)
-        )
+        return refused(no) if asked.program else RedirectResponse(asked.request.url.path, 303)
 
 
 def local(path: str) -> str:

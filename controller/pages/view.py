@@ -79,29 +79,44 @@ _LEVEL_TONES: dict[str, Tone] = {"info": "ok", "warning": "wait", "error": "trou
 def now_seen(moment: Moment, viewer: Viewer, job: JobView | None = None) -> Now:
     """The live part of the page, for one person. `job` is what they ordered last."""
     children, models = moment.children, moment.models
-    mood, headline, story = _headline(moment.phase, children, models)
+    mood, headline, story = (_to_guests if viewer.guest else _headline)(moment.phase, children, models)
     return Now(
         mood=mood,
         headline=headline,
         story=story,
         safe=moment.phase == "safe",
-        problems=tuple(moment.problems),
-        children=tuple(_child(child, moment.at, story) for child in children),
+        problems=() if viewer.guest else tuple(moment.problems),
+        children=tuple(_child(child, moment.at, story, viewer) for child in children if _known(child, viewer)),
         streams=moment.traffic.streams,
         held=moment.traffic.held,
         line=line_seen(moment.queue, viewer),
         memory=memory_seen(moment.memory, viewer),
         order=None if job is None else notice_of(job),
+        guest=viewer.guest,
         may_manage=viewer.manage,
         models=None if models is None else models_seen(models, viewer),
-        pull=_pull(children, models),
-        events=tuple(_event(event, moment.at) for event in reversed(moment.events) if _shows(event, viewer)),
+        pull="" if viewer.guest else _pull(children, models),
+        events=() if viewer.guest else tuple(_event(event, moment.at) for event in reversed(moment.events)),
     )
 
 
-def _shows(event: Event, viewer: Viewer) -> bool:
-    """Whatever else happens may have to do with models that do not exist for them."""
-    return viewer.bound is None or event.source in ("controller", OLLAMA, TUNNEL)
+def _known(child: ChildStatus, viewer: Viewer) -> bool:
+    """What else the house runs is nothing to guests."""
+    return not viewer.guest or child.name == OLLAMA
+
+
+def _to_guests(
+    phase: str, children: Sequence[ChildStatus], models: Sequence[Mapping[str, Any]] | None
+) -> tuple[Mood, str, str]:
+    """How things are, without why: that may name a folder, a setting, or what else runs here."""
+    mood, headline, _ = _headline(phase, children, models)
+    if phase in ("draining", "stopping"):
+        return mood, headline, "Answers that have begun are finished first."
+    if mood == "oops":
+        return "oops", "The models cannot be reached", "Whoever runs this server can see why."
+    if mood == "waiting":
+        return "waiting", "One moment", "The models are coming. Requests that arrive now wait for them."
+    return "happy", "All is well", "The models are ready for you."
 
 
 def addresses(base: str) -> tuple[Address, ...]:
@@ -154,7 +169,7 @@ def _pull(children: Sequence[ChildStatus], models: Sequence[Mapping[str, Any]] |
     return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "ollama pull llama3.2"
 
 
-def _child(child: ChildStatus, now: float, story: str) -> ChildCard:
+def _child(child: ChildStatus, now: float, story: str, viewer: Viewer) -> ChildCard:
     tone, word = WORDS[child.state]
     age = now - child.since
     version = child.facts.get("version")
@@ -172,8 +187,8 @@ def _child(child: ChildStatus, now: float, story: str) -> ChildCard:
         tone=tone,
         word=word,
         span=span_words(age) if age >= JUST_NOW else "",
-        reason="" if child.state is ChildState.READY or child.reason == story else child.reason,
-        facts=tuple(fact for fact in facts if fact),
+        reason="" if viewer.guest or child.state is ChildState.READY or child.reason == story else child.reason,
+        facts=() if viewer.guest else tuple(fact for fact in facts if fact),
     )
 
 

@@ -24,7 +24,7 @@ from controller.proxy.fillers import Rhythm
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
 from controller.proxy.noted import DEEDS, TURNED_AWAY
-from controller.proxy.refusals import CUT_SHORT
+from controller.proxy.refusals import CUT_SHORT, for_guest
 from controller.proxy.relay import FAILED, LEAVING, break_off
 from controller.proxy.routes import Match
 from controller.proxy.rules import Rules, rules_of
@@ -261,6 +261,7 @@ class DataPlane:
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""
+        refused = _as_heard(exchange, refused)
         if exchange.status:  # fillers have gone out
             return await self._tell(exchange, refused)
         if refused.leads_on or not _shows_pages(exchange):
@@ -283,6 +284,7 @@ class DataPlane:
 
     async def _tell(self, exchange: Exchange, refused: Refused) -> None:
         """Say no, also in the middle of an answer."""
+        refused = _as_heard(exchange, refused)
         if exchange.status:
             await break_off(exchange, refused.text, refused.status)
             exchange.reason = refused.reason
@@ -340,6 +342,10 @@ class DataPlane:
             except TimeoutError:
                 pass
         return True
+
+
+def _as_heard(exchange: Exchange, refused: Refused) -> Refused:
+    return for_guest(refused) if exchange.who is not None and exchange.who.guest else refused
 
 
 def _shows_pages(exchange: Exchange) -> bool:

@@ -202,11 +202,15 @@ class Exchange:
         """Another application answers; what it says is noted on its way. `body`: what has been read already.
 
         It finds who calls (a Principal, or None) in `seadragon.who` of the scope, their address in `seadragon.peer`,
-        and the request's id in `seadragon.request`.
+        and the request's id in `seadragon.request`. Raises ClientGone when its client left before all of it was here:
+        so does what it reads with, and what it answers to that goes nowhere.
         """
         waiting = deque([] if body is None else [body])
+        left = False
 
         async def send(message: Message) -> None:
+            if left:
+                return
             if message["type"] == "http.response.start":
                 self.status, self.first_byte = message["status"], now() - self.started
                 headers: Headers = list(message.get("headers", ()))
@@ -218,7 +222,11 @@ class Exchange:
         async def receive() -> Message:
             if waiting:
                 return {"type": "http.request", "body": waiting.popleft(), "more_body": False}
+            nonlocal left
             message = await self.receive()
+            if self.handed is None and message["type"] == "http.disconnect":
+                left = True
+                raise ClientGone
             if self.handed is None and not message.get("more_body", False):
                 self.handed = now()
             return message
@@ -228,6 +236,8 @@ class Exchange:
         self.receiving = True  # from here on that application listens to the client
         self.handed = None if body is None else now()
         await app(self.scope, receive, send)
+        if left:
+            raise ClientGone
 
     async def reset(self) -> None:
         """Drop the client's connection, so that what it has cannot pass for a whole answer."""

@@ -6,7 +6,9 @@ is not there and for states that pass, since some clients answer one 503 with tw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from controller.errors import OrderFault, OrderRefused
 from controller.proxy.dialects import Reason, Refused
@@ -15,6 +17,7 @@ from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
 EMBEDDER = "nomic-embed-text"  # small, and known to every client
 MOST_OTHERS = 3
+_PATH = re.compile(r"""(?<![\w.:/~])~?/[^\s"'`/]+/[^\s"'`]*""")  # a place on the disk; no model is called so
 _CANCELLED = "Whoever runs this server ended this request. Ask again if you still need it."
 
 _TURNED: Mapping[Cap, Reason] = {
@@ -79,6 +82,32 @@ POISONED = Refused(
     "This very request has crashed the model each time it was tried, so it is not tried again for some minutes. "
     "Change it, or take another model.",
 )
+
+
+_FOR_GUESTS: Mapping[Reason, str] = {
+    **{reason: words for _, reason, words, _ in _ENDS.values()},
+    Reason.HELD_OUT: "The models did not come back in time. Please try again in a moment.",
+    Reason.DOWN: "The models are not to be had now. Please try again later.",
+    Reason.MANAGE: "You may ask models here, but not change or unload them.",
+    Reason.TUNNEL: "This is not done from outside.",
+    Reason.OFF: "This is switched off on this server.",
+}
+"""What may be known to whoever looks after the server, in words for others: by reason."""
+_FAILED = "The model failed at this. Please ask again, or ask whoever runs this server."
+
+
+def for_guest(refused: Refused) -> Refused:
+    """The same, without a folder, a setting, or a model that is not theirs to see."""
+    if refused == SWITCHED_UNSEEN:
+        return refused
+    return replace(refused, text=_FOR_GUESTS.get(refused.reason, refused.text))
+
+
+def upstreams_words(status: int, words: str) -> str:
+    """What Ollama itself says is wrong, as a guest may hear it: of its own failures nothing, of the request all but
+    where something lies on the disk.
+    """
+    return _FAILED if status >= 500 else _PATH.sub("…", words) or _FAILED
 
 
 def turned_away(turned: Turned) -> Refused:

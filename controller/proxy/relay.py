@@ -6,9 +6,11 @@ import asyncio
 
 import msgspec
 
-from controller.proxy.dialects import Ending, Reason
+from controller.proxy.dialects import Ending, Reason, error_body
 from controller.proxy.exchange import Exchange
 from controller.proxy.framing import Framing
+from controller.proxy.own import JSON, headers
+from controller.proxy.refusals import upstreams_words
 from controller.proxy.upstream import Answer, Connection
 
 _LONGEST_ERROR = 64 * 1024  # bytes
@@ -33,6 +35,8 @@ async def relay(
 ) -> None:
     """Send `answer` on, up to its end. `kept` collects the bytes."""
     seat = exchange.seat
+    if answer.status >= 400 and not exchange.status and exchange.who is not None and exchange.who.guest:
+        return await _veiled_error(exchange, answer, now)
     if not exchange.status:
         exchange.framing = _framing(answer, ending)
         await exchange.start(answer.status, answer.headers, now)
@@ -60,9 +64,19 @@ async def relay(
 
 async def _late_error(exchange: Exchange, answer: Answer) -> None:
     """Upstream's own words, in the record that its client understands in mid-stream; a document can only be reset."""
-    body = await answer.whole(_LONGEST_ERROR)
-    await break_off(exchange, error_words(body or b"") or CUT_SHORT, answer.status)
+    words = error_words(await answer.whole(_LONGEST_ERROR) or b"")
+    if words and exchange.who is not None and exchange.who.guest:
+        words = upstreams_words(answer.status, words)
+    await break_off(exchange, words or CUT_SHORT, answer.status)
     exchange.reason = Reason.LATE
+
+
+async def _veiled_error(exchange: Exchange, answer: Answer, now: float) -> None:
+    """Upstream's own words as far as a guest may hear them, in the caller's dialect."""
+    words = upstreams_words(answer.status, error_words(await answer.whole(_LONGEST_ERROR) or b""))
+    answer.drop()
+    data = error_body(exchange.dialect, answer.status, words, exchange.id.decode("ascii"))
+    await exchange.reply(answer.status, headers(JSON, data), data, now)
 
 
 def error_words(body: bytes) -> str:

@@ -17,6 +17,7 @@ _TEXTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENTRIES: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ENTRY: Final = msgspec.json.Decoder(dict[str, object])
 
+SHOW: Final = "/api/show"
 _LISTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "/api/tags": ("models", ("name", "model")),
     "/api/ps": ("models", ("name", "model")),
@@ -32,14 +33,16 @@ def unknown(model: str) -> Refused:
 
 def narrowed(route: str, who: Principal | None) -> bool:
     """Whether `who` is shown less than the whole answer of `route`."""
-    return who is not None and who.restricted and route in _LISTS
+    return who is not None and who.guest and (route in _LISTS or route == SHOW)
 
 
 def narrow(route: str, body: bytes, who: Principal) -> bytes:
-    """The list of models in `body` without those that do not exist for `who`; what stays is as it was, byte for byte.
-
-    A list that cannot be read is an empty one.
+    """The list of models in `body` without those that do not exist for `who`, or what is told of one without where it
+    lies and what else it was made of. What stays is as it was, byte for byte. A list that cannot be read is an empty
+    one, and so is whatever else.
     """
+    if route == SHOW:
+        return _shown_one(body, who)
     member, names = _LISTS[route]
     try:
         top = _TEXTS.decode(body)
@@ -52,11 +55,13 @@ def narrow(route: str, body: bytes, who: Principal) -> bytes:
 
 
 def _parted(entry: msgspec.Raw, who: Principal) -> bytes:
-    """`entry` as it came, unless it names a model that it was made from, and that one does not exist for `who`."""
+    """`entry` as it came, unless it names a model that it was made from, and that one does not exist for `who`, or
+    where that lies.
+    """
     top = _TEXTS.decode(entry)
     details = _ENTRY.decode(top["details"]) if bytes(top.get("details", b"null")).startswith(b"{") else {}
     parent = details.get("parent_model")
-    if not parent or (isinstance(parent, str) and who.sees(parent)):
+    if not parent or (isinstance(parent, str) and not parent.startswith("/") and who.sees(parent)):
         return bytes(entry)
     top["details"] = msgspec.Raw(msgspec.json.encode({**details, "parent_model": ""}))
     return msgspec.json.encode(top)
@@ -65,3 +70,11 @@ def _parted(entry: msgspec.Raw, who: Principal) -> bytes:
 def _shown(entry: Mapping[str, object], names: tuple[str, ...], who: Principal) -> bool:
     told = [entry[name] for name in names if name in entry]
     return bool(told) and all(isinstance(name, str) and who.sees(name) for name in told)
+
+
+def _shown_one(body: bytes, who: Principal) -> bytes:
+    """What `/api/show` tells, without the Modelfile: it names files and other models. All it sets stands beside it."""
+    try:
+        return _parted(msgspec.Raw(msgspec.json.encode(_TEXTS.decode(body) | {"modelfile": msgspec.Raw(b'""')})), who)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return b"{}"

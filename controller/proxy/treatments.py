@@ -18,13 +18,14 @@ from controller.proxy.relay import relay
 from controller.proxy.room import Room
 from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
 from controller.proxy.rules import Rules
-from controller.proxy.sight import narrow, narrowed, unknown
+from controller.proxy.sight import SHOW, narrow, narrowed, unknown
 from controller.proxy.tally import Tally
 from controller.proxy.turns import InMemory, Names, Turns
 from controller.proxy.upstream import Answer
 
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]
 
+_LARGEST_SHOWN = 64 * 2**20  # bytes of an answer that a guest is told a part of
 _COPILOT = b"GitHubCopilotChat/"
 _NAMING = ("model", "name", "source", "destination", "from")
 """Members that name models, of all routes together."""
@@ -150,11 +151,14 @@ class Treatments:
         return Kept(own.headers(own.JSON, _NOTHING), _NOTHING, 0.0, 0) if self._in_memory.empty else None
 
     async def _narrowed(self, exchange: Exchange, match: Match, answer: Answer, key: Key, epoch: int) -> Refused | None:
-        """For one who is shown a part of a list: it is needed whole before anything can be sent."""
-        data = await answer.whole(LARGEST)
+        """For one who is shown a part of an answer: it is needed whole before anything can be sent."""
+        if match.route.path == SHOW and answer.status != 200:
+            await relay(exchange, answer, None, self._clock.now())
+            return None
+        data = await answer.whole(_LARGEST_SHOWN if match.route.path == SHOW else LARGEST)
         if data is None or answer.status != 200:
             answer.drop()
-            return Refused(502, Reason.BROKEN, "Ollama did not list its models. Please try again.", retry_after=5)
+            return Refused(502, Reason.BROKEN, "Ollama did not tell of its models. Please try again.", retry_after=5)
         kept = self._kept(answer, data, epoch)
         self._lists.keep(key, kept)
         await self._show(exchange, match, kept)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from controller.auth.access import Principal
 from controller.auth.chain import Verdict
 from controller.config.schema import Config
 from controller.desk import AuditView, By, OfficeView, Order, UsageView, every_model
@@ -224,7 +225,7 @@ def a_ticket(number: int, caller: str, **changes: Any) -> dict[str, Any]:
     return {
         "number": number,
         "caller": caller,
-        "caller_id": f"id of {caller}",
+        "caller_id": Principal(caller).identity,
         "lane": 1.0,
         "model": "llama3.2",
         "state": "waiting",

@@ -244,6 +244,32 @@ async def test_models_that_are_not_for_a_key_do_not_exist_for_it(tmp_path: Path)
         assert len(await fake.seen()) == asked
 
 
+async def test_a_guests_key_hears_of_no_folder_when_the_model_fails_and_everybody_else_does(tmp_path: Path) -> None:
+    text, row = key("guest", models=("tin*",))
+    other, whole = key("whole")
+    error = "open /Volumes/x/blobs/sha256-1: no such file"
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, keyring=Keyring(Rows(row, whole))) as plane,
+        plane.client() as client,
+    ):
+        fake.knobs(fail_next=6, fail_status=400, fail_error=error)
+        for path, body in (
+            ("/api/chat", CHAT),
+            ("/v1/chat/completions", CHAT),
+            ("/v1/messages", {**CHAT, "max_tokens": 5}),
+        ):
+            for shown, told in ((text, False), (other, True)):
+                answer = await client.post(path, json=body, headers={"X-API-Key": shown})
+                assert (answer.status_code, "Volumes" in answer.text) == (400, told), path
+        seen = await client.post("/api/show", json={"model": "tiny"}, headers={"X-API-Key": text})
+        assert (seen.status_code, seen.json()["modelfile"]) == (200, "")
+        whole_one = await client.post("/api/show", json={"model": "tiny"}, headers={"X-API-Key": other})
+        assert "FROM" in whole_one.json()["modelfile"]
+        absent = await client.post("/api/show", json={"model": "tinier"}, headers={"X-API-Key": text})
+        assert absent.status_code == 404
+
+
 async def test_in_the_tunnel_a_key_counts_and_an_address_only_if_it_is_named_for_it(tmp_path: Path) -> None:
     text, row = key("tool", scopes=("infer", "manage"))
     home = {"label": "home", "addresses": ["203.0.113.9"]}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.auth.access import Principal
 from controller.desk import every_model
 from controller.line_words import (
     estimate_words,
@@ -18,6 +19,10 @@ from controller.line_words import (
     seen_by,
 )
 from tests.fakes.desk import a_line, a_memory, a_model, a_ticket
+
+
+def id_of(label: str) -> str:
+    return Principal(label).identity
 
 
 def plain(text: str, /, *, fg: str | None) -> str:
@@ -33,7 +38,7 @@ def test_who_may_manage_sees_everybody() -> None:
 
 def test_anybody_else_sees_their_own_and_only_counts_of_the_others() -> None:
     line = a_line(a_ticket(1, "cline", state="granted"), a_ticket(2, "n8n"), a_ticket(3, "cline"), a_ticket(4, "mia"))
-    seen = seen_by(line, "id of n8n", every_model, manage=False)
+    seen = seen_by(line, id_of("n8n"), every_model, manage=False)
     assert [ticket["number"] for ticket in seen["tickets"]] == [2]
     assert seen["others"] == {"waiting": 2, "running": 1}
     assert "cline" not in str(seen)
@@ -63,7 +68,7 @@ def test_who_may_manage_sees_nothing_of_models_that_do_not_exist_for_them() -> N
 )
 def test_nobody_is_forgotten_in_the_counts(labels: list[str], running: int, me: str) -> None:
     tickets = [a_ticket(n, label, state="granted" if n < running else "waiting") for n, label in enumerate(labels)]
-    seen = seen_by(a_line(*tickets), f"id of {me}", every_model, manage=False)
+    seen = seen_by(a_line(*tickets), id_of(me), every_model, manage=False)
     assert all(ticket["caller"] == me for ticket in seen["tickets"])
     assert len(seen["tickets"]) + sum(seen["others"].values()) == len(labels)
 
@@ -123,7 +128,7 @@ def test_what_is_paused_is_named() -> None:
 
 def test_of_a_line_too_long_to_be_told_the_rest_are_others() -> None:
     line = {**a_line(a_ticket(1, "mia"), a_ticket(2, "n8n", state="granted")), "waiting": 900, "running": 4}
-    assert seen_by(line, "id of mia", every_model, manage=False)["others"] == {"waiting": 899, "running": 4}
+    assert seen_by(line, id_of("mia"), every_model, manage=False)["others"] == {"waiting": 899, "running": 4}
     assert seen_by(line, "owner", every_model, manage=True)["others"] == {"waiting": 899, "running": 3}
 
 

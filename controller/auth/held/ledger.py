@@ -148,6 +148,7 @@ class Ledger:
         }
         self._of_user: dict[str, dict[str, SessionRow]] = {}
         self._named: dict[str, UserRow] = {}  # by their names as they are compared
+        self._rehashed: dict[str, str] = {}  # by person: what a better hash of the same password took the place of
         self._ends: list[tuple[float, What, str]] = []  # a heap: when, and what of
         self._uses: dict[type[Row], dict[str, dict[str, Any]]] = {KeyRow: {}, SessionRow: {}, AllowRow: {}}
         self._ordering = asyncio.Lock()

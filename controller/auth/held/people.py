@@ -58,12 +58,16 @@ class People(Keys, Sessions):
         return await entry.change(user, role=wanted)
 
     @order
-    async def set_password(self, entry: Entry, id: str, password: str, *, keep: str = "") -> UserRow:
-        """Set a password's hash. Every session ends but the one whose sid is `keep`, and every reset link.
-
-        Raises SeadragonError.
+    async def set_password(
+        self, entry: Entry, id: str, password: str, *, keep: str = "", checked: str | None = None
+    ) -> UserRow:
+        """Set a password's hash. Every session ends but the one whose sid is `keep`, and every reset link; who has
+        given the old password and is not signed in yet will not be. `checked`: the hash that the old one was held
+        against. Raises SeadragonError.
         """
-        return await self._set_password(entry, self._user(id), password, keep)
+        user = self._user(id)
+        self._still(user, checked)
+        return await self._set_password(entry, user, password, keep)
 
     @order
     async def rehash(self, entry: Entry, id: str, password: str, *, instead: str) -> UserRow:
@@ -72,7 +76,10 @@ class People(Keys, Sessions):
         Raises SeadragonError.
         """
         user = self._user(id)
-        return await entry.change(user, password=password) if user.password == instead else user
+        if user.password != instead:
+            return user
+        self._rehashed[id] = instead
+        return await entry.change(user, password=password)
 
     @order
     async def disable_user(self, entry: Entry, id: str, *, keep: str = "") -> UserRow:
@@ -135,6 +142,7 @@ class People(Keys, Sessions):
     ) -> UserRow:
         if not password:
             raise OrderRefused("A password must be given.", "failed")
+        self._rehashed.pop(user.id, None)
         await self._end_sessions(entry, user.id, keep)
         for link in self._links_of(user.id):
             await entry.drop(link)

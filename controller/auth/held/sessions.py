@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from controller.auth.held.ledger import Entry, Ledger, order
-from controller.auth.rows import SessionRow
+from controller.auth.rows import SessionRow, UserRow
 from controller.auth.secrets import make_sid
 from controller.errors import OrderRefused
 from controller.plain import printable
@@ -41,22 +41,27 @@ class Sessions(Ledger):
 
     @order
     async def start_session(
-        self, entry: Entry, user_id: str, device: str, peer: str, *, lasts: float = LASTS
+        self, entry: Entry, user_id: str, device: str, peer: str, *, lasts: float = LASTS, checked: str | None = None
     ) -> SessionRow:
-        """Begin one, for `lasts` seconds at the most; the password was just given. Raises SeadragonError."""
+        """Begin one, for `lasts` seconds at the most; the password was just given. `checked`: the hash it was held
+        against, which must still be theirs. Raises SeadragonError.
+        """
         user, now = self._users.get(user_id), self._clock.wall()
         if user is None or user.disabled:
             raise OrderRefused("This person cannot sign in.", "unknown")
+        self._still(user, checked)
         shown = printable(device)[:_LONGEST_DEVICE]
         sid = make_sid(self._random)
         return await entry.put(SessionRow(sid, user_id, shown, now, peer, now, now + lasts, now, peer))
 
     @order
-    async def prove_session(self, entry: Entry, sid: str) -> SessionRow:
-        """The password was given again. Raises SeadragonError."""
+    async def prove_session(self, entry: Entry, sid: str, *, checked: str | None = None) -> SessionRow:
+        """The password was given again; `checked` as above. Raises SeadragonError."""
         session = self._sessions.get(sid)
-        if session is None:
+        user = self._users.get(session.user_id) if session else None
+        if session is None or user is None:
             raise OrderRefused("This session has ended. Sign in again.", "unknown")
+        self._still(user, checked)
         return await entry.change(session, proven_at=self._clock.wall())
 
     @order
@@ -69,6 +74,11 @@ class Sessions(Ledger):
     async def end_sessions(self, entry: Entry, user_id: str, *, keep: str = "") -> int:
         """End all of a person's but the one whose sid is `keep`; how many that were. Raises SeadragonError."""
         return await self._end_sessions(entry, user_id, keep)
+
+    def _still(self, user: UserRow, checked: str | None) -> None:
+        """What a password was held against is what it is to be held against now. Raises OrderRefused."""
+        if checked is not None and checked not in (user.password, self._rehashed.get(user.id)):
+            raise OrderRefused("The password was changed meanwhile. Use the new one.", "conflict")
 
     async def _end_sessions(self, entry: Entry, user_id: str, keep: str = "") -> int:
         ending = [session for session in self.sessions(user_id) if session.id != keep]

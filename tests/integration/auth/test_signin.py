@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.auth.hashing import RESERVED, THREADS, WAITING, Hashing
+from controller.auth.hashing import RESERVED, THREADS, WAITING, Checked, Hashing
 from controller.auth.rows import SessionRow
 from controller.auth.secrets import make_token
 from controller.auth.signin import NO_CODE, NO_LINK, Browser, No, Person, SignIn
@@ -28,6 +28,12 @@ async def door(tmp_path: Path) -> AsyncIterator[FrontDoor]:
     """Its clock stands still: however slow the machine is, each try comes right after the one before."""
     async with front_door(tmp_path, clock=WoundClock()) as opened:
         yield opened
+
+
+def leap(door: FrontDoor) -> None:
+    """A second goes by."""
+    assert isinstance(door.signin._clock, WoundClock)
+    door.signin._clock.leap(1.0)
 
 
 async def signed_in(door: FrontDoor, name: str) -> Person:
@@ -124,6 +130,103 @@ async def test_a_token_that_is_none_costs_no_hash_and_gets_one_answer_whatever_t
     door.signin.hashing = cheap
 
 
+Comes = Callable[[str], Awaitable[SessionRow | No]]
+
+
+async def with_an_invite(door: FrontDoor) -> Comes:
+    invite = await an_invite(door, 9)
+    return lambda name: door.signin.join(invite, name, NEW, HERE)
+
+
+async def with_a_link(door: FrontDoor) -> Comes:
+    link = (await door.holders.create_reset(await door.person("zoe"), by="tests")).text
+    return lambda name: door.signin.reset(link, "short", HERE)
+
+
+async def with_a_code(door: FrontDoor) -> Comes:
+    code = (await door.holders.admin_code()).text
+    return lambda name: door.signin.take_code(code, "\u3164", NEW, HERE)
+
+
+@pytest.mark.parametrize("holding", [with_an_invite, with_a_link, with_a_code])
+async def test_who_holds_a_good_token_is_slowed_like_who_signs_in(
+    door: FrontDoor, holding: Callable[[FrontDoor], Awaitable[Comes]]
+) -> None:
+    """Else an invite tells who has an account, as fast as names can be sent, and has passwords hashed."""
+    await door.person("mia")
+    comes = await holding(door)
+    told = [await comes(name) for name in ("mia", "mia", "mia", "Mіа")]
+    assert [no.status for no in told if isinstance(no, No)][1:] == [429, 429, 429]
+    counted = 0
+    for _ in range(600):
+        leap(door)
+        no = await comes("mia")
+        counted += isinstance(no, No) and no.status != 429
+    assert counted <= 35, "as many as of a password: one in 25 s, once it has gone on for long"
+
+
+async def test_who_joins_is_forgiven_and_the_next_of_the_family_joins_at_once(door: FrontDoor) -> None:
+    invite = await an_invite(door, 9)
+    for name in ("Ada", "Ben", "Cleo", "Dan"):
+        assert isinstance(await door.signin.join(invite, name, NEW, HERE), SessionRow)
+
+
+class Held(Hashing):
+    """Comes to its verdict, and keeps it for itself until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock(), cost=CHEAP, floor=0.0)
+        self.looked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def check(self, password: str, kept: str, *, known: bool = False) -> Checked:
+        verdict = await super().check(password, kept, known=known)
+        self.looked.set()
+        await self.go.wait()
+        return verdict
+
+
+IN_FLIGHT: dict[str, Callable[[SignIn, Person], Awaitable[object]]] = {
+    "sign-in": lambda signin, person: signin.enter("mia", PASSWORD, HERE),
+    "the password once more": lambda signin, person: signin.prove(person, PASSWORD, HERE.peer),
+    "another change": lambda signin, person: signin.change_password(person, PASSWORD, "a thief's own words", HERE.peer),
+}
+
+
+@pytest.mark.parametrize("what", IN_FLIGHT)
+async def test_a_password_change_ends_what_had_checked_the_old_one_and_not_yet_begun(
+    door: FrontDoor, what: str
+) -> None:
+    mia = await door.person("mia")
+    mine, thiefs = await signed_in(door, "mia"), await signed_in(door, "mia")
+    held, cheap = Held(), door.signin.hashing
+    door.signin.hashing = held
+    flying = asyncio.ensure_future(IN_FLIGHT[what](door.signin, thiefs))
+    await held.looked.wait()
+    new = await cheap.hash(NEW)
+    await door.holders.set_password(mia, new, keep=mine.session.id)
+    held.go.set()
+    no = await flying
+    assert isinstance(no, No)
+    assert no.status == 403
+    assert [each.id for each in door.holders.sessions(mia)] == [mine.session.id]
+    assert door.holders.users[mia].password == new
+    held.close()
+    door.signin.hashing = cheap
+
+
+async def test_a_better_hash_of_the_same_password_ends_no_sign_in(door: FrontDoor) -> None:
+    mia = await door.person("mia")
+    held, cheap = Held(), door.signin.hashing
+    door.signin.hashing = held
+    flying = asyncio.ensure_future(door.signin.enter("mia", PASSWORD, HERE))
+    await held.looked.wait()
+    await door.holders.rehash(mia, await cheap.hash(PASSWORD), instead=door.holders.users[mia].password)
+    held.go.set()
+    assert isinstance(await flying, SessionRow)
+    held.close()
+    door.signin.hashing = cheap
+
+
 async def test_who_is_signed_in_is_slowed_too_when_the_password_is_asked_again(door: FrontDoor) -> None:
     await door.person("mia")
     person = await signed_in(door, "mia")
@@ -137,6 +240,7 @@ async def test_a_code_wants_a_name_and_a_password_that_will_do_and_is_not_spent_
     code = (await door.holders.admin_code()).text
     for name, password, field in (("", NEW, "name"), ("Ada", "short", "password")):
         no = await door.signin.take_code(code, name, password, HERE)
+        leap(door)
         assert isinstance(no, No)
         assert (no.status, no.field) == (422, field)
     assert isinstance(await door.signin.take_code(code, "Ada", NEW, HERE), SessionRow)
@@ -147,9 +251,13 @@ async def test_a_code_wants_a_name_and_a_password_that_will_do_and_is_not_spent_
 
 async def test_of_two_who_take_one_name_at_the_same_moment_one_is_told_to_choose_another(door: FrontDoor) -> None:
     invite = await an_invite(door, uses=2)
-    both = await asyncio.gather(*(door.signin.join(invite, name, NEW, HERE) for name in ("Mia", "MIA")))
+    first = asyncio.ensure_future(door.signin.join(invite, "Mia", NEW, HERE))
+    await asyncio.sleep(0)
+    leap(door)
+    both = await asyncio.gather(first, door.signin.join(invite, "MIA", NEW, HERE))
     refused = [each for each in both if isinstance(each, No)]
     assert [(no.status, no.field) for no in refused] == [(409, "name")]
+    leap(door)
     assert isinstance(await door.signin.join(invite, "Tom", NEW, HERE), SessionRow), "that cost no use of the invite"
 
 

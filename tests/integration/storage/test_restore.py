@@ -89,8 +89,8 @@ WRITES = """
     from tests.kit.holding import holding
     async def main():
         async with holding(Path(sys.argv[1])) as holders:
-            while True:
-                await holders.create_key("written", by="operator")
+            for number in range(10**6):
+                await holders.create_key(f"written {number}", by="operator")
                 print("written", flush=True)
     asyncio.run(main())
 """
@@ -113,8 +113,8 @@ async def test_what_was_replaced_holds_all_it_held_also_what_a_crash_had_left_in
     _crash_while_writing(path)
     kept = restore(path.with_name("copy.db"), path, 0.0)
     assert kept is not None
-    assert len(rows(kept, "SELECT id FROM keys WHERE name = 'written'")) >= 3
-    assert not rows(path, "SELECT id FROM keys WHERE name = 'written'")
+    assert len(rows(kept, "SELECT id FROM keys WHERE name LIKE 'written%'")) >= 3
+    assert not rows(path, "SELECT id FROM keys WHERE name LIKE 'written%'")
 
 
 async def test_a_copy_made_while_keys_are_made_has_each_that_was_answered_before(path: Path) -> None:

@@ -61,6 +61,7 @@ def a_now(**changes: object) -> contexts.Now:
             (contexts.Part("model", "0%", "50%", f"part {EVIL}"),), f"memory {EVIL}", f"short {EVIL}"
         ),
         order=contexts.OrderNotice("wait", "under way", f"order {EVIL}"),
+        guest=False,
         may_manage=True,
         models=(
             contexts.ModelCard(

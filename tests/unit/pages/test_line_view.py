@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.auth.access import Principal
 from controller.pages.line_view import ROWS, Viewer, line_seen, memory_seen, models_seen, notice_of
 from tests.fakes.desk import FakeJob, a_line, a_memory, a_model, a_ticket
 
-OWNER, GUEST = Viewer("owner", manage=True), Viewer("mia", "id of mia")
+OWNER, GUEST = Viewer("owner", manage=True), Viewer("mia", Principal("mia").identity)
 
 
 def test_a_ticket_says_where_it_stands_how_long_and_why() -> None:

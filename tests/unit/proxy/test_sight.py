@@ -51,3 +51,27 @@ def test_lists_alone_are_narrowed_and_only_for_those_with_patterns() -> None:
     assert not narrowed("/api/version", GUEST)
     assert not narrowed("/v1/models", Principal("all"))
     assert not narrowed("/v1/models", None)
+
+
+def test_a_guest_is_told_of_a_model_without_where_it_lies_and_what_it_was_made_of() -> None:
+    body = {
+        "modelfile": "# FROM blue:1b\nFROM /Volumes/x/blobs/sha256-1\nPARAMETER temperature 1",
+        "template": "{{ .Prompt }}",
+        "details": {"parent_model": "blue:1b", "format": "gguf"},
+    }
+    told = json.loads(narrow("/api/show", json.dumps(body).encode(), GUEST))
+    assert told == {"modelfile": "", "template": "{{ .Prompt }}", "details": {"parent_model": "", "format": "gguf"}}
+    assert narrow("/api/show", b"[", GUEST) == b"{}"
+
+
+@pytest.mark.parametrize(("parent", "told"), [("red", "red"), ("blue", ""), ("/Volumes/red", ""), ("", "")])
+def test_no_list_names_the_hidden_model_that_one_was_made_of(parent: str, told: str) -> None:
+    body = json.dumps({"models": [{"name": "red", "details": {"parent_model": parent}}]}).encode()
+    (entry,) = json.loads(narrow("/api/tags", body, GUEST))["models"]
+    assert entry["details"]["parent_model"] == told
+
+
+def test_a_child_with_all_models_is_a_guest_all_the_same() -> None:
+    child = Principal("kim's key", kind="key", id="K1", role="key", owner_role="child")
+    assert narrowed("/api/show", child)
+    assert not narrowed("/api/show", Principal("ada's key", kind="key", id="K2", role="key", owner_role="admin"))
