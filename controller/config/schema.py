@@ -369,6 +369,18 @@ class Surfaces(Branch):
     admin: Surface = Surface()
 
 
+class FirstFiller(Branch):
+    """How long an answer in one piece may be waited for without a byte. Until then a failure keeps its true status;
+    then a space goes ahead, so that nothing on the way takes the silence for the end.
+    """
+
+    direct: Annotated[Span, AT_ONCE] = Field(60, description="On a direct listener.")
+    proxy: Annotated[Span, AT_ONCE] = Field(
+        30, description="Behind a proxy of yours: less than it waits. nginx waits 60 s."
+    )
+    tunnel: Annotated[Span, AT_ONCE] = Field(60, description="Through the tunnel: Cloudflare waits 100 s.")
+
+
 class Server(Branch):
     """server.yaml: processes, listeners, limits."""
 
@@ -393,6 +405,7 @@ class Server(Branch):
     adopt_grace: Annotated[Seconds, AT_ONCE] = Field(
         60, ge=1, le=_DAY, description="How long children outlive a crashed controller, waiting for the next one."
     )
+    first_filler: FirstFiller = FirstFiller()
     limits: Limits = Limits()
     line: Line = Line()
     memory: Memory = Memory()

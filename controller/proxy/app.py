@@ -14,6 +14,7 @@ from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import Clock
 from controller.config.schema import Config
+from controller.proxy.aftermath import Aftermath
 from controller.proxy.asking import Asking
 from controller.proxy.callers import Callers
 from controller.proxy.cleartext import HttpsDoor
@@ -108,6 +109,7 @@ class DataPlane:
         self._asking = Asking(readiness, self._pool, clock, tally)
         self._lists = Lists()
         self._rhythm = rhythm or Rhythm()
+        self._aftermath = Aftermath()
         self._treatments = Treatments(
             self._asking,
             turns,
@@ -119,6 +121,7 @@ class DataPlane:
             self._rhythm,
             api=api,
             ready=lambda: self.ready,
+            aftermath=self._aftermath,
         )
         self._ids = RequestIds(secrets.token_hex(4).encode())
         self._rules = self._ruled(settings())
@@ -295,6 +298,9 @@ class DataPlane:
         self._open.discard(exchange)
         self._ended.set()
         seat = exchange.seat
+        if exchange.asked and exchange.broken is not None:
+            status, words = exchange.broken
+            self._aftermath.owe(exchange.asked, Refused(status, exchange.reason, words), self._clock.now())
         exchange.forget()
         self._treatments.leave_room(exchange)
         record = exchange.record(self._clock.now(), self._clock.wall())

@@ -51,8 +51,10 @@ class Exchange:
         "address",
         "answer",
         "arrival",
+        "asked",
         "attempts",
         "bytes_in",
+        "broken",
         "bytes_out",
         "dialect",
         "early",
@@ -115,6 +117,8 @@ class Exchange:
         self.answer: Answer | None = None
         self.framing: Framing | None = None
         self.attempts = 0
+        self.asked = b""  # of a document that began before there was an answer: by what it is known again
+        self.broken: tuple[int, str] | None = None  # … that was reset: the status and words it is still owed
         self.handed: float | None = None  # since when another application has all of it
         self.status = 0  # 0 until the answer has begun
         self.reason = Reason.NONE

@@ -24,7 +24,7 @@ class Rhythm:
     """When. All in seconds; tests take smaller ones."""
 
     sweep: float = 0.5  # between two looks at what is open: one timer for all requests, instead of one for each
-    grace: float = 10.0  # without a byte, so that quick failures keep their true status
+    grace: float = 10.0  # of a stream without a byte, so that quick failures keep their true status
     every: float = 15.0  # of silence, at most, from then on
     silent: float = 240.0  # that a streamed /v1/responses may wait: Codex gives up on 300 s without a real event
     unproven: float = 2.0  # that a slot may bring nothing before it is suspected

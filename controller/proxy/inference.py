@@ -18,11 +18,12 @@ from controller.errors import OrderRefused, Unreachable
 from controller.inside import Inside
 from controller.proxy import own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header
+from controller.proxy.aftermath import Aftermath, key_of
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.callers import may_not_manage
 from controller.proxy.dialects import Dialect, Reason, Refused, compact
 from controller.proxy.exchange import Exchange
-from controller.proxy.fillers import Rhythm, manner_of
+from controller.proxy.fillers import Manner, Rhythm, manner_of
 from controller.proxy.forms import model_of
 from controller.proxy.lists import Lists
 from controller.proxy.peek import Peeked, count, peek
@@ -59,6 +60,7 @@ class Inference:
         *,
         body: ReadBody,
         leave_room: Callable[[Exchange], None],
+        aftermath: Aftermath,
     ) -> None:
         self._asking = asking
         self._turns = turns
@@ -70,6 +72,7 @@ class Inference:
         self._body = body
         self._leave_room = leave_room
         self._poison = Poison()
+        self._aftermath = aftermath
 
     async def __call__(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
         """Answer the client, or return why not. Raises ClientGone."""
@@ -158,6 +161,9 @@ class Inference:
     ) -> Refused | None:
         who, body = exchange.who, adjusted.body
         assert who is not None, "The doors let nobody in who is nobody."
+        owed = self._owed(exchange, match, who, body)
+        if owed is not None:
+            return owed
         level = self._poison.level(body, self._clock.now())
         if guilty(level, runner.slots):
             return refusals.POISONED
@@ -170,7 +176,10 @@ class Inference:
         if isinstance(ticket, Turned):
             return refusals.turned_away(ticket)
         manner = manner_of(match.route, stream)
-        seat = exchange.seat = Seat(exchange, self._turns, ticket, times, self._rhythm, manner, match.route.ending)
+        document = manner is Manner.DOCUMENT
+        grace = rules.grace(exchange.listener, proxied=bool(exchange.proxied)) if document else None
+        ending = match.route.ending
+        seat = exchange.seat = Seat(exchange, self._turns, ticket, times, self._rhythm, manner, ending, grace)
         self._lists.moved()
         try:
             if adjusted.keep is not None:
@@ -181,15 +190,27 @@ class Inference:
                 return await self._forward(exchange, match, rules, body)
             if isinstance(answer, Refused):
                 return answer
-            del body, adjusted  # nobody needs it again, and the answer may take minutes
+            if exchange.status and document:
+                exchange.asked = key_of(who, match.route.path, exchange.query, body)
+            body = b""  # nobody needs it again, and the answer may take minutes
+            del adjusted
             self._leave_room(exchange)
             seat.tell_wait()
             seat.finish_with(answer, self._clock.now())
             await self._relayed(exchange, match, answer)
         finally:
+            if exchange.status and document and body:
+                exchange.asked = key_of(who, match.route.path, exchange.query, body)
             seat.leave()
             self._lists.moved()
         return None
+
+    def _owed(self, exchange: Exchange, match: Match, who: Principal, body: bytes) -> Refused | None:
+        """What its caller was not told when the same request's answer was broken off a moment ago."""
+        now = self._clock.now()
+        if not self._aftermath.any(now):
+            return None
+        return self._aftermath.owed(key_of(who, match.route.path, exchange.query, body), now)
 
     async def _relayed(self, exchange: Exchange, match: Match, answer: Answer) -> None:
         self._tally.streams += 1

@@ -98,6 +98,8 @@ async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool, s
         await exchange.body(data + rest, more=False)
     elif broken:
         exchange.reason = Reason.BROKEN
+        exchange.broken = status, words
+        exchange.broken = status, words
         await exchange.reset()
     else:
         await exchange.body(data, more=False)

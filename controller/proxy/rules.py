@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
-from controller.config.schema import Config
+from controller.config.schema import Config, FirstFiller
 from controller.proxy.adjust import Clamps, Redirects
 from controller.proxy.cleartext import HttpsDoor, Rule
 from controller.proxy.routes import Match, quick
@@ -39,6 +39,15 @@ class Rules:
     unread: int  # bytes
     clamps: Clamps
     times: Times
+    first_filler: FirstFiller
+
+    def grace(self, listener: str, *, proxied: bool) -> float:
+        """Seconds without a byte before a document begins with a filler. What comes through a proxy that nobody named
+        is treated as one that was.
+        """
+        wait = self.first_filler
+        usual = {"direct": wait.direct, "proxy": wait.proxy, "tunnel": wait.tunnel}[listener]
+        return min(usual, wait.proxy) if proxied else usual
 
     def caps(self, who: Principal) -> Caps:
         """How much a principal may have in the line."""
@@ -71,4 +80,5 @@ def rules_of(config: Config, https_doors: Callable[[], Sequence[HttpsDoor]] = tu
         server.limits.unread,
         Clamps(Redirects(config.models.redirect), config.models.default or "", config.models.max_tokens),
         Times(config),
+        server.first_filler,
     )

@@ -25,6 +25,7 @@ class Seat:
     """One request's, from the moment it has a ticket."""
 
     __slots__ = (
+        "_grace",
         "_moved",
         "_rhythm",
         "_sent",
@@ -53,10 +54,13 @@ class Seat:
         rhythm: Rhythm,
         manner: Manner | None,
         ending: Ending | None,
+        grace: float | None = None,
     ) -> None:
+        """`grace`: seconds without a byte before the first filler; None: as the rhythm says."""
         self.exchange, self.ticket = exchange, ticket
         self._turns, self._times, self._rhythm = turns, times, rhythm
         self.manner = manner
+        self._grace = rhythm.grace if grace is None else grace
         self.ending = None if manner is Manner.DOCUMENT else ending  # of a stream
         self.usage = Usage()
         self.tokens: Tokens | None = None  # that its answer took, whole or not; once it has left
@@ -116,7 +120,7 @@ class Seat:
     def _filler_due(self, now: float, elapsed: float) -> bool:
         exchange = self.exchange
         if not exchange.status:
-            return now - exchange.started >= self._rhythm.grace
+            return now - exchange.started >= self._grace
         if exchange.bytes_out != self._sent:
             self._sent, self._spoke = exchange.bytes_out, now - elapsed
         return now + 2 * elapsed - self._spoke > self._rhythm.every  # the next look may be too late

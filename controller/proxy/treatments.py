@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from controller.clock import Clock
 from controller.proxy import bodies, own
+from controller.proxy.aftermath import Aftermath
 from controller.proxy.asking import Asking
 from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import App, Exchange
@@ -52,6 +53,7 @@ class Treatments:
         *,
         api: App,
         ready: Callable[[], bool],
+        aftermath: Aftermath,
     ) -> None:
         self._asking = asking
         self._names = names
@@ -64,7 +66,16 @@ class Treatments:
         self._ready = ready
         self._room = Room()
         infer = Inference(
-            asking, turns, names, lists, clock, tally, rhythm, body=self._body, leave_room=self.leave_room
+            asking,
+            turns,
+            names,
+            lists,
+            clock,
+            tally,
+            rhythm,
+            body=self._body,
+            leave_room=self.leave_room,
+            aftermath=aftermath,
         )
         self.by_kind: Mapping[Kind, Treatment] = {
             Kind.OPEN: self._open,

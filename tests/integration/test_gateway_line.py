@@ -16,7 +16,18 @@ import ollama
 import openai
 import pytest
 
-from controller.config.schema import Access, Allowed, Config, Line, Models, OneModel, Server, SomeWaits, Waits
+from controller.config.schema import (
+    Access,
+    Allowed,
+    Config,
+    FirstFiller,
+    Line,
+    Models,
+    OneModel,
+    Server,
+    SomeWaits,
+    Waits,
+)
 from controller.errors import OrderRefused
 from controller.proxy.fillers import Rhythm
 from controller.scheduling.ticket import Cap, End, Turned
@@ -28,6 +39,7 @@ Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 QUICK = Rhythm(sweep=0.05, grace=0.2, every=0.2, told=0.05)
 PATIENT = Rhythm(sweep=0.05, grace=60.0)
+SOON = Config(server=Server(hold=20.0, first_filler=FirstFiller(direct=0.2, proxy=0.2, tunnel=0.2)))
 
 STREAMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
     "/api/chat": (
@@ -292,7 +304,10 @@ async def test_a_batch_of_embeddings_takes_a_slot_for_each_input_and_nothing_els
 @pytest.mark.parametrize("path", ["/api/chat", "/api/embed", "/v1/chat/completions", "/v1/messages"])
 async def test_a_document_is_filled_up_in_front_only(path: str) -> None:
     document = b'{"model":"m","done":true,"eval_count":1}'
-    async with upstream(failing(200, document)) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+    async with (
+        upstream(failing(200, document)) as address,
+        gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane,
+    ):
         asking = asyncio.create_task(post(plane, path, {**CHAT, "input": "x", "stream": False}))
         await until(lambda: any(each.bytes_out >= 2 for each in plane.plane._open))
         plane.line.open(1)
@@ -355,7 +370,7 @@ async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> No
         await until(lambda: any(each.bytes_out > 1 for each in plane.plane._open))
         plane.line.open(1)
 
-    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=QUICK) as plane:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=SOON, rhythm=QUICK) as plane:
         native = ollama.AsyncClient(host=plane.url)
         for stream in (True, False):
             opening = asyncio.create_task(wait_for_fillers(plane))
@@ -381,7 +396,10 @@ async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> No
             whole = await client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}])
             assert (whole.choices[0].message.content or "").startswith("the sea is deep")
             await opening
-    async with upstream(speaking("/v1/messages")) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+    async with (
+        upstream(speaking("/v1/messages")) as address,
+        gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane,
+    ):
         opening = asyncio.create_task(wait_for_fillers(plane))
         async with anthropic.AsyncAnthropic(base_url=plane.url, api_key="x", max_retries=0) as claude:
             async with claude.messages.stream(
@@ -419,13 +437,58 @@ async def test_a_failure_after_fillers_is_the_dialects_own_error_record(path: st
 
 
 async def test_a_document_that_fails_after_fillers_is_reset_and_logged() -> None:
-    async with upstream(failing(500, b'{"error":"x"}')) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+    serve = failing(500, b'{"error":"x"}')
+    async with upstream(serve) as address, gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane:
         asking = asyncio.create_task(post(plane, "/api/chat", {**CHAT, "stream": False}))
         await until(lambda: any(each.status for each in plane.plane._open))
         plane.line.open(1)
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await asking
         assert (await plane.record()).reason == "error_after_filler"
+        again = await post(plane, "/api/chat", {**CHAT, "stream": False})
+        assert (again.status_code, again.headers["x-should-retry"], again.json()) == (500, "false", {"error": "x"})
+        assert len(plane.line.wishes) == 1
+        other = await post(plane, "/api/chat", {**CHAT, "stream": False, "think": False})
+        assert (other.status_code, len(plane.line.wishes)) == (500, 2)
+
+
+NO_ROOM = "There is no memory left for this model now."
+
+
+@pytest.mark.parametrize("library", ["ollama", "openai", "anthropic"])
+async def test_a_library_whose_document_was_reset_shows_the_reason_and_loads_nothing_a_second_time(
+    library: str,
+) -> None:
+    """ollama-python never tries again: its user does, and is told then."""
+    said = [{"role": "user", "content": "hi"}]
+
+    async def call() -> None:
+        if library == "ollama":
+            async with ollama.AsyncClient(plane.url) as native:
+                await native.chat("tiny", said)
+        elif library == "openai":
+            async with openai.AsyncOpenAI(base_url=f"{plane.url}/v1", api_key="none") as client:
+                await client.chat.completions.create(model="tiny", messages=said)  # type: ignore[arg-type]
+        else:
+            async with anthropic.AsyncAnthropic(base_url=plane.url, api_key="none") as claude:
+                await claude.messages.create(model="tiny", max_tokens=9, messages=said)  # type: ignore[arg-type]
+
+    async def ask() -> Exception:
+        with pytest.raises((ollama.ResponseError, httpx.HTTPError, openai.APIError, anthropic.APIError)) as told:
+            await call()
+        return told.value
+
+    async with upstream(silent) as address, gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane:
+        asking = asyncio.create_task(ask())
+        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        plane.line.finish(plane.line.waiting[0], End.NO_ROOM, NO_ROOM)
+        shown = await asking
+        if library == "ollama":
+            assert isinstance(shown, httpx.RemoteProtocolError | httpx.ReadError)
+            shown = await ask()
+        assert getattr(shown, "status_code", None) == 503
+        assert NO_ROOM in str(shown)
+        assert len(plane.line.wishes) == 1
 
 
 async def test_a_transcription_is_never_filled() -> None:
