@@ -93,11 +93,6 @@ class OfficeView(Protocol):
     def users_active(self) -> int: ...
     @property
     def sessions_live(self) -> int: ...
-    @property
-    def troubles(self) -> list[str]:
-        """What is the matter with rights as such, each in a sentence or two; empty when nothing is."""
-        ...
-
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Carry out one of the orders of `auth/office.py`, such as `keys.create`; what comes of it is JSON. It is in
         the audit afterwards, however it ended. Raises SeadragonError.
@@ -223,15 +218,16 @@ class Desk(Protocol):
 
     async def models(self) -> list[dict[str, Any]]:
         """Every installed model as an OpenAI list shows it, with our fields: `state` (away, loading, resident, leaving,
-        quarantined), `size_gb`, `memory_gb`, `expected_gb`, `loads`, `load_seconds`, `tokens_per_second`, `crashes`,
-        `last_error`, `pinned`, `waiting`, `running`, `idle_seconds`, `runner`. May be asked once a second: the names
-        may be some seconds old, the state is of this moment. Raises Unreachable when Ollama has never told them.
+        quarantined), `size_gb`, `memory_gb`, `expected_gb`, `cache_gb`, `loads`, `load_seconds`, `tokens_per_second`,
+        `crashes`, `last_error`, `pinned`, `waiting`, `running`, `idle_seconds`, `runner`. May be asked once a second:
+        the names may be some seconds old, the state is of this moment. Raises Unreachable when Ollama has never told
+        them.
         """
         ...
 
     def memory(self) -> dict[str, Any]:
-        """`total_gb, available_gb, budget_gb, taken_gb, pressure` (1, 2 or 4), `models_loaded` (name: gb), `may_load`
-        and `why` not. Figures nobody has read yet are None.
+        """`total_gb, available_gb, budget_gb, taken_gb, cache_gb, pressure` (1, 2 or 4), `models_loaded` (name: gb),
+        `may_load` and `why` not. Figures nobody has read yet are None.
         """
         ...
 

@@ -61,11 +61,26 @@ class Inside:
     """Tokens that are read at a time unless the model says so itself, by more than how many tokens of context in all
     slots together.
     """
-    prompt_cache: int = 0  # bytes of conversations that each runner keeps beside its context, at most
+    embedding_batch: int = 512  # the same, of models for embeddings
+    surcharges: tuple[tuple[int, int], ...] = ()
+    """By how large a batch, asked for by the model, how many bytes are thought to be needed beside weights and context.
+    """
+    predicts: bool = False  # with a GPU, it makes others leave for what it predicts would take too much of what is free
+    mask: int = 6  # bytes for each token of context and each of a batch, where attention is computed in pieces
+    untold: int = 0  # bytes of a runner that /api/ps does not count
+    always_flash: bool = False  # attention is computed in pieces unless that is switched off, whatever the family
+    state_copies: int = 24  # earlier states that some recurrent models keep for each slot, beside the context …
+    checkpoints: int = 0  # … and those that any model keeps in RAM whose context forgets, unless it is told otherwise
+    prompt_cache: int = 0  # bytes of conversations that each runner keeps in RAM, at most, unless it is told otherwise
+    mlx_cache: int = 8192 * MIB  # the same of the MLX runner, beside the model: it cannot be told otherwise
 
     def batch(self, tokens: int) -> int:
         """Tokens read at a time, with `tokens` of context in all slots together; Ollama takes less in a tight place."""
         return max(batch for more_than, batch in self.batches if tokens > more_than or not more_than)
+
+    def surcharge(self, batch: int) -> int:
+        """Bytes that Ollama thinks a batch needs, when a model asks for one of that size."""
+        return max((more for least, more in self.surcharges if batch >= least), default=0)
 
 
 _MEMORY: Final = (
@@ -155,6 +170,14 @@ LLAMA_SERVER: Final = Inside(
     programs=("llama-server", "llama-quantize"),
     gone=frozenset(("OLLAMA_MULTIUSER_CACHE", "OLLAMA_NEW_ENGINE")),
     batches=((0, 512), (4096, 1024), (32768, 2048)),
+    embedding_batch=2048,
+    surcharges=((1024, 768 * MIB), (2048, 2048 * MIB)),
+    predicts=True,
+    mask=2,
+    untold=16 * MIB,
+    always_flash=True,
+    state_copies=0,
+    checkpoints=32,
     prompt_cache=8192 * MIB,
 )
 INSIDES: Final[Sequence[Inside]] = (OWN_RUNNER, LLAMA_SERVER)
@@ -218,6 +241,15 @@ def held_by(argv: Sequence[str]) -> Held | None:
     port = flags.get("--port", "")
     name = PurePath(model).name
     return Held(kind, name if name.startswith(_BLOB) else model, int(port) if port.isdecimal() else None)
+
+
+def file_in_place(argv: Sequence[str]) -> str | None:
+    """The path of the weights, if a process with these arguments maps them, and no copy is made (llama.cpp's default,
+    which Ollama leaves to it where the GPU's memory is the machine's own). None for any other.
+    """
+    flags = dict(zip(argv, argv[1:], strict=False))
+    copies = "--no-mmap" in argv or flags.get("--load-mode", "mmap") != "mmap"
+    return None if copies or _kind(argv) is not Kind.LLAMA_SERVER else flags.get(_MODEL)
 
 
 def _kind(argv: Sequence[str]) -> Kind | None:

@@ -87,10 +87,12 @@ def memory_words(memory: Mapping[str, Any]) -> str:
     taken = gb_words(memory["taken_gb"]) if memory["taken_gb"] else "nothing"
     budget = memory["budget_gb"]
     words = f"models have {taken}" if budget is None else f"{gb_words(budget)} for models, {taken} of it taken"
+    if memory.get("cache_gb"):
+        words += f", {gb_words(memory['cache_gb'])} more for their conversations"
     words += f"; {gb_words(memory['available_gb'])} of {gb_words(memory['total_gb'])} free"
     if memory["pressure"] != 1:
         words += f", pressure {PRESSURES.get(memory['pressure'], memory['pressure'])}"
-    return words if memory["may_load"] else f"{words}. Nothing is loaded now: {memory['why']}"
+    return words if memory["may_load"] else f"{words}. {memory['why']}"
 
 
 def loaded_words(memory: Mapping[str, Any]) -> str:
@@ -119,11 +121,12 @@ def _model(model: Mapping[str, Any]) -> tuple[str, ...]:
     state = STATES.get(model["state"], str(model["state"])) + (", pinned" if model["pinned"] else "")
     memory = gb_words(model["memory_gb"]) if model["memory_gb"] is not None else gb_words(model["expected_gb"])
     expected = "~" if memory and model["memory_gb"] is None else ""
+    cache = f" + {gb_words(model['cache_gb'])}" if memory and model.get("cache_gb") else ""
     speed = model["tokens_per_second"]
     return (
         model["id"],
         state,
-        f"{expected}{memory}",
+        f"{expected}{memory}{cache}",
         str(model["loads"]),
         "" if speed is None else f"{speed:.1f}",
         model["last_error"],

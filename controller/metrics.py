@@ -240,6 +240,7 @@ class Metrics(Collector):
             ("available", "Free, or freed when asked for."),
             ("budget", "What models may take."),
             ("taken", "What models take, those being loaded included."),
+            ("cache", "What models may come to take beside that, for conversations they keep."),
         ):
             if memory[f"{name}_gb"] is not None:
                 yield _gauge(f"memory_{name}_bytes", words, memory[f"{name}_gb"] * GB)

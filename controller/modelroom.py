@@ -20,13 +20,14 @@ from controller.ollama import OllamaClient, Runners
 from controller.readiness import Readiness
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.aliases import Aliases
-from controller.residency.gauge import Gauge
+from controller.residency.gauge import Gauge, ram_size
 from controller.residency.health import Health
 from controller.residency.names import Names
+from controller.residency.needs import Kept, prompt_cache
 from controller.residency.orders import Job, Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Plan, Resident, Runner
-from controller.residency.space import MachineSpace
+from controller.residency.space import MachineSpace, is_here
 from controller.residency.view import memory_document, models_document
 from controller.residency.vitals import Pulse
 from controller.scheduling.dispatcher import Dispatcher
@@ -73,7 +74,8 @@ class ModelRoom:
         self._settings, self._log, self._restart = settings, ollama_log, restart
         self._database = database
         self._learned = LearnedStore(clock, journal)
-        self.names = Names(ollama, self._learned.get, settings)
+        self._pid = pid
+        self.names = Names(ollama, self._learned.get, settings, kept=self._kept)
         self._space = MachineSpace(gauge, journal, settings)
         table: dict[str, Resident] = {}
         room = _Room()
@@ -173,6 +175,15 @@ class ModelRoom:
             work.close()
         else:
             self._tasks.create_task(work)
+
+    def _kept(self) -> Kept | None:
+        """What runners are told to keep in RAM. None: by somebody else, or nobody. Of another machine's RAM nothing is
+        ours to promise.
+        """
+        wish = self._settings().server.ollama
+        if wish.mode == "spawn" or self._pid() is not None:
+            return Kept(prompt_cache(self._settings().models, ram_size()))
+        return None if wish.url is None or is_here(wish.url) else Kept(0, checkpoints=0)
 
     def _forget(self) -> None:
         """What is known of the models on disk may not be so any more."""

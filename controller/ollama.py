@@ -6,15 +6,17 @@ What clients ask goes another way (`proxy/`).
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import psutil
 
 from controller.errors import Declined, SpawnFailed, Unreachable
-from controller.inside import NEWEST, Held, Inside, Kind, held_by
+from controller.inside import NEWEST, Held, Inside, Kind, file_in_place, held_by
 from controller.residency.failures import brief, words_of
 from controller.residency.metal import DOUBTED, IOREG, Metal, metal
 from controller.residency.slots import Slots, slots_in, together
@@ -238,6 +240,16 @@ async def gpu_now() -> Metal | None:
         return DOUBTED
     gpu = metal(said.out)
     return gpu if gpu.share is not None else DOUBTED
+
+
+def mapped(runners: Sequence[psutil.Process]) -> int:
+    """Bytes of the files that these use in place, without a copy of their own."""
+    total = 0
+    for runner in runners:
+        path = file_in_place(_argv(runner))
+        with suppress(OSError):
+            total += 0 if path is None else os.stat(path).st_size
+    return total
 
 
 def work_done(runners: Sequence[psutil.Process]) -> tuple[float, int]:

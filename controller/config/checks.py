@@ -44,6 +44,8 @@ OLLAMA_VARIABLES: Final[Mapping[str, str]] = {
     "OLLAMA_LOAD_TIMEOUT": "models.load_timeout",
     "OLLAMA_FLASH_ATTENTION": "models.flash_attention",
     "OLLAMA_KV_CACHE_TYPE": "models.kv_cache_type",
+    "LLAMA_ARG_CACHE_RAM": "models.prompt_cache",
+    "LLAMA_ARG_CTX_CHECKPOINTS": "models.prompt_cache",
     "OLLAMA_NO_CLOUD": "models.no_cloud",
     "OLLAMA_NOPRUNE": "nothing: Seadragon sets it for a folder that others use too",
     "OLLAMA_ORIGINS": "access.origins",

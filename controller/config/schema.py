@@ -474,6 +474,11 @@ class Models(Branch):
     kv_cache_type: Annotated[Literal["f16", "q8_0", "q4_0"] | None, _OLLAMA] = Field(
         None, description="Precision of the context memory; q8_0 halves it. Needs flash attention."
     )
+    prompt_cache: Annotated[Literal["auto"] | Bytes, _OLLAMA] = Field(
+        "auto",
+        description="Conversations each model in memory keeps in RAM, so as not to read them again; 0: none. auto: "
+        "2 GiB, none where there is less than 20 in all. Ollama before 0.30 keeps none, an MLX model up to 8 always.",
+    )
     no_cloud: Annotated[bool, _OLLAMA] = Field(True, description="Nothing is ever forwarded to ollama.com.")
     default: Annotated[ModelName | None, AT_ONCE] = Field(
         None, description="The model of a request that names none; empty: Ollama's own error."

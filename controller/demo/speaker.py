@@ -84,12 +84,13 @@ def write_speaker(
     context: int = 32768,
     width: int = 0,
     feed_forward: int = 32,
+    head: int = HEAD,
 ) -> None:
     """Write a model that recites `says`, whatever it is asked.
 
     `says` may give several texts, chosen by the last character of the prompt (one byte); the key "" stands for any
     other. `loop` starts over instead of ending. `context` is in tokens, and a prompt takes one for each byte. `width`
-    and `feed_forward` make the model bigger, and so slower.
+    and `feed_forward` make the model bigger, and so slower; each token of its context takes 4 × `head` bytes.
     """
     lines = {"": says} if isinstance(says, str) else says
     taken: set[str] = set()
@@ -103,12 +104,12 @@ def write_speaker(
     identity: gguf.Cells = {(token, token): 1.0 for token in range(len(words))}
     gguf.write(
         path,
-        fields(name, width, context, feed_forward) | words.fields(),
+        fields(name, width, context, feed_forward, head) | words.fields(),
         {
             "token_embd.weight": gguf.Tensor((len(words), width), cells=identity),
             "output_norm.weight": gguf.Tensor((width,), fill=CERTAINTY),
             "output.weight": gguf.Tensor((len(words), width), cells=cells),
-            **block(width, feed_forward),
+            **block(width, feed_forward, head),
         },
     )
 

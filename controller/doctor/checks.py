@@ -109,15 +109,6 @@ def database(facts: Facts) -> Finding:
     return Finding("database", "ok", f"{seen.path} is whole, {size_words(seen.size)}.{todo}")
 
 
-def rights(facts: Facts) -> Finding:
-    """It is known who is kept out, and would be without the database."""
-    if facts.rights:
-        remedy = "Put the disk or the file right: it is written anew by itself. If addresses are off, look at "
-        remedy += "seadragon allow, keep out whom you know of, then: seadragon allow reopen"
-        return Finding("kept out", "fail", " ".join(facts.rights), remedy)
-    return Finding("kept out", "ok", "It is known who is kept out, with the database and without.")
-
-
 def ollama(facts: Facts) -> Finding:
     """Whether the program is there, and has no known hole."""
     if facts.config.server.ollama.mode == "external":
@@ -217,8 +208,7 @@ def memory(facts: Facts) -> Finding:
     if facts.config.server.ollama.mode == "external":
         return Finding("memory", "ok", "Models are held by the Ollama elsewhere.")
     settings = facts.config.server.memory
-    now = budget(facts.memory, sum(facts.memory.footprints.values()), settings)
-    most = ceiling(facts.memory, settings)
+    now, most = budget(facts.memory, settings).models(()), ceiling(facts.memory, settings).models(())
     words = f"Models may take {memory_words(now)} in all at the moment, {memory_words(most)} at most."
     large = [f"{name} ({memory_words(size)})" for name, size in facts.sizes.items() if size > most]
     if large:
@@ -299,7 +289,6 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     folders,
     disk,
     database,
-    rights,
     ollama,
     inside,
     child,

@@ -137,10 +137,17 @@ PROOFS = (
     ),
     Proof(
         "memory",
-        "What a loaded model takes is seen: in its runner's footprint, and in what the GPU has in use.",
+        "What a loaded model takes is seen: its context in the runner's footprint, all of it in what the GPU uses.",
         f'footprint "$({RUNNER})" | grep -i footprint; {IOREG} | grep -oE \'"In use system memory"=[0-9]+\'',
-        "Both grew by about the size of the model, and shrink when it is unloaded.",
+        "The first grew by context and work space alone, the second by the weights, too; unloaded, both shrink.",
         first="Before and after loading a model.",
+    ),
+    Proof(
+        "memory",
+        "The budget is the same while a model is used and when Metal has let go of it.",
+        f"{SD} status | grep memory; vm_stat | grep -E 'wired|File-backed'",
+        "The same GB for models, within 1; about the model's size went from wired down to file-backed.",
+        first="Right after an answer, and again ten minutes later.",
     ),
     # ---- processes
     Proof(

@@ -139,7 +139,8 @@ def _error(words: str, viewer: Viewer) -> str:
 
 def _facts(model: Mapping[str, Any]) -> Iterator[str]:
     memory, expected, size = (gb_words(model[name]) for name in ("memory_gb", "expected_gb", "size_gb"))
-    yield f"{memory} of memory" if memory else f"needs about {expected} of memory" if expected else ""
+    beside = f", and up to {gb_words(model['cache_gb'])} for conversations it keeps" if model["cache_gb"] else ""
+    yield f"{memory} of memory{beside}" if memory else f"needs about {expected} of memory{beside}" if expected else ""
     yield f"{size} on disk" if size else ""
     yield f"{model['tokens_per_second']:.0f} tokens a second" if model["tokens_per_second"] else ""
     if model["state"] != "resident" and model["load_seconds"]:
@@ -170,8 +171,9 @@ def memory_seen(memory: Mapping[str, Any], viewer: Viewer) -> MemoryCard | None:
         return None
     words = (
         f"{gb_words(memory['total_gb'])} in this machine, {gb_words(memory['available_gb'])} of it free. "
-        f"Models may take {gb_words(memory['budget_gb'])}."
+        f"Models may take {gb_words(memory['budget_gb'])}"
     )
+    words += f", and their conversations {gb_words(memory['cache_gb'])} more." if memory["cache_gb"] else "."
     return MemoryCard(tuple(_parts(memory, viewer)), words, _trouble(memory))
 
 
@@ -197,7 +199,7 @@ def _percent(share: float) -> str:
 
 
 def _trouble(memory: Mapping[str, Any]) -> str:
-    told = "" if memory["may_load"] else f"Nothing is loaded now: {memory['why']}"
+    told = "" if memory["may_load"] else memory["why"]
     if memory["pressure"] in (None, 1):
         return told
     return f"Memory pressure is {PRESSURES.get(memory['pressure'], memory['pressure'])}. {told}".strip()

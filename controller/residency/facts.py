@@ -14,8 +14,6 @@ from controller.inside import Inside
 from controller.residency.runner import Facts, Flash
 
 F16, F32 = 2, 4  # bytes of a number
-BATCH = 512  # tokens read at a time, Ollama's num_batch
-CHECKPOINTS = 24  # earlier states a recurrent model keeps for each slot (kvcache/recurrent.go)
 MOST_TOKENS = 262_144  # no vocabulary is larger
 MOST_LAYERS = 4096  # nor is any model this deep
 
@@ -57,9 +55,11 @@ def facts_of(show: Mapping[str, Any], size: int) -> Facts:
         capabilities=frozenset(map(str, show.get("capabilities") or ())),
         kv_per_token=float(F16 * sum(width for width, slide in zip(widths, slides, strict=True) if not slide)),
         fixed=info.state(attending=sum(1 for width in widths if width)),
+        returns=info.family in HYBRID,
         kv_in_window=float(F16 * sum(width for width, slide in zip(widths, slides, strict=True) if slide)),
         window=info.window if any(slides) else 0,
         work=info.work(size),
+        kv_predicted=info.predicted,
         heads=info.most_heads,
         flash=info.flash,
     )
@@ -157,14 +157,23 @@ class _Info:
         inner, state = self.number("ssm.inner_size"), self.number("ssm.state_size")
         past = max(0, self.number("ssm.conv_kernel") - 1) * (inner + 2 * self.number("ssm.group_count") * state)
         recurrent = self.layers - attending or self.layers
-        return recurrent * (past + state * inner) * F32 * (1 + CHECKPOINTS * (self.family in HYBRID))
+        return recurrent * (past + state * inner) * F32
+
+    @property
+    def predicted(self) -> float:
+        """Bytes for each token, as Ollama ≥ 0.30 predicts them from a few numbers (PredictServerVRAM): it takes all
+        layers for like the one with the fewest heads. Where it does not show these, they are seen in the weights.
+        """
+        shown = (self.width(layer) // max(1, sum(self._lengths(layer))) for layer in range(self.layers))
+        heads = max(1, min(self._heads_kv or shown, default=1))
+        return float(2 * F16 * self.layers * heads * (self.number("embedding_length") // max(1, self.most_heads)))
 
     def work(self, size: int) -> int:
-        """Bytes in which one batch is computed: the scores of every word, or a few copies of the batch itself
-        (GraphSize in fs/ggml/ggml.go).
+        """Bytes in which each token of a batch is computed: the scores of every word, or a few copies of the token
+        itself (GraphSize in fs/ggml/ggml.go; llama.cpp's compute buffer).
         """
         embedding = self.number("embedding_length")
-        return F32 * BATCH * max(self._vocabulary(size) + embedding, 4 * embedding)
+        return F32 * max(self._vocabulary(size) + embedding, 4 * embedding)
 
     def _vocabulary(self, size: int) -> int:
         """Words it knows: as it says, by the shape of its weights, or the most that a file of that size has room for

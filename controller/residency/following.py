@@ -4,6 +4,7 @@ evicts by itself, and what somebody else loads into it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ import psutil
 from controller.clock import Clock
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.ollama import OllamaClient
+from controller.ollama import OllamaClient, mapped
 from controller.plain import size_words
 from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
@@ -101,13 +102,14 @@ class Following:
 
     async def _found(self, runner: Runner, listed: dict[str, Any]) -> None:
         processes = None if runner.key in self.rows.table else await self._processes(runner)
+        in_place = await asyncio.to_thread(mapped, processes or ())
         if runner.key in self.rows.table:
             return  # we knew, or have begun to load it meanwhile
         if processes is not None and not processes:
             return  # Ollama goes on listing one that was deleted, whose process we have ended
-        taken = int(listed.get("size") or 0) or runner.need
+        taken = self.loading.size(listed) or runner.need
         self.swaps.processes[runner.key] = processes or ()
-        self.rows.found(runner, taken, self.swaps.space.slots(runner.slots), self.clock.now())
+        self.rows.found(runner, taken, in_place, self.swaps.space.slots(runner.slots), self.clock.now())
         self.journal.say(SOURCE, f"{runner.name} is in memory, loaded by somebody else: {size_words(taken)}.")
 
     async def _processes(self, runner: Runner) -> list[psutil.Process] | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import cache
 from typing import Protocol
 
 from controller.residency.accelerator import Accelerator
 from controller.residency.gauge_linux import LinuxGauge
 from controller.residency.gauge_mac import MacGauge
 from controller.residency.memory import Reading
+from controller.residency.runner import Taken
 
 
 class Gauge(Protocol):
@@ -18,13 +20,21 @@ class Gauge(Protocol):
     accelerator: Accelerator | None
     """What Ollama's log says it works with: to be set after each of its starts."""
 
-    def read(self, pids: Sequence[int]) -> Reading:
-        """Now, with the footprints of `pids` that still run. Blocks for some milliseconds: call it in a thread."""
+    def read(self, ours: Mapping[int, Taken]) -> Reading:
+        """Now, with the footprints of our processes that still run. Blocks for some milliseconds: call it in a thread.
+        Which are ours, and what they hold, has to be told each time: a gauge remembers what the others had.
+        """
         ...
 
     async def refresh(self) -> None:
         """Ask the slow tools again, if what they said is old. Before each reading; what they said last is in it."""
         ...
+
+
+@cache
+def ram_size() -> int:
+    """Bytes of RAM that this machine has, or our control group may have of it."""
+    return gauge_for_this_machine().read({}).total
 
 
 def gauge_for_this_machine() -> Gauge:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,9 @@ from controller.residency.accelerator import (
     nvidia_memory,
     nvidia_processes,
 )
-from controller.residency.memory import Reading, linux_pressure
+from controller.residency.memory import Reading
+from controller.residency.pressure import linux_pressure
+from controller.residency.runner import Taken
 from controller.supervision.tools import run_tool
 
 TOOL_LIMIT = 5.0  # seconds a tool may take
@@ -122,21 +124,24 @@ class LinuxGauge:
         self._cards: tuple[int, int] | None = None  # bytes in all, in use
         self._on_cards: dict[int, int] = {}
         self._card_notes: tuple[str, ...] = ()
+        self._others = 0
+        self._ours = self._asked_with = frozenset[int]()  # now, and when the cards were asked last
 
-    def read(self, pids: Sequence[int]) -> Reading:
+    def read(self, ours: Mapping[int, Taken]) -> Reading:
         """See `gauge.Gauge`."""
         total, available = self._ram()
         for limit, left in self._limits():
             total, available = min(total, limit), min(available, left)
         stalls = [share for text in self._stalls() if (share := stalled_share(text)) is not None]
-        footprints, elsewhere = self._footprints(pids)
+        footprints, elsewhere = self._footprints(ours)
+        self._ours = frozenset(ours)
         there = self.accelerator
         cards = self._cards if there is None or there.library == "CUDA" else None
         return Reading(
             total=total,
             available=available,
             limit=there.limit if there else cards and cards[0],
-            accelerator_used=cards and cards[1],
+            others_there=self._others_there(frozenset(ours)) if cards else 0,
             unified=there.unified if there else False,
             pressure=linux_pressure(available, total, max(stalls, default=None)),
             footprints=footprints,
@@ -145,11 +150,18 @@ class LinuxGauge:
             notes=(*self._card_notes, *([] if stalls else ["The kernel does not tell of memory stalls (PSI)."])),
         )
 
+    def _others_there(self, ours: frozenset[int]) -> int:
+        """On all cards. When some of ours have come or gone since the cards were asked, as before, until they tell."""
+        if self._cards is not None and ours == self._asked_with:
+            self._others = max(0, self._cards[1] - sum(self._on_cards.get(pid, 0) for pid in ours))
+        return self._others
+
     async def refresh(self) -> None:
         """See `gauge.Gauge`. Only where there is `nvidia-smi`."""
-        if time.monotonic() - self._asked < TOOL_EVERY or shutil.which(NVIDIA[0]) is None:
+        due = time.monotonic() - self._asked >= TOOL_EVERY or self._ours != self._asked_with
+        if not due or shutil.which(NVIDIA[0]) is None:
             return
-        self._asked = time.monotonic()
+        self._asked, self._asked_with = time.monotonic(), self._ours
         self._cards = nvidia_memory(await self._tool(NVIDIA))
         self._on_cards = nvidia_processes(await self._tool(NVIDIA_PROCESSES))
         self._card_notes = () if self._cards else ("nvidia-smi does not tell how much memory the GPU has.",)
@@ -161,7 +173,7 @@ class LinuxGauge:
             return ""
         return said.out.decode(errors="replace") if said.code == 0 else ""
 
-    def _footprints(self, pids: Sequence[int]) -> tuple[dict[int, int], int]:
+    def _footprints(self, pids: Iterable[int]) -> tuple[dict[int, int], int]:
         """By process, and how much of them all is not missing from what is available."""
         footprints, elsewhere = {}, 0
         for pid in pids:

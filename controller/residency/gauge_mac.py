@@ -1,7 +1,12 @@
-"""Memory as macOS tells it: the kernel's own verdict, the GPU's working set, true footprints.
+"""Memory as macOS tells it: the kernel's own verdict, the GPU's working set, what each process holds.
 
-To be proved on a Mac: that `phys_footprint` of a runner holds what Metal wired for it, and that ioreg's "In use system
-memory" counts the same.
+A runner of Ollama ≥ 0.30 maps its model's file, and the GPU works in those very pages. The footprint of its process
+leaves them out. While the model is used they are wired, so they are missing from what is available; some minutes later
+Metal lets go of them, and they are available although the model is still loaded. `elsewhere` tells how much of them is
+so at the moment, and so the budget is the same in both states.
+
+To be proved on a Mac: that `phys_footprint` of a runner holds what Metal allocated for it, and that ioreg's "In use
+system memory" counts what is wired.
 """
 
 from __future__ import annotations
@@ -10,20 +15,23 @@ import ctypes
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from controller.errors import SpawnFailed
 from controller.residency.accelerator import Accelerator
 from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, RunTool, ram
-from controller.residency.memory import GIB, MIB, Reading
+from controller.residency.memory import GIB, MIB, Others, Reading
 from controller.residency.metal import IOREG, metal
-from controller.residency.runner import Pressure
+from controller.residency.runner import Pressure, Taken
 from controller.supervision.tools import run_tool
 
 PRESSURE = "kern.memorystatus_vm_pressure_level"
 WIRED_LIMIT = "iogpu.wired_limit_mb"  # 0: the system decides; an administrator may set it
 LEVELS: dict[int, Pressure] = {1: 1, 2: 2, 4: 4}
+WIRED_AT_REST = 3 * GIB  # by the system itself, as long as nobody has seen it without models
+HOST_VM_INFO64 = 4
 
 
 class Usage(ctypes.Structure):
@@ -42,6 +50,56 @@ class Usage(ctypes.Structure):
         ("ri_proc_start_abstime", ctypes.c_uint64),
         ("ri_proc_exit_abstime", ctypes.c_uint64),
     )
+
+
+class Pages(ctypes.Structure):
+    """`struct vm_statistics64` of <mach/vm_statistics.h>, as far as it is asked for: counts of pages."""
+
+    _fields_ = (
+        ("free_count", ctypes.c_uint32),
+        ("active_count", ctypes.c_uint32),
+        ("inactive_count", ctypes.c_uint32),
+        ("wire_count", ctypes.c_uint32),
+        ("zero_fill_count", ctypes.c_uint64),
+        ("reactivations", ctypes.c_uint64),
+        ("pageins", ctypes.c_uint64),
+        ("pageouts", ctypes.c_uint64),
+        ("faults", ctypes.c_uint64),
+        ("cow_faults", ctypes.c_uint64),
+        ("lookups", ctypes.c_uint64),
+        ("hits", ctypes.c_uint64),
+        ("purges", ctypes.c_uint64),
+        ("purgeable_count", ctypes.c_uint32),
+        ("speculative_count", ctypes.c_uint32),
+        ("decompressions", ctypes.c_uint64),
+        ("compressions", ctypes.c_uint64),
+        ("swapins", ctypes.c_uint64),
+        ("swapouts", ctypes.c_uint64),
+        ("compressor_page_count", ctypes.c_uint32),
+        ("throttled_count", ctypes.c_uint32),
+        ("external_page_count", ctypes.c_uint32),
+        ("internal_page_count", ctypes.c_uint32),
+        ("total_uncompressed_pages_in_compressor", ctypes.c_uint64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """What RAM is used for, in bytes."""
+
+    active: int
+    inactive: int
+    speculative: int
+    wired: int
+    compressor: int
+    purgeable: int
+    external: int  # of active, inactive and speculative: backed by files, so it can be had at any time
+
+    @property
+    def used(self) -> int:
+        """What cannot be had without swapping: the sum that Ollama makes (discover/gpu_info_darwin.m)."""
+        kept = self.active + self.inactive + self.speculative + self.wired + self.compressor
+        return max(0, kept - self.purgeable - self.external)
 
 
 @cache
@@ -63,6 +121,25 @@ def footprint(pid: int) -> int | None:
     return None if failed else int(usage.ri_phys_footprint)
 
 
+@cache
+def _host() -> int:
+    """This machine's port: each call of mach_host_self(3) would keep one more right to it."""
+    return int(_system().mach_host_self())
+
+
+def vm() -> Vm | None:
+    """From host_statistics64(3); None when it does not tell."""
+    pages, size = Pages(), ctypes.c_size_t(0)
+    count = ctypes.c_uint32(ctypes.sizeof(Pages) // 4)
+    asked = ctypes.c_int(HOST_VM_INFO64)
+    if _system().host_statistics64(ctypes.c_uint32(_host()), asked, ctypes.byref(pages), ctypes.byref(count)):
+        return None
+    if _system().host_page_size(ctypes.c_uint32(_host()), ctypes.byref(size)):
+        return None
+    names = ("active", "inactive", "speculative", "wire", "compressor_page", "purgeable", "external_page")
+    return Vm(*(getattr(pages, f"{name}_count") * size.value for name in names))
+
+
 def usual_limit(total: int) -> int:
     """What Metal's working set is where nobody said otherwise: two thirds of a small Mac's RAM, three quarters of a
     large one's. Newer systems give more; Ollama's log has the true figure.
@@ -79,6 +156,7 @@ class MacGauge:
         footprint: Callable[[int], int | None] = footprint,
         ram: Callable[[], tuple[int, int]] = ram,
         run: RunTool = run_tool,
+        vm: Callable[[], Vm | None] = vm,
         *,
         silicon: bool = platform.machine() == "arm64",
     ) -> None:
@@ -87,28 +165,45 @@ class MacGauge:
         self._footprint = footprint
         self._ram = ram
         self._run = run
+        self._vm = vm
         self._silicon = silicon
         self._asked = float("-inf")
-        self._used: int | None = None
+        self._used: int | None = None  # of the GPU's memory, by everybody
+        self._wired = Others(WIRED_AT_REST)
+        self._there = Others()
 
-    def read(self, pids: Sequence[int]) -> Reading:
+    def read(self, ours: Mapping[int, Taken]) -> Reading:
         """See `gauge.Gauge`."""
         total, available = self._ram()
         level = LEVELS.get(self._sysctl(PRESSURE) or 0)
         limit, guessed = self._limit(total)
+        seen = self._vm()
         notes = [] if level else [f"The kernel does not tell the memory pressure ({PRESSURE})."]
         notes += ["The GPU's memory limit is a guess until Ollama's log tells it."] if guessed else []
+        notes += [] if seen else ["The kernel does not tell what memory is used for (host_statistics64)."]
+        held = {pid: (each, own) for pid, each in ours.items() if (own := self._footprint(pid)) is not None}
+        footprints = {pid: max(own + each.mapped, each.loaded) for pid, (each, own) in held.items()}
+        most, now = sum(each.most for each, _ in held.values()), time.monotonic()
         return Reading(
             total=total,
-            available=available,
+            available=available if seen is None else max(0, total - seen.used),
             limit=limit,
-            accelerator_used=None if limit is None else self._used,
+            others_there=self._there.see(self._used, most, now) if self._used is not None and limit is not None else 0,
             unified=self._silicon,
             pressure=level or 1,
-            footprints={pid: held for pid in pids if (held := self._footprint(pid)) is not None},
-            at=time.monotonic(),
+            footprints=footprints,
+            elsewhere=self._let_go(seen, [each for each, _ in held.values()], most, now) if seen else 0,
+            at=now,
             notes=tuple(notes),
         )
+
+    def _let_go(self, seen: Vm, ours: list[Taken], most: int, now: float) -> int:
+        """Bytes of files in use by ours that are not wired now: they count as available. Of what ours have wired, each
+        kind has its share.
+        """
+        wired = seen.wired - self._wired.see(seen.wired, most, now)
+        mapped, taken = sum(each.mapped for each in ours), sum(max(each.loaded, each.mapped) for each in ours)
+        return mapped - mapped * min(wired, taken) // taken if taken else 0
 
     def _limit(self, total: int) -> tuple[int | None, bool]:
         """Bytes the GPU may have, and whether that is a guess. An administrator's order counts at once."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
 from controller.clock import Clock
 from controller.errors import Declined, Unreachable
-from controller.ollama import OllamaClient, Runners, work_done
+from controller.ollama import OllamaClient, Runners, mapped, work_done
 from controller.residency import standstill
 from controller.residency.failures import Fault, LoadFailed, brief, fault_of
 from controller.residency.runner import Runner
@@ -31,6 +32,7 @@ class Pace:
     poll: float = 5.0  # between two looks at Ollama's own list …
     poll_limit: float = 2.0  # … which may be late while it loads: busy, not dead
     look: float = 1.0  # between two looks at a load's processes
+    back: float = 3.0  # for the memory of one that has ended to be free again
     standstill: float = standstill.LIMIT
     leave: float = 5.0  # for an unloaded runner to be gone, before it is killed
     leave_elsewhere: float = 30.0  # the same, where its process cannot be seen
@@ -45,7 +47,8 @@ class Loaded:
     """What a load brought."""
 
     seconds: float
-    size: int  # bytes as Ollama tells them; 0: it did not
+    size: int  # bytes as Ollama tells them, with what it does not count; 0: it told none
+    mapped: int  # bytes of files used in place
     processes: Sequence[psutil.Process]
 
 
@@ -85,7 +88,8 @@ class Loading:
             raise LoadFailed(f"it was not loaded within {limit:g} s", Fault.LATE) from None
         except Declined as problem:
             raise self._failed(problem) from problem
-        return Loaded(self._clock.now() - began, await self._size(runner), processes)
+        seconds = self._clock.now() - began
+        return Loaded(seconds, await self._size(runner), await asyncio.to_thread(mapped, processes), processes)
 
     def _failed(self, problem: Declined) -> LoadFailed:
         inside = self._ollama.inside
@@ -154,7 +158,12 @@ class Loading:
             listed = await self._ollama.ps(self._pace.poll_limit)
         except Unreachable:
             return 0
-        return next((int(each.get("size", 0)) for each in listed if _is(each, runner)), 0)
+        return next((self.size(each) for each in listed if _is(each, runner)), 0)
+
+    def size(self, listed: Mapping[str, Any]) -> int:
+        """Bytes that one of Ollama's list takes; 0: it does not tell."""
+        told = int(listed.get("size") or 0)
+        return told + self._ollama.inside.untold if told else 0
 
     async def _unlisted(self, runner: Runner) -> None:
         """Return when an Ollama elsewhere does not list it, or when it has had its time."""

@@ -17,7 +17,7 @@ from controller.errors import Declined
 from controller.inside import Inside
 from controller.residency.facts import facts_of, forced_single
 from controller.residency.learned import Learned
-from controller.residency.memory import need
+from controller.residency.needs import Kept, Start, cache, estimate, need, predicted
 from controller.residency.recipe import Recipe, key_of, recipe_of
 from controller.residency.runner import Facts, Runner
 from controller.residency.spelling import full_name
@@ -59,9 +59,12 @@ class Names:
         learned: Callable[[str], Learned],
         settings: Callable[[], Config],
         *,
+        kept: Callable[[], Kept | None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`kept`: what its runners are told to keep in RAM; None: nobody told them, so they do as they are built."""
         self.epoch = 0
+        self._kept = kept
         self._ollama = ollama
         self._learned = learned
         self._settings = settings
@@ -197,25 +200,32 @@ class Names:
 
     def _key(self, known: _Known) -> str:
         models = self._settings().models
-        precision = f"{models.kv_cache_type or 'f16'} {models.flash_attention}"
+        inside = ".".join(map(str, self._ollama.inside.first))
+        precision = f"{models.kv_cache_type or 'f16'} {models.flash_attention} {inside}"
         return key_of(known.recipe, context=self._asked_context(known), slots=self._slots(known), precision=precision)
 
     def _runner(self, known: _Known, names: list[str]) -> Runner:
         """`names`: the full names of all that share it."""
         key, slots, context = self._key(known), self._slots(known), self._asked_context(known)
-        if known.facts.context:
-            context = min(context, known.facts.context)
-        models = self._settings().models
-        weight = need(
-            known.facts,
+        facts, inside, models = known.facts, self._ollama.inside, self._settings().models
+        if facts.context:
+            context = min(context, facts.context)
+        start = Start(context, slots, models.kv_cache_type, models.flash_attention, known.recipe.batch)
+        ordered, seen = max(self._ordered(names), default=None), self._learned(key).memory
+        kept = self._kept() or Kept(inside.prompt_cache, inside.checkpoints)
+        return Runner(
+            key,
+            known.recipe.blob,
+            known.name,
+            facts,
+            known.recipe.options,
             context,
             slots,
-            models.kv_cache_type,
-            max(self._ordered(names), default=None),
-            self._learned(key).memory,
-            flash=models.flash_attention,
+            need=need(facts, start, inside, ordered, seen),
+            cache=cache(facts, start, inside, kept),
+            predicted=predicted(facts, start, inside),
+            parts=estimate(facts, start, inside) if ordered is None and seen is None else None,
         )
-        return Runner(key, known.recipe.blob, known.name, known.facts, known.recipe.options, context, slots, weight)
 
     def _ordered(self, names: list[str]) -> Iterator[float]:
         for name, one in self._settings().models.models.items():

@@ -167,14 +167,15 @@ class Orders:
 
     def _room_for(self, runner: Runner, leaving: Iterable[str] = ()) -> tuple[str, ...]:
         """Who has to leave for it, `leaving` first. Raises OrderRefused when nobody's leaving would do."""
-        if not self._residents.may_load:
-            raise OrderRefused("Memory is short: nothing more is loaded until that is over.", "no_room")
+        if not self._residents.may_swap:
+            raise OrderRefused("Memory is critical: nothing is loaded until that is over.", "no_room")
         first = list(leaving)
         if not first and self._residents.loading(runner.key):
             return ()  # whoever wanted that sees to the room, and the order joins
         rest = [key for key in self._residents.leavable() if key not in first]
         plan = self._residents.plan(runner, first + rest, first)
-        if isinstance(plan, TooBig) or (isinstance(plan, NoRoom) and plan.pinned):
+        short = not self._residents.may_load  # which may last for hours: nobody waits for its end
+        if isinstance(plan, TooBig) or (isinstance(plan, NoRoom) and (plan.pinned or short)):
             raise OrderRefused(plan.text, "no_room")
         return plan.evict if isinstance(plan, Fits) else ()
 

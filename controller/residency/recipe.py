@@ -34,7 +34,15 @@ class Recipe:
     @property
     def pinned_context(self) -> int | None:
         """Tokens that the model itself asks for; None: it takes the server's."""
-        text = dict(self.options).get("num_ctx", "")
+        return self._asked("num_ctx")
+
+    @property
+    def batch(self) -> int | None:
+        """Tokens that the model itself asks to be read at a time; None: as many as Ollama likes."""
+        return self._asked("num_batch")
+
+    def _asked(self, option: str) -> int | None:
+        text = dict(self.options).get(option, "")
         return int(text) if text.isdecimal() else None
 
     def context(self, usual: int, *, sees: bool) -> int:
@@ -61,8 +69,9 @@ def recipe_of(show: Mapping[str, Any], inside: Inside) -> Recipe | None:
 def key_of(recipe: Recipe, *, context: int, slots: int, precision: str) -> str:
     """Short, and the same at every start: of all that makes one loaded runner differ from another.
 
-    `context` is what is asked for, `precision` that of the context memory. They stand in the key although Ollama would
-    reload for a new server-wide value anyway: what was learned with another one is not true any more.
+    `context` is what is asked for, `precision` that of the context memory, by which Ollama. They stand in the key
+    although Ollama would reload for a new server-wide value anyway: what was learned with another one is not true any
+    more.
     """
     options = [pair for pair in recipe.options if pair[0] != "num_ctx"]
     facts = [recipe.blob, recipe.adapters, recipe.projectors, options, context, slots, precision]

@@ -21,9 +21,11 @@ from controller.residency.rows import Rows
 from controller.residency.runner import Cause, Fits, Plan, Presence, Resident, Runner, Swap
 from controller.residency.seams import Demand, Names, Space, Store
 from controller.residency.staying import Staying
-from controller.residency.swap import SOURCE, Swaps, Work
+from controller.residency.swap import SOURCE, Swaps, Work, as_seen
 from controller.residency.wishes import preloads
 from controller.residency.works import Works
+
+SHORT = "a model is loaded only where more leaves for it than it takes"
 
 
 class Residents:
@@ -77,6 +79,11 @@ class Residents:
     def may_load(self) -> bool:
         """Whether the memory lets anything more be loaded."""
         return self._space.may_load
+
+    @property
+    def may_swap(self) -> bool:
+        """Whether the memory lets anything be loaded for which more leaves than it takes."""
+        return self._space.may_swap
 
     @property
     def may_grant(self) -> bool:
@@ -214,7 +221,7 @@ class Residents:
             return False
         if self.table.get(key) is row and row.presence is Presence.RESIDENT:
             self._journal.say(SOURCE, f"{row.runner.name} lost a slot, so it is loaded anew.", level="warning")
-            swap = Swap(row.runner, (key,), "reload")
+            swap = Swap(as_seen(row), (key,), "reload")
             self._works.add(Work(swap, held=True, patient=False, grace=self._pace.suspected), first=True)
         return True
 
@@ -366,7 +373,7 @@ class Residents:
         if allowed == self._allowed:
             return
         self._allowed = allowed
-        words = "Memory is fine again." if self.may_load else "Memory is short: nothing more is loaded."
+        words = "Memory is fine again." if self.may_load else f"Memory is short: {SHORT}."
         if not self.may_grant:
             words = "Memory is critical: nothing new is begun, and what is not needed is unloaded."
         self._journal.say(SOURCE, words, level="info" if self.may_load else "warning")

@@ -39,7 +39,7 @@ class Rows:
                 self._stood[key] = row.since
                 row.presence, row.since = Presence.LEAVING, now
         if target is not None:
-            fresh = Resident(target, Presence.LOADING, now, need, target.slots, used=now)
+            fresh = Resident(target, Presence.LOADING, now, need, target.slots, target.cache, used=now)
             row = self.table.setdefault(target.key, fresh)
             row.waits = row.presence is Presence.LOADING
         self.tell()
@@ -58,16 +58,17 @@ class Rows:
                 row.presence, row.since = Presence.RESIDENT, self._stood.pop(key, row.since)
         self.tell()
 
-    def loaded(self, key: str, taken: int, seconds: float, slots: int, now: float) -> None:
+    def loaded(self, key: str, taken: int, mapped: int, seconds: float, slots: int, now: float) -> None:
         """A load has come to its end, and what it brought works."""
         row = self.table[key]
         row.presence, row.since, row.used = Presence.RESIDENT, now, now
-        row.taken, row.load_seconds, row.slots, row.unproven = taken, seconds, slots, False
+        row.taken, row.mapped, row.load_seconds, row.slots, row.unproven = taken, mapped, seconds, slots, False
         self.tell()
 
-    def found(self, runner: Runner, taken: int, slots: int, now: float) -> None:
+    def found(self, runner: Runner, taken: int, mapped: int, slots: int, now: float) -> None:
         """It is in memory, and it was not we who loaded it: nobody knows what became of its slots."""
-        self.table[runner.key] = Resident(runner, Presence.RESIDENT, now, taken, slots, unproven=True, used=now)
+        row = Resident(runner, Presence.RESIDENT, now, taken, slots, runner.cache, mapped, unproven=True, used=now)
+        self.table[runner.key] = row
         self.tell()
 
     def drop(self, *keys: str) -> None:

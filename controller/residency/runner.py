@@ -25,9 +25,11 @@ class Facts:
     capabilities: frozenset[str] = frozenset()  # completion, embedding, vision, tools, thinking, insert, image …
     kv_per_token: float = 0.0  # bytes of context memory for each token of each slot, at f16
     fixed: int = 0  # bytes beside weights and context that each slot takes whatever the context (recurrent state …)
+    returns: bool = False  # Ollama's own runner keeps earlier copies of these, to return to
     kv_in_window: float = 0.0  # as kv_per_token, of layers that look back only `window` tokens: they keep no more
     window: int = 0  # tokens
-    work: int = 0  # bytes of work space for one batch, whatever the context
+    work: int = 0  # bytes of work space for each token of a batch, whatever the context
+    kv_predicted: float = 0.0  # as kv_per_token, as Ollama ≥ 0.30 predicts it before it loads the model
     heads: int = 0  # attention heads of a layer
     flash: Flash = "asked"
     mlx: bool = False  # held by the MLX runner, on Apple silicon
@@ -44,6 +46,20 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a model will probably take when it is loaded, and for what. Bytes."""
+
+    weights: int
+    context: int
+    work: int  # work space of a batch, and the process itself
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.context + self.work
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
     """One thing that can be resident. Equal keys are the same runner, whatever the name it was asked for by."""
 
@@ -55,6 +71,9 @@ class Runner:
     context: int = field(default=0, compare=False)  # tokens a slot will have
     slots: int = field(default=1, compare=False)  # answers it writes at a time
     need: int = field(default=0, compare=False)  # bytes it is expected to take: an order, what was seen, or an estimate
+    cache: int = field(default=0, compare=False)  # … and those it may come to take later, for conversations it keeps
+    predicted: int = field(default=0, compare=False)  # … as Ollama itself predicts it; 0: it does not
+    parts: Estimate | None = field(default=None, compare=False)  # of `need`, where that is an estimate
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -79,6 +98,8 @@ class Resident:
     since: float  # when it became what it is now
     taken: int  # bytes: promised while it loads, seen (or still promised, when nobody can tell) afterwards
     slots: int  # now: fewer than the runner's own under memory pressure
+    cache: int = 0  # bytes it may come to take beside those
+    mapped: int = 0  # bytes of a file that it uses in place, without a copy of its own
     load_seconds: float = 0.0
     pinned: bool = False  # never evicted
     stays: bool = False  # does not leave for being idle, as a client has asked: evicted like any other
@@ -87,6 +108,16 @@ class Resident:
     doubted: float = float("-inf")  # … at this moment, the last time
     used: float = 0.0  # when it was last asked or answering
 
+    @property
+    def promised(self) -> int:
+        """Bytes of RAM, all in all."""
+        return self.taken + self.cache
+
+    @property
+    def there(self) -> int:
+        """Bytes of it that lie where models are computed. Conversations lie in RAM, but for those of the MLX runner."""
+        return self.promised if self.runner.facts.mlx else self.taken
+
     def doubt(self, now: float) -> None:
         """A slot may have been lost."""
         self.unproven, self.doubted = True, now
@@ -94,6 +125,15 @@ class Resident:
 
 Table = Mapping[str, Resident]
 """By runner key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is known of one process of ours, for a gauge that cannot see all that it holds. Bytes."""
+
+    loaded: int = 0  # that its runner took when it was loaded; 0: it is just being loaded
+    mapped: int = 0  # of them, those of a file that it uses in place
+    most: int = 0  # that it may have by now where models are computed, loaded or not
 
 
 @dataclass(frozen=True, slots=True)

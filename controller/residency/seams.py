@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from controller.residency.learned import Learned
-from controller.residency.runner import Plan, Runner, Table
+from controller.residency.runner import Plan, Runner, Table, Taken
 from controller.scheduling.ticket import Ticket
 
 
@@ -67,7 +67,12 @@ class Space(Protocol):
 
     @property
     def may_load(self) -> bool:
-        """False while memory is short: nothing more is loaded."""
+        """False while memory is short: nothing more is loaded …"""
+        ...
+
+    @property
+    def may_swap(self) -> bool:
+        """… but where more leaves for it than it will take; False while it is so short that not even that is done."""
         ...
 
     @property
@@ -79,8 +84,8 @@ class Space(Protocol):
         """Slots of a runner that may be used now; one always may."""
         ...
 
-    async def look(self, pids: Sequence[int]) -> None:
-        """Read the machine's memory anew, and what these processes of ours take of it."""
+    async def look(self, ours: Mapping[int, Taken]) -> None:
+        """Read the machine's memory anew, and what our processes, by their ids, take of it."""
         ...
 
     def judge(self, now: float) -> bool:
@@ -91,8 +96,10 @@ class Space(Protocol):
         """Bytes these took when it last looked; 0: unknown."""
         ...
 
-    def plan(self, target: Runner, table: Table, candidates: Sequence[str]) -> Plan:
-        """Whether there is room for `target`, and which of `candidates` (best victim first) have to leave for it."""
+    def plan(self, target: Runner, table: Table, candidates: Sequence[str], freed: int = 0) -> Plan:
+        """Whether there is room for `target`, and which of `candidates` (best victim first) have to leave for it.
+        `freed`: bytes of those that have left for it already.
+        """
         ...
 
 

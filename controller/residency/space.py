@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -12,12 +12,14 @@ from controller.config.schema import Config
 from controller.events import Journal
 from controller.plain import fault_words
 from controller.residency.gauge import Gauge
-from controller.residency.memory import Action, Pressures, Reading, budget, ceiling
+from controller.residency.memory import Budget, Reading, budget, ceiling
 from controller.residency.plan import plan
-from controller.residency.runner import NoRoom, Plan, Runner, Table
+from controller.residency.pressure import Action, Pressures
+from controller.residency.runner import NoRoom, Plan, Runner, Table, Taken
 
 SOURCE = "memory"  # in the journal
-FINE = Action(level=1, may_load=True, may_grant=True, share=1.0, unload=False)
+FINE = Action(level=1, may_load=True, may_swap=True, may_grant=True, share=1.0, unload=False)
+UNKNOWN = Budget(sys.maxsize)  # an Ollama elsewhere makes room by itself where it has to
 
 
 class MachineSpace:
@@ -41,18 +43,20 @@ class MachineSpace:
         return self.action.may_load
 
     @property
+    def may_swap(self) -> bool:
+        return self.action.may_swap
+
+    @property
     def may_grant(self) -> bool:
         return self.action.may_grant
 
     @property
-    def budget(self) -> int | None:
-        """Bytes that all models together may take now; None: not measured yet, or nobody knows."""
+    def budget(self) -> Budget | None:
+        """What all models together may take now; None: not measured yet, or nobody knows."""
         memory = self._settings().server.memory
         if self._elsewhere:
-            return None if memory.budget == "auto" else memory.budget
-        if self.reading is None:
-            return None
-        return budget(self.reading, sum(self.reading.footprints.values()), memory)
+            return None if memory.budget == "auto" else Budget(memory.budget)
+        return None if self.reading is None else budget(self.reading, memory)
 
     @property
     def _elsewhere(self) -> bool:
@@ -68,11 +72,11 @@ class MachineSpace:
         self.action = self._pressures.see(1 if self._elsewhere else self.reading.pressure, now)
         return self.action.unload
 
-    async def look(self, pids: Sequence[int]) -> None:
+    async def look(self, ours: Mapping[int, Taken]) -> None:
         """What was read last stays when nothing can be read: a machine may run out of descriptors for a moment."""
         try:
             await self._gauge.refresh()
-            self.reading = await asyncio.to_thread(self._gauge.read, pids)
+            self.reading = await asyncio.to_thread(self._gauge.read, ours)
         except OSError as problem:
             return self._tell(f"The memory cannot be read: {fault_words(problem)}.")
         for note in self.reading.notes:
@@ -86,15 +90,16 @@ class MachineSpace:
     def footprint(self, pids: Sequence[int]) -> int:
         return sum(self.reading.footprints.get(pid, 0) for pid in pids) if self.reading is not None else 0
 
-    def plan(self, target: Runner, table: Table, candidates: Sequence[str]) -> Plan:
+    def plan(self, target: Runner, table: Table, candidates: Sequence[str], freed: int = 0) -> Plan:
         room, settings = self.budget, self._settings()
         if self._elsewhere:
-            most = room = sys.maxsize if room is None else room
+            most = room = room or UNKNOWN
         elif self.reading is None or room is None:
             return NoRoom("The memory has not been measured yet.")
         else:
             most = ceiling(self.reading, settings.server.memory)
-        return plan(target, table, candidates, room, settings.models.max_loaded, most=most)
+        short = None if self.may_load else freed
+        return plan(target, table, candidates, room, settings.models.max_loaded, most=most, freed=short)
 
 
 def is_here(url: str) -> bool:

@@ -19,7 +19,7 @@ from controller.residency.failures import Fault, LoadFailed
 from controller.residency.loading import Loaded, Loading, Pace
 from controller.residency.quarantine import Quarantine
 from controller.residency.rows import Rows
-from controller.residency.runner import NoRoom, Plan, Presence, Runner, Swap, TooBig
+from controller.residency.runner import NoRoom, Plan, Presence, Resident, Runner, Swap, Taken, TooBig
 from controller.residency.seams import Demand, Space, Store
 from controller.scheduling.ticket import End
 
@@ -35,6 +35,7 @@ class Work:
     held: bool = False  # done even when nobody in the line wants it: somebody else does
     patient: bool = True  # answers in flight on who leaves may end first
     grace: float | None = None  # seconds for the process of who leaves; None: the usual
+    freed: int = 0  # bytes of who has left before for what it loads
     hearers: list[Hearer] = field(default_factory=list)
     text: str = "Waiting for its turn."  # how far it is, for people
 
@@ -72,7 +73,7 @@ class Ending:
     loaded: bool = False
     failed: End | None = None
     words: str = ""
-    left: tuple[Runner, ...] = ()  # who was unloaded for it
+    left: tuple[Resident, ...] = ()  # who was unloaded for it
 
 
 @dataclass(slots=True, eq=False)
@@ -108,8 +109,10 @@ class Swaps:
         """Bytes to promise it."""
         return max(runner.need, self._raised.get(runner.key, 0))
 
-    def plan(self, target: Runner, candidates: Iterable[str], ordered: Collection[str] = ()) -> Plan:
-        """Whether it fits, and who has to leave for it. What is pinned stays, unless it was `ordered` to leave."""
+    def plan(self, target: Runner, candidates: Iterable[str], ordered: Collection[str] = (), freed: int = 0) -> Plan:
+        """Whether it fits, and who has to leave for it. What is pinned stays, unless it was `ordered` to leave.
+        `freed`: bytes of those that have left for it already.
+        """
         rows = self.rows.table
         table = {
             key: replace(row, pinned=row.pinned and key not in ordered)
@@ -117,7 +120,7 @@ class Swaps:
             if key != target.key
         }
         may_leave = [key for key in candidates if key in table and not table[key].pinned]
-        return self.space.plan(replace(target, need=self.need(target)), table, may_leave)
+        return self.space.plan(replace(target, need=self.need(target)), table, may_leave, freed)
 
     def leavable(self) -> list[str]:
         """Who may be unloaded for another, best victim first: not at work, not wanted, longest unused."""
@@ -128,7 +131,7 @@ class Swaps:
 
     async def carry(self, work: Work) -> Ending:
         """Do it. Its rows are marked already (`Rows.begin`)."""
-        runner, left = work.swap.runner, list[Runner]()
+        runner, left = work.swap.runner, list[Resident]()
         if not await self._leave(work, work.swap.evict, left):
             return self._given_up(work, left)
         if runner is None:
@@ -142,7 +145,7 @@ class Swaps:
 
     # --- who leaves ---
 
-    async def _leave(self, work: Work, keys: Sequence[str], left: list[Runner]) -> bool:
+    async def _leave(self, work: Work, keys: Sequence[str], left: list[Resident]) -> bool:
         """Unload these once they have finished. False when nobody wants the swap any more before that is so."""
         for key in keys:
             while work.patient and (busy := self.demand.busy(key)):
@@ -156,7 +159,7 @@ class Swaps:
             if row is not None:
                 work.tell(f"Unloading {row.runner.name}.")
                 await self.loading.unload(row.runner, self.processes.pop(key, ()), grace=work.grace)
-                left.append(row.runner)
+                left.append(row)
                 if work.swap.runner is None:  # else the load that follows is the proof that Ollama has forgotten it
                     await self.clock.sleep(self.pace.forgets)
                 self.rows.drop(key)
@@ -166,7 +169,7 @@ class Swaps:
         runner = work.swap.runner
         return work.held or runner is None or self.demand.wanted(runner.key)
 
-    def _given_up(self, work: Work, left: Sequence[Runner]) -> Ending:
+    def _given_up(self, work: Work, left: Sequence[Resident]) -> Ending:
         runner = work.swap.runner
         self.rows.stays(work.swap.evict)
         if runner is not None and runner.key not in work.swap.evict:
@@ -175,18 +178,22 @@ class Swaps:
 
     # --- who comes ---
 
-    async def _make_room(self, work: Work, runner: Runner, left: list[Runner]) -> Ending | None:
+    async def _make_room(self, work: Work, runner: Runner, left: list[Resident]) -> Ending | None:
         """Memory is read again, and who else is in the way leaves. None: there is room."""
+        patient = self.clock.now() + (self.pace.back if left else 0.0)
         while True:
             await self.look()
             if not self._still_wanted(work):
                 return self._given_up(work, left)
-            if not self.space.may_load:  # it was when this swap was decided
-                words = "Memory is short: nothing more is loaded until that is over."
+            if not self.space.may_swap:  # it was when this swap was decided
+                words = "Memory is critical: nothing is loaded until that is over."
                 return Ending(failed=End.NO_ROOM if work.held else None, words=words, left=tuple(left))
-            plan = self.plan(runner, self.leavable())
+            plan = self.plan(runner, self.leavable(), freed=work.freed + freed_by(left, runner))
             if isinstance(plan, TooBig):
                 return Ending(failed=End.TOO_BIG, words=plan.text, left=tuple(left))
+            if isinstance(plan, NoRoom) and self.clock.now() < patient:
+                await self.clock.sleep(self.pace.look)  # the memory of what has just ended may not be back yet
+                continue
             if isinstance(plan, NoRoom):
                 return Ending(failed=End.NO_ROOM if work.held else None, words=plan.text, left=tuple(left))
             if not plan.evict:
@@ -195,8 +202,9 @@ class Swaps:
             if not await self._leave(work, plan.evict, left):
                 self.rows.stays(plan.evict)
                 return self._given_up(work, left)
+            patient = self.clock.now() + self.pace.back
 
-    async def _load(self, work: Work, runner: Runner, left: list[Runner]) -> Ending:
+    async def _load(self, work: Work, runner: Runner, left: list[Resident]) -> Ending:
         alone = False  # everybody who may leave has left for it
         while True:
             try:
@@ -218,7 +226,7 @@ class Swaps:
             alone = alone or failed.fault is Fault.MEMORY
 
     async def _again(
-        self, work: Work, runner: Runner, failed: LoadFailed, left: list[Runner], *, alone: bool
+        self, work: Work, runner: Runner, failed: LoadFailed, left: list[Resident], *, alone: bool
     ) -> Ending | None:
         """What a failed load means. None: it is worth another try, and what stood in its way has been removed."""
         learned = self.store.get(runner.key).crashed(str(failed))
@@ -271,16 +279,40 @@ class Swaps:
         self.journal.say(
             SOURCE, f"Loaded {runner.name} in {loaded.seconds:.1f} s{size}.", why=work.swap.why, bytes=seen
         )
-        self.rows.loaded(key, seen or self.need(runner), loaded.seconds, self.space.slots(runner.slots), now)
+        slots = self.space.slots(runner.slots)
+        self.rows.loaded(key, seen or self.need(runner), loaded.mapped, loaded.seconds, slots, now)
 
     async def look(self) -> None:
         """Read the memory anew. What a load has taken so far is no other program's either."""
-        mine = {each.pid for held in self.processes.values() for each in held}
-        for row in list(self.rows.here(Presence.LOADING)):
-            if not row.waits:
-                mine |= {each.pid for each in await self.loading.processes(row.runner)}
-        await self.space.look(sorted(mine))
+        ours = dict[int, Taken]()
+        for row in list(self.rows.table.values()):
+            loading = row.presence is Presence.LOADING
+            if loading and row.waits:
+                continue
+            held = await self.loading.processes(row.runner) if loading else self.processes.get(row.runner.key, ())
+            known = Taken(most=row.there) if loading else Taken(row.taken, row.mapped, row.there)
+            ours |= {each.pid: known if each is held[0] else Taken() for each in held}
+        await self.space.look(ours)
+        self._grown()
+
+    def _grown(self) -> None:
+        """One that holds more than it was promised counts for what it holds, now and when it is loaded again."""
+        for row in self.rows.here():
+            held = self.space.footprint([each.pid for each in self.processes.get(row.runner.key, ())])
+            if held > row.promised:
+                row.taken += held - row.promised
+                self.store.keep(row.runner.key, self.store.get(row.runner.key).takes(row.taken), row.runner.name)
 
     def _name(self, key: str) -> str:
         row = self.rows.table.get(key)
         return key if row is None else row.runner.name
+
+
+def freed_by(left: Iterable[Resident], target: Runner) -> int:
+    """Bytes that these held; all that it was promised for one that comes back itself, so that it may."""
+    return sum(row.promised + 1 if row.runner == target else row.taken for row in left)
+
+
+def as_seen(row: Resident) -> Runner:
+    """Its runner, for which as much is needed as it took: it may have been loaded by an estimate."""
+    return replace(row.runner, need=row.taken)

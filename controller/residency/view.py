@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.residency.learned import Learned
-from controller.residency.memory import Reading
+from controller.residency.memory import Budget, Reading
 from controller.residency.runner import Presence, Resident, Runner, Table
 from controller.scheduling.ticket import Ticket
 
@@ -50,7 +50,8 @@ def models_document(
         key, row = runner.key, table.get(runner.key)
         state = row.presence.value if row is not None else "quarantined" if quarantined(key) else "away"
         own = _state(row, learned.get(key, _NOTHING), state, now)
-        shared = {"runner": key, "expected_gb": gib(runner.need), "waiting": waits[key], "running": runs[key]}
+        needs = {"expected_gb": gib(runner.need), "cache_gb": gib(runner.cache)}
+        shared = {"runner": key, **needs, "waiting": waits[key], "running": runs[key]}
         found.append({**entry, **own, **shared})
     return found
 
@@ -62,6 +63,7 @@ def _state(row: Resident | None, learned: Learned, state: str, now: float) -> di
         "runner": None,
         "memory_gb": gib(row.taken) if row is not None else None,
         "expected_gb": None,
+        "cache_gb": None,
         "loads": learned.loads,
         "load_seconds": _round(learned.load_seconds),
         "tokens_per_second": _round(learned.tokens_rate),
@@ -91,23 +93,24 @@ def _moment(text: object) -> int:
 
 def memory_document(
     reading: Reading | None,
-    budget: int | None,
+    budget: Budget | None,
     table: Table,
     names_of: Callable[[str], list[str]],
     *,
     may_load: bool,
     may_grant: bool,
 ) -> dict[str, Any]:
-    """What there is, what models may have of it, what they have. A load counts from when its room is free; until then
-    it is theirs who leave.
+    """What there is, what models may have of it beside the conversations that are kept, what they have. A load counts
+    from when its room is free; until then it is theirs who leave.
     """
     rows = [row for row in table.values() if not row.waits]
     loaded = [row for row in rows if row.presence is not Presence.LOADING]
     return {
         "total_gb": gib(reading.total) if reading is not None else None,
         "available_gb": gib(reading.available) if reading is not None else None,
-        "budget_gb": gib(budget),
+        "budget_gb": gib(budget.models(rows)) if budget is not None else None,
         "taken_gb": gib(sum(row.taken for row in rows)),
+        "cache_gb": gib(sum(row.cache for row in rows)),
         "pressure": reading.pressure if reading is not None else None,
         "models_loaded": {(names_of(row.runner.key) or [row.runner.name])[0]: gib(row.taken) for row in loaded},
         "may_load": may_load,
@@ -120,4 +123,4 @@ def _why(reading: Reading | None, *, may_load: bool, may_grant: bool) -> str:
         return "The memory has not been measured yet."
     if not may_grant:
         return "Memory is critical: nothing new is begun, and what is not needed is unloaded."
-    return "" if may_load else "Memory is short: nothing more is loaded."
+    return "" if may_load else "Memory is short: a model is loaded only where more leaves for it than it takes."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.plain import fault_words
 from controller.residency.runner import Presence, Runner, Swap
-from controller.residency.swap import SOURCE, Ending, Swaps, Work
+from controller.residency.swap import SOURCE, Ending, Swaps, Work, as_seen, freed_by
 from controller.scheduling.ticket import End
 
 WENT = Ending(words="Ollama went away.")
@@ -124,9 +124,10 @@ class Works:
         """What it meant for others, and what comes next: all before the line hears that it may decide again."""
         runner = work.swap.runner
         if runner is not None and not ending.loaded:
-            for left in reversed(ending.left):
+            for row in reversed(ending.left):
+                left = as_seen(row)
                 if left.key != runner.key and (self.comes_back(left) or _undone(work, ending)):
-                    self._queue.appendleft(Work(Swap(left, (), "return"), held=True))
+                    self._queue.appendleft(Work(Swap(left, (), "return"), held=True, freed=freed_by((row,), left)))
         if runner is not None and ending.failed is not None:
             for told in list(self.on_failed):
                 told(runner.key, ending.failed, ending.words)

@@ -431,7 +431,7 @@ class Dispatcher:
 
     def _residents_changed(self) -> None:
         self._count_loads()
-        self._scheduler.may_load = self._residents.may_load
+        self._scheduler.may_swap = self._residents.may_swap
         self._open()
         self.decide()
 

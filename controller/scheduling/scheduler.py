@@ -55,13 +55,13 @@ class Scheduler:
         self.line.rules = rules
 
     @property
-    def may_load(self) -> bool:
-        """False while memory is short: what is resident goes on, nothing else is loaded."""
-        return self.swaps.may_load
+    def may_swap(self) -> bool:
+        """False while memory is very short: what is resident goes on, nothing else is loaded."""
+        return self.swaps.may_swap
 
-    @may_load.setter
-    def may_load(self, may: bool) -> None:
-        self.swaps.may_load = may
+    @may_swap.setter
+    def may_swap(self, may: bool) -> None:
+        self.swaps.may_swap = may
 
     @property
     def deserted(self) -> bool:

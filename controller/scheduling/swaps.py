@@ -51,7 +51,7 @@ class Swaps:
     """Looks at heads whose runners are away, in due order. A later one never takes what an earlier one needs."""
 
     def __init__(self, line: Line, slots: Slots, table: Table, room: Room) -> None:
-        self.may_load = True
+        self.may_swap = True
         self.bars: dict[str, Bar] = {}  # by runner that is away: why, when last looked at
         self.kept_away: dict[str, float] = {}  # by runner: until when
         self.needed: set[str] = set()  # runners that would have to leave for a head, as last looked at
@@ -73,7 +73,7 @@ class Swaps:
             del self.kept_away[key]
         if under_way := self.under_way():
             self._keep_bars(heads, before, under_way, now)
-        elif self.may_load:
+        elif self.may_swap:
             self._choose(heads, found, now)
         else:
             self.needed = set()

@@ -6,6 +6,7 @@ import asyncio
 import platform
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,9 @@ from controller.obtain import whole
 from controller.ollama import holders
 from controller.readiness import Address, Readiness, Verdict
 from controller.residency.accelerator import Accelerator, accelerator_limit, gpu_lost
+from controller.residency.gauge import ram_size
+from controller.residency.memory import MIB
+from controller.residency.needs import CHECKPOINTS, prompt_cache
 from controller.supervision import ports
 from controller.supervision.moves import Answered, Ending, GpuLost, Limits, Problem, Reading, Silent
 from controller.supervision.probe import ask
@@ -53,11 +57,14 @@ LOOKS = 20  # into the log of one start: it has said by its first answer what it
 
 @dataclass(slots=True)
 class OllamaServe:
-    """Ollama as `config` wants it. It tells `readiness` how it is: nobody else does."""
+    """Ollama as `config` wants it, on a machine with so many bytes of RAM. It tells `readiness` how it is: nobody else
+    does.
+    """
 
     config: Config
     place: Place
     readiness: Readiness
+    ram: Callable[[], int] = ram_size
     _looks: tuple[int | None, int] = field(default=(None, 0), init=False)  # (pid, times its log was searched)
     _verified: tuple[int, int] | None = field(default=None, init=False)  # (pid, port) whose listener is surely ours
 
@@ -129,6 +136,8 @@ class OllamaServe:
             "OLLAMA_FLASH_ATTENTION": "" if models.flash_attention is None else str(int(models.flash_attention)),
             "OLLAMA_KV_CACHE_TYPE": models.kv_cache_type or "",
             "OLLAMA_NO_CLOUD": "1" if models.no_cloud else "",
+            "LLAMA_ARG_CACHE_RAM": str(-(-prompt_cache(models, self.ram()) // MIB)),  # llama-server's own: MiB, 0: none
+            "LLAMA_ARG_CTX_CHECKPOINTS": str(CHECKPOINTS),
         }
         return {name: value for name, value in variables.items() if value}
 

@@ -57,7 +57,7 @@ def make_line(tmp_path: Path) -> Iterator[MakeLine]:
                 **server,
             )
             library = real.copy_library(tmp_path / "models")
-            house.write("models", {"folder": str(library), **(models or {})})
+            house.write("models", {"folder": str(library), "prompt_cache": 0, **(models or {})})
             house.write("access", allow(lanes, **(more or {"running": 2, "waiting": 500})))
             house.up().until_ready()
             return house

@@ -52,7 +52,6 @@ class FakeOffice:
     keys_active, users_active, sessions_live = 3, 2, 5
 
     def __init__(self) -> None:
-        self.troubles: list[str] = []
         self.ordered: list[tuple[str, By, dict[str, Any]]] = []
         self.answer: Any = {}
 
@@ -252,6 +251,7 @@ def a_model(name: str, **changes: Any) -> dict[str, Any]:
         "size_gb": 2.0,
         "memory_gb": 3.1 if state == "resident" else None,
         "expected_gb": 3.0,
+        "cache_gb": 0.0,
         "loads": 4,
         "load_seconds": 6.5,
         "tokens_per_second": 41.5,
@@ -272,6 +272,7 @@ def a_memory(**changes: Any) -> dict[str, Any]:
         "available_gb": 51.2,
         "budget_gb": 47.0,
         "taken_gb": 3.1,
+        "cache_gb": 0.0,
         "pressure": 1,
         "models_loaded": {"qwen3": 3.1},
         "may_load": True,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from controller.residency.accelerator import Accelerator
 from controller.residency.memory import GIB, Reading
-from controller.residency.runner import Pressure
+from controller.residency.runner import Pressure, Taken
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class FakeGauge:
     total: int = 64 * GIB
     available: int = 64 * GIB
     limit: int | None = 48 * GIB
-    accelerator_used: int | None = None
+    others_there: int = 0
     unified: bool = True
     pressure: Pressure = 1
     footprints: dict[int, int] = field(default_factory=dict)  # only those asked for are told
@@ -31,17 +31,17 @@ class FakeGauge:
     readings: int = 0  # how often it was read
     refreshed: int = 0
 
-    def read(self, pids: Sequence[int]) -> Reading:
+    def read(self, ours: Mapping[int, Taken]) -> Reading:
         """What stands in it now."""
         self.readings += 1
         return Reading(
             total=self.total,
             available=self.available,
             limit=self.limit,
-            accelerator_used=self.accelerator_used,
+            others_there=self.others_there,
             unified=self.unified,
             pressure=self.pressure,
-            footprints={pid: self.footprints[pid] for pid in pids if pid in self.footprints},
+            footprints={pid: self.footprints[pid] for pid in ours if pid in self.footprints},
             elsewhere=self.elsewhere,
             at=time.monotonic(),
             notes=self.notes,
@@ -62,11 +62,11 @@ class FileGauge:
         self.accelerator: Accelerator | None = None
         self._path = path
 
-    def read(self, pids: Sequence[int]) -> Reading:
+    def read(self, ours: Mapping[int, Taken]) -> Reading:
         """What stands in the file now."""
         told = json.loads(self._path.read_text()) if self._path.exists() else {}
         footprints = {int(pid): held for pid, held in told.pop("footprints", {}).items()}
-        return FakeGauge(**told, footprints=footprints).read(pids)
+        return FakeGauge(**told, footprints=footprints).read(ours)
 
     async def refresh(self) -> None:
         """Nothing is slow here."""

@@ -24,7 +24,7 @@ class FakeResidents:
         self.on_change: list[Callable[[], None]] = []
         self.on_failed: list[Callable[[str, End, str], None]] = []
         self.on_swap: list[Callable[[Swap], None]] = []
-        self.may_load = self.may_grant = True
+        self.may_swap = self.may_grant = True
         self.swaps: list[Swap] = []
         self.told: list[tuple[str, ...]] = []
         self.dead: set[str] = set()  # whose process has ended, and nobody has noticed

@@ -13,6 +13,9 @@ from controller.config.load import ROOTS, understand
 from controller.config.reference import page
 from controller.config.schema import Config
 from controller.config.tree import ANY, Leaf, leaves
+from controller.residency.memory import GIB
+from controller.residency.needs import prompt_cache
+from tests.unit.residency.shows import example
 
 TOP = Path(__file__).parents[2]
 EXAMPLES = {root: (TOP / "config" / f"{root}.example.yaml").read_text() for root in ROOTS}
@@ -56,11 +59,27 @@ def test_every_setting_stands_in_an_example(leaf: Leaf) -> None:
     assert any(names(yaml.safe_load(text), tuple(rest)) for text in texts)
 
 
+KV = ("flash_attention", "kv_cache_type")
+
+
+def test_the_sums_of_the_worked_example_are_those_that_seadragon_makes() -> None:
+    block = next(block for _, block in BLOCKS if "kv_cache_type" in block)
+    models = loads("models", block).models
+    (start,) = {(each.context, each.slots) for each in example().values()}
+    assert (models.context_length, models.parallel, models.kv_cache_type) == (*start, "q8_0")
+    assert (prompt_cache(models, 64 * GIB), models.max_loaded) == (2 * GIB, len(example()))
+    text = EXAMPLES["models"]
+    for name, each in example().items():
+        row = next(line for line in text.splitlines() if re.match(rf"# +{name.partition(':')[2]} +\d", line))
+        needs, keeps = re.findall(r"= +([0-9.]+) GiB", row)
+        assert (float(needs), float(keeps)) == (round(each.need / GIB, 1), round(each.cache / GIB, 1))
+
+
 def test_the_worked_blocks_are_found() -> None:
     keys = [re.findall(r"(?m)^[a-z_]+(?=:)", block) for _, block in BLOCKS]
     assert [found for found in keys if found == ["listeners", "tunnel"]] == [["listeners", "tunnel"]] * 3
     assert keys.count(["children"]) == 1
-    assert ["context_length", "parallel", "max_loaded", "keep_alive", "flash_attention", "kv_cache_type"] in keys
+    assert ["context_length", "parallel", "max_loaded", "keep_alive", *KV, "prompt_cache"] in keys
 
 
 @pytest.mark.parametrize(("root", "block"), BLOCKS)
@@ -77,18 +96,6 @@ def test_a_second_listener_is_one_line_without_its_hash() -> None:
 def test_all_commented_listeners_can_be_taken_in() -> None:
     text = re.sub(r"(?m)^#(  - address)", r"\1", EXAMPLES["server"])
     assert len(loads("server", text).server.listeners) == 3
-
-
-def test_the_worked_mac_fits_into_the_memory_it_has() -> None:
-    """The arithmetic of the comment: weights and context memory of three models against 0.9 × 48 GiB."""
-    (block,) = (block for block in worked_blocks(EXAMPLES["models"]) if block.startswith("context_length"))
-    models = loads("models", block).models
-    weights, kib_a_token = (18.6, 8.4, 4.7), (256, 192, 128)
-    half = {"q8_0": 34 / 64}[models.kv_cache_type or ""]  # 32 values in 34 bytes instead of 64
-    context = [models.context_length * models.parallel * kib / 2**20 * half for kib in kib_a_token]
-    assert sum(weights) + sum(context) == pytest.approx(41.3, abs=0.4)
-    assert sum(weights) + sum(context) < 0.9 * 48
-    assert models.max_loaded == len(weights)
 
 
 def test_no_line_of_an_example_is_too_long_to_read() -> None:

@@ -108,6 +108,7 @@ OTHER: dict[str, object] = {
     "models.load_timeout": "61s",
     "models.flash_attention": "true",
     "models.kv_cache_type": "q8_0",
+    "models.prompt_cache": "512MiB",
     "models.no_cloud": "false",
     "models.default": "red",
     "models.max_tokens": "4096",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ from controller.inside import Inside, inside_of
 from controller.ollama import QUESTION_LIMIT, OllamaClient, Runners
 from controller.residency.loading import Pace
 from controller.residency.names import Names
+from controller.residency.needs import Kept
 from controller.residency.orders import Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Fits, Presence, Runner, Swap
@@ -28,8 +29,11 @@ from tests.fakes.gauge import FakeGauge
 from tests.kit.until import until
 
 QUICK = Pace(
-    tick=0.02, poll=0.1, poll_limit=5.0, look=0.05, standstill=0.6, leave=2.0, suspected=1.0, lost=0.3, aside=600.0
+    tick=0.02, poll=0.1, poll_limit=5.0, look=0.05, standstill=3.0, leave=2.0, suspected=1.0, lost=0.3, aside=600.0
 )
+
+PATIENT = replace(QUICK, standstill=60.0)
+"""The same, for models that take a while to load."""
 
 
 async def inside_at(url: str) -> Inside:
@@ -96,7 +100,7 @@ class House:
     async def here(self, runner: Runner) -> None:
         """Return once it is resident."""
         await until(lambda: self.residents.is_here(runner.key) or self.failures)
-        assert self.failures == []
+        assert not self.failures, self.said()
 
     async def loaded(self) -> list[str]:
         """What Ollama lists, in order of names."""
@@ -133,6 +137,7 @@ async def residing(
     models: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
     adopted: bool = False,
+    kept: Kept = Kept(0),  # noqa: B008  # it is a value
     before: Callable[[House], None] = lambda _: None,
 ) -> AsyncIterator[House]:
     """Residents that run until the block ends. What they have loaded stays loaded."""
@@ -145,7 +150,7 @@ async def residing(
     def settings() -> Config:
         return house.config
 
-    names = Names(ollama, store.get, settings)
+    names = Names(ollama, store.get, settings, kept=lambda: kept)
     space = MachineSpace(gauge, journal, settings)
     runners = Runners(lambda: pid)
     residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)

@@ -140,7 +140,11 @@ def test_memory_says_what_is_wrong_only_when_something_is() -> None:
     assert memory_words(a_memory()) == "47 GB for models, 3.1 GB of it taken; 51 GB of 64 GB free"
     assert memory_words(a_memory(taken_gb=0.0)) == "47 GB for models, nothing of it taken; 51 GB of 64 GB free"
     short = a_memory(pressure=2, may_load=False, why="memory is short")
-    assert memory_words(short).endswith(", pressure high. Nothing is loaded now: memory is short")
+    assert memory_words(short).endswith(", pressure high. memory is short")
+    kept = a_memory(cache_gb=2.5)
+    assert memory_words(kept) == (
+        "47 GB for models, 3.1 GB of it taken, 2.5 GB more for their conversations; 51 GB of 64 GB free"
+    )
     elsewhere = a_memory(budget_gb=None)  # nobody here knows how much there is on another machine
     assert memory_words(elsewhere) == "models have 3.1 GB; 51 GB of 64 GB free"
     assert memory_words(a_memory(total_gb=None)) == "not measured yet"

@@ -104,7 +104,9 @@ def test_a_model_tells_what_is_known_of_it_and_nothing_else() -> None:
         *("needs about 3.0 GB of memory", "2.0 GB on disk", "42 tokens a second"),
         "loads in 6 s",
     )
-    unknown = dict.fromkeys(("memory_gb", "expected_gb", "size_gb", "tokens_per_second", "load_seconds"))
+    (keeps,) = models_seen([a_model("c", cache_gb=2.5)], OWNER)
+    assert keeps.facts[0] == "needs about 3.0 GB of memory, and up to 2.5 GB for conversations it keeps"
+    unknown = dict.fromkeys(("memory_gb", "expected_gb", "cache_gb", "size_gb", "tokens_per_second", "load_seconds"))
     (new,) = models_seen([a_model("c", **unknown)], OWNER)
     assert new.facts == ()
 
@@ -127,6 +129,14 @@ def test_memory_is_a_bar_of_what_is_loaded_and_what_is_left() -> None:
     assert memory.trouble == ""
 
 
+def test_room_for_conversations_is_told_beside_the_budget() -> None:
+    plain, kept = memory_seen(a_memory(), OWNER), memory_seen(a_memory(cache_gb=2.5), OWNER)
+    assert plain is not None
+    assert kept is not None
+    assert plain.words.endswith("Models may take 47 GB.")
+    assert kept.words.endswith("Models may take 47 GB, and their conversations 2.5 GB more.")
+
+
 def test_memory_that_is_promised_to_a_load_is_in_the_bar() -> None:
     memory = memory_seen(a_memory(budget_gb=40.0, models_loaded={"a": 10.0}, taken_gb=30.0), OWNER)
     assert memory is not None
@@ -140,7 +150,7 @@ def test_memory_that_is_promised_to_a_load_is_in_the_bar() -> None:
 def test_short_memory_says_what_follows() -> None:
     memory = memory_seen(a_memory(pressure=4, may_load=False, why="the system needs it."), OWNER)
     assert memory is not None
-    assert memory.trouble == "Memory pressure is critical. Nothing is loaded now: the system needs it."
+    assert memory.trouble == "Memory pressure is critical. the system needs it."
 
 
 def test_memory_nobody_has_measured_is_not_drawn() -> None:

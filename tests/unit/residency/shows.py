@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from controller.inside import LLAMA_SERVER, Inside
 from controller.residency.facts import facts_of
-from controller.residency.memory import need
+from controller.residency.needs import Kept, Start, cache, estimate, need, predicted
 from controller.residency.runner import Facts, Presence, Resident, Runner
 
 
@@ -61,22 +62,82 @@ QWEN3_32B = show(
 ) | {"tensors": tensors(("token_embd", 5120, 151936))}
 QWEN3_32B_SIZE = 20_201_253_588
 
+QWEN3_14B = show(
+    "qwen3",
+    block_count=40,
+    embedding_length=5120,
+    context_length=40960,
+    attention_head_count=40,
+    attention_head_count_kv=8,
+    attention_key_length=128,
+    attention_value_length=128,
+) | {"tensors": tensors(("token_embd", 5120, 151936))}
+QWEN3_14B_SIZE = 9_276_198_565
+QWEN3_8B = show(
+    "qwen3",
+    block_count=36,
+    embedding_length=4096,
+    context_length=40960,
+    attention_head_count=32,
+    attention_head_count_kv=8,
+    attention_key_length=128,
+    attention_value_length=128,
+) | {"tensors": tensors(("token_embd", 4096, 151936))}
+QWEN3_8B_SIZE = 5_225_388_164
+GEMMA3_27B = show(
+    "gemma3",
+    block_count=62,
+    embedding_length=5376,
+    context_length=131072,
+    attention_head_count=32,
+    attention_head_count_kv=16,
+    attention_key_length=128,
+    attention_value_length=128,
+    attention_sliding_window=1024,
+) | {"tensors": tensors(("token_embd", 5376, 262208))}
+GEMMA3_27B_SIZE = 17_396_936_941
+
 LLAMA = facts_of(LLAMA_70B, LLAMA_70B_SIZE)
 QWEN25 = facts_of(QWEN25_32B, QWEN25_32B_SIZE)
 QWEN3 = facts_of(QWEN3_32B, QWEN3_32B_SIZE)
+GEMMA3 = facts_of(GEMMA3_27B, GEMMA3_27B_SIZE)
 
 
-def runner(name: str, facts: Facts, context: int, kv_type: str | None = None, *, flash: bool | None = None) -> Runner:
-    """One with a slot of that many tokens."""
-    needed = need(facts, context, 1, kv_type, flash=flash)
-    return Runner(f"{name}#", f"sha256-{name}", name, facts, context=context, need=needed)
+def runner(
+    name: str,
+    facts: Facts,
+    start: Start,
+    inside: Inside = LLAMA_SERVER,
+    kept: Kept = Kept(0),  # noqa: B008  # it is a value
+) -> Runner:
+    """One that is started like that."""
+    return Runner(
+        f"{name}#",
+        f"sha256-{name}",
+        name,
+        facts,
+        context=start.context,
+        slots=start.slots,
+        need=need(facts, start, inside),
+        cache=cache(facts, start, inside, kept),
+        predicted=predicted(facts, start, inside),
+        parts=estimate(facts, start, inside),
+    )
 
 
-def sized(key: str, need: int, blob: str = "") -> Runner:
+def example(context: int = 16384, prompts: int = 2 * 2**30) -> dict[str, Runner]:
+    """The models of the worked example in config/models.example.yaml, started as it says."""
+    start = Start(context, 1, "q8_0", flash=True)
+    told = {"qwen3:32b": QWEN3, "qwen3:14b": facts_of(QWEN3_14B, QWEN3_14B_SIZE)}
+    told["qwen3:8b"] = facts_of(QWEN3_8B, QWEN3_8B_SIZE)
+    return {name: runner(name, facts, start, kept=Kept(prompts)) for name, facts in told.items()}
+
+
+def sized(key: str, need: int, blob: str = "", cache: int = 0) -> Runner:
     """One that needs so many bytes, whatever it is."""
-    return Runner(key, blob or key, key, Facts(weights=need), need=need)
+    return Runner(key, blob or key, key, Facts(weights=need), need=need, cache=cache)
 
 
 def resident(runner: Runner, presence: Presence = Presence.RESIDENT, *, pinned: bool = False) -> Resident:
     """Its row in the table."""
-    return Resident(runner, presence, since=0.0, taken=runner.need, slots=runner.slots, pinned=pinned)
+    return Resident(runner, presence, 0.0, runner.need, runner.slots, runner.cache, pinned=pinned)

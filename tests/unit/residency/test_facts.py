@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.inside import INSIDES, LLAMA_SERVER
-from controller.residency.facts import BATCH, CHECKPOINTS, facts_of, forced_single
+from controller.residency.facts import facts_of, forced_single
 from controller.residency.runner import Facts
 from tests.unit.residency.shows import LLAMA, LLAMA_70B_SIZE, QWEN3, QWEN25, show, tensors
 
@@ -31,16 +31,16 @@ def test_weights_context_family_and_abilities_are_taken_over() -> None:
     assert not LLAMA.embeds
 
 
-def test_work_space_holds_the_scores_of_every_word_for_one_batch() -> None:
-    assert LLAMA.work == 4 * BATCH * (128256 + 8192)
-    assert QWEN25.work == 4 * BATCH * (152064 + 5120)  # its words are counted by the shape of its weights
+def test_work_space_holds_the_scores_of_every_word_for_each_token_of_a_batch() -> None:
+    assert LLAMA.work == 4 * (128256 + 8192)
+    assert QWEN25.work == 4 * (152064 + 5120)  # its words are counted by the shape of its weights
 
 
 def test_a_vocabulary_nobody_tells_is_as_large_as_the_file_has_room_for() -> None:
     tiny = facts_of(show("llama", block_count=1, embedding_length=320, attention_head_count=1), 1_000_000)
-    assert tiny.work <= 4 * BATCH * (2 * 1_000_000 // 320 + 320)
+    assert tiny.work <= 4 * (2 * 1_000_000 // 320 + 320)
     huge = facts_of(show("llama", block_count=1, embedding_length=320, attention_head_count=1), 10**12)
-    assert huge.work == 4 * BATCH * (262_144 + 320)
+    assert huge.work == 4 * (262_144 + 320)
 
 
 def test_heads_that_differ_by_layer_are_added_up() -> None:
@@ -99,6 +99,16 @@ def test_gpt_oss_keeps_4096_tokens_of_its_small_window() -> None:
     assert (gpt.window, gpt.kv_in_window, gpt.kv_per_token) == (4096, 6 * 512 * 2, 6 * 512 * 2)
 
 
+def test_ollamas_own_prediction_takes_all_layers_for_alike() -> None:
+    assert LLAMA.kv_predicted == LLAMA.kv_per_token
+    assert QWEN3.kv_predicted == 64 * 8 * 2 * (5120 // 64) * 2  # it takes no notice of how long a head is said to be
+    varied = show("openelm", block_count=3, embedding_length=1280, attention_head_count=20)
+    varied["model_info"]["openelm.attention.head_count_kv"] = [3, 4, 5]
+    assert facts_of(varied, 1).kv_predicted == 2 * 3 * 3 * 64 * 2
+    hidden = show("deci", block_count=2, embedding_length=2048, attention_head_count=8, attention_head_count_kv=None)
+    assert facts_of(hidden, 1).kv_predicted == 2 * 2 * 8 * 256 * 2
+
+
 def test_layers_that_share_anothers_memory_take_none() -> None:
     shared = facts_of(show("gemma3n", **GEMMA3, attention_shared_kv_layers=10), 1)
     assert shared.kv_per_token + shared.kv_in_window == 2 * 512 * 2
@@ -114,7 +124,7 @@ def test_recurrent_layers_take_the_same_whatever_the_context_and_no_context_memo
     facts = facts_of(hybrid, 1)
     assert facts.kv_per_token == 2 * 512 * 2
     one_state = 3 * (3 * (4096 + 2 * 16 * 128) + 128 * 4096) * 4
-    assert facts.fixed == one_state * (1 + CHECKPOINTS)  # with the earlier states it can return to
+    assert (facts.fixed, facts.returns) == (one_state, True)
     hidden = hybrid | {"tensors": [
         *tensors(("blk.0.attn_qkv", 2048, 8192), ("blk.0.ssm_conv1d", 4, 8192), ("blk.1.ssm_out", 4096, 2048)),
         *tensors(("blk.2.ssm_out", 4096, 2048), ("blk.3.attn_k", 2048, 512), ("blk.3.attn_v", 2048, 512)),
@@ -198,6 +208,6 @@ def test_whatever_an_answer_says_the_facts_are_sane(
 ) -> None:
     told = {"general.architecture": family} | {f"{family}.{key}": number for key, number in numbers.items()}
     facts = facts_of({"model_info": told, "tensors": listed}, size)
-    for figure in (facts.kv_per_token, facts.kv_in_window, facts.fixed, facts.work, facts.window, facts.heads):
+    for figure in (facts.kv_per_token, facts.kv_in_window, facts.fixed, facts.work, facts.window, facts.kv_predicted):
         assert figure >= 0
     assert facts.weights == size

@@ -11,12 +11,11 @@ from controller.errors import Declined, Unreachable
 from controller.inside import NEWEST, OWN_RUNNER
 from controller.residency import names as module
 from controller.residency.learned import Learned
-from controller.residency.memory import expected
+from controller.residency.memory import GIB
 from controller.residency.names import Names
+from controller.residency.needs import Kept, Start, cache, estimate
 from controller.residency.runner import Runner
 from tests.fakes.clock import WoundClock
-
-GIB = 2**30
 
 
 class Shop:
@@ -67,10 +66,12 @@ class House:
         self.clock = WoundClock()
         self.config = Config.model_validate({"models": models})
         self.learned: dict[str, Learned] = {}
+        self.kept: Kept | None = None
         self.names = Names(
             shop,
             lambda key: self.learned.get(key, Learned()),
             lambda: self.config,
+            kept=lambda: self.kept,
             now=self.clock.now,
         )
 
@@ -268,7 +269,7 @@ async def test_what_a_runner_needs_is_an_order_or_what_was_seen_or_an_estimate()
     shop.blobs = dict.fromkeys(shop.models, "sha256-1")
     house = House(shop, context_length=4096)
     red = await house.there("red")
-    assert red.need == expected(red.facts, 4096, 1, None) > red.facts.weights == 1000
+    assert red.need == estimate(red.facts, Start(4096), shop.inside).total > red.facts.weights == 1000
     house.learned[red.key] = Learned(memory=7777)
     house.names.weigh()
     assert (house.names.known("red") or red).need == 7777
@@ -277,6 +278,50 @@ async def test_what_a_runner_needs_is_an_order_or_what_was_seen_or_an_estimate()
     assert (house.names.known("red") or red).need == 7777  # whose name is not known to be its other name yet
     assert (await house.there("crimson")).need == 2 * GIB
     assert (house.names.known("red") or red).need == 2 * GIB
+
+
+async def test_what_was_seen_right_after_a_load_is_not_all_that_a_runner_may_come_to_take() -> None:
+    shop = Shop(red_latest="")
+    house, kept = House(shop, context_length=4096), Kept(2 * GIB)
+    house.kept = kept
+    red = await house.there("red")
+    assert red.cache == cache(red.facts, Start(4096), shop.inside, kept) >= 2 * GIB
+    house.learned[red.key] = Learned(memory=7777)
+    house.names.weigh()
+    seen = await house.there("red")
+    assert (seen.need, seen.cache, seen.parts, red.parts) == (
+        7777,
+        red.cache,
+        None,
+        estimate(red.facts, Start(4096), shop.inside),
+    )
+
+
+async def test_a_runner_that_nobody_told_keeps_as_many_conversations_as_it_is_built_for() -> None:
+    shop = Shop(red_latest="")
+    assert (await House(shop).there("red")).cache >= 8 * GIB
+    shop.inside = OWN_RUNNER
+    assert (await House(shop).there("red")).cache == 0
+
+
+async def test_what_was_learned_with_another_kind_of_runner_is_forgotten() -> None:
+    shop = Shop(red_latest="")
+    house = House(shop)
+    red = await house.there("red")
+    house.learned[red.key] = Learned(memory=7777)
+    shop.inside = OWN_RUNNER
+    house.names.changed()
+    other = await house.there("red")
+    assert other.key != red.key
+    assert other.need == estimate(other.facts, Start(8192), OWN_RUNNER).total
+
+
+async def test_a_batch_that_a_model_asks_for_counts() -> None:
+    shop = Shop(red_latest="num_batch 4096", blue_latest="")
+    house = House(shop)
+    red, blue = await house.there("red"), await house.there("blue")
+    assert red.parts == estimate(red.facts, Start(8192, batch=4096), shop.inside)
+    assert red.predicted == blue.predicted + 2 * GIB
 
 
 async def test_names_that_callers_make_up_take_no_memory_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.residency.memory import GIB
 from controller.residency.rows import Rows
 from controller.residency.runner import Facts, Presence, Resident, Runner
@@ -13,7 +15,7 @@ A, B = (Runner(key, blob=key, name=key, facts=Facts(1), slots=4, need=100) for k
 def with_a() -> Rows:
     rows = Rows({})
     rows.begin((), A, 100, 1.0)
-    rows.loaded("a", 120, 2.5, 4, 3.0)
+    rows.loaded("a", 120, 70, 2.5, 4, 3.0)
     return rows
 
 
@@ -36,7 +38,7 @@ def test_a_load_holds_memory_once_those_who_make_room_have_left() -> None:
     rows = Rows({})
     rows.begin((), A, 3 * GIB, 0.0)
     rows.loads("a", 0.0)
-    rows.loaded("a", 4 * GIB, 2.5, 4, 3.0)
+    rows.loaded("a", 4 * GIB, 0, 2.5, 4, 3.0)
     rows.begin(("a",), B, 2 * GIB, 10.0)
     assert in_use(rows) == (4, {"a"})
     rows.drop("a")
@@ -45,8 +47,21 @@ def test_a_load_holds_memory_once_those_who_make_room_have_left() -> None:
     rows.begin((), B, 3 * GIB, 12.0)  # it failed, and others have to leave before it is tried again
     assert in_use(rows) == (0, set())
     rows.loads("b", 13.0)
-    rows.loaded("b", 1 * GIB, 1.0, 4, 14.0)
+    rows.loaded("b", 1 * GIB, 0, 1.0, 4, 14.0)
     assert in_use(rows) == (1, {"b"})
+
+
+def test_what_a_runner_may_come_to_keep_is_promised_from_the_beginning_and_after_its_load() -> None:
+    rows, keeping = Rows({}), replace(A, cache=3 * GIB)
+    rows.begin((), keeping, 2 * GIB, 0.0)
+    assert rows.table["a"].promised == 5 * GIB
+    rows.loads("a", 1.0)
+    rows.loaded("a", 1 * GIB, 0, 2.5, 4, 3.0)
+    assert rows.table["a"].promised == 4 * GIB
+    told = memory_document(None, None, rows.table, lambda key: [key], may_load=True, may_grant=True)
+    assert (told["taken_gb"], told["cache_gb"]) == (1, 3)
+    rows.found(replace(B, cache=GIB), GIB, 0, 4, 5.0)
+    assert rows.table["b"].promised == 2 * GIB
 
 
 def test_one_that_need_not_leave_has_been_there_all_the_time() -> None:
@@ -60,9 +75,9 @@ def test_a_load_proves_the_slots_and_one_that_was_found_does_not() -> None:
     rows = with_a()
     row: Resident = rows.table["a"]
     row.unproven = True
-    rows.loaded("a", 130, 1.0, 2, 20.0)
+    rows.loaded("a", 130, 0, 1.0, 2, 20.0)
     assert (row.unproven, row.taken, row.slots, row.since, row.used) == (False, 130, 2, 20.0, 20.0)
-    rows.found(B, 50, 4, 21.0)
+    rows.found(B, 50, 20, 4, 21.0)
     assert rows.table["b"].unproven
 
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import pytest
 
 from controller.config.schema import Config
 from controller.events import Journal
-from controller.residency.memory import GIB, Reading
-from controller.residency.runner import Facts, Fits, Runner, TooBig
+from controller.residency.memory import GIB, Budget, Reading
+from controller.residency.runner import Facts, Fits, NoRoom, Presence, Resident, Runner, Taken, TooBig
 from controller.residency.space import MachineSpace, is_here
 from tests.fakes.clock import WoundClock
 from tests.fakes.gauge import FakeGauge
@@ -19,22 +19,22 @@ class Blinking(FakeGauge):
 
     shut = True
 
-    def read(self, pids: Sequence[int]) -> Reading:
+    def read(self, ours: Mapping[int, Taken]) -> Reading:
         if self.shut:
             raise OSError(errno.EMFILE, "Too many open files")
-        return super().read(pids)
+        return super().read(ours)
 
 
 async def test_a_machine_that_cannot_be_read_for_a_moment_is_as_it_was_and_that_is_told_once() -> None:
     gauge, journal = Blinking(), Journal(WoundClock())
     space = MachineSpace(gauge, journal, Config)
-    await space.look([])
+    await space.look({})
     assert (space.reading, space.budget) == (None, None)
     gauge.shut = False
-    await space.look([])
+    await space.look({})
     seen, gauge.shut = space.budget, True
     for _ in range(3):
-        await space.look([])
+        await space.look({})
     assert seen is not None
     assert space.budget == seen
     [told] = journal.last(10)
@@ -46,12 +46,12 @@ async def test_the_memory_of_an_ollama_on_another_machine_is_not_this_ones() -> 
     wish = {"ollama": {"mode": "external", "url": "http://192.168.1.5:11434"}}
     config = [Config.model_validate({"server": wish})]
     space = MachineSpace(gauge, Journal(WoundClock()), lambda: config[0])
-    await space.look([])
+    await space.look({})
     space.judge(0.0)
     big = Runner("big", "blob", "big", Facts(40 * GIB), need=40 * GIB)
     assert (space.budget, space.may_load, space.plan(big, {}, ())) == (None, True, Fits())
     config[0] = Config.model_validate({"server": {**wish, "memory": {"budget": "32GiB"}}})
-    assert space.budget == 32 * GIB
+    assert space.budget == Budget(32 * GIB)
     assert isinstance(space.plan(big, {}, ()), TooBig)
 
 
@@ -68,3 +68,20 @@ async def test_the_memory_of_an_ollama_on_another_machine_is_not_this_ones() -> 
 )
 def test_where_a_url_leads(url: str, here: bool) -> None:
     assert is_here(url) == here
+
+
+async def test_while_memory_is_short_only_what_frees_more_is_loaded_and_when_it_is_very_short_nothing() -> None:
+    gauge = FakeGauge(pressure=2)
+    space = MachineSpace(gauge, Journal(WoundClock()), Config)
+    await space.look({})
+    space.judge(0.0)
+    assert (space.may_load, space.may_swap, space.may_grant) == (False, True, True)
+    large, small = (Runner(key, key, key, Facts(1), need=need) for key, need in (("large", 20), ("small", 10)))
+    table = {"large": Resident(large, Presence.RESIDENT, 0.0, 20, 1)}
+    assert space.plan(small, table, ["large"]) == Fits(("large",))
+    assert space.plan(small, {}, [], freed=20) == Fits()
+    assert isinstance(space.plan(small, {}, []), NoRoom)
+    gauge.pressure = 4
+    await space.look({})
+    space.judge(1.0)
+    assert (space.may_load, space.may_swap, space.may_grant) == (False, False, False)

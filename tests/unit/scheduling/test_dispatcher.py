@@ -354,7 +354,7 @@ async def test_who_waits_for_a_model_that_cannot_be_loaded_is_told_why() -> None
 
 async def test_short_memory_holds_loads_then_grants() -> None:
     async with house() as it:
-        it.residents.may_load = False
+        it.residents.may_swap = False
         it.residents.loaded(A)
         assert it.ask("b", caller="ben").state is State.WAITING
         await it.clock.wind(200)

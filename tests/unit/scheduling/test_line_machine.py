@@ -99,9 +99,9 @@ class Life(RuleBasedStateMachine):
         (self.world.scheduler.pause if on else self.world.scheduler.resume)(lane, key)
         self.world.decide()
 
-    @rule(may_load=st.booleans(), is_open=st.booleans())
-    def trouble(self, may_load: bool, is_open: bool) -> None:
-        self.world.scheduler.may_load, self.world.scheduler.open = may_load, is_open
+    @rule(may_swap=st.booleans(), is_open=st.booleans())
+    def trouble(self, may_swap: bool, is_open: bool) -> None:
+        self.world.scheduler.may_swap, self.world.scheduler.open = may_swap, is_open
         self.world.decide()
 
     @rule(key=st.sampled_from("AB"), seconds=st.floats(0, 100))
@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
         """Whatever happened: once the trouble is over, all have their turn."""
         world = self.world
         world.scheduler.resume()
-        world.scheduler.may_load = world.scheduler.open = True
+        world.scheduler.may_swap = world.scheduler.open = True
         world.decide()
         world.wind(ENDS_BY)
         assert {ticket.state for ticket in self.all} <= {State.ENDED}

@@ -312,17 +312,17 @@ def test_an_alias_and_its_base_by_turns_are_batches() -> None:
     assert len(made.swaps) == 1
 
 
-def test_under_pressure_nothing_is_loaded_and_what_is_there_goes_on() -> None:
+def test_under_great_pressure_nothing_is_loaded_and_what_is_there_goes_on() -> None:
     made = World(budget=2)
     made.resident(A)
-    made.scheduler.may_load = False
+    made.scheduler.may_swap = False
     ticket = made.ask("anna", B)
     goes_on = made.ask("bert", A)
     made.wind(100)
     assert not begun(made)
     assert goes_on.granted == 1000
     assert made.scheduler.hold_of(ticket) is Hold.MEMORY
-    made.scheduler.may_load = True
+    made.scheduler.may_swap = True
     made.decide()
     assert begun(made) == [("B", (), 1100)]
 

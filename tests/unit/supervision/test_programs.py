@@ -26,7 +26,8 @@ ENDED = Ended(Exit(1, None, asked=False), lived=60.0, was_ready=True, tail=b"")
 
 def ollama(models: dict[str, Any] | None = None, inherited: dict[str, str] | None = None, **wish: Any) -> OllamaServe:
     config = Config.model_validate({"server": {"ollama": {"binary": "/opt/ollama", **wish}}, "models": models or {}})
-    return OllamaServe(config, replace(PLACE, environment={**PLACE.environment, **(inherited or {})}), Readiness())
+    place = replace(PLACE, environment={**PLACE.environment, **(inherited or {})})
+    return OllamaServe(config, place, Readiness(), ram=lambda: 64 * 2**30)
 
 
 def variables(program: OllamaServe) -> dict[str, str]:
@@ -64,6 +65,8 @@ def test_ollama_gets_its_settings_and_only_what_it_needs_of_ours() -> None:
         "OLLAMA_KEEP_ALIVE": "-1",
         "OLLAMA_LOAD_TIMEOUT": "300s",
         "OLLAMA_NO_CLOUD": "1",
+        "LLAMA_ARG_CACHE_RAM": "2048",
+        "LLAMA_ARG_CTX_CHECKPOINTS": "2",
     }
 
 
@@ -77,10 +80,24 @@ def test_ollama_gets_its_settings_and_only_what_it_needs_of_ours() -> None:
         ({"kv_cache_type": "q8_0"}, "OLLAMA_KV_CACHE_TYPE", "q8_0"),
         ({"parallel": 4}, "OLLAMA_NUM_PARALLEL", "4"),
         ({"folder": "/mnt/models"}, "OLLAMA_MODELS", "/mnt/models"),
+        ({"prompt_cache": "0"}, "LLAMA_ARG_CACHE_RAM", "0"),
+        ({"prompt_cache": "512MiB"}, "LLAMA_ARG_CACHE_RAM", "512"),
+        (
+            {"prompt_cache": "1GB"},
+            "LLAMA_ARG_CACHE_RAM",
+            "954",
+        ),  # rounded up
     ],
 )
 def test_each_setting_of_models_yaml_becomes_ollama_s_own(models: dict[str, Any], name: str, value: str) -> None:
     assert variables(ollama(models))[name] == value
+
+
+def test_a_small_machine_keeps_no_conversations_unless_told_to() -> None:
+    small, told = ollama(), ollama({"prompt_cache": "256MiB"})
+    small.ram = told.ram = lambda: 16 * 2**30
+    assert variables(small)["LLAMA_ARG_CACHE_RAM"] == "0"
+    assert variables(told)["LLAMA_ARG_CACHE_RAM"] == "256"
 
 
 def test_models_a_person_already_has_are_used_and_never_tidied() -> None:

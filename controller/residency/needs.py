@@ -1,0 +1,154 @@
+"""How much memory a model needs: when it is loaded, and what it may come to take on top of that. Pure.
+
+By the rules of Ollama's runners, which differ by its version (`controller/inside.py`). Bytes throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.config.schema import Models
+from controller.inside import Inside
+from controller.residency.facts import F32
+from controller.residency.memory import GIB, MIB, memory_words
+from controller.residency.runner import Estimate, Facts, Runner
+
+KV_FACTORS: Mapping[str, float] = {"f16": 1.0, "q8_0": 34 / 64, "q4_0": 18 / 64}  # blocks of 32 numbers and a scale
+RUNNER = 16 * MIB  # a runner's process without any model (measured, Linux)
+CHECKPOINTS = 2  # earlier states of a slot that llama-server is told to keep: of its last question, and the one before
+MLX_MINIMUM = 512 * MIB  # that Ollama leaves free beside an MLX model
+TOLERANCE = 0.15  # an order that differs more from what is seen is told
+
+PROMPT_CACHE = 2 * GIB  # unless the configuration says otherwise …
+SMALL = 20 * GIB  # … or the machine has less RAM than this: then one model of a useful size hardly fits as it is
+
+
+def prompt_cache(models: Models, ram: int) -> int:
+    """How many bytes of conversations each runner of our own Ollama is told to keep, with so much RAM; 0: none."""
+    if models.prompt_cache != "auto":
+        return models.prompt_cache
+    return PROMPT_CACHE if ram >= SMALL else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a runner is told to keep in RAM beside its model."""
+
+    prompts: int  # bytes of conversations, in all …
+    checkpoints: int = CHECKPOINTS  # … and earlier states of each
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a model is started: what its need depends on beside the model itself."""
+
+    context: int  # tokens of each slot; Ollama clips it to the model's own
+    slots: int = 1
+    kv_type: str | None = None  # as in models.yaml
+    flash: bool | None = None  # as in models.yaml
+    batch: int | None = None  # tokens read at a time, where the model says so itself
+
+
+def estimate(facts: Facts, start: Start, inside: Inside) -> Estimate:
+    """What a model takes right after its load.
+
+    Each slot has all of the context, at f16 where a model cannot do flash attention or was not told to. The 512 MiB
+    that Ollama leaves free on Metal are the machine's, not each model's: the budget leaves more.
+    """
+    slots, tokens, batch = start.slots, _tokens(facts, start), _batch(facts, start, inside)
+    in_pieces = start.flash is not False and (inside.always_flash or facts.flash != "never")
+    scores = batch * tokens * slots * (inside.mask if in_pieces else F32 * (1 + facts.heads))
+    states = facts.fixed * (1 + (inside.state_copies if facts.returns else 0))
+    context = slots * (_all(facts, start, inside) + _window(facts, start, inside) + states)
+    return Estimate(facts.weights, round(context), round(RUNNER + batch * facts.work + scores))
+
+
+def cache(facts: Facts, start: Start, inside: Inside, kept: Kept) -> int:
+    """What it may come to take beside that.
+
+    llama-server puts a conversation away when another one takes its slot, and only then forgets the oldest: so it has
+    what it may keep, but never less than one whole conversation, and one more for a moment. A context that forgets (a
+    window, a recurrent state) cannot be cut back, so earlier states of it are kept, too, in each slot and with each
+    conversation. The MLX runner has a limit of its own.
+    """
+    if facts.mlx:
+        return inside.mlx_cache
+    if facts.embeds or not inside.prompt_cache:
+        return 0
+    state = _window(facts, start, inside) + facts.fixed
+    earlier = kept.checkpoints * state
+    conversation = _all(facts, start, inside) + state + earlier
+    put_away = max(kept.prompts, conversation) + conversation if kept.prompts else 0
+    return round(put_away + start.slots * earlier)
+
+
+def predicted(facts: Facts, start: Start, inside: Inside) -> int:
+    """What Ollama itself expects, before it decides whether others have to leave; 0: it does not ask that way.
+
+    An MLX model must leave `MLX_MINIMUM` of what is free, any other a fifth (`memory.LEAVES`): both as that fifth.
+    """
+    if not inside.predicts:
+        return 0
+    if facts.mlx:
+        return (facts.weights + MLX_MINIMUM) * 4 // 5
+    batch = start.batch if start.batch is not None and not facts.embeds else 0
+    kv = _tokens(facts, start) * start.slots * facts.kv_predicted
+    return facts.weights + round(kv) + inside.surcharge(batch)
+
+
+def need(facts: Facts, start: Start, inside: Inside, ordered_gb: float | None = None, seen: int | None = None) -> int:
+    """Bytes to keep free for its load: the operator's order (`memory_gb`, GiB), else what was seen, else the estimate.
+
+    `seen` must be of a load that was started alike, right after it. It never counts for less than the weights: a runner
+    that maps its file has not touched all of it yet.
+    """
+    if ordered_gb is not None:
+        return round(ordered_gb * GIB)
+    return max(seen, facts.weights) if seen is not None else estimate(facts, start, inside).total
+
+
+def differs(ordered_gb: float | None, seen: int | None) -> str | None:
+    """A sentence of warning when the operator's `memory_gb` is more than 15 % off what was seen."""
+    if ordered_gb is None or not seen or abs(ordered_gb * GIB - seen) <= TOLERANCE * seen:
+        return None
+    return f"models.yaml says memory_gb: {ordered_gb:g}, but it took {memory_words(seen)}. Correct or remove memory_gb."
+
+
+def need_words(target: Runner) -> str:
+    """`21.4 GiB (weights 18.6 GiB, context 2.1 GiB, work space 662 MiB) and up to 4.2 GiB for conversations`"""
+    parts = target.parts
+    told = "by memory_gb of models.yaml, or as it was seen"
+    if parts is not None:
+        of = {"weights": parts.weights, "context": parts.context, "work space": parts.work}
+        told = ", ".join(f"{name} {memory_words(size)}" for name, size in of.items())
+    kept = f" and up to {memory_words(target.cache)} for conversations" if target.cache else ""
+    return f"{memory_words(target.need)} ({told}){kept}"
+
+
+def _tokens(facts: Facts, start: Start) -> int:
+    return min(start.context, facts.context) if facts.context else start.context
+
+
+def _batch(facts: Facts, start: Start, inside: Inside) -> int:
+    if start.batch is not None:
+        return start.batch
+    tokens = _tokens(facts, start) * start.slots
+    return min(inside.embedding_batch, tokens) if facts.embeds else inside.batch(tokens)
+
+
+def _all(facts: Facts, start: Start, inside: Inside) -> float:
+    """Of one slot: what layers keep that see all of the context."""
+    return _tokens(facts, start) * facts.kv_per_token * _factor(facts, start, inside)
+
+
+def _window(facts: Facts, start: Start, inside: Inside) -> float:
+    """Of one slot: what layers keep that look back a while only."""
+    tokens = min(_tokens(facts, start), facts.window + _batch(facts, start, inside))
+    return tokens * facts.kv_in_window * _factor(facts, start, inside)
+
+
+def _factor(facts: Facts, start: Start, inside: Inside) -> float:
+    usual = inside.always_flash or facts.flash == "always"
+    shrinks = start.flash is not False and (usual or (facts.flash == "asked" and start.flash is True))
+    return KV_FACTORS.get(start.kv_type or "f16", 1.0) if shrinks else 1.0
