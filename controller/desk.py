@@ -93,6 +93,11 @@ class OfficeView(Protocol):
     def users_active(self) -> int: ...
     @property
     def sessions_live(self) -> int: ...
+    @property
+    def troubles(self) -> list[str]:
+        """What is the matter with rights as such, each in a sentence or two; empty when nothing is."""
+        ...
+
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Carry out one of the orders of `auth/office.py`, such as `keys.create`; what comes of it is JSON. It is in
         the audit afterwards, however it ended. Raises SeadragonError.

@@ -26,6 +26,9 @@ def status_lines(seen: dict[str, Any], now: float, style: Style) -> Iterator[str
         yield f"  {'line':<10} {line_words(seen['line'])}"
         yield f"  {'loaded':<10} {loaded_words(seen['memory'])}"
         yield f"  {'memory':<10} {memory_words(seen['memory'])}"
+    for trouble in seen.get("rights", {}).get("troubles", ()):  # a controller from before knows of none
+        yield ""
+        yield printable(trouble)
     if seen["config"]["problems"]:
         yield ""
         yield "The YAML on disk is not what runs:"

@@ -49,6 +49,10 @@ class Rows(people.Rows, Protocol):
     def keys(self) -> Mapping[str, KeyRow]: ...
     @property
     def allowed(self) -> Mapping[str, AllowRow]: ...
+    @property
+    def addresses_off(self) -> str:
+        """Why an address alone lets nobody in now; empty when it does."""
+
     def key_used(self, id: str, peer: str) -> None: ...
     def session_used(self, sid: str, peer: str) -> None: ...
     def address_used(self, id: str) -> None: ...
@@ -61,6 +65,7 @@ class NoRows:
     users: Mapping[str, UserRow] = {}
     live_sessions: Mapping[str, SessionRow] = {}
     allowed: Mapping[str, AllowRow] = {}
+    addresses_off = ""
 
     def key_used(self, id: str, peer: str) -> None:
         """There is none."""
@@ -130,7 +135,13 @@ class Keyring:
             rows = sorted(self._counting(now), key=lambda row: (row.created_at, row.id))
             rights, bound = rights_of(self._access, "address"), bound_of(self._access, "address")
             self._list = AllowList(self._access.allow, rows, rights, bound)
-        return self._list.verdict(address, now, tunnel=tunnel)
+        verdict = self._list.verdict(address, now, tunnel=tunnel)
+        return Verdict(None, verdict.until, verdict.denied) if self._rows.addresses_off else verdict
+
+    @property
+    def addresses_off(self) -> str:
+        """Why nobody is let in for whom no credential speaks: it is not known who is kept out. Empty: it is."""
+        return self._rows.addresses_off
 
     def _counting(self, now: float) -> Iterator[AllowRow]:
         """Entries that let in by somebody's right, which they have still; and whatever keeps out."""
@@ -161,7 +172,7 @@ class Keyring:
                 return there if there is not None and same_one else Denied(Why.REVOKED, who.label)
             case "address":
                 return self.at(address, now, tunnel=tunnel).who or Denied(Why.ELSEWHERE)
-        return who
+        return Denied(Why.ELSEWHERE) if self.addresses_off else who
 
     def used(self, who: Principal, address: str) -> None:
         """`who` was let in, from `address`."""

@@ -85,6 +85,7 @@ class Office:
             "invites.revoke": self._revoke_invite,
             "allow.add": self._allow,
             "allow.remove": self._disallow,
+            "allow.reopen": self._reopen,
             "admin_code": self._admin_code,
         }
 
@@ -102,6 +103,11 @@ class Office:
     def sessions_live(self) -> int:
         """Browsers somebody is signed in with."""
         return len(self._holders.live_sessions)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is the matter with rights as such."""
+        return [each for each in (self._holders.addresses_off, self._holders.barred_trouble) if each]
 
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Look, or carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
@@ -422,6 +428,11 @@ class Office:
         row = self._holders.allowed.get(id)
         await self._holders.allow_remove(id)
         return row.cidr if row else id, {"id": id, "removed": True}
+
+    async def _reopen(self, *, by: By) -> tuple[str, Any]:
+        """Not over HTTP: whoever is at an address could not give it, and a key might be one that was taken back."""
+        await self._holders.reopen()
+        return "addresses", {"reopened": True}
 
     def _over(self, at: float | None) -> bool:
         return at is not None and at <= self._clock.wall()

@@ -327,6 +327,14 @@ def allow_remove(paths: Paths, id: str) -> None:
     click.echo(f"The entry {printable(id)} is gone.")
 
 
+@allow.command("reopen")
+@places
+def allow_reopen(paths: Paths) -> None:
+    """Let addresses in again, when it was not known any more who is kept out."""
+    _order(paths, "allow.reopen")
+    click.echo("Addresses are let in again. Who is kept out from now on: seadragon allow")
+
+
 # --- what was done and used ---
 
 

@@ -109,6 +109,15 @@ def database(facts: Facts) -> Finding:
     return Finding("database", "ok", f"{seen.path} is whole, {size_words(seen.size)}.{todo}")
 
 
+def rights(facts: Facts) -> Finding:
+    """It is known who is kept out, and would be without the database."""
+    if facts.rights:
+        remedy = "Put the disk or the file right: it is written anew by itself. If addresses are off, look at "
+        remedy += "seadragon allow, keep out whom you know of, then: seadragon allow reopen"
+        return Finding("kept out", "fail", " ".join(facts.rights), remedy)
+    return Finding("kept out", "ok", "It is known who is kept out, with the database and without.")
+
+
 def ollama(facts: Facts) -> Finding:
     """Whether the program is there, and has no known hole."""
     if facts.config.server.ollama.mode == "external":
@@ -289,6 +298,7 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     folders,
     disk,
     database,
+    rights,
     ollama,
     inside,
     child,

@@ -25,6 +25,7 @@ from typing import Protocol
 import psutil
 
 from controller import openfiles, tls
+from controller.auth.barred import REMEDY
 from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
@@ -40,6 +41,8 @@ from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.memory import Reading
 from controller.residency.runner import Taken
 from controller.storage.backup import FOLDER, newest
+from controller.storage.barred import NAME as BARRED
+from controller.storage.barred import BarredFile
 from controller.storage.file import NAME, damage, looking, not_ours
 from controller.storage.migrate import revision_of, revisions, steps
 
@@ -119,6 +122,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
         certificates=tuple(_certificates(config)),
         secrets=tuple(_secrets(config, paths.data)),
         admins=_admins(paths.data / NAME),
+        rights=tuple(_rights(paths.data, running)),
     )
 
 
@@ -147,6 +151,22 @@ def _secrets(config: Config, data: Path) -> Iterator[Secret]:
         if path is not None:
             fault = private_file_fault(path)
             yield Secret(path, fault or "", 0 if fault else path.stat().st_size)
+
+
+def _rights(data: Path, running: Mapping[str, object] | None) -> Iterator[str]:
+    """What is the matter with who is kept out: as the controller says, else as the file beside the database does."""
+    if running is not None:
+        told = running.get("rights")
+        troubles = told.get("troubles", ()) if isinstance(told, dict) else ()
+        yield from map(str, troubles)
+        return
+    try:
+        known = BarredFile(data / BARRED).read()
+    except SeadragonError as error:
+        yield f"{error} While the database can be read, the next start writes it anew."
+    else:
+        if known is not None and known.lost:
+            yield f"{known.lost} {REMEDY}"
 
 
 def _admins(database: Path) -> int | None:

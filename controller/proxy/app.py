@@ -120,7 +120,7 @@ class DataPlane:
             tally,
             self._rhythm,
             api=api,
-            ready=lambda: self.ready,
+            unready=lambda: self.unready,
             aftermath=self._aftermath,
         )
         self._ids = RequestIds(secrets.token_hex(4).encode())
@@ -155,7 +155,15 @@ class DataPlane:
     @property
     def ready(self) -> bool:
         """What /readyz says: Ollama answers, all rights are known, nothing drains, nobody waits for it."""
-        return self._asking.ready and self._known.is_set() and not self.draining and not self.tally.held
+        return not self.unready
+
+    @property
+    def unready(self) -> str:
+        """What /readyz says instead, to whoever asks: of why, no more than anybody may know. Empty: it is ready."""
+        if self._keyring.addresses_off:
+            return "not ready: it is not known who is kept out, so addresses are off"
+        good = self._asking.ready and self._known.is_set() and not self.draining and not self.tally.held
+        return "" if good else "not ready"
 
     def models_changed(self) -> None:
         """Something changed the models behind our back: nothing kept is true any more."""

@@ -33,6 +33,12 @@ _ENDED = {
     "person": "You are not signed in any more. Sign in again, or ask whoever runs this server.",
     "address": "This address is not on the allow-list any more. Ask whoever runs this server.",
 }
+_UNSURE = Refused(
+    403,
+    Reason.UNSURE,
+    "It is not known at this moment who is kept out here, so an address alone lets nobody in. Use a key, or ask "
+    "whoever runs this server: `seadragon doctor` says why.",
+)
 _LESS = Refused(403, Reason.ENDED, "What you may do here was changed meanwhile. Please ask again.")
 
 
@@ -57,6 +63,8 @@ class Callers:
             return self._wrong_key(exchange, rules, found)
         who = found or self._by_itself(exchange, rules, verdict.who)
         if who is None:
+            if self.keyring.addresses_off and exchange.proven:
+                return _UNSURE
             if offered.foreign:
                 return self._wrong_key(exchange, rules, Denied(Why.FOREIGN))
             return stranger(exchange)
@@ -71,7 +79,9 @@ class Callers:
         cookie = exchange.found.get(b"cookie")
         who = self.keyring.person(cookie, now) if cookie is not None else None
         who = who or self._by_itself(exchange, rules, verdict.who)
-        return stranger(exchange) if who is None else (who, NOTHING)
+        if who is None:
+            return _UNSURE if self.keyring.addresses_off and exchange.proven else stranger(exchange)
+        return who, NOTHING
 
     def let_in(self, exchange: Exchange, who: Principal, rules: Rules) -> Refused | None:
         """Count this request of `who`, who may do what it asks; unless they ask more often than they may."""
@@ -107,7 +117,7 @@ class Callers:
         """For whom no credential speaks."""
         if not exchange.proven:
             return None
-        if at is not None:
+        if at is not None or self.keyring.addresses_off:
             return at
         return rules.anonymous if exchange.listener != "tunnel" or rules.anonymous_outside else None
 

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TUNNEL = "tunnel_closed"
     STRANGER = "not_allowed"
     DENIED = "kept_out"
+    UNSURE = "kept_out_unknown"
     ADDRESS = "no_address"
     KEY = "wrong_key"
     KEYS = "several_keys"

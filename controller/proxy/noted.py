@@ -19,7 +19,16 @@ _SPOOFED: Final = frozenset({Reason.PROXIED.value, Reason.ADDRESS.value})
 _KEYS: Final = frozenset(each.value for each in (Reason.KEY, Reason.KEYS, Reason.ENDED, Reason.GUESSING))
 _REFUSED: Final = frozenset(
     each.value
-    for each in (Reason.STRANGER, Reason.DENIED, Reason.TUNNEL, Reason.RIGHT, Reason.MANAGE, Reason.OFF, Reason.HOST)
+    for each in (
+        Reason.STRANGER,
+        Reason.DENIED,
+        Reason.UNSURE,
+        Reason.TUNNEL,
+        Reason.RIGHT,
+        Reason.MANAGE,
+        Reason.OFF,
+        Reason.HOST,
+    )
 ) | {Reason.ORIGIN.value, Reason.RATE.value}
 TURNED_AWAY: Final = _SPOOFED | _KEYS | _REFUSED
 """Reasons of requests that had no right to be made."""

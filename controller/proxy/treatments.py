@@ -52,7 +52,7 @@ class Treatments:
         rhythm: Rhythm,
         *,
         api: App,
-        ready: Callable[[], bool],
+        unready: Callable[[], str],
         aftermath: Aftermath,
     ) -> None:
         self._asking = asking
@@ -63,7 +63,7 @@ class Treatments:
         self._clock = clock
         self._tally = tally
         self._api = api
-        self._ready = ready
+        self._unready = unready
         self._room = Room()
         infer = Inference(
             asking,
@@ -291,7 +291,8 @@ class Treatments:
         if match.target == "/healthz":
             data = b"ok"
         elif match.target == "/readyz":
-            status, data = (200, b"ready") if self._ready() else (503, b"not ready")
+            why = self._unready()
+            status, data = (503, why.encode()) if why else (200, b"ready")
         await exchange.reply(status, own.headers(own.TEXT, data), data, self._clock.now())
 
     async def _benign(self, exchange: Exchange, match: Match, rules: Rules) -> None:

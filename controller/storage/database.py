@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from controller.clock import Clock
 from controller.errors import SeadragonError
@@ -34,6 +34,8 @@ class Database:
 
     def __init__(self, path: Path, clock: Clock, journal: Journal) -> None:
         self.path = path
+        self.began: Literal["", "new", "damaged"] = ""
+        """Whether it began empty: there was none, or a damaged one was set aside."""
         self._clock, self._journal = clock, journal
         self._engine: AsyncEngine | None = None
         self._inside = 0  # blocks it is open for
@@ -85,10 +87,12 @@ class Database:
 
     def _prepare(self) -> list[str]:
         """Make sure of the file and its tables; what a person has to know of it. Raises SeadragonError."""
+        self.began = "" if self.path.exists() else "new"
         make_ours(self.path)
         told = []
         if found := damage(self.path):
             told.append(self._replace(found))
+            self.began = "damaged"
         migrate(self.path, self._clock.wall)
         return told
 

@@ -52,6 +52,7 @@ class FakeOffice:
     keys_active, users_active, sessions_live = 3, 2, 5
 
     def __init__(self) -> None:
+        self.troubles: list[str] = []
         self.ordered: list[tuple[str, By, dict[str, Any]]] = []
         self.answer: Any = {}
 

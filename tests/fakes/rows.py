@@ -33,6 +33,7 @@ class Rows:
         self.users: dict[str, UserRow] = {}
         self.live_sessions: dict[str, SessionRow] = {}
         self.allowed: dict[str, AllowRow] = {}
+        self.addresses_off = ""
         self.uses: list[tuple[str, ...]] = []
 
     def key_used(self, id: str, peer: str) -> None:

@@ -244,6 +244,32 @@ async def test_models_that_are_not_for_a_key_do_not_exist_for_it(tmp_path: Path)
         assert len(await fake.seen()) == asked
 
 
+async def test_while_nobody_knows_who_is_kept_out_an_address_opens_nothing_and_it_is_said(tmp_path: Path) -> None:
+    text, row = key("tool")
+    known = Rows(row)
+    open_to_all = access(allow=[{"label": "home", "addresses": ["127.0.0.1"]}], roles={"anonymous": {"may": ["list"]}})
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=open_to_all, keyring=Keyring(known)) as plane,
+        plane.client() as client,
+    ):
+        assert (await client.get("/api/tags")).status_code == 200
+        known.addresses_off = "Neither can be read."
+        for headers in ({}, {"Authorization": "Bearer ollama"}):
+            closed = await client.get("/api/tags", headers=headers)
+            assert (closed.status_code, "not known at this moment" in closed.json()["error"]) == (403, True)
+        assert (await client.get("/api/tags", headers={"X-API-Key": text})).status_code == 200
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.text) == (
+            503,
+            "not ready: it is not known who is kept out, so addresses are off",
+        )
+        assert (await client.get("/healthz")).status_code == 200
+        known.addresses_off = ""
+        assert (await client.get("/api/tags")).status_code == 200
+        assert (await client.get("/readyz")).text == "ready"
+
+
 async def test_a_guests_key_hears_of_no_folder_when_the_model_fails_and_everybody_else_does(tmp_path: Path) -> None:
     text, row = key("guest", models=("tin*",))
     other, whole = key("whole")

@@ -162,6 +162,7 @@ async def test_addresses_are_let_in_and_kept_out_beside_those_of_the_yaml(house:
     assert fridge["verdict"] == "deny"
     assert (await house.run("allow", "remove", home["id"])).exit_code == 0
     assert len(await house.json("allow", "list")) == 2
+    assert "let in again" in (await house.run("allow", "reopen")).output
     wide = await house.run("allow", "add", "0.0.0.0/0", "everybody")
     assert wide.exit_code == 1
     assert wide.output.startswith("An address cannot be '0.0.0.0/0'")

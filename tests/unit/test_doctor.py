@@ -69,6 +69,7 @@ TROUBLE = [
     ("python", "fail", {"python": (3, 10, 2)}, "3.10.2"),
     ("configuration", "fail", {"config_problems": ("config/server.yaml:3:1 server.hold",)}, "server.yaml:3:1"),
     ("configuration", "warn", {"config_warnings": ("hold is called wait now",)}, "called wait"),
+    ("kept out", "fail", {"rights": ("Nobody knows who is kept out. seadragon allow reopen",)}, "allow reopen"),
     ("folders", "fail", {"folders": a_folder(writable=False)}, "chown"),
     ("folders", "warn", {"folders": a_folder(mode=0o755)}, "chmod 700"),
     (

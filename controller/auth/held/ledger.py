@@ -163,6 +163,8 @@ class Ledger:
 
         Returns when it cannot be opened, which the journal tells.
         """
+        await self._recall(database)
+        there = database.path.exists()
         try:
             async with database:
                 await self._begin(database)
@@ -173,6 +175,7 @@ class Ledger:
         except SeadragonError as error:
             self.why = f"{error} Until it is put right and Seadragon restarted, there are no keys and no accounts."
             self._journal.say("door", self.why, level="error")
+            self._unread(str(error), there=there)
         finally:
             self._database = None
             self.why = self.why or "Seadragon is leaving."
@@ -182,6 +185,7 @@ class Ledger:
         from sqlalchemy.exc import SQLAlchemyError
 
         now = self._clock.wall()
+        self._allowed.clear()  # of what is known without it: it says so itself, or is told
         try:
             await self._sweep(database, now)
             async with database.reading() as connection:
@@ -194,6 +198,7 @@ class Ledger:
                 rows.clear()  # half of the rows could be the half without what is denied
             raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
         self._database, self.why = database, ""
+        await self._compared(database)
         self.known.set()
         for kind, rows in self._rows.items():
             for id in rows:
@@ -203,6 +208,8 @@ class Ledger:
         written = self._clock.now()
         while True:
             await self._follow()
+            async with self._ordering:
+                await self._barred_now(None)
             await self._clock.sleep(LOOK)
             await self._expire()
             if self._clock.now() - written >= GATHER:
@@ -220,22 +227,43 @@ class Ledger:
     async def carried_out(self, write: Callable[[Entry], Awaitable[T]]) -> T:
         """Do what an order does. Raises SeadragonError; then nothing has changed, neither here nor there."""
         async with self._ordering:
-            async with self._writing() as connection:
-                entry = Entry(connection)
-                answer = await write(entry)
-                await self._settle(entry)
+            try:
+                async with self._writing() as connection:
+                    entry = Entry(connection)
+                    answer = await write(entry)
+                    await self._settle(entry)
+                    await self._bar(entry)
+            except BaseException:
+                await self._barred_now(None)
+                raise
             for row in entry.gone:
                 self._forget(row)
             for row in entry.kept:
                 self._take(row)
             for row in (*entry.gone, *entry.kept):
                 self._tell(_WHAT[type(row)], row.id)
+            await self._barred_now(entry)
             if entry.ended or entry.handed:
                 self.followed(entry.ended, entry.handed)
         return answer
 
     async def _settle(self, entry: Entry) -> None:
         """What follows from an order, in its own transaction."""
+
+    async def _recall(self, database: Database) -> None:
+        """Before the database is opened."""
+
+    async def _compared(self, database: Database) -> None:
+        """Once its rows are here, and before anybody is let in."""
+
+    def _unread(self, why: str, *, there: bool) -> None:
+        """It cannot be opened or read; `there`: though there was one."""
+
+    async def _bar(self, entry: Entry) -> None:
+        """Before an order is committed."""
+
+    async def _barred_now(self, entry: Entry | None) -> None:
+        """After it is in memory; None: it came to nothing."""
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:

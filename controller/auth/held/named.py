@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.auth.held.ledger import Ledger
+from controller.auth.held.barring import Barring
 from controller.auth.lookalikes import alike
 from controller.errors import OrderRefused
 
 
-class Named(Ledger):
+class Named(Barring):
     """The part of the holders that keeps names apart. They are for people alone: nothing is decided by them."""
 
     def taken(self, name: str) -> bool:
