@@ -140,6 +140,8 @@ class Rights:
         only = {} if everybody else own(caller)
         usage = self._desk.usage
         found = await usage.sums(by, since, only) if requests is None else await usage.requests(since, only, requests)
+        if caller.restricted:  # they may have used what is not for them any more
+            found = [each for each in found if "model" not in each or caller.sees(each["model"])]
         return JSONResponse({"object": "list", "data": found})
 
     async def _audit(

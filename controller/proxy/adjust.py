@@ -164,6 +164,14 @@ def renamed(body: bytes, model: str, content_type: bytes | None) -> bytes | Refu
     return edits.written(body)
 
 
+def without_value(told: str) -> str:
+    """The same for a guest: that a member was changed, and not to which value of the configuration. A model is one that
+    they asked for under another name.
+    """
+    name, given, why = told.partition("=")
+    return told if not given or name == "model" else f"{name} {why.partition(' ')[2]}".strip()
+
+
 def told_header(told: Sequence[str]) -> bytes:
     """The value of X-Seadragon-Adjusted: printable ASCII, never longer than `LONGEST_TOLD`."""
     value = ""

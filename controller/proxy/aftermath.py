@@ -51,7 +51,7 @@ class Aftermath:
 def key_of(who: Principal, route: str, query: bytes, body: bytes) -> bytes:
     """Of a request, from its body as it goes upstream: under another configuration it is another request."""
     found = blake2b(digest_size=16)
-    for part in (who.kind.encode(), (who.id or who.label).encode(), route.encode(), query, body):
+    for part in (who.identity.encode(), route.encode(), query, body):
         found.update(b"%d:" % len(part))
         found.update(part)
     return found.digest()

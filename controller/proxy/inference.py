@@ -17,7 +17,7 @@ from controller.clock import Clock
 from controller.errors import OrderRefused, Unreachable
 from controller.inside import Inside
 from controller.proxy import own, refusals
-from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header
+from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header, without_value
 from controller.proxy.aftermath import Aftermath, key_of
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.callers import may_not_manage
@@ -43,6 +43,13 @@ T = TypeVar("T")
 
 ReadBody = Callable[[Exchange, Match, Rules], Awaitable["bytes | Refused"]]
 """Takes a request's body in, out of its compression."""
+
+
+_NO_SUCH = Refused(404, Reason.UNKNOWN, "There is no such model.")
+_NO_DEFAULT = Refused(
+    400, Reason.BAD, "This request names no model, and there is none for you by default. Say which one."
+)
+"""Also where there is one that is not for its caller: its name is not told."""
 
 
 class Inference:
@@ -89,12 +96,16 @@ class Inference:
         del read
         exchange.model = label(adjusted.model)
         if adjusted.model and exchange.who is not None and not exchange.who.sees(adjusted.model):
-            return unknown(asked.model if asked is not None and asked.model else adjusted.model)
+            if asked is None:
+                return _NO_SUCH
+            return unknown(asked.model) if asked.model else _NO_DEFAULT
         stops = asked is not None and asked.unloads and match.route.dialect is Dialect.OLLAMA
         if stops and not manages:
             return _no_stopping(exchange.who)
         if adjusted.told:
-            exchange.extra.append((b"x-seadragon-adjusted", told_header(adjusted.told)))
+            guest = exchange.who is not None and exchange.who.guest
+            told = [without_value(each) for each in adjusted.told] if guest else adjusted.told
+            exchange.extra.append((b"x-seadragon-adjusted", told_header(told)))
         runner = self._names.known(adjusted.model) if adjusted.model else None
         if runner is None:
             found = await self._look_up(adjusted.model, rules.hold) if adjusted.model else None

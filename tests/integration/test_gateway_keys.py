@@ -15,7 +15,7 @@ import pytest
 from controller.auth.keyring import Keyring
 from controller.auth.rows import AllowRow, Role
 from controller.auth.visitor import TUNNELLED, Proxied
-from controller.config.schema import Access, Config, Server, Surface, Surfaces
+from controller.config.schema import Access, Config, Models, Server, Surface, Surfaces
 from tests.fakes.rows import Rows, key
 from tests.fakes.turns import runner
 from tests.integration.plane import CHAT, config, fake_ollama, gateway
@@ -242,6 +242,19 @@ async def test_models_that_are_not_for_a_key_do_not_exist_for_it(tmp_path: Path)
         )
         assert gone.status_code == 404
         assert len(await fake.seen()) == asked
+
+
+async def test_a_request_without_a_model_does_not_tell_a_guest_which_is_usual_here(tmp_path: Path) -> None:
+    text, row = key("guest", models=("tin*",))
+    using = Config(access=access().access, models=Models(default="big"))
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=using, keyring=Keyring(Rows(row))) as plane,
+        plane.client() as client,
+    ):
+        body = {name: value for name, value in CHAT.items() if name != "model"}
+        answer = await client.post("/api/chat", json=body, headers={"X-API-Key": text})
+        assert (answer.status_code, "big" in answer.text) == (400, False)
 
 
 async def test_while_nobody_knows_who_is_kept_out_an_address_opens_nothing_and_it_is_said(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,8 @@ async def test_usage_is_ones_own_unless_one_is_an_admin(api: httpx.AsyncClient, 
     assert [each["model"] for each in (await api.get("/usage?requests=9")).json()["data"]] == ["red"]
     assert (await api.get("/usage?everybody=true")).status_code == 403
     assert (await api.get("/usage?by=colour")).status_code == 400
+    house.who = replace(GUEST, models=("blue",))
+    assert (await api.get("/usage?by=model")).json()["data"] == [], "what is hidden now is not named"
     house.who = Principal("anna", kind="address", id="")
     assert [each["model"] for each in (await api.get("/usage?by=model")).json()["data"]] == ["blue"]
     house.who = house.admin

@@ -20,6 +20,7 @@ from controller.proxy.adjust import (
     adjusted_form,
     full_name,
     told_header,
+    without_value,
 )
 from controller.proxy.dialects import Refused
 from controller.proxy.peek import Peeked, peek
@@ -304,3 +305,16 @@ def test_the_header_is_short_and_breaks_no_line(told: list[str]) -> None:
 def test_names_have_one_spelling() -> None:
     assert full_name("Qwen3") == full_name("qwen3:LATEST") == "qwen3:latest"
     assert full_name("host:5000/lib/m") == "host:5000/lib/m:latest"
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ("num_predict=512 (limit)", "num_predict (limit)"),
+        ("keep_alive dropped", "keep_alive dropped"),
+        ("model=red (redirect)", "model=red (redirect)"),
+        ("num_predict=512", "num_predict"),
+    ],
+)
+def test_a_guest_hears_what_was_changed_and_not_to_which_value_of_the_configuration(told: str, heard: str) -> None:
+    assert without_value(told) == heard
