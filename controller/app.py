@@ -58,6 +58,7 @@ Outcome = Literal["left", "restart", "failed"]
 Leave = Literal["left", "restart", "rest"]
 """What leaving comes to. rest: stay up with everything stopped, since a service manager restarts whatever exits."""
 
+LOOK_FOR_ADDRESSES = 5.0  # seconds between two tries to listen on one that this machine did not have
 LOOK_AT_CERTIFICATES = 60.0  # seconds between two looks at whether one was renewed
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
@@ -252,6 +253,10 @@ class Controller:
         return [one.to_json() for one in self._listeners]
 
     @property
+    def awaited(self) -> list[str]:
+        return self._listeners.awaited
+
+    @property
     def ready(self) -> bool:
         return self._plane.ready
 
@@ -345,6 +350,7 @@ class Controller:
             stack.callback(tasks.create_task(self._door.run(), name="door").cancel)
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
+            stack.callback(tasks.create_task(self._await_addresses(), name="addresses").cancel)
             stack.callback(tasks.create_task(self._power.run(), name="power").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
@@ -375,6 +381,13 @@ class Controller:
             await self._clock.sleep(LOOK_AT_CERTIFICATES)
             self._renew()
 
+    async def _await_addresses(self) -> None:
+        """A service may start before the network does, and a router may give an address late."""
+        while True:
+            await self._clock.sleep(LOOK_FOR_ADDRESSES)
+            for address in await self._listeners.look_again():
+                self.journal.say("controller", f"Seadragon listens on {address} too, now that this machine has it.")
+
     def _renew(self) -> None:
         for each in self._listeners.renew():
             self.journal.say("controller", each.text, level="info" if each.good else "warning")
@@ -382,7 +395,10 @@ class Controller:
     def _greet(self) -> None:
         where = " and ".join(str(one["url"]) for one in self.listeners)
         self._listened = True
-        self.journal.say("controller", f"Seadragon {self.version} listens on {where}.", pid=os.getpid())
+        self.journal.say("controller", f"Seadragon {self.version} listens on {where or 'nothing'}.", pid=os.getpid())
+        for address in self.awaited:
+            words = f"{address} is awaited: this machine does not have that address now."
+            self.journal.say("controller", words, level="warning")
         for line in self._start.lines:
             self.journal.say("config", line, level="warning" if self._start.kind == "run" else "error")
 
@@ -433,7 +449,8 @@ class Controller:
         server = config.server
         self._make_room(server)
         goal = wanted.listeners(wanted.on_port(config, self._port), self._paths.run)
-        await self._listeners.become(goal, server.limits, server.drain)
+        patient = self._service and not self._listened  # nobody is there to be told, and nothing would be gained
+        await self._listeners.become(goal, server.limits, server.drain, patient=patient)
 
     def _make_room(self, server: Server) -> None:
         openfiles.allow_at_least(max(openfiles.USUAL, server.files_needed))

@@ -179,6 +179,11 @@ class Desk(Protocol):
         ...
 
     @property
+    def awaited(self) -> list[str]:
+        """Addresses of listeners that this machine does not have now; each is opened as soon as it does."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """Whether `/readyz` says 200: upstream answers its probe and nothing drains or is held."""
         ...

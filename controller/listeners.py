@@ -47,7 +47,11 @@ _REFUSALS = {
 
 
 class ListenFailed(SeadragonError):
-    """An address could not be opened."""
+    """An address could not be opened. `absent`: this machine does not have it now, and may have it later."""
+
+    def __init__(self, words: str, *, absent: bool = False) -> None:
+        super().__init__(words)
+        self.absent = absent
 
 
 def split(address: str) -> tuple[str, int]:
@@ -73,9 +77,10 @@ def bind(address: str) -> socket.socket:
         return _bind_unix(Path(address[5:])) if address.startswith("unix:") else _bind_tcp(*split(address))
     except OSError as error:
         why, remedy = _REFUSALS.get(error.errno or 0, (error.strerror or str(error), ""))
-        raise ListenFailed(
+        words = (
             f"Cannot listen on {address}: {why}. {remedy}Choose another address: `listeners` in server.yaml, or --port."
-        ) from error
+        )
+        raise ListenFailed(words, absent=error.errno == errno.EADDRNOTAVAIL) from error
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:
@@ -110,9 +115,17 @@ def _bind_unix(path: Path) -> socket.socket:
     return opened
 
 
-def _bind_all(addresses: Iterable[str]) -> dict[str, socket.socket]:
+def _bind_all(addresses: Iterable[str], may_be_absent: Callable[[str], bool]) -> dict[str, socket.socket | None]:
+    """None for each that this machine does not have now, where that may be."""
+    bound: dict[str, socket.socket | None] = {}
     with contextlib.ExitStack() as undo:
-        bound = {address: undo.enter_context(bind(address)) for address in addresses}
+        for address in addresses:
+            try:
+                bound[address] = undo.enter_context(bind(address))
+            except ListenFailed as failure:
+                if not failure.absent or not may_be_absent(address):
+                    raise
+                bound[address] = None
         undo.pop_all()
     return bound
 
@@ -205,28 +218,47 @@ class Listeners:
         self._application = application
         self._open: dict[str, OpenListener] = {}
         self._retired: set[asyncio.Task[None]] = set()
+        self._awaited: dict[str, tuple[Listener, Limits]] = {}
 
     def __iter__(self) -> Iterator[OpenListener]:
         return iter(list(self._open.values()))
 
-    async def become(self, wanted: Iterable[Listener], limits: Limits, drain: float) -> None:
+    @property
+    def awaited(self) -> list[str]:
+        """Addresses that this machine does not have now."""
+        return list(self._awaited)
+
+    async def become(self, wanted: Iterable[Listener], limits: Limits, drain: float, *, patient: bool = False) -> None:
         """Open, close and reopen until exactly `wanted` listen. New ones first: if one cannot be opened, the old stay.
 
         A listener whose own settings changed is closed and opened again; the others do not notice. What closes gets
         `drain` seconds for its answers in flight, in the background. Renewed certificates are taken over by `renew`.
-        Raises ListenFailed.
+        Raises ListenFailed. `patient`: not for an address that this machine does not have now; that one is awaited.
         """
         goal = {listener.address: listener for listener in wanted}
         same = {one.listener for one in self if _share(one.limits) == _share(limits)}
         shown = {each.address: _shown(each) for each in goal.values() if each not in same}
-        fresh = _bind_all(address for address in goal if address not in self._open)
+        unopened = (address for address in goal if address not in self._open)
+        fresh = _bind_all(unopened, lambda address: patient or address in self._awaited)
         for one in self:
             if goal.get(one.listener.address) not in same:
                 self._retire(one, drain)
+        self._awaited = {address: (goal[address], limits) for address, opened in fresh.items() if opened is None}
         for address, listener in goal.items():
-            if address not in self._open:
+            if address not in self._open and address not in self._awaited:
                 await self._serve(listener, fresh.get(address) or bind(address), limits, shown[address])
-        self._open = {address: self._open[address] for address in goal}  # shown in the order they are written
+        self._open = {address: self._open[address] for address in goal if address in self._open}  # as they are written
+
+    async def look_again(self) -> list[str]:
+        """Open those of the awaited that this machine has by now, and tell which."""
+        found = []
+        for address, (listener, limits) in list(self._awaited.items()):
+            with contextlib.suppress(ListenFailed):
+                shown = _shown(listener)
+                await self._serve(listener, bind(address), limits, shown)
+                del self._awaited[address]
+                found.append(address)
+        return found
 
     async def close(self, seconds: float) -> None:
         """Close all, giving answers in flight at most `seconds`; returns when the last has ended."""

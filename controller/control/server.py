@@ -43,6 +43,7 @@ def status(desk: Desk) -> dict[str, object]:
         "started_at": desk.started_at,
         "uptime": max(0.0, time.time() - desk.started_at),
         "listeners": desk.listeners,
+        "awaited": desk.awaited,
         "children": {child.name: child.to_json() for child in desk.children()},
         "line": {name: value for name, value in desk.queue().items() if name != "tickets"},
         "memory": desk.memory(),

@@ -357,7 +357,10 @@ def _addresses(config: Config, running: dict[str, object] | None) -> dict[str, b
     """Every address that matters, and whether the running controller has it. What it has beats what the YAML says."""
     listeners = running.get("listeners") if running else None
     held = [str(each.get("address")) for each in listeners] if isinstance(listeners, list) else []
-    return dict.fromkeys(held, True) or {listener.address: False for listener in config.server.listeners}
+    awaited = running.get("awaited") if running else None
+    absent = [str(each) for each in awaited] if isinstance(awaited, list) else []
+    known = {**dict.fromkeys(held, True), **dict.fromkeys(absent, False)}
+    return known or {listener.address: False for listener in config.server.listeners}
 
 
 def _door(address: str, *, ours: bool) -> Door:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import time
+from collections.abc import Callable, Iterator
 
 import httpx
 import psutil
@@ -134,6 +137,43 @@ def test_a_second_listener_is_one_line(make_house: MakeHouse) -> None:
     one.configure(listeners=[{"address": f"127.0.0.1:{one.port}"}, {"address": f"127.0.0.1:{other}"}])
     one.up().until_ready()
     assert httpx.get(f"http://127.0.0.1:{other}/api/version").json()["version"]
+
+
+@pytest.fixture
+def late_address() -> Iterator[tuple[str, Callable[[], None]]]:
+    """An address that this machine does not have, and what gives it to it: as a router does after a start."""
+    address = "192.0.2.77"
+    tool = shutil.which("ip")
+    if tool is None:
+        pytest.skip("giving this machine an address takes `ip` of Linux")
+
+    def arrange(verb: str) -> int:
+        return subprocess.run([tool, "addr", verb, f"{address}/32", "dev", "lo"], capture_output=True).returncode
+
+    if arrange("add") or arrange("del"):
+        pytest.skip("this machine may not be given an address")
+
+    def come() -> None:
+        assert arrange("add") == 0
+
+    yield address, come
+    arrange("del")
+
+
+def test_a_service_that_starts_before_the_network_answers_here_at_once_and_there_when_it_comes(
+    make_house: MakeHouse, late_address: tuple[str, Callable[[], None]]
+) -> None:
+    address, come = late_address
+    one = make_house()
+    late = f"{address}:{one.port}"
+    one.configure(listeners=[{"address": late}, {"address": f"127.0.0.1:{one.port}"}])
+    assert "does not have that address" in one.run("up").stderr
+    one.up("--service").until_ready()
+    assert one.status()["awaited"] == [late]
+    come()
+    assert until(lambda: not one.status()["awaited"], seconds=30)
+    assert httpx.get(f"http://{late}/healthz").status_code == 200
+    assert f"listens on {late} too" in (one.logs / "controller.jsonl").read_text()
 
 
 def test_a_taken_listener_port_is_said_with_what_to_do(make_house: MakeHouse) -> None:

@@ -233,6 +233,17 @@ async def test_with_the_controller_up_its_own_facts_and_listeners_count(paths: P
     assert facts.doors == (Door("127.0.0.1:8420", "ours"),)
 
 
+async def test_an_address_the_controller_waits_for_is_no_good_news(paths: Paths, tmp_path: Path) -> None:
+    desk = FakeDesk(tmp_path)
+    desk.awaited = ["192.0.2.1:8420"]
+    async with serve(desk, paths.socket):
+        facts = await asyncio.to_thread(look, paths)
+    assert [(door.address, door.state) for door in facts.doors] == [
+        ("127.0.0.1:8420", "ours"),
+        ("192.0.2.1:8420", "refused"),
+    ]
+
+
 async def test_another_ollama_serve_is_seen_with_its_port_and_ours_is_not(paths: Paths, tmp_path: Path) -> None:
     an_ollama_program(tmp_path)
     pipe = asyncio.subprocess.PIPE

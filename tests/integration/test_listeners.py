@@ -93,6 +93,59 @@ async def test_a_taken_address_is_told_and_leaves_the_others_open() -> None:
             assert await get(good.address) == "direct"
 
 
+class Network:
+    """Addresses that this machine has not been given yet."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
+        self.absent = {*absent}
+        self._bind = bind
+        monkeypatch.setattr("controller.listeners.bind", self)
+
+    def __call__(self, address: str) -> socket.socket:
+        return self._bind("192.0.2.1:8420" if address in self.absent else address)
+
+
+async def test_a_service_waits_for_an_address_that_comes_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, late = (Listener(address=f"127.0.0.1:{free_port()}") for _ in range(2))
+    network = Network(monkeypatch, late.address)
+    listeners = Listeners(App().on)
+    with pytest.raises(ListenFailed, match="does not have that address"):
+        await listeners.become([late, here], LIMITS, 1)
+    assert list(listeners) == []
+    await listeners.become([late, here], LIMITS, 1, patient=True)
+    assert [one.listener for one in listeners] == [here]
+    assert listeners.awaited == [late.address]
+    assert await get(here.address) == "direct"
+    assert await listeners.look_again() == []
+    await listeners.become([late, here], Limits(connections=9), 1)  # a reload of something else: still awaited
+    assert listeners.awaited == [late.address]
+    network.absent.clear()
+    assert await listeners.look_again() == [late.address]
+    assert await get(late.address) == "direct"
+    assert (listeners.awaited, await listeners.look_again()) == ([], [])
+    await listeners.close(1)
+
+
+async def test_an_awaited_address_that_is_no_longer_wanted_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    late, other = (Listener(address=f"127.0.0.1:{free_port()}") for _ in range(2))
+    network = Network(monkeypatch, late.address)
+    listeners = Listeners(App().on)
+    await listeners.become([late], LIMITS, 1, patient=True)
+    assert list(listeners) == []
+    await listeners.become([other], LIMITS, 1)
+    network.absent.clear()
+    assert await listeners.look_again() == []
+    assert [one.listener for one in listeners] == [other]
+    await listeners.close(1)
+
+
+async def test_a_taken_address_is_not_awaited() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bad = Listener(address=f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ListenFailed, match="another program uses it"):
+            await Listeners(App().on).become([bad], LIMITS, 1, patient=True)
+
+
 def test_an_address_of_another_machine_is_not_said_to_be_taken() -> None:
     with pytest.raises(ListenFailed, match="does not have that address"):
         bind("192.0.2.1:8420")

@@ -50,6 +50,11 @@ def test_a_child_that_is_well_takes_one_line() -> None:
     ]
 
 
+def test_an_address_that_is_awaited_is_told_beside_those_that_are_open() -> None:
+    lines = list(status_lines({**seen(), "awaited": ["192.168.1.10:8420"]}, NOW, marked))
+    assert lines[2] == "  192.168.1.10:8420  <yellow>awaited: this machine does not have that address now"
+
+
 def test_a_child_in_trouble_says_why_and_when_it_is_tried_again() -> None:
     child = ChildStatus("ollama", ChildState.DEGRADED, "It ends \x1b[2J at once.", NOW - 5, retry_in=240)
     _, _, _, line, reason, *_ = status_lines(seen(child), NOW, plain)
