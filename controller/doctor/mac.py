@@ -149,6 +149,19 @@ PROOFS = (
         "The same GB for models, within 1; about the model's size went from wired down to file-backed.",
         first="Right after an answer, and again ten minutes later.",
     ),
+    Proof(
+        "memory",
+        "Conversations are kept in RAM, and no more of them than was promised.",
+        f"grep -i 'size limit' logs/ollama.log | tail -1; {SD} models; footprint \"$({RUNNER})\" | grep -i footprint",
+        "The limit is prompt_cache (2048 MiB); the footprint grows with each, by no more than its cache in `models`.",
+        first="Ask one model three long, different things.",
+    ),
+    Proof(
+        "memory",
+        "The kernel says how short memory is, and we hear it.",
+        f"sysctl kern.memorystatus_vm_pressure_level; memory_pressure -Q; {SD} status | grep memory",
+        "1 while all is well; 2 or 4 under pressure, and then `status` says that memory is short.",
+    ),
     # ---- processes
     Proof(
         "processes",

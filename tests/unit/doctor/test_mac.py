@@ -13,9 +13,9 @@ from controller.doctor.mac import PROOFS, Proof, Section
 
 OURS = {".venv/bin/seadragon", ".venv/bin/python", "make"}
 OF_MACOS = set(
-    "arch cat cd cp curl do done env fdesetup file footprint for grep head id ioreg kill launchctl ls open pgrep pkill "
-    "pmset ps python3 rm sleep ssh sudo sw_vers sysctl tail time tr ulimit uname vm_stat xcode-select /usr/bin/python3 "
-    "/usr/libexec/ApplicationFirewall/socketfilterfw".split()
+    "arch cat cd cp curl do done env fdesetup file footprint for grep head id ioreg kill launchctl ls "
+    "memory_pressure open pgrep pkill pmset ps python3 rm sleep ssh sudo sw_vers sysctl tail time tr ulimit uname "
+    "vm_stat xcode-select /usr/bin/python3 /usr/libexec/ApplicationFirewall/socketfilterfw".split()
 )
 INSIDE = re.compile(r"\$\(([^()]*)\)")
 
