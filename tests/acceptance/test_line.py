@@ -119,7 +119,8 @@ async def lasting(caller: Caller, seconds: float) -> int:
 async def test_promise_1_whatever_is_killed_with_100_waiting_none_of_them_is_lost(
     make_line: MakeLine, victim: str
 ) -> None:
-    house = make_line((1,) * 6, models={"parallel": 4}, ollama={"probe_every": "200ms"})
+    four_slots = {"parallel": 4}  # one model takes 95 MiB so, by the estimate
+    house = make_line((1,) * 6, at_once=2, models=four_slots, ollama={"probe_every": "200ms"})
     async with callers(house, 6) as people:
         streams = [asyncio.create_task(people[n % 2].ask("ticker", tokens=100_000)) for n in range(4)]
         await there(lambda: queue(house)["running"] == 4, "four stream")
