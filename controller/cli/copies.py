@@ -36,11 +36,14 @@ def backup(paths: Paths, file: Path | None) -> None:
 @main.command()
 @places
 @click.argument("file", type=_FILE)
-def restore(paths: Paths, file: Path) -> None:
+@click.option("--everything", is_flag=True, help="Also what was taken back since: keys, people, invites, addresses.")
+def restore(paths: Paths, file: Path, everything: bool) -> None:
     """Put the copy FILE back as the database. Seadragon must be stopped; what is replaced is kept."""
     from controller import lock
     from controller.socketpath import private_folder
     from controller.storage import restore as storage
+    from controller.storage.barred import NAME as BARRED
+    from controller.storage.barred import BarredFile
     from controller.storage.file import NAME
 
     private_folder(paths.data)
@@ -48,12 +51,18 @@ def restore(paths: Paths, file: Path) -> None:
     try:
         with lock.held(paths.data, now):
             aside = storage.restore(file.absolute(), paths.data / NAME, now)
+            if everything:
+                BarredFile(paths.data / BARRED).forget()
     except AlreadyRunning:
         raise SeadragonError(
             "Seadragon runs, and would write over it. Stop it first: seadragon down. Where it starts with the machine: "
             "seadragon uninstall, and install again afterwards."
         ) from None
     click.echo(f"{file} is the database now.{f' The one before is kept as {aside}.' if aside else ''}")
-    click.echo(
-        "What was revoked or deleted since that copy was made is back: look at keys and people, and end it again."
-    )
+    if everything:
+        click.echo("What was taken back since that copy was made is back too: look at keys, people and allow.")
+    else:
+        click.echo(
+            "Keys and invites that were taken back since that copy was made stay so, people who were shut out or deleted "
+            "are back and shut out (seadragon users enable), and who was kept out is."
+        )

@@ -43,6 +43,13 @@ class BarredFile:
             except ValueError as error:
                 raise SeadragonError(f"{self.path} is damaged: {error}.") from error
 
+    def forget(self) -> None:
+        """Begin anew with what the database says. Raises SeadragonError."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SeadragonError(f"{self.path} cannot be removed: {fault_words(error)}.") from error
+
     def write(self, what: Barred) -> None:
         """Whole or not at all, and on the disk when this returns. Raises SeadragonError."""
         fresh = self.path.with_name(f".{NAME}.{secrets.token_hex(4)}")

@@ -301,7 +301,7 @@ def test_a_copy_put_back_brings_everybody_and_everything_back(shut: FakeHouse) -
     running = shut.run("restore", str(copy))
     assert (running.returncode, "Stop it first" in running.stderr) == (1, True)
     shut.down()
-    order(shut, "restore", str(copy))
+    order(shut, "restore", "--everything", str(copy))
     shut.up().until_ready()
     assert chat(shut, n8n.header).status_code == 200
     assert is_in(shut, cookie)
@@ -309,6 +309,24 @@ def test_a_copy_put_back_brings_everybody_and_everything_back(shut: FakeHouse) -
     assert (after["invites"], after["allow"]) == (before["invites"], before["allow"])
     assert [one["name"] for one in after["users"]] == [one["name"] for one in before["users"]]
     assert "as it was written" in order(shut, "audit", "--verify")
+
+
+def test_a_copy_put_back_brings_nothing_back_that_was_taken_back_since(shut: FakeHouse) -> None:
+    n8n = key(shut, "n8n")
+    cookie = sign_in(shut, "/join", token=invited(shut, "Mia"), name="Mia", password=PASSWORD)
+    copy = shut.folder / "copy.db"
+    order(shut, "backup", str(copy))
+    order(shut, "users", "disable", "Mia")
+    order(shut, "keys", "revoke", n8n.id)
+    order(shut, "allow", "add", "--deny", "192.0.2.66", "not him")
+    shut.down()
+    assert "stay so" in order(shut, "restore", str(copy))
+    shut.up().until_ready()
+    assert chat(shut, n8n.header).status_code == 401
+    assert not is_in(shut, cookie)
+    assert [one["cidr"] for one in told(shut, "allow") if one["verdict"] == "deny"] == ["192.0.2.66"]
+    order(shut, "users", "enable", "Mia")
+    assert told(shut, "users")[0]["state"] == "active"
 
 
 def test_a_restart_and_a_crash_keep_keys_sessions_and_what_was_taken_back(shut: FakeHouse) -> None:
