@@ -162,7 +162,7 @@ LLAMA_SERVER: Final = Inside(
         "main_gpu": None,
         "use_mmap": None,
         "num_thread": "0",
-        "draft_num_predict": "4",
+        "draft_num_predict": None,  # 4, or 0 without a draft model
     },
     fixed_members=frozenset(("shift",)),
     single=_SINGLE,

@@ -21,6 +21,7 @@ import httpx
 import psutil
 import pytest
 
+from controller.inside import inside_of
 from tests.kit import real
 from tests.kit.below import runners_below, started_in
 from tests.kit.callers import Caller, Told, allow, callers
@@ -176,6 +177,19 @@ async def test_three_models_in_turn_with_hang_ups_lose_nothing_and_swap_no_more_
     made = loads(house)
     assert made <= busy / 1.0 + 3  # one each min_stay, and the first of each model
     assert started(house) == made  # no double load, none that was given up half-way
+
+
+async def test_nothing_that_a_client_sends_loads_a_model_anew(make_line: MakeLine) -> None:
+    house, fixed = make_line((1,)), inside_of(real.version())
+    asked: list[dict[str, Any]] = [{"options": {name: 7, "num_predict": 9}} for name in fixed.fixed]
+    asked += [{name: False} for name in sorted(fixed.fixed_members)]
+    async with callers(house, 1) as (one,):
+        assert right(await one.ask("red"), "red")
+        for more in asked:
+            told = await one.ask("red", **more)
+            assert right(told, "red")
+            assert told.headers["x-seadragon-adjusted"].endswith(" dropped")
+    assert started(house) == 1
 
 
 async def test_after_200_hang_ups_at_parallel_1_every_next_request_is_answered_soon(make_line: MakeLine) -> None:

@@ -88,7 +88,8 @@ def test_only_what_is_fixed_at_load_and_not_as_usual_counts(
     [
         ("num_batch                      512", (("num_batch", "512"),)),  # it is automatic unless somebody says so
         ("main_gpu                       0", (("main_gpu", "0"),)),
-        ("draft_num_predict              4\nnum_gpu                        -1", ()),
+        ("num_thread                     0\nnum_gpu                        -1", ()),
+        ("draft_num_predict              4", (("draft_num_predict", "4"),)),  # without a draft model it is none
         ("draft_num_predict              8", (("draft_num_predict", "8"),)),
     ],
 )
