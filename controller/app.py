@@ -286,6 +286,9 @@ class Controller:
     def memory(self) -> dict[str, Any]:
         return self._models.memory()
 
+    def meant(self, model: str) -> str:
+        return self._models.meant(model)
+
     async def order(self, kind: Order, model: str, **options: Any) -> JobView:
         return await self._models.order(kind, model, **options)
 

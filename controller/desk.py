@@ -241,6 +241,10 @@ class Desk(Protocol):
         """
         ...
 
+    def meant(self, model: str) -> str:
+        """The model that is meant by a name, which may be redirected to another: rights are judged by that one."""
+        ...
+
     async def order(self, kind: Order, model: str, **options: Any) -> JobView:
         """Begin to load, unload, switch (`from_`, `waiting`, `when`) or pin (`on`). Raises OrderRefused."""
         ...

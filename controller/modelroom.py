@@ -261,7 +261,13 @@ class ModelRoom:
             "switch": self._orders.switch,
             "pin": self._orders.pin,
         }
-        return await give[kind](model, **options)
+        if options.get("from_") is not None:
+            options["from_"] = self.meant(options["from_"])
+        return await give[kind](self.meant(model), **options)
+
+    def meant(self, model: str) -> str:
+        """`Desk.meant`."""
+        return self.names.meant(model)
 
     def job(self, id: str) -> Job | None:
         """`Desk.job`."""
@@ -283,6 +289,7 @@ class ModelRoom:
     async def _key(self, model: str | None) -> str | None:
         if model is None:
             return None
+        model = self.meant(model)
         try:
             runner = self.names.known(model) or await self.names.look_up(model)
         except Unreachable as problem:

@@ -24,6 +24,8 @@ from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
 from controller.errors import OrderRefused, SeadragonError, Unreachable
 from controller.line_words import paused_seen, seen_by
+from controller.residency.meaning import Meanings
+from controller.residency.spelling import full_name
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body
@@ -51,11 +53,11 @@ def _unknown(model: str) -> OrderRefused:
     return OrderRefused(f"There is no model called {model!r}. See: GET {ROOT}/models", "unknown")
 
 
-def _which(body: Pause | None, caller: Principal) -> dict[str, Any]:
+def _which(desk: Desk, body: Pause | None, caller: Principal) -> dict[str, Any]:
     """The lane and the model that are meant. Raises OrderRefused for a model that does not exist for `caller`."""
     if body is None:
         return {}
-    if body.model is not None and not caller.sees(body.model):
+    if body.model is not None and not caller.sees(desk.meant(body.model)):
         raise _unknown(body.model)
     return body.model_dump()
 
@@ -167,14 +169,21 @@ class Api:
         return JSONResponse({"object": "list", "data": await self._listed(caller)})
 
     async def _model(self, model: str, caller: Caller) -> JSONResponse:
-        wanted = {model, f"{model}:latest"}
-        found = next((each for each in await self._listed(caller) if each["id"] in wanted), None)
+        wanted = full_name(self._desk.meant(model))
+        found = next((each for each in await self._installed(caller) if full_name(each["id"]) == wanted), None)
         if found is None:
             raise _unknown(model)
         return JSONResponse(found)
 
     async def _listed(self, caller: Principal) -> list[dict[str, Any]]:
-        """The models that exist for `caller`. Raises Unreachable."""
+        """The models that exist for `caller`, and the names that mean one of them. Raises Unreachable."""
+        installed = {full_name(each["id"]): each for each in await self._installed(caller)}
+        meanings = Meanings(self._desk.config.models.redirect)
+        own = [each for each in installed.values() if not meanings.redirects(each["id"])]
+        others = ((name, installed.get(target.full)) for name, target in meanings.listed.items())
+        return own + [{**each, "id": name} for name, each in others if each is not None]
+
+    async def _installed(self, caller: Principal) -> list[dict[str, Any]]:
         try:
             async with asyncio.timeout(LISTING):
                 found = [each for each in await self._desk.models() if caller.sees(each["id"])]
@@ -210,7 +219,7 @@ class Api:
         return await self._order(request, body, wait, "unload")
 
     async def _switch(self, request: Request, body: Switch, wait: Seconds | None = None) -> Response:
-        if body.from_ is not None and not who(request).sees(body.from_):
+        if body.from_ is not None and not who(request).sees(self._desk.meant(body.from_)):
             raise _unknown(body.from_)
         return await self._order(request, body, wait, "switch", from_=body.from_, waiting=body.waiting, when=body.when)
 
@@ -221,7 +230,7 @@ class Api:
         self, request: Request, body: Load, wait: float | None, kind: Order, **options: Any
     ) -> JSONResponse:
         """Begin; answer at once, or when it has ended. Who hangs up does not undo it."""
-        if not who(request).sees(body.model):
+        if not who(request).sees(self._desk.meant(body.model)):
             raise _unknown(body.model)
         job = await self._desk.order(kind, body.model, **options)
         wait = wait if body.wait is None else body.wait
@@ -243,11 +252,11 @@ class Api:
             await job.wait(min(LOOK, left))
 
     async def _pause(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
-        await self._desk.pause(**_which(body, caller))
+        await self._desk.pause(**_which(self._desk, body, caller))
         return self._paused(caller)
 
     async def _resume(self, caller: Caller, body: Pause | None = None) -> JSONResponse:
-        await self._desk.resume(**_which(body, caller))
+        await self._desk.resume(**_which(self._desk, body, caller))
         return self._paused(caller)
 
     async def _cancel(self, caller: Caller, body: Cancel) -> JSONResponse:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from controller.auth.policy import IMPLIED, ROLES, Right
 from controller.auth.rows import AllowRow
 from controller.config.schema import Access, Allowed
-from controller.residency.spelling import full_name
+from controller.residency.spelling import parse
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
 _USUAL: Final = ROLES["address"].may
@@ -85,7 +85,8 @@ class Principal:
 
 @lru_cache(_REMEMBERED)
 def _matches(patterns: tuple[str, ...], model: str) -> bool:
-    full = full_name(model) or model.strip().lower()
+    name = parse(model)
+    full = model.strip().lower() if name is None else name.full
     bare = full.removesuffix(":latest")
     return any(fnmatchcase(one, pattern.lower()) for pattern in patterns for one in (bare, full))
 

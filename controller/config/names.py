@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 
+from controller.residency.spelling import parse
+
 MODEL_WORDS = "the name of a model, such as qwen3:32b"
 PATTERN_WORDS = "a name of a model in which * stands for anything, such as gpt-4o*"
 LANE_WORDS = "the number of a lane from 0 to 1000, such as 3 or 1.5"
 
 HIGHEST_LANE = 1000
 
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-_MODEL = re.compile(rf"(?:{_PART}(?::[0-9]+)?/)?(?:{_PART}/)*{_PART}(?::{_PART})?")
 _PATTERN = re.compile(r"[A-Za-z0-9_.:/*-]+")
 _LANE = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def model_name(text: str) -> str:
     """A model's name, as it is written."""
-    if len(text) > 200 or not _MODEL.fullmatch(text):
+    name = parse(text)
+    if name is None or name.written != text:
         raise ValueError(MODEL_WORDS)
     return text
 

@@ -218,7 +218,7 @@ class Pages:
         pressed = [name for name in form if name != "token"]
         if len(pressed) != 1:
             return self.refusal(400)
-        if pressed[0] in forms.ORDERS and not viewer.sees(form[pressed[0]]):
+        if pressed[0] in forms.ORDERS and not viewer.sees(self._desk.meant(form[pressed[0]])):
             return self.refusal(409, f"There is no model {form[pressed[0]]}.")
         answer = await self._carry_out(pressed[0], form[pressed[0]], viewer)
         self._note(request, viewer, pressed[0], form[pressed[0]], answer.status_code)

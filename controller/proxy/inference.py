@@ -16,17 +16,17 @@ from controller.auth.access import Principal
 from controller.clock import Clock
 from controller.errors import OrderRefused, Unreachable
 from controller.inside import Inside
-from controller.proxy import own, refusals
-from controller.proxy.adjust import Adjusted, Keep, adjust, adjusted_form, renamed, told_header, without_value
+from controller.proxy import forms, own, refusals
+from controller.proxy.adjust import Adjusted, Keep, adjust, no_name, renamed, renaming, told_header, without_value
 from controller.proxy.aftermath import Aftermath, key_of
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.callers import may_not_manage
-from controller.proxy.dialects import Dialect, Reason, Refused, compact
+from controller.proxy.dialects import Dialect, Refused, compact
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, manner_of
-from controller.proxy.forms import model_of
 from controller.proxy.lists import Lists
-from controller.proxy.peek import Peeked, count, peek
+from controller.proxy.members import entries
+from controller.proxy.peek import Peeked, peek
 from controller.proxy.poison import KNOWN, Poison, guilty
 from controller.proxy.relay import relay
 from controller.proxy.routes import Body, Match, label
@@ -39,6 +39,7 @@ from controller.proxy.upstream import Answer, Connection
 from controller.residency.runner import Runner
 from controller.scheduling.ticket import End, State, Turned, Wish
 
+_WIDEST = 256  # slots; no runner has as many
 T = TypeVar("T")
 
 ReadBody = Callable[[Exchange, Match, Rules], Awaitable["bytes | Refused"]]
@@ -86,12 +87,13 @@ class Inference:
         read = await self._body(exchange, match, rules)
         if isinstance(read, Refused):
             return read
-        asked = peek(read, match.route.subject) if match.route.body is Body.JSON else None
+        asked = peek(read, match.route.subject, match.route.names) if match.route.body is Body.JSON else None
         if isinstance(asked, Refused):
             return asked
         manages = _manages(exchange, rules)
         adjusted = _adjusted(exchange, match, rules, read, asked, self._asking.inside, manages=manages)
         if isinstance(adjusted, Refused):
+            exchange.model = "" if asked is None else label(asked.model)
             return adjusted
         del read
         exchange.model = label(adjusted.model)
@@ -118,7 +120,7 @@ class Inference:
             return refusals.no_embeddings(adjusted.model, self._embedders(exchange.who))
         if stops:
             return await self._unload(exchange, match, runner, adjusted.model)
-        return await self._serve(exchange, match, rules, adjusted, runner, None if asked is None else asked.stream)
+        return await self._serve(exchange, match, rules, adjusted, runner, asked)
 
     # --- names ---
 
@@ -168,7 +170,7 @@ class Inference:
     # --- the line ---
 
     async def _serve(
-        self, exchange: Exchange, match: Match, rules: Rules, adjusted: Adjusted, runner: Runner, stream: bool | None
+        self, exchange: Exchange, match: Match, rules: Rules, adjusted: Adjusted, runner: Runner, asked: Peeked | None
     ) -> Refused | None:
         who, body = exchange.who, adjusted.body
         assert who is not None, "The doors let nobody in who is nobody."
@@ -179,14 +181,14 @@ class Inference:
         if guilty(level, runner.slots):
             return refusals.POISONED
         times = rules.times.of(who.lane, adjusted.model)
-        width = count(body, match.route.subject) if match.route.batched else 1
+        width = _width(asked, match)
         wish = Wish(
             who.identity, who.lane, adjusted.model, runner, len(body), width, times.wait, rules.caps(who), who.label
         )
         ticket = self._turns.enter(wish)
         if isinstance(ticket, Turned):
             return refusals.turned_away(ticket)
-        manner = manner_of(match.route, stream)
+        manner = manner_of(match.route, None if asked is None else asked.stream)
         document = manner is Manner.DOCUMENT
         grace = rules.grace(exchange.listener, proxied=bool(exchange.proxied)) if document else None
         ending = match.route.ending
@@ -354,6 +356,14 @@ class Inference:
                     await task
 
 
+def _width(asked: Peeked | None, match: Match) -> int:
+    """How many slots it could use: Ollama works on several texts of one request for embeddings at a time."""
+    if asked is None or not match.route.batched:
+        return 1
+    found = entries(asked.top.value(match.route.subject) or b"", _WIDEST)
+    return _WIDEST if found is None else max(1, found)
+
+
 def _manages(exchange: Exchange, rules: Rules) -> bool:
     """Whether who asks may say what stays loaded, from where they ask it."""
     who = exchange.who
@@ -378,23 +388,39 @@ def _adjusted(
     manages: bool,
 ) -> Adjusted | Refused:
     if asked is None:
-        found = model_of(body, exchange.found.get(b"content-type", b""))
-        if found is None:
-            return Refused(400, Reason.BAD, "The form must have one field `model`, with the name of a model.")
-        return adjusted_form(*found, body, rules.clamps)
+        return _adjusted_form(exchange, rules, body)
     default = "" if exchange.who is None else exchange.who.default
     return adjust(body, asked, match.route, rules.clamps, inside, default=default, manage=manages)
+
+
+def _adjusted_form(exchange: Exchange, rules: Rules, body: bytes) -> Adjusted | Refused:
+    """A form is always written anew, and has no query: upstream would take that for fields."""
+    form = forms.read(body, exchange.found.get(b"content-type", b""), exchange.query)
+    if isinstance(form, Refused):
+        return form
+    meaning = rules.clamps.meanings.of(form.model)
+    if meaning is None:
+        return no_name("model")
+    exchange.query = b""
+    exchange.found[b"content-type"] = form.content_type
+    told = renaming(form.model, meaning)
+    return Adjusted(form.written(meaning.name.written), meaning.name.written, [told] if told else [])
 
 
 def _switched(exchange: Exchange, match: Match, body: bytes, model: str) -> bytes | Refused:
     """The operator has given another model to who waited for this one: the body asks for it too."""
     if exchange.who is not None and not exchange.who.sees(model):
         return refusals.SWITCHED_UNSEEN
-    form = None if match.route.body is Body.JSON else exchange.found.get(b"content-type", b"")
     exchange.model = label(model)
     if not exchange.status:
         exchange.extra.append((b"x-seadragon-adjusted", told_header([f"model={label(model)} (switched)"])))
-    return renamed(body, model, form)
+    if match.route.body is Body.JSON:
+        return renamed(body, model)
+    form = forms.read(body, exchange.found[b"content-type"], b"")
+    if isinstance(form, Refused):
+        return form
+    exchange.found[b"content-type"] = form.content_type
+    return form.written(model)
 
 
 def _unloaded(path: str, model: str, wall: float) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from controller.proxy.dialects import Headers, Reason, Refused, compact
-from controller.proxy.peek import members
+from controller.proxy.members import read
 
 PLAUSIBLE_VERSION = "0.32.0"
 """Told while Ollama is away and has never been seen: some clients refuse to work with a server before 0.6.4."""
@@ -52,12 +52,12 @@ def count_tokens(body: bytes) -> bytes | Refused:
 
     Ollama has no such route; its own messages route estimates in the same way before it counts.
     """
-    top = members(body)
+    top = read(body)
     if isinstance(top, Refused):
         return top
-    if not top:
+    if not top.members:
         return Refused(400, Reason.BAD, "The body must be an object with `model` and `messages`.")
-    weight = sum(_estimate(bytes(top[part])) for part in ("system", "messages", "tools") if part in top)
+    weight = sum(_estimate(top.value(part) or b"null") for part in ("system", "messages", "tools"))
     return compact({"input_tokens": max(1, weight // 4)})
 
 

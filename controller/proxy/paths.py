@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 _HIDDEN = re.compile(rb"%(?:2e|2f|5c|25|[01][0-9a-f]|7f|[89a-f][0-9a-f])", re.IGNORECASE)
+_NAMED = re.compile(rb"(.*/models/)([^/]*%2f[^/]*)/*", re.IGNORECASE)
+"""A path that ends with the name of one model, with a slash in the name: `/v1/models/hf.co%2FMe%2FName:Q4`."""
+_ONE_MODEL = ("/v1/models/", "/api/v1/models/")
 _BROKEN = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _ODD = re.compile(rb"[^\x21-\x7e]|[\\#?]")
 _SLASHES = re.compile(r"/{2,}")
@@ -37,16 +40,29 @@ def resolve(raw: bytes, prefixes: Sequence[str]) -> str | Unclean | None:
 
     "/" is the root of the API: the root itself, or a prefix. A path under a prefix is always the API's.
     """
-    path = clean(raw)
+    named = _NAMED.fullmatch(raw)
+    path = clean(raw if named is None else named[1] + re.sub(rb"(?i)%2f", b"/", named[2]))
     if isinstance(path, Unclean):
         return path
+    found = _canonical(path)
     for prefix in sorted(prefixes, key=len, reverse=True):
         if path == prefix:
             return "/"
         if path.startswith(prefix + "/"):
             rest = path[len(prefix) :]
-            return _canonical(rest) or rest
-    return _canonical(path)
+            found = _canonical(rest) or rest
+            break
+    if named is not None and not _whole_name(named[2], found):
+        return Unclean("The path has an encoded slash, which belongs into the name of a model alone.")
+    return found
+
+
+def _whole_name(encoded: bytes, path: str | None) -> bool:
+    """Whether a path leads to one model, and has come by nothing but its name: a slash at an end of it, or two
+    together, would have been taken for the path's.
+    """
+    name = unquote_to_bytes(encoded).decode("latin-1")
+    return path is not None and any(path == start + name for start in _ONE_MODEL)
 
 
 def clean(raw: bytes) -> str | Unclean:

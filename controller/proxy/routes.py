@@ -1,6 +1,6 @@
 """Every endpoint that is served, and how: the one table of the data plane.
 
-Facts of Ollama v0.24.0 (server/routes.go). What is not here is answered 404; a route also needs its row in
+Facts of Ollama v0.32.0 (server/routes.go). What is not here is answered 404; a route also needs its row in
 `auth/policy.py`.
 """
 
@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 from controller.proxy.dialects import Dialect, Ending
 from controller.proxy.paths import spellings
+from controller.residency.spelling import parse
 
 
 class Kind(StrEnum):
@@ -60,7 +60,7 @@ class Route:
     ending: Ending | None = None  # of a streamed answer
     listed: Listed | None = None
     own: bool = False  # answered here, never forwarded
-    names: tuple[str, ...] = ()  # members that must be model names
+    names: tuple[str, ...] = ("model",)  # the members that name models, the one that is asked first
 
     @property
     def batched(self) -> bool:
@@ -79,7 +79,9 @@ class Route:
         return re.compile("".join(_PARAMETERS.get(part) or re.escape(part) for part in parts))
 
 
-_PARAMETERS = {name: r"[^/]+" for name in ("{digest}", "{model}", "{key}", "{id}")} | {"{name}": ".+"}
+_PARAMETERS = {name: r"([^/]+)" for name in ("{digest}", "{key}", "{id}")} | {
+    name: "(.+)" for name in ("{model}", "{name}")
+}
 
 _POST, _GET, _LOOK = ("POST",), ("GET",), ("GET", "HEAD")
 
@@ -111,13 +113,21 @@ ROUTES: Sequence[Route] = (
     Route("/api/version", _LOOK, Kind.METADATA, replayable=True, listed=Listed.VERSION),
     Route("/api/tags", _LOOK, Kind.METADATA, replayable=True, listed=Listed.TAGS),
     Route("/api/ps", _LOOK, Kind.METADATA, replayable=True, listed=Listed.PS),
-    Route("/api/show", _POST, Kind.METADATA, body=Body.JSON, replayable=True, listed=Listed.SHOW),
+    Route(
+        "/api/show",
+        _POST,
+        Kind.METADATA,
+        body=Body.JSON,
+        replayable=True,
+        listed=Listed.SHOW,
+        names=("model", "name"),
+    ),
     _native("/api/generate", "prompt", Ending.DONE),
     _native("/api/chat", "messages", Ending.DONE),
     _native("/api/embed", "input"),
     _native("/api/embeddings", "prompt"),
     _manage("/api/pull", ("model", "name"), Ending.SUCCESS),
-    _manage("/api/create", ("model", "name"), Ending.SUCCESS),
+    _manage("/api/create", ("model", "name", "from"), Ending.SUCCESS),
     _manage("/api/copy", ("source", "destination")),
     _manage("/api/delete", ("model", "name"), method="DELETE"),
     Route("/api/blobs/{digest}", ("HEAD", "POST"), Kind.MANAGEMENT, body=Body.STREAMED),
@@ -208,8 +218,8 @@ def find(method: str, path: str) -> Match | WrongMethod | None:
     route, parameter = _FIXED.get(path), ""
     if route is None:
         for pattern, candidate in _PATTERNS:
-            if pattern.fullmatch(path):
-                route, parameter = candidate, path.rpartition("/")[2]
+            if found := pattern.fullmatch(path):
+                route, parameter = candidate, found[1]
                 break
     if route is None:
         return None
@@ -239,9 +249,6 @@ def dialect_of(path: str, *, anthropic: bool) -> Dialect:
 
 
 _DIGEST = re.compile(r"sha256[:-][0-9a-f]{64}")
-_PART = r"(?!\.*(?:/|\Z))[A-Za-z0-9_.:@-]+"  # neither empty nor dots only
-_LONGEST_NAME = 519  # bytes, with its scheme
-_NAME = re.compile(rf"(?:https?://)?(?=[A-Za-z0-9_].{{0,511}}\Z){_PART}(?:/{_PART})*")
 
 
 def is_digest(text: str) -> bool:
@@ -249,14 +256,7 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-def is_name(text: str) -> bool:
-    """Whether `text` can be the name of a model: no empty or dotted segment, none of the characters of a shell."""
-    return _NAME.fullmatch(text) is not None
-
-
 def label(text: str) -> str:
     """The name of a model as it may stand in a log and be remembered: "?" for a text that is none."""
-    return text if len(text) <= _LONGEST_NAME and (not text or _known(text)) else "?"
-
-
-_known = lru_cache(256)(is_name)
+    name = parse(text)
+    return name.written if name is not None else "?" if text else ""

@@ -9,10 +9,11 @@ from functools import lru_cache
 from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
 from controller.config.schema import Config, FirstFiller
-from controller.proxy.adjust import Clamps, Redirects
+from controller.proxy.adjust import Clamps
 from controller.proxy.cleartext import HttpsDoor, Rule
 from controller.proxy.routes import Match, quick
 from controller.proxy.times import Times
+from controller.residency.meaning import Meanings
 from controller.scheduling.ticket import Caps
 
 _QUICK = ("*.trycloudflare.com",)
@@ -78,7 +79,7 @@ def rules_of(config: Config, https_doors: Callable[[], Sequence[HttpsDoor]] = tu
         server.limits.body,
         server.limits.decoded,
         server.limits.unread,
-        Clamps(Redirects(config.models.redirect), config.models.default or "", config.models.max_tokens),
+        Clamps(Meanings(config.models.redirect), config.models.default or "", config.models.max_tokens),
         Times(config),
         server.first_filler,
     )

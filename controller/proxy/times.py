@@ -5,7 +5,7 @@ the model's.
 from __future__ import annotations
 
 from controller.config.schema import Config, SomeWaits, Waits
-from controller.proxy.adjust import full_name
+from controller.residency.spelling import full_name
 
 _REMEMBERED = 1024
 
@@ -27,7 +27,7 @@ class Times:
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            found = self._known[key] = self._look(lane, full_name(model))
+            found = self._known[key] = self._look(lane, full_name(model) or model)
         return found
 
     def _look(self, lane: float, model: str) -> Waits:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from controller.clock import Clock
 from controller.proxy import bodies, own
+from controller.proxy.adjust import Adjusted, named, told_header
 from controller.proxy.aftermath import Aftermath
 from controller.proxy.asking import Asking
 from controller.proxy.dialects import Headers, Reason, Refused
@@ -14,23 +16,25 @@ from controller.proxy.exchange import App, Exchange
 from controller.proxy.fillers import Rhythm
 from controller.proxy.inference import Inference
 from controller.proxy.lists import LARGEST, Kept, Key, Lists
-from controller.proxy.peek import Peeked, peek, texts
+from controller.proxy.peek import Peeked, peek
 from controller.proxy.relay import relay
 from controller.proxy.room import Room
-from controller.proxy.routes import Body, Kind, Listed, Match, is_digest, is_name, label
+from controller.proxy.routes import ROUTES, Body, Kind, Listed, Match, is_digest, label
 from controller.proxy.rules import Rules
-from controller.proxy.sight import SHOW, narrow, narrowed, unknown
+from controller.proxy.sight import View, picked, unknown, view_of
 from controller.proxy.tally import Tally
 from controller.proxy.turns import InMemory, Names, Turns
 from controller.proxy.upstream import Answer
+from controller.residency.meaning import Meanings
 
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]
 
 _LARGEST_SHOWN = 64 * 2**20  # bytes of an answer that a guest is told a part of
 _COPILOT = b"GitHubCopilotChat/"
-_NAMING = ("model", "name", "source", "destination", "from")
-"""Members that name models, of all routes together."""
+_AS_WRITTEN = Meanings()
+"""What is installed is changed by its own name: a redirection is none, and deleting by one would delete another."""
 _LONGEST_ORDER = 64 * 1024  # bytes
+_LIST = Match(next(route for route in ROUTES if route.path == "/v1/models"), "/v1/models")
 _NOTHING = b'{"models":[]}'
 _SWAPPING = Refused(
     503, Reason.HELD_OUT, "Models are being loaded and unloaded. Please ask again in a moment.", retry_after=5
@@ -102,18 +106,40 @@ class Treatments:
             return body
         if match.route.listed is None:
             return await self._counted(exchange, body)
-        if body:
-            asked = peek(body)
-            if isinstance(asked, Refused):
-                return asked
+        listed, view = match.route.listed, view_of(match.route.path, exchange.who, rules.clamps.meanings)
+        if body or match.parameter:
+            judged = self._judged(exchange, match, body, rules.clamps.meanings)
+            if isinstance(judged, Refused):
+                return judged
+            body, name = judged.body, judged.model
+            if match.parameter and "/" in name:  # Ollama knows no such path: it looks for no slash in a name
+                match, listed, view = _LIST, Listed.TAGS, lambda whole: picked(whole, name)
+            elif match.parameter:
+                match = replace(match, target=match.target.removesuffix(match.parameter) + name)
+        return await self._listed(exchange, match, rules, listed, body, view)
+
+    def _judged(self, exchange: Exchange, match: Match, body: bytes, meanings: Meanings) -> Adjusted | Refused:
+        """The body as it goes upstream, and the models that it or the path names: 404 for one that does not exist for
+        its caller.
+        """
+        asked = Peeked({"model": match.parameter}) if match.parameter else peek(body, "", match.route.names)
+        if isinstance(asked, Refused):
+            return asked
+        found = named(body, asked, meanings)
+        if isinstance(found, Refused):
             exchange.model = label(asked.model)
-        hidden = self._hidden(exchange, match, body)
-        if hidden is not None:
-            return hidden
-        return await self._listed(exchange, match, rules, match.route.listed, body)
+            return found
+        exchange.model = label(found.model)
+        if exchange.who is not None:
+            for name in (found.model, *found.others):
+                if name and not exchange.who.sees(name):
+                    return unknown(name)
+        if found.told:
+            exchange.extra.append((b"x-seadragon-adjusted", told_header(found.told)))
+        return found
 
     async def _listed(
-        self, exchange: Exchange, match: Match, rules: Rules, listed: Listed, body: bytes
+        self, exchange: Exchange, match: Match, rules: Rules, listed: Listed, body: bytes, view: View | None
     ) -> Refused | None:
         key: Key = (match.target, body, exchange.found.get(b"user-agent", b"").startswith(_COPILOT))
         kept = self._lists.fresh(key, listed, self._clock.now())
@@ -122,8 +148,7 @@ class Treatments:
         if kept is None and listed is Listed.PS and self._in_memory.moving:
             kept = self._lists.stale(key) or self._nothing()
         if kept is not None:
-            await self._tell(exchange, match, kept)
-            return None
+            return await self._tell(exchange, view, kept)
         epoch = self._lists.epoch(listed)
         ask = self._ask_memory if listed is Listed.PS else self._ask
         answer = await ask(exchange, match, rules, body)
@@ -131,10 +156,9 @@ class Treatments:
             kept = self._lists.stale(key) or self._away(listed)
             if kept is None:
                 return answer
-            await self._tell(exchange, match, kept)
-            return None
-        if narrowed(match.route.path, exchange.who):
-            return await self._narrowed(exchange, match, answer, key, epoch)
+            return await self._tell(exchange, view, kept)
+        if view is not None:
+            return await self._viewed(exchange, match, view, answer, key, epoch)
         pieces: list[bytes] = []
         fits = answer.length is None or answer.length <= LARGEST
         await relay(exchange, answer, None, self._clock.now(), pieces if fits else None)
@@ -161,44 +185,40 @@ class Treatments:
     def _nothing(self) -> Kept | None:
         return Kept(own.headers(own.JSON, _NOTHING), _NOTHING, 0.0, 0) if self._in_memory.empty else None
 
-    async def _narrowed(self, exchange: Exchange, match: Match, answer: Answer, key: Key, epoch: int) -> Refused | None:
-        """For one who is shown a part of an answer: it is needed whole before anything can be sent."""
-        if match.route.path == SHOW and answer.status != 200:
+    async def _viewed(
+        self, exchange: Exchange, match: Match, view: View, answer: Answer, key: Key, epoch: int
+    ) -> Refused | None:
+        """For one who is not shown an answer as it comes: it is needed whole before anything can be sent."""
+        one = match.route.listed is Listed.SHOW
+        if one and answer.status != 200:
             await relay(exchange, answer, None, self._clock.now())
             return None
-        data = await answer.whole(_LARGEST_SHOWN if match.route.path == SHOW else LARGEST)
+        data = await answer.whole(_LARGEST_SHOWN if one else LARGEST)
         if data is None or answer.status != 200:
             answer.drop()
             return Refused(502, Reason.BROKEN, "Ollama did not tell of its models. Please try again.", retry_after=5)
         kept = self._kept(answer, data, epoch)
         self._lists.keep(key, kept)
-        await self._show(exchange, match, kept)
-        return None
+        return await self._show(exchange, view, kept)
 
     def _kept(self, answer: Answer, data: bytes, epoch: int) -> Kept:
         kind = [(name, value) for name, value in answer.headers if name == b"content-type"]
         headers: Headers = [*kind, (b"content-length", b"%d" % len(data))]
         return Kept(headers, data, self._clock.now(), epoch)
 
-    async def _tell(self, exchange: Exchange, match: Match, kept: Kept) -> None:
+    async def _tell(self, exchange: Exchange, view: View | None, kept: Kept) -> Refused | None:
         self._tally.listed_hits += 1
-        await self._show(exchange, match, kept)
+        return await self._show(exchange, view, kept)
 
-    async def _show(self, exchange: Exchange, match: Match, kept: Kept) -> None:
-        headers, data, who = kept.headers, kept.body, exchange.who
-        if who is not None and narrowed(match.route.path, who):
-            data = narrow(match.route.path, data, who)
+    async def _show(self, exchange: Exchange, view: View | None, kept: Kept) -> Refused | None:
+        headers, data = kept.headers, kept.body
+        if view is not None:
+            seen = view(data)
+            if seen is None:
+                return unknown(exchange.model)
+            data = seen
             headers = [(b"content-type", own.JSON), (b"content-length", b"%d" % len(data))]
         await exchange.reply(200, headers, data, self._clock.now())
-
-    def _hidden(self, exchange: Exchange, match: Match, body: bytes) -> Refused | None:
-        """Whether one of the models a request names does not exist for its caller."""
-        if exchange.who is None or not exchange.who.restricted:
-            return None
-        named = list(texts(body, _NAMING).values()) if body else []
-        for name in (*named, match.parameter):
-            if name and not exchange.who.sees(name):
-                return unknown(name)
         return None
 
     def _away(self, listed: Listed) -> Kept | None:
@@ -226,19 +246,8 @@ class Treatments:
         body = await self._body(exchange, match, rules)
         if isinstance(body, Refused):
             return body
-        asked = peek(body)
-        refused = asked if isinstance(asked, Refused) else self._named(exchange, match, asked, body)
-        if refused is not None:
-            return refused
-        return await self._changed(exchange, match, rules, body)
-
-    def _named(self, exchange: Exchange, match: Match, asked: Peeked, body: bytes) -> Refused | None:
-        names = texts(body, match.route.names)
-        exchange.model = label(asked.model or names.get("source", ""))
-        for member, name in names.items():
-            if name and not is_name(name):
-                return Refused(400, Reason.BAD, f"`{member}` is not the name of a model.")
-        return self._hidden(exchange, match, body)
+        names = self._judged(exchange, match, body, _AS_WRITTEN)
+        return names if isinstance(names, Refused) else await self._changed(exchange, match, rules, names.body)
 
     async def _changed(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
         answer = await self._asking.ask(exchange, match, body, rules.hold, 0)

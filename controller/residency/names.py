@@ -17,6 +17,7 @@ from controller.errors import Declined
 from controller.inside import Inside
 from controller.residency.facts import facts_of, forced_single
 from controller.residency.learned import Learned
+from controller.residency.meaning import Meanings
 from controller.residency.needs import Kept, Start, cache, estimate, need, predicted
 from controller.residency.recipe import Recipe, key_of, recipe_of
 from controller.residency.runner import Facts, Runner
@@ -72,12 +73,27 @@ class Names:
         self._known: dict[str, _Known] = {}  # by full name
         self._runners: dict[str, Runner] = {}  # by full name
         self._spellings: dict[str, Runner] = {}  # by what callers wrote
+        self._redirects: object = None
+        self._meanings = Meanings()
         self._missing: dict[str, float] = {}  # full name to when it was not there
         self._room = asyncio.Semaphore(AT_A_TIME)
         self._shows: _Joined[_Known | None] = _Joined()
         self._lists: _Joined[list[dict[str, Any]]] = _Joined()
 
     # --- questions ---
+
+    @property
+    def meanings(self) -> Meanings:
+        """What names mean, as the configuration has it now."""
+        redirects = self._settings().models.redirect
+        if redirects is not self._redirects:
+            self._redirects, self._meanings = redirects, Meanings(redirects)
+        return self._meanings
+
+    def meant(self, model: str) -> str:
+        """The model that an order means; what is no name means itself, and there is none of that name."""
+        meaning = self.meanings.of(model)
+        return model if meaning is None else meaning.name.written
 
     def known(self, model: str) -> Runner | None:
         """From what is kept: no I/O. None: look it up."""

@@ -1,21 +1,29 @@
-"""How Ollama reads a model's name: one spelling for all that mean the same model.
+"""How Ollama reads the name of a model: the one parser of names, for whoever asks, is asked, or keeps one.
 
-Rules of v0.24.0: types/model/name.go (parts, defaults, what a part may hold), internal/modelref (`:local`, `:cloud`),
-server/routes.go getExistingName (the case of a name does not matter).
+Rules of v0.32.0: types/model/name.go (parts, defaults, what a part may hold), internal/modelref (`:local`, `:cloud`),
+server/routes.go getExistingName (the case of a name does not matter). `tests/kit/names.py` holds the cases, and asks a
+real Ollama about each.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+
+LONGEST: Final = 640  # bytes of a name as it is written: all parts at their longest, with a scheme
 
 _HOST: Final = "registry.ollama.ai"
 _NAMESPACE: Final = "library"
 _TAG: Final = "latest"
+_MISSING: Final = "!MISSING!"  # no part may be that
 _WHITE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a" + (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 """What Go trims."""
+_SCHEMES: Final = ("", "https", "http")  # of registries; any other means nothing
+_KEPT: Final = 1024  # names, of half a kilobyte at most
 
 _GOOD: Final = {
     "host": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}"),
@@ -25,46 +33,81 @@ _GOOD: Final = {
 }
 
 
-def full_name(text: str) -> str | None:
-    """The shortest spelling with a tag, in small letters: `red:latest` for ` Library/RED`.
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name that Ollama takes, read."""
 
-    None for what no model on this machine can be called: a malformed name, or one that says it is in the cloud.
+    full: str  # the shortest spelling with a tag, in small letters: `red:latest` for ` Library/RED`
+    written: str  # as it is to be sent: every part of Ollama reads this alike
+    cloud: bool = False  # it says itself that it is not on this machine
+
+
+def parse(text: str) -> Name | None:
+    """What `text` names; None for what Ollama takes for no name."""
+    return _parsed(text) if len(text) <= LONGEST and text else None
+
+
+def full_name(text: str) -> str | None:
+    """The shortest spelling with a tag, in small letters. None for what no model on this machine can be called: no
+    name, or one that says it is in the cloud.
     """
-    base = _local(text.strip(_WHITE))
-    parts = _parts(base) if base else None
+    name = parse(text)
+    return None if name is None or name.cloud else name.full
+
+
+@lru_cache(_KEPT)
+def _parsed(text: str) -> Name | None:
+    trimmed = text.strip(_WHITE)
+    base, source = _source(trimmed)
+    if source and _source(base)[1]:
+        return None
+    if source == "cloud":
+        base += "-cloud" if base.rfind(":") > base.rfind("/") else ":cloud"
+    parts = _parts(base)
     if parts is None:
         return None
-    host, namespace, model, tag = (part.lower() for part in parts)
-    if host != _HOST:
+    scheme, *four = parts
+    plain = text == base and scheme in _SCHEMES and (not scheme or f"{scheme}://{four[0]}/" in text)
+    return Name(_short(*(part.lower() for part in four)), text if plain else _short(*four), source == "cloud")
+
+
+def _short(host: str, namespace: str, model: str, tag: str) -> str:
+    if host.lower() != _HOST:
         return f"{host}/{namespace}/{model}:{tag}"
-    return f"{model}:{tag}" if namespace == _NAMESPACE else f"{namespace}/{model}:{tag}"
-
-
-def _local(text: str) -> str | None:
-    """The name without `:local`; None when it is one of the cloud."""
-    base, source = _source(text)
-    if source == "local":
-        return None if _source(base)[1] else base
-    return None if source else base
+    return f"{model}:{tag}" if namespace.lower() == _NAMESPACE else f"{namespace}/{model}:{tag}"
 
 
 def _source(text: str) -> tuple[str, str]:
+    """The name without what says where it is, and that: local, cloud or nothing."""
     before, colon, suffix = text.rpartition(":")
-    word = suffix.strip(_WHITE).lower()
-    if not colon or not (word in ("cloud", "local") or ("/" not in word and word.endswith("-cloud"))):
-        return text, ""
-    return before, "local" if word == "local" else "cloud"
+    trimmed = suffix.strip(_WHITE)
+    word = trimmed.lower()
+    if colon and word in ("cloud", "local"):
+        return before, word
+    if colon and "/" not in word and word.endswith("-cloud"):
+        return f"{before}:{trimmed[: -len('-cloud')]}", "cloud"
+    return text, ""
 
 
-def _parts(text: str) -> tuple[str, str, str, str] | None:
-    """Host, namespace, model and tag, if each of them is good."""
-    host, namespace, tag = _HOST, _NAMESPACE, _TAG
+def _parts(text: str) -> tuple[str, str, str, str, str] | None:
+    """Scheme, host, namespace, model and tag, if each of the latter is good. What is empty is the default."""
+    scheme = host = namespace = tag = ""
+    model = text
     if text.rfind(":") > text.rfind("/"):
-        text, _, tag = text.rpartition(":")
-    rest, slash, model = text.rpartition("/")
-    if slash:
-        rest, further, namespace = rest.rpartition("/")
-        if further:
-            host = rest.partition("://")[2] if "://" in rest else rest
-    good = zip(_GOOD.values(), (host, namespace, model, tag), strict=True)
-    return (host, namespace, model, tag) if all(form.fullmatch(part) for form, part in good) else None
+        model, tag = _cut(text, ":")
+    if "/" in model:
+        rest, model = _cut(model, "/")
+        namespace = rest
+        if "/" in rest:
+            rest, namespace = _cut(rest, "/")
+            before, mark, after = rest.partition("://")
+            scheme, host = (before, after) if mark else ("", before)
+    four = (host or _HOST, namespace or _NAMESPACE, model, tag or _TAG)
+    good = all(form.fullmatch(part) for form, part in zip(_GOOD.values(), four, strict=True))
+    return (scheme, *four) if good else None
+
+
+def _cut(text: str, mark: str) -> tuple[str, str]:
+    """Before and after the last mark; what is empty there is missing, and no default takes its place."""
+    before, _, after = text.rpartition(mark)
+    return before or _MISSING, after or _MISSING

@@ -14,6 +14,7 @@ from controller.config.schema import Config
 from controller.desk import AuditView, By, OfficeView, Order, UsageView, every_model
 from controller.errors import OrderRefused
 from controller.events import Journal
+from controller.residency.meaning import Meanings
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.usage import Grouping
 from tests.fakes.clock import WoundClock
@@ -172,6 +173,10 @@ class FakeDesk:
 
     def memory(self) -> dict[str, Any]:
         return self.room
+
+    def meant(self, model: str) -> str:
+        meaning = Meanings(self.config.models.redirect).of(model)
+        return model if meaning is None else meaning.name.written
 
     async def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
         self._order(kind, {"model": model, **options})

@@ -842,7 +842,8 @@ async def test_who_is_given_another_model_by_a_switch_asks_ollama_for_that_one(
         answer = await asking
         assert answer.status_code == 200
         assert answer.headers["x-seadragon-adjusted"] == "model=blue:latest (switched)"
-        assert got == [wanted]
+        mark = got[0].partition(b"\r\n")[0] if kind.startswith("multipart") else b""
+        assert got[0].replace(mark or b"--b", b"--b") == wanted
         assert (await plane.record()).model == "blue:latest"
 
 

@@ -15,19 +15,19 @@ from controller.proxy.adjust import (
     Adjusted,
     Clamps,
     Keep,
-    Redirects,
     adjust,
-    adjusted_form,
-    full_name,
+    named,
+    renamed,
     told_header,
     without_value,
 )
 from controller.proxy.dialects import Refused
 from controller.proxy.peek import Peeked, peek
 from controller.proxy.routes import Match, Route, find
+from controller.residency.meaning import Meanings
 from tests.kit.examples import examples
 
-NONE = Clamps(Redirects({}))
+NONE = Clamps(Meanings({}))
 
 
 def route(path: str) -> Route:
@@ -54,7 +54,7 @@ def adjusted(
 
 def test_what_needs_no_change_is_the_very_same_body() -> None:
     body = b'{ "model" : "qwen3", "messages":[{"content":"\\u003c \xc3\xa9"}], "options":{"temperature":1.0e0} } '
-    found = adjusted(body, Clamps(Redirects({"gpt-*": "qwen3"}), default="llama3"))
+    found = adjusted(body, Clamps(Meanings({"gpt-*": "qwen3"}), default="llama3"))
     assert found.body is body
     assert (found.model, list(found.told), found.keep) == ("qwen3", [], None)
 
@@ -91,15 +91,14 @@ def test_a_changed_body_means_the_same_but_for_its_changes(
     random.shuffle(items)
     separators = random.choice([(",", ":"), (", ", ": "), (" ,\n", " :\t")])
     body = json.dumps(dict(items), separators=separators, ensure_ascii=ascii_only).encode()
-    found = adjusted(body, Clamps(Redirects({"gpt-*": "llama3"}), default="fallback"))
+    found = adjusted(body, Clamps(Meanings({"gpt-*": "llama3"}), default="fallback"))
     wanted = {name: value for name, value in asked.items() if name != "keep_alive"}
     wanted["options"] = {name: value for name, value in options.items() if name not in LLAMA_SERVER.fixed}
     wanted["model"] = {None: "fallback", "": "fallback", "gpt-4o": "llama3"}.get(model, model)
     assert json.loads(found.body) == wanted
     assert found.model == wanted["model"]
-    for name, value in rest.items():  # untouched, byte for byte
+    for value in rest.values():  # untouched, byte for byte
         assert json.dumps(value, separators=separators, ensure_ascii=ascii_only).encode() in found.body
-        assert json.dumps(name, ensure_ascii=ascii_only).encode() in found.body
     assert bool(found.told) == (found.body != body)
 
 
@@ -133,17 +132,18 @@ def test_no_body_upsets_it_and_none_brings_a_fixed_option_past_it(scraps: list[b
     if isinstance(asked, Refused):
         return
     found = adjust(
-        body, asked, route("/api/chat"), Clamps(Redirects({"m": "n"}), default="d", max_tokens=5), LLAMA_SERVER
+        body, asked, route("/api/chat"), Clamps(Meanings({"m": "n"}), default="d", max_tokens=5), LLAMA_SERVER
     )
     if isinstance(found, Refused):
         return
     after = peek(found.body, "messages")
     assert isinstance(after, Peeked)
-    options = after.members.get("options")
-    if options is not None and bytes(options).startswith(b"{"):
-        assert b"num_ctx" not in bytes(options)
+    assert after.top.sure
+    options = after.top.value("options")
+    if options is not None and options.startswith(b"{"):
+        assert b"num_ctx" not in options
         assert found.body.count(b"num_ctx") == found.body.count(b'"num_ctx":2')  # a member of the top means nothing
-    assert bytes(after.members.get("keep_alive", b"null")) == b"null"
+    assert after.top.value("keep_alive") in (None, b"null")
 
 
 def test_members_that_go_leave_no_comma_behind() -> None:
@@ -169,8 +169,9 @@ def test_a_member_that_loads_the_model_anew_is_dropped_and_told(spelling: bytes)
     found = adjusted(body)
     assert found.body == b'{"model":"m","messages":[1]}'
     assert list(found.told) == ["shift dropped"]
-    assert adjusted(body, inside=OWN_RUNNER).body is body  # which did not mind
-    assert adjusted(body, path="/api/embed").body is body  # nor is it one of its members there
+    for kept in (adjusted(body, inside=OWN_RUNNER), adjusted(body, path="/api/embed")):  # there it means nothing
+        assert "shift" in json.loads(kept.body)
+        assert not kept.told
 
 
 def test_a_member_that_says_nothing_stays() -> None:
@@ -184,9 +185,6 @@ def test_a_member_that_says_nothing_stays() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"model":"m","options":{"num_ctx":9},"options":{}}',
-        b'{"model":"m","options":{"num_ctx":9},"opt\\u0069ons":{}}',
-        b'{"options":{"num_ctx":9,"x":1},"model":"m","options":{"num_ctx":8}}',
         b'{"model":"m","options":{"num_ctx":9,"seed":1,"seed":1}}',
         b'{"model":"m","OPTIONS":{"num_ctx":9}}',
         b'{"model":"m","options":{"num_\\u0063tx":9}}',
@@ -194,19 +192,81 @@ def test_a_member_that_says_nothing_stays() -> None:
     ],
 )
 def test_no_spelling_smuggles_one_past(body: bytes) -> None:
-    """Go adds up two objects of one name, so the first would still count."""
     found = adjusted(body).body
     assert b"num_" not in found
     assert json.loads(found)["model"] == "m"
 
 
-def test_half_a_surrogate_survives_a_change() -> None:
-    body = b'{"messages":["\\ud83d\\ude00 \\ud800"],"keep_alive":"5m","model":"m"}'
-    assert adjusted(body).body == b'{"messages":["\\ud83d\\ude00 \\ud800"],"model":"m"}'
-    twice = b'{"messages":["\\ud800"],"options":{"num_ctx":1},"options":{}}'
-    asked = peek(twice, "messages")
+def test_half_a_surrogate_goes_on_as_go_reads_it_and_a_whole_one_as_it_came() -> None:
+    body = b'{"messages":["\\ud83d\\ude00 \\ud800"],"model":"m"}'
+    assert adjusted(body).body == b'{"messages":["\\ud83d\\ude00 \\ufffd"],"model":"m"}'
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        b'{"num_ctx":9,"num_ctx":null}',
+        b'{"num_predict":1,"num_predict":null}',
+        b'{"num_predict":1,"Num_Predict":2}',
+        b'{"seed":1,"use_mmap":true,"use_mma\\u0070":false}',
+    ],
+)
+def test_options_that_say_one_thing_twice_are_refused(options: bytes) -> None:
+    body = b'{"model":"m","options":%b}' % options
+    asked = peek(body)
     assert isinstance(asked, Peeked)
-    assert isinstance(adjust(twice, asked, route("/api/chat"), NONE, LLAMA_SERVER), Refused)
+    found = adjust(body, asked, route("/api/chat"), NONE, LLAMA_SERVER)
+    assert isinstance(found, Refused)
+    assert found.status == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"model":"m","x":1,"x":2}', b'{"Model":"m"}', b'{"model":"m"} trailing', b'[] {"model":"m"}', b'null {"a":1}'],
+)
+def test_a_body_in_doubt_never_goes_on_as_it_came(body: bytes) -> None:
+    sent = adjusted(body).body
+    assert sent != body
+    again = peek(sent)
+    assert isinstance(again, Peeked)
+    assert again.top.sure
+    assert json.loads(sent) in ({"model": "m", "x": 2}, {"model": "m"}, [], None)
+
+
+def test_a_name_that_only_some_readers_take_for_it_goes_on_as_it_was_read() -> None:
+    for text in ("demo:///library/red", " red\n", "red:local", "https:///library/red"):
+        found = adjusted(json.dumps({"model": text}).encode())
+        assert json.loads(found.body)["model"] == found.model == "red:latest"
+        assert list(found.told) == ["model=red:latest (spelling)"]
+    for text in ("red", "Library/Red:Latest", "hf.co/Me/Name-GGUF:Q4_K_M", "http://localhost:5000/me/red"):
+        body = json.dumps({"model": text}).encode()
+        assert adjusted(body).body is body
+
+
+@pytest.mark.parametrize(
+    "text", ["a//red", "red@sha256:0", "../red", "re d", "r\u00e9d", "red:cloud:local", "/red", "\0"]
+)
+def test_what_is_no_name_is_refused_whoever_would_read_it(text: str) -> None:
+    body = json.dumps({"model": text}).encode()
+    asked = peek(body)
+    assert isinstance(asked, Peeked)
+    for found in (adjust(body, asked, route("/api/chat"), NONE, LLAMA_SERVER), named(body, asked, Meanings())):
+        assert isinstance(found, Refused)
+        assert (found.status, "`model`" in found.text) == (400, True)
+
+
+def test_every_name_of_a_body_is_judged_and_each_goes_on_as_it_was() -> None:
+    body = b'{"source":"red:local","destination":"x:///me/copy","y":[1, 2]}'
+    asked = peek(body, "", ("source", "destination"))
+    assert isinstance(asked, Peeked)
+    found = named(body, asked, Meanings())
+    assert isinstance(found, Adjusted)
+    assert found.body == b'{"source":"red:latest","destination":"me/copy:latest","y":[1, 2]}'
+    assert [found.model, *found.others] == ["red:latest", "me/copy:latest"]
+
+
+def test_another_model_takes_the_place_of_the_one_that_was_asked() -> None:
+    assert renamed(b'{"model":"red", "x":[1, 2]}', "blue") == b'{"model":"blue","x":[1, 2]}'
 
 
 @pytest.mark.parametrize(
@@ -254,44 +314,19 @@ def test_an_answer_is_asked_to_be_no_longer_than_allowed(
     path: str, asked: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     base = {"model": "m", "messages": [1], "prompt": "p", "input": "i"}
-    found = adjusted(json.dumps({**base, **asked}).encode(), Clamps(Redirects({}), max_tokens=50), path)
+    found = adjusted(json.dumps({**base, **asked}).encode(), Clamps(Meanings({}), max_tokens=50), path)
     assert json.loads(found.body) == {**base, **sent}
     assert bool(found.told) == (asked != sent)
     assert all("(limit)" in each for each in found.told)
 
 
 def test_a_request_without_a_model_gets_the_callers_default_before_the_houses() -> None:
-    clamps = Clamps(Redirects({}), default="house")
+    clamps = Clamps(Meanings({}), default="house")
     assert adjusted(b"{}", clamps, default="mine").body == b'{"model":"mine"}'
     assert adjusted(b'{"messages":[]}', clamps).model == "house"
     assert list(adjusted(b'{"model":""}', clamps).told) == ["model=house (default)"]
-    assert adjusted(b'{"model":3}', clamps).body == b'{"model":3}'  # for Ollama to refuse
     assert adjusted(b"", clamps).body == b""
     assert adjusted(b"{}").model == ""
-
-
-@pytest.mark.parametrize(
-    ("model", "meant"),
-    [
-        ("gpt-4o", "exact"),
-        ("GPT-4o:latest", "exact"),
-        ("gpt-4o-mini", "longer"),
-        ("gpt-4", "shorter"),
-        ("gpt-3", "shorter"),
-        ("qwen3", None),
-        ("shorter", None),
-    ],
-)
-def test_an_exact_name_goes_before_a_pattern_and_a_longer_before_a_shorter(model: str, meant: str | None) -> None:
-    redirects = Redirects({"gpt-*": "shorter", "gpt-4o-*": "longer", "gpt-4o": "exact", "short*": "shorter"})
-    assert redirects.of(model) == meant
-    assert redirects.of(model) == meant  # remembered
-
-
-def test_the_field_of_a_form_is_redirected_too() -> None:
-    clamps = Clamps(Redirects({"whisper-1": "whisper:large"}))
-    assert adjusted_form("whisper-1", (2, 11), b"..whisper-1..", clamps).body == b"..whisper:large.."
-    assert adjusted_form("other", (2, 7), b"..other..", clamps).body == b"..other.."
 
 
 @examples(300)
@@ -300,11 +335,6 @@ def test_the_header_is_short_and_breaks_no_line(told: list[str]) -> None:
     value = told_header(told)
     assert len(value) <= LONGEST_TOLD
     assert value.decode("ascii").isprintable()
-
-
-def test_names_have_one_spelling() -> None:
-    assert full_name("Qwen3") == full_name("qwen3:LATEST") == "qwen3:latest"
-    assert full_name("host:5000/lib/m") == "host:5000/lib/m:latest"
 
 
 @pytest.mark.parametrize(

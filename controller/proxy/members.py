@@ -1,0 +1,261 @@
+"""The members of a JSON object, read the way Go reads them, and bounded before anything else looks at them.
+
+Go's decoder takes the first JSON value and ignores what follows, matches names by case folding, and of two members of
+one name lets the last one stand, but for a null, which leaves the first; two objects it adds together (encoding/json).
+So nothing is judged by a member that may stand there twice: one that a rule of ours looks at is refused then, and
+whatever else leaves a doubt is told by `Top.sure`; such a body is written anew from what was read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from controller.inside import INSIDES
+from controller.proxy.dialects import Reason, Refused
+
+MOST_MEMBERS: Final = 256  # of one object; a request has some ten
+LONGEST_MEMBER: Final = 128  # bytes of a member's name
+
+WATCHED: Final = frozenset(
+    ("model", "name", "from", "source", "destination", "stream", "keep_alive", "options")
+    + ("prompt", "messages", "input", "max_tokens", "max_completion_tokens", "max_output_tokens")
+    + ("system", "tools")
+).union(*(inside.fixed_members for inside in INSIDES))
+"""The members of a request that rules of ours look at, of all routes together: `Top.value` gives no other."""
+OPTIONS: Final = frozenset(("num_predict",)).union(*(inside.fixed for inside in INSIDES))
+"""Those of a request's `options`."""
+
+Value = msgspec.Raw | bytes
+
+_WHITE: Final = b" \t\r\n"
+_GAP: Final = rb"[ \t\r\n]{0,4096}"  # nobody writes more between two members
+_SMALL: Final = 2**16  # bytes that cost little to read, whatever they hold
+_MOST_ESCAPES: Final = 20_000  # in a body that has half a surrogate pair somewhere
+_TOP: Final[msgspec.json.Decoder[dict[str, Value]]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ONE: Final = msgspec.json.Decoder(msgspec.Raw)
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_KEY: Final = re.compile(rb'%b("(?:[^"\\]|\\.){0,%d}")%b:%b' % (_GAP, LONGEST_MEMBER, _GAP, _GAP), re.DOTALL)
+_NEXT: Final = re.compile(rb"%b([,}\]])" % _GAP)
+_BYTE: Final = re.compile(r"\bbyte (\d+)")
+_TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
+_SURROGATES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+_PAIR: Final = 12  # bytes of two surrogates that belong together
+_ALONE: Final = re.compile("[\ud800-\udfff]")
+
+_TOO_DEEP: Final = Refused(400, Reason.BAD, "The body is nested too deep.")
+_TOO_MANY: Final = Refused(400, Reason.BAD, f"The body has more than {MOST_MEMBERS} members. No request needs so many.")
+_TOO_LONG: Final = Refused(400, Reason.BAD, f"The body has a member whose name is longer than {LONGEST_MEMBER} bytes.")
+
+
+class _Odd(ValueError):
+    """What is read is no JSON, and why."""
+
+
+@dataclass(slots=True)
+class Top:
+    """What an object holds, each member once. Empty for any other value."""
+
+    members: dict[str, Value] = field(default_factory=dict)  # in order; what is watched under its folded name
+    sure: bool = True  # what came says this to every reader, and nothing else: it may go on as it is
+    other: bytes | None = None  # the value, if it is no object
+    watched: frozenset[str] = WATCHED
+
+    def value(self, name: str) -> bytes | None:
+        """What a watched member holds, as JSON; None when it is not there."""
+        assert name in self.watched, f"Nobody watches over {name}: it could be there twice."
+        found = self.members.get(name)
+        return None if found is None else bytes(found)
+
+    def written(self, changes: Mapping[str, bytes | None]) -> bytes:
+        """All of it as JSON, with `changes`: a member's new value, or None where it goes. The other values stay as
+        they came, byte for byte.
+        """
+        if self.other is not None:
+            return self.other
+        every: dict[str, Value | None] = {**self.members, **changes}
+        pieces = (b"%b:%b" % (_name(name), value) for name, value in every.items() if value is not None)
+        return b"{" + b",".join(pieces) + b"}"
+
+
+def read(text: bytes, watched: frozenset[str] = WATCHED) -> Top | Refused:
+    """What `text` holds. 400 for what is no JSON, too large in a way that nobody needs, or has a watched member twice.
+
+    Costs one pass over the text and some microseconds for each member, whatever it holds.
+    """
+    try:
+        return _quick(text, watched) or _walked(text, watched)
+    except RecursionError:
+        return _TOO_DEEP
+    except _Odd as why:
+        if not text.strip(_WHITE):
+            return Top(other=text, watched=watched)
+        return Refused(400, Reason.BAD, f"The body is not valid JSON: {why}.")
+
+
+def entries(value: bytes, most: int) -> int | None:
+    """How many entries a JSON list has; 1 for what is none, None when there are more than `most`."""
+    if not value.startswith(b"["):
+        return 1
+    if len(value) <= _SMALL:
+        try:
+            found = len(_LIST.decode(value))
+        except (msgspec.MsgspecError, RecursionError):
+            return 1
+        return found if found <= most else None
+    at, found = 1, 0
+    try:
+        while at:
+            after = _NEXT.match(value, _past(value, at))
+            found += 1
+            if found > most:
+                return None
+            at = after.end() if after is not None and after[1] == b"," else 0
+    except (_Odd, RecursionError):
+        return 1
+    return found
+
+
+def fold(name: str) -> str:
+    """`name` as Go folds it: of all characters beyond ASCII only the long s and the Kelvin sign become letters."""
+    return name.replace("\u017f", "s").replace("\u212a", "k").lower() if not name.isascii() else name.lower()
+
+
+# --- reading ---
+
+
+def _quick(text: bytes, watched: frozenset[str]) -> Top | None:
+    """As programs write it: each member once, in small letters, with no blanks between them or with Python's. None when
+    it may be otherwise.
+    """
+    if len(text) > _SMALL:
+        return None
+    try:
+        found = _TOP.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    names = "".join(found)
+    if not (names.isascii() and names.islower() and len(names) <= LONGEST_MEMBER):
+        return None
+    blanks = len(text) - len(names) - sum(map(len, found.values())) - 4 * len(found) - 1
+    if not blanks or (blanks == 2 * len(found) - 1 and text == _dumped(found)):
+        return Top(found, True, None, watched)  # there is no room for a member that is not among them
+    return None
+
+
+def _dumped(found: Mapping[str, Value]) -> bytes:
+    """As Python's json.dumps separates members."""
+    return b"{%b}" % b", ".join([b'"%b": %b' % (name.encode(), bytes(value)) for name, value in found.items()])
+
+
+def _walked(text: bytes, watched: frozenset[str]) -> Top | Refused:
+    try:
+        return _gathered(text, watched)
+    except _Odd:
+        mended = _mended(text)
+        if mended is None:
+            raise
+    top = _gathered(mended, watched)
+    if isinstance(top, Top):
+        top.sure = False
+    return top
+
+
+def _gathered(text: bytes, watched: frozenset[str]) -> Top | Refused:
+    start = len(text) - len(text.lstrip(_WHITE))
+    if text[start : start + 1] != b"{":
+        end = _past(text, start)
+        return Top(other=text[:end], sure=end == len(text), watched=watched)
+    split = _split(text, start + 1)
+    if isinstance(split, Refused):
+        return split
+    pairs, end = split
+    top = Top(sure=not text[end:].strip(_WHITE), watched=watched)
+    spelled: dict[str, str] = {}  # by folded name, as it stands among the members
+    for key, value in pairs:
+        name = _spelled(key)
+        folded = fold(name)
+        if folded in spelled and folded in watched:
+            return _twice(folded)
+        top.sure &= folded not in spelled and (name == folded or folded not in watched)
+        as_ = spelled.setdefault(folded, folded if folded in watched else name)
+        top.members[as_] = value
+    return top
+
+
+def _split(text: bytes, at: int) -> tuple[list[tuple[bytes, bytes]], int] | Refused:
+    """The members from `at` on, each value found in one step, and where the object ends."""
+    pairs: list[tuple[bytes, bytes]] = []
+    after = _NEXT.match(text, at)
+    while after is None or after[1] != b"}":
+        key = _KEY.match(text, at)
+        if key is None:
+            return _no_name(text, at)
+        end = _past(text, key.end())
+        pairs.append((key[1], text[key.end() : end].rstrip(_WHITE)))
+        if len(pairs) > MOST_MEMBERS:
+            return _TOO_MANY
+        after = _NEXT.match(text, end)
+        if after is None or after[1] == b"]":
+            raise _Odd("a comma or a brace is missing after a member")
+        at = after.end()
+    return pairs, after.end()
+
+
+def _past(text: bytes, at: int) -> int:
+    """Where the value that begins at `at` has ended, and the blanks after it."""
+    try:
+        _ONE.decode(memoryview(text)[at:])
+    except msgspec.DecodeError as problem:
+        trailing = _TRAILING.search(str(problem))
+        if trailing is None:
+            raise _Odd(_BYTE.sub(lambda found: f"byte {at + int(found[1])}", str(problem))) from None
+        return at + int(trailing[1]) - 1
+    return len(text)
+
+
+def _no_name(text: bytes, at: int) -> Refused:
+    """Why there is no member at `at`. Raises _Odd where there is no JSON."""
+    quote = text.find(b'"', at, at + 4096)
+    if quote < 0 or text[at:quote].strip(_WHITE):
+        raise _Odd("the name of a member is missing")
+    if _past(text, quote) - quote > LONGEST_MEMBER:
+        return _TOO_LONG
+    raise _Odd("a colon is missing after the name of a member")
+
+
+def _spelled(key: bytes) -> str:
+    """A member's name, out of its quotes. What is no character counts as U+FFFD, as in Go."""
+    plain = key[1:-1].decode("utf-8", "replace")
+    if "\\" not in plain:
+        return plain
+    try:
+        return _ALONE.sub("\ufffd", json.loads(f'"{plain}"'))
+    except ValueError as problem:
+        raise _Odd(str(problem)) from None
+
+
+def _name(name: str) -> bytes:
+    return json.dumps(name, ensure_ascii=False).encode()
+
+
+def _twice(name: str) -> Refused:
+    return Refused(400, Reason.BAD, f"The body has the member `{name}` twice. Send it once, and in small letters.")
+
+
+def _mended(text: bytes) -> bytes | None:
+    """`text` with U+FFFD for each half of a surrogate pair, as Go reads it; None when that is not what is odd in it."""
+    if b"\0" in text or text.count(b"\\\\") > _MOST_ESCAPES:
+        return None
+    masked = text.replace(b"\\\\", b"\0\0")  # a backslash that is itself escaped begins nothing
+    if not 0 < masked.count(b"\\ud") + masked.count(b"\\uD") <= _MOST_ESCAPES:
+        return None
+    mended = _SURROGATES.sub(lambda found: found[0] if len(found[0]) == _PAIR else b"\\ufffd", masked)
+    return None if mended == masked else mended.replace(b"\0\0", b"\\\\")
