@@ -12,7 +12,7 @@ from typing import Final, Literal
 from controller.auth.policy import IMPLIED, ROLES, Right
 from controller.auth.rows import AllowRow
 from controller.config.schema import Access, Allowed
-from controller.residency.spelling import parse
+from controller.residency.spelling import LONGEST, parse
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
 _USUAL: Final = ROLES["address"].may
@@ -83,8 +83,12 @@ class Principal:
         return bool(self.models or self.owners)
 
 
-@lru_cache(_REMEMBERED)
 def _matches(patterns: tuple[str, ...], model: str) -> bool:
+    return len(model) <= LONGEST and _known(patterns, model)
+
+
+@lru_cache(_REMEMBERED)
+def _known(patterns: tuple[str, ...], model: str) -> bool:
     name = parse(model)
     full = model.strip().lower() if name is None else name.full
     bare = full.removesuffix(":latest")

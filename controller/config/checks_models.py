@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Final
 
 from controller.config.finding import Check, Finding
 from controller.config.options import OPTIONS, WORDS, fits
 from controller.config.problem import shown
 from controller.config.schema import Config
+from controller.residency.meaning import Meanings
 from controller.residency.spelling import full_name
 
 
@@ -95,7 +95,7 @@ def warnings(config: Config) -> Iterator[str]:
 def _aliases_shadowed(config: Config) -> Iterator[str]:
     for pattern, target in config.models.redirect.items():
         for alias in config.models.aliases:
-            if "*" in pattern and full_name(target) != full_name(alias) and fnmatchcase(alias.lower(), pattern.lower()):
+            if "*" in pattern and Meanings({pattern: target}).redirects(alias):
                 yield f"models.redirect: {pattern} also means the alias {alias}, which is never asked for then."
 
 

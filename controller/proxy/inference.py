@@ -21,7 +21,7 @@ from controller.proxy.adjust import Adjusted, Keep, adjust, no_name, renamed, re
 from controller.proxy.aftermath import Aftermath, key_of
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.callers import may_not_manage
-from controller.proxy.dialects import Dialect, Refused, compact
+from controller.proxy.dialects import Dialect, Reason, Refused, compact
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, manner_of
 from controller.proxy.lists import Lists

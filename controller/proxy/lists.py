@@ -11,6 +11,7 @@ from controller.proxy.dialects import Headers
 from controller.proxy.routes import Listed
 
 AGE = 10.0  # seconds an answer counts as fresh
+_LONGEST_ASKED = 4096  # bytes of a request whose answer is kept
 LARGEST = 2**20  # bytes of an answer that is kept; `show` with `verbose` has tens of megabytes
 _TOGETHER = 16 * 2**20  # bytes kept in all
 
@@ -51,7 +52,7 @@ class Lists:
 
     def keep(self, key: Key, kept: Kept) -> None:
         """Remember an answer; the oldest go when all together are too large."""
-        if len(kept.body) > LARGEST:
+        if len(kept.body) > LARGEST or len(key[1]) > _LONGEST_ASKED:
             return
         old = self._kept.pop(key, None)
         self._kept[key] = kept

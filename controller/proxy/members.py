@@ -34,8 +34,10 @@ OPTIONS: Final = frozenset(("num_predict",)).union(*(inside.fixed for inside in 
 Value = msgspec.Raw | bytes
 
 _WHITE: Final = b" \t\r\n"
-_GAP: Final = rb"[ \t\r\n]{0,4096}"  # nobody writes more between two members
+_MOST_BLANKS: Final = 4096  # between two members
+_GAP: Final = rb"[ \t\r\n]{0,%d}" % _MOST_BLANKS
 _SMALL: Final = 2**16  # bytes that cost little to read, whatever they hold
+_MOST_MENDED: Final = 4 * 2**20  # bytes, from the first surrogate on
 _MOST_ESCAPES: Final = 20_000  # in a body that has half a surrogate pair somewhere
 _TOP: Final[msgspec.json.Decoder[dict[str, Value]]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ONE: Final = msgspec.json.Decoder(msgspec.Raw)
@@ -45,9 +47,12 @@ _NEXT: Final = re.compile(rb"%b([,}\]])" % _GAP)
 _BYTE: Final = re.compile(r"\bbyte (\d+)")
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _SURROGATES: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})"
 )
-_PAIR: Final = 12  # bytes of two surrogates that belong together
+_HIGH: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+_LOW: Final = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF: Final = 6  # bytes of a surrogate …
+_PAIR: Final = 12  # … and of two that belong together
 _ALONE: Final = re.compile("[\ud800-\udfff]")
 
 _TOO_DEEP: Final = Refused(400, Reason.BAD, "The body is nested too deep.")
@@ -56,7 +61,11 @@ _TOO_LONG: Final = Refused(400, Reason.BAD, f"The body has a member whose name i
 
 
 class _Odd(ValueError):
-    """What is read is no JSON, and why."""
+    """What is read is no JSON, why, and at which byte, as far as that is known."""
+
+    def __init__(self, why: str, at: int = 0) -> None:
+        super().__init__(why)
+        self.at = at
 
 
 @dataclass(slots=True)
@@ -152,14 +161,19 @@ def _quick(text: bytes, watched: frozenset[str]) -> Top | None:
 
 def _dumped(found: Mapping[str, Value]) -> bytes:
     """As Python's json.dumps separates members."""
-    return b"{%b}" % b", ".join([b'"%b": %b' % (name.encode(), bytes(value)) for name, value in found.items()])
+    pieces: list[Value] = []
+    for name, value in found.items():
+        pieces += (b', "', name.encode(), b'": ', value)
+    pieces[0] = b'{"'
+    pieces.append(b"}")
+    return b"".join(pieces)
 
 
 def _walked(text: bytes, watched: frozenset[str]) -> Top | Refused:
     try:
         return _gathered(text, watched)
-    except _Odd:
-        mended = _mended(text)
+    except _Odd as why:
+        mended = _mended(text, why)
         if mended is None:
             raise
     top = _gathered(mended, watched)
@@ -199,7 +213,7 @@ def _split(text: bytes, at: int) -> tuple[list[tuple[bytes, bytes]], int] | Refu
         if key is None:
             return _no_name(text, at)
         end = _past(text, key.end())
-        pairs.append((key[1], text[key.end() : end].rstrip(_WHITE)))
+        pairs.append((key[1], text[key.end() : end - _blanks(text, key.end(), end)]))
         if len(pairs) > MOST_MEMBERS:
             return _TOO_MANY
         after = _NEXT.match(text, end)
@@ -214,16 +228,27 @@ def _past(text: bytes, at: int) -> int:
     try:
         _ONE.decode(memoryview(text)[at:])
     except msgspec.DecodeError as problem:
-        trailing = _TRAILING.search(str(problem))
-        if trailing is None:
-            raise _Odd(_BYTE.sub(lambda found: f"byte {at + int(found[1])}", str(problem))) from None
-        return at + int(trailing[1]) - 1
+        why = str(problem)
+        if trailing := _TRAILING.search(why):
+            return at + int(trailing[1]) - 1
+        found = _BYTE.search(why)
+        where = len(text) if found is None else at + int(found[1])
+        raise _Odd(_BYTE.sub(f"byte {where}", why), where) from None
     return len(text)
+
+
+def _blanks(text: bytes, start: int, end: int) -> int:
+    """How many of them stand before `end`."""
+    tail = text[max(start, end - _MOST_BLANKS - 1) : end]
+    found = len(tail) - len(tail.rstrip(_WHITE))
+    if found > _MOST_BLANKS:
+        raise _Odd("there are too many blanks between two members")
+    return found
 
 
 def _no_name(text: bytes, at: int) -> Refused:
     """Why there is no member at `at`. Raises _Odd where there is no JSON."""
-    quote = text.find(b'"', at, at + 4096)
+    quote = text.find(b'"', at, at + _MOST_BLANKS)
     if quote < 0 or text[at:quote].strip(_WHITE):
         raise _Odd("the name of a member is missing")
     if _past(text, quote) - quote > LONGEST_MEMBER:
@@ -250,12 +275,35 @@ def _twice(name: str) -> Refused:
     return Refused(400, Reason.BAD, f"The body has the member `{name}` twice. Send it once, and in small letters.")
 
 
-def _mended(text: bytes) -> bytes | None:
-    """`text` with U+FFFD for each half of a surrogate pair, as Go reads it; None when that is not what is odd in it."""
-    if b"\0" in text or text.count(b"\\\\") > _MOST_ESCAPES:
+def _mended(text: bytes, why: _Odd) -> bytes | None:
+    """`text` with U+FFFD for each half of a surrogate pair, as Go reads it; None when that is not what is odd in it,
+    or would take long.
+    """
+    start = _half(text, why)
+    if start is None:
         return None
-    masked = text.replace(b"\\\\", b"\0\0")  # a backslash that is itself escaped begins nothing
-    if not 0 < masked.count(b"\\ud") + masked.count(b"\\uD") <= _MOST_ESCAPES:
+    end = text.find(b'"', start + _MOST_MENDED)  # which is never in the middle of a pair
+    odd = text[start : end if end >= 0 else len(text)]
+    if len(odd) > 2 * _MOST_MENDED or b"\0" in odd or odd.count(b"\\\\") > _MOST_ESCAPES:
         return None
-    mended = _SURROGATES.sub(lambda found: found[0] if len(found[0]) == _PAIR else b"\\ufffd", masked)
-    return None if mended == masked else mended.replace(b"\0\0", b"\\\\")
+    masked = odd.replace(b"\\\\", b"\0\0")  # a backslash that is itself escaped begins nothing
+    mended, count = _SURROGATES.subn(_whole, masked, count=_MOST_ESCAPES)
+    if mended == masked or count == _MOST_ESCAPES:
+        return None
+    return b"".join((text[:start], mended.replace(b"\0\0", b"\\\\"), text[start + len(odd) :]))
+
+
+def _half(text: bytes, why: _Odd) -> int | None:
+    """Where the first half of a pair stands that msgspec stumbled over: it tells the byte behind it, or behind what
+    follows it and is not its other half.
+    """
+    if _LOW.match(text, why.at - _HALF):
+        return why.at - _HALF
+    if _HIGH.match(text, why.at - _PAIR) and "pair" in str(why):
+        return why.at - _PAIR
+    *_, last = (None, *_HIGH.finditer(text, max(0, why.at - 2 * _PAIR), why.at))
+    return None if last is None else last.start()
+
+
+def _whole(found: re.Match[bytes]) -> bytes:
+    return found[0] if len(found[0]) == _PAIR else b"\\ufffd"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -10,7 +12,7 @@ import pytest
 
 from controller.proxy.routes import ROUTES, Kind, Route
 from tests.kit.house import House, fake_house
-from tests.kit.real import RealOllama
+from tests.kit.real import RealOllama, program
 
 SAY: Final = [{"role": "user", "content": "hello"}]
 QUESTION: Final[Mapping[str, Any]] = {"messages": SAY, "prompt": "hello", "input": "hello", "max_tokens": 20}
@@ -99,6 +101,20 @@ def test_a_name_means_the_same_model_on_every_route(client: httpx.Client, route:
         assert answer.headers["x-seadragon-adjusted"].startswith("model=red (redirect)"), (name, answer.text)
         if route.subject in ("prompt", "messages", "input") and not route.embeds and "images" not in route.path:
             assert "I am red." in answer.text, (name, answer.text)
+
+
+def test_the_ollama_command_runs_the_other_model_and_pulls_nothing(house: House) -> None:
+    done = subprocess.run(
+        [str(program()), "run", "gpt-4o", "hi"],
+        env={"OLLAMA_HOST": house.url, "HOME": str(house.folder), "PATH": os.defpath},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "I am red." in done.stdout
+    assert "pulling" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", BY_ITSELF)

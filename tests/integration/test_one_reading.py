@@ -294,7 +294,9 @@ def check_form(ollama: httpx.Client, kind: str, query: str, body: bytes) -> bool
         content=found.written(name.written),
         headers={"Content-Type": found.content_type.decode()},
     )
-    assert answer.status_code == 404, (kind, query, body, answer.text)
+    assert not answer.is_success, (kind, query, body, answer.text)
+    if answer.status_code != 404:  # it has no sound in it
+        return False
     assert f"'{name.written}' not found" in answer.text, (kind, query, body, answer.text)
     return True
 
