@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from controller.residency.memory import GIB, MIB, Others, Reading
 from controller.residency.metal import IOREG, metal
 from controller.residency.runner import Pressure, Taken
 from controller.supervision.tools import run_tool
+from controller.sysctl import SYSTEM, number
 
 PRESSURE = "kern.memorystatus_vm_pressure_level"
 WIRED_LIMIT = "iogpu.wired_limit_mb"  # 0: the system decides; an administrator may set it
@@ -102,29 +102,17 @@ class Vm:
         return max(0, kept - self.purgeable - self.external)
 
 
-@cache
-def _system() -> ctypes.CDLL:
-    return ctypes.CDLL("/usr/lib/libSystem.dylib", use_errno=True)
-
-
-def sysctl(name: str) -> int | None:
-    """A whole number of the kernel's (sysctlbyname(3)); None when there is none of that name."""
-    value, length = ctypes.create_string_buffer(8), ctypes.c_size_t(8)
-    failed = _system().sysctlbyname(name.encode(), value, ctypes.byref(length), None, ctypes.c_size_t(0))
-    return None if failed else int.from_bytes(value.raw[: length.value], sys.byteorder)
-
-
 def footprint(pid: int) -> int | None:
     """Bytes a process holds, compressed and wired for the GPU too; None when it is gone or not ours."""
     usage = Usage()
-    failed = _system().proc_pid_rusage(ctypes.c_int(pid), ctypes.c_int(0), ctypes.byref(usage))
+    failed = SYSTEM.proc_pid_rusage(ctypes.c_int(pid), ctypes.c_int(0), ctypes.byref(usage))
     return None if failed else int(usage.ri_phys_footprint)
 
 
 @cache
 def _host() -> int:
     """This machine's port: each call of mach_host_self(3) would keep one more right to it."""
-    return int(_system().mach_host_self())
+    return int(SYSTEM.mach_host_self())
 
 
 def vm() -> Vm | None:
@@ -132,9 +120,9 @@ def vm() -> Vm | None:
     pages, size = Pages(), ctypes.c_size_t(0)
     count = ctypes.c_uint32(ctypes.sizeof(Pages) // 4)
     asked = ctypes.c_int(HOST_VM_INFO64)
-    if _system().host_statistics64(ctypes.c_uint32(_host()), asked, ctypes.byref(pages), ctypes.byref(count)):
+    if SYSTEM.host_statistics64(ctypes.c_uint32(_host()), asked, ctypes.byref(pages), ctypes.byref(count)):
         return None
-    if _system().host_page_size(ctypes.c_uint32(_host()), ctypes.byref(size)):
+    if SYSTEM.host_page_size(ctypes.c_uint32(_host()), ctypes.byref(size)):
         return None
     names = ("active", "inactive", "speculative", "wire", "compressor_page", "purgeable", "external_page")
     return Vm(*(getattr(pages, f"{name}_count") * size.value for name in names))
@@ -152,7 +140,7 @@ class MacGauge:
 
     def __init__(
         self,
-        sysctl: Callable[[str], int | None] = sysctl,
+        sysctl: Callable[[str], int | None] = number,
         footprint: Callable[[int], int | None] = footprint,
         ram: Callable[[], tuple[int, int]] = ram,
         run: RunTool = run_tool,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
@@ -16,7 +15,7 @@ from controller.errors import SpawnFailed
 from controller.residency import gauge_mac
 from controller.residency.accelerator import Accelerator, accelerator_limit
 from controller.residency.gauge_linux import ONE, TWO, groups, limit_of, resident_pages, stalled_share
-from controller.residency.gauge_mac import MacGauge, Pages, Usage, footprint, sysctl, usual_limit, vm
+from controller.residency.gauge_mac import MacGauge, Pages, Usage, footprint, usual_limit, vm
 from controller.residency.memory import GIB, Reading, budget
 from controller.residency.plan import plan
 from controller.residency.runner import Fits, Taken
@@ -66,15 +65,6 @@ class System:
     def __init__(self, *, works: bool = True) -> None:
         self.failed = 0 if works else -1
 
-    def sysctlbyname(self, name: bytes, value: Any, length: Any, new: object, new_length: object) -> int:
-        known = {b"kern.memorystatus_vm_pressure_level": (2, 4), b"hw.memsize": (64 * GIB, 8)}
-        if name not in known:
-            return -1
-        number, size = known[name]
-        value.raw = number.to_bytes(size, sys.byteorder).ljust(8, b"\xff")
-        length._obj.value = size
-        return self.failed
-
     def proc_pid_rusage(self, pid: ctypes.c_int, flavour: ctypes.c_int, usage: Any) -> int:
         usage._obj.ri_resident_size, usage._obj.ri_phys_footprint = 3 * GIB, 5 * GIB
         return self.failed or (0 if pid.value == LARGE and flavour.value == 0 else -1)
@@ -98,14 +88,8 @@ class System:
 def system(monkeypatch: pytest.MonkeyPatch) -> System:
     made = System()
     gauge_mac._host.cache_clear()
-    monkeypatch.setattr(gauge_mac, "_system", lambda: made)
+    monkeypatch.setattr(gauge_mac, "SYSTEM", made)
     return made
-
-
-def test_the_kernels_numbers_are_read_in_whatever_size_they_come(system: System) -> None:
-    assert sysctl("kern.memorystatus_vm_pressure_level") == 2
-    assert sysctl("hw.memsize") == 64 * GIB
-    assert sysctl("iogpu.wired_limit_mb") is None
 
 
 def test_a_footprint_is_what_the_kernel_charges_a_process_with(system: System) -> None:
