@@ -27,14 +27,15 @@ NO_WORDS = "It was started, and does not answer. See what it says: tail -20 {}, 
 def demo(paths: Paths) -> None:
     """Make a tiny model, here and now, without internet: the first answer comes at once."""
     seen: dict[str, Any] = client.status(paths.socket)
-    from controller.demo.create import create_demo, invitation
+    from controller.demo.create import create_demo, invitation, left_words
 
     ollama = seen["children"].get("ollama", {})
     if ollama.get("state") != "ready":
         raise SeadragonError(f"Ollama is not ready: {ollama.get('reason', 'it was not started.')}")
-    create_demo(ollama["url"])
+    left = create_demo(ollama["url"])
     direct = (listener["url"] for listener in seen["listeners"] if listener.get("kind") == "direct")
     click.echo(invitation(next(direct, ollama["url"])))
+    click.echo(left_words(left), nl=False)
 
 
 @main.group()

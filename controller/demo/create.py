@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
 import httpx
 
+from controller.blobs import file_name, remove
 from controller.demo.speaker import write_speaker
 from controller.errors import SeadragonError, Unreachable
+from controller.plain import size_words
 
 NAME = "demo"
 TEXT = (
@@ -23,20 +26,29 @@ INCOMPLETE = (
     "Ollama was installed without its llama-quantize, and makes no model of a file. `seadragon doctor` says how to "
     "make it whole; a model that is pulled needs no llama-quantize."
 )
+PART = re.compile(r"(?m)^FROM (.*sha256-[0-9a-f]{64})$")  # where Ollama has a file that the model is made of
 CREATE_LIMIT = 60.0  # seconds; a model of one megabyte takes a tenth of one
 
 
-def create(url: str, model: str, files: list[Path], **more: object) -> None:
+def create(url: str, model: str, files: list[Path], **more: object) -> int:
     """Make `model` out of GGUF `files` in the Ollama at `url`; `more` is what /api/create takes beside them.
 
-    Raises Unreachable when nobody answers there, and SeadragonError with Ollama's own words when it refuses.
+    Returns how many bytes of uploads Ollama keeps beside the model, since they could not be removed. Raises Unreachable
+    when nobody answers there, and SeadragonError with Ollama's own words when it refuses.
     """
     try:
         with httpx.Client(base_url=url, timeout=CREATE_LIMIT, trust_env=False) as ollama:
             digests = {file.name: _send(ollama, file) for file in files}
             _accepted(ollama.post("/api/create", json={"model": model, "files": digests, "stream": False, **more}))
+            shown = ollama.post("/api/show", json={"model": model})
+            _accepted(shown)
     except httpx.TransportError as error:
         raise Unreachable(f"Ollama at {url} did not answer: {error}.") from error
+    parts = [Path(found) for found in PART.findall(str(shown.json().get("modelfile")))]
+    folders = [part.parent.parent for part in parts if part.is_file()]  # else they lie on another machine
+    names = {part.name for part in parts}
+    uploads = {digest: file.stat().st_size for file in files if file_name(digest := digests[file.name]) not in names}
+    return sum(size for digest, size in uploads.items() if not (folders and remove(folders[0], digest)))
 
 
 def _send(ollama: httpx.Client, file: Path) -> str:
@@ -55,12 +67,25 @@ def _accepted(answer: httpx.Response) -> None:
     raise SeadragonError(f"Ollama refused to make the model ({answer.status_code}): {answer.text.strip()}")
 
 
-def create_demo(url: str) -> None:
-    """Make the demo model in the Ollama at `url` (its own address: through the gateway this needs `manage`)."""
+def create_demo(url: str) -> int:
+    """Make the demo model in the Ollama at `url` (its own address: through the gateway this needs `manage`).
+
+    Returns how many bytes were left over and could not be removed.
+    """
     with tempfile.TemporaryDirectory(prefix="seadragon-demo-") as folder:
         path = Path(folder) / f"{NAME}.gguf"
         write_speaker(path, TEXT, name=NAME)
-        create(url, NAME, [path], template=TEMPLATE, parameters=ONE_THREAD)
+        return create(url, NAME, [path], template=TEMPLATE, parameters=ONE_THREAD)
+
+
+def left_words(count: int) -> str:
+    """What is left over, and when it goes; nothing where nothing is."""
+    if not count:
+        return ""
+    return (
+        f"\nOllama also keeps the file it was made from ({size_words(count)}), which could not be removed. It "
+        "goes when that Ollama is started by itself: `ollama serve`.\n"
+    )
 
 
 def invitation(url: str) -> str:

@@ -18,6 +18,7 @@ OLDEST_OLLAMA = (0, 17, 1)  # CVE-2026-7482
 LLAMA_SERVER = "llama-server"
 LITTLE_DISK = 10 * 10**9  # bytes; the smallest useful models take 2
 NO_DISK = 10**9
+MUCH_LEFT = 10**9  # bytes that no model needs
 WRONG = 120.0  # seconds; sessions and Cloudflare bear less than five minutes
 
 
@@ -209,7 +210,12 @@ def models(facts: Facts) -> Finding:
         return Finding("models", "warn", f"{facts.models_folder} cannot be read.", "Look who owns it: ls -ld on it.")
     if facts.models == 0:
         return Finding("models", "warn", f"There is no model in {facts.models_folder}.", get)
-    return Finding("models", "ok", f"{count_words(facts.models, 'model')} in {facts.models_folder}.")
+    words = f"{count_words(facts.models, 'model')} in {facts.models_folder}."
+    if facts.left_over >= MUCH_LEFT:
+        words += f" {size_words(facts.left_over)} there belong to no model, such as uploads that models were made from."
+        remedy = "Ollama removes them when it is started by itself: seadragon stop ollama; ollama serve (and end it)."
+        return Finding("models", "warn", words, remedy)
+    return Finding("models", "ok", words)
 
 
 def memory(facts: Facts) -> Finding:

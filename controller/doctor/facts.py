@@ -26,6 +26,7 @@ import psutil
 
 from controller import openfiles, tls
 from controller.auth.barred import REMEDY
+from controller.blobs import left_over
 from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
@@ -117,6 +118,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
         mac=_mac(paths, models_folder, program, hands.run) if platform == "darwin" else None,
         memory=_memory(paths, ours),
         sizes=dict(_sizes(models_folder)),
+        left_over=_left_over(models_folder),
         database=_database(paths.data),
         asked=tuple(hands.ask(_public_names(config))),
         certificates=tuple(_certificates(config)),
@@ -323,6 +325,15 @@ def _models(folder: Path) -> int | None:
         return sum(1 for file in (folder / "manifests").rglob("*") if file.is_file())
     except OSError:
         return None
+
+
+def _left_over(folder: Path) -> int:
+    """Bytes of files that no model needs any more."""
+    total = 0
+    for file in left_over(folder):
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size
+    return total
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:

@@ -138,6 +138,7 @@ class Facts:
     memory: Reading  # with the footprints of our own processes
     ollama_lacks: tuple[str, ...] = ()  # programs that belong beside it and are not there
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
+    left_over: int = 0  # bytes in the models folder that no model needs
     rights: tuple[str, ...] = ()  # what is the matter with who is kept out
     database: Stored | None = None  # None before the first start
     asked: tuple[Asked, ...] = ()  # our public names
