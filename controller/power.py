@@ -60,7 +60,6 @@ class Power:
         hold: Hold = held_tool,
         rhythm: Rhythm | None = None,
     ) -> None:
-        self.held = False  # this machine is kept awake now
         self._wish, self._busy = wish, busy
         self._clock, self._journal = clock, journal
         self._mac = platform == "darwin"
@@ -95,15 +94,12 @@ class Power:
         try:
             async with self._hold(self._tool) as tool:
                 while tool.runs:
-                    self.held = True
                     await self._clock.sleep(self._rhythm.look)
                     if not self._wanted():
                         return None
                 return f"{self._tool[0]}: {tool.words()}"
         except (SpawnFailed, OSError) as problem:
             return str(problem)
-        finally:
-            self.held = False
 
     def _tell(self, fault: str) -> None:
         if fault == self._told:

@@ -56,12 +56,16 @@ class House:
         finally:
             self.held.remove(tool)
 
+    @property
+    def awake(self) -> bool:
+        return any(tool.runs for tool in self.held)
+
     def said(self) -> list[str]:
         return [event.text for event in self.journal.last(10)]
 
 
 @asynccontextmanager
-async def living(house: House) -> AsyncIterator[Power]:
+async def living(house: House) -> AsyncIterator[None]:
     power = Power(
         lambda: house.wish,
         lambda: house.busy,
@@ -73,7 +77,7 @@ async def living(house: House) -> AsyncIterator[Power]:
     loop = asyncio.create_task(power.run())
     await house.clock.wind(0)
     try:
-        yield power
+        yield
     finally:
         loop.cancel()
         with suppress(asyncio.CancelledError):
@@ -87,18 +91,18 @@ def house() -> House:
 
 
 async def test_it_is_kept_awake_while_something_is_answered_and_a_minute_more(house: House) -> None:
-    async with living(house) as power:
+    async with living(house):
         await house.clock.wind(3600)
-        assert (house.asked, power.held) == ([], False)
+        assert (house.asked, house.awake) == ([], False)
         house.busy = True
         await house.clock.wind(PACE.look)
-        assert (house.asked, power.held) == ([("caffeinate", "-i", "cat")], True)
+        assert (house.asked, house.awake) == ([("caffeinate", "-i", "cat")], True)
         await house.clock.wind(7200)
         house.busy = False
         await house.clock.wind(PACE.linger - 2)
-        assert power.held
+        assert house.awake
         await house.clock.wind(4)
-        assert (len(house.asked), power.held) == (1, False)
+        assert (len(house.asked), house.awake) == (1, False)
 
 
 async def test_what_asks_again_and_again_starts_one_tool_not_many(house: House) -> None:
@@ -111,24 +115,24 @@ async def test_what_asks_again_and_again_starts_one_tool_not_many(house: House) 
 
 async def test_always_is_always_and_a_change_is_taken_over_at_once(house: House) -> None:
     house.wish = "always"
-    async with living(house) as power:
+    async with living(house):
         await house.clock.wind(3600)
-        assert power.held
+        assert house.awake
         house.wish = "never"
         await house.clock.wind(2)
-        assert not power.held
+        assert not house.awake
         house.busy = True
         await house.clock.wind(60)
-        assert not power.held
+        assert not house.awake
         house.wish = "while_busy"
         await house.clock.wind(2)
-        assert power.held
+        assert house.awake
 
 
 async def test_on_linux_it_is_logind_that_is_asked(house: House) -> None:
     house.platform, house.busy = "linux", True
-    async with living(house) as power:
-        assert power.held
+    async with living(house):
+        assert house.awake
         assert house.asked[0][:2] == ("systemd-inhibit", "--what=idle")
 
 
@@ -137,7 +141,7 @@ async def test_on_linux_it_is_logind_that_is_asked(house: House) -> None:
 )
 async def test_what_cannot_be_done_is_told_once_and_tried_again_now_and_then(house: House, fault: Exception) -> None:
     house.fails, house.busy = fault, True
-    async with living(house) as power:
+    async with living(house):
         await house.clock.wind(3 * PACE.again)
         [words] = house.said()
         assert words.startswith(
@@ -146,25 +150,25 @@ async def test_what_cannot_be_done_is_told_once_and_tried_again_now_and_then(hou
         assert len(house.asked) == 4
         house.fails = None
         await house.clock.wind(PACE.again)
-        assert power.held
+        assert house.awake
 
 
 async def test_a_tool_that_is_refused_says_so_itself(house: House) -> None:
     house.platform, house.busy = "linux", True
     house.next = Tool(runs=False, said="Failed to inhibit: Access denied")
-    async with living(house) as power:
+    async with living(house):
         await house.clock.wind(60)
-        assert not power.held
+        assert not house.awake
         assert "(systemd-inhibit: Failed to inhibit: Access denied)" in house.said()[0]
 
 
 async def test_a_tool_that_somebody_ends_is_told_and_another_comes(house: House) -> None:
     house.busy = True
-    async with living(house) as power:
+    async with living(house):
         await house.clock.wind(60)
         house.held[0].runs, house.held[0].said = False, "Terminated: 15"
         await house.clock.wind(PACE.again + 2)
-        assert (power.held, len(house.asked), len(house.said())) == (True, 2, 1)
+        assert (house.awake, len(house.asked), len(house.said())) == (True, 2, 1)
 
 
 async def test_where_nothing_is_known_that_does_it_that_is_told(house: House) -> None:
