@@ -63,6 +63,6 @@ def restore(paths: Paths, file: Path, everything: bool) -> None:
         click.echo("What was taken back since that copy was made is back too: look at keys, people and allow.")
     else:
         click.echo(
-            "Keys and invites that were taken back since that copy was made stay so, people who were shut out or deleted "
-            "are back and shut out (seadragon users enable), and who was kept out is."
+            "What was refused since that copy was made stays so: keys and invites that were taken back, addresses "
+            "that are kept out, and people, who are back but shut out (seadragon users enable lets them in)."
         )

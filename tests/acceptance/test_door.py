@@ -320,7 +320,7 @@ def test_a_copy_put_back_brings_nothing_back_that_was_taken_back_since(shut: Fak
     order(shut, "keys", "revoke", n8n.id)
     order(shut, "allow", "add", "--deny", "192.0.2.66", "not him")
     shut.down()
-    assert "stay so" in order(shut, "restore", str(copy))
+    assert "stays so" in order(shut, "restore", str(copy))
     shut.up().until_ready()
     assert chat(shut, n8n.header).status_code == 401
     assert not is_in(shut, cookie)
