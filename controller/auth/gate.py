@@ -1,19 +1,54 @@
 """What a browser may be made to do. An address is an ambient right, like a cookie: any web page that is open on an
 allowed machine can send requests from it, and a name that suddenly points to 127.0.0.1 can read the answers.
 
-So the Host must be one of ours, and what a foreign page sends is refused. The key is `Sec-Fetch-Site`, which only
-browsers send and no script can set; Node's fetch sends `sec-fetch-mode` alone and is no browser.
+So the Host must be one of ours, and what a foreign page can cause is refused. The key is `Sec-Fetch-Site`, which no
+script can set: browsers send it, and so do programs that are built on a browser's network stack, where nothing caused
+the request (`none`). Node's fetch sends `sec-fetch-mode` alone. docs/security.md has the whole table, with the sources.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from controller.auth.access import plain_address
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/\\?#\s]+)(:\d{1,5})?")
 _REMEMBERED = 1024
+_SAFE = ("GET", "HEAD")
+_ANY_PORT = ":*"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What of a request tells whether a web page caused it. None: it has no such header. (What a page can choose, as
+    the content type, tells nothing.)
+    """
+
+    method: str
+    host: bytes | None
+    origin: bytes | None = None
+    site: bytes | None = None  # Sec-Fetch-Site …
+    mode: bytes | None = None
+    dest: bytes | None = None
+
+    @property
+    def safe(self) -> bool:
+        """Whether it only looks."""
+        return self.method in _SAFE
+
+    @property
+    def same(self) -> bool:
+        """Whether its page came from the server that its Host names (which the Host allow-list has passed)."""
+        if self.origin is None or self.host is None:
+            return False
+        return self.origin.lower() in (b"http://" + self.host.lower(), b"https://" + self.host.lower())
+
+    @property
+    def followed(self) -> bool:
+        """Whether somebody followed a link, and sees what comes as a page of its own."""
+        return self.safe and self.mode == b"navigate" and self.dest == b"document"
 
 
 class Gate:
@@ -47,13 +82,22 @@ class Gate:
         text = origin.decode("latin-1")
         return any(pattern.fullmatch(text) for pattern in self._origins)
 
-    def foreign(self, *, safe: bool, site: bytes | None, origin: bytes | None, host: bytes | None) -> bool:
-        """Whether a foreign web page is behind a request. `safe`: it is a GET or HEAD."""
-        if origin is not None and self.knows_origin(origin):
+    def foreign(self, sent: Sent, *, linked: bool = False) -> bool:
+        """Whether a foreign web page may be behind a request. `linked`: it is to a page of ours, and links to those may
+        stand anywhere.
+        """
+        if sent.origin is not None and self.knows_origin(sent.origin):
             return False
-        if site is not None:
-            return not (site == b"same-origin" or (site == b"none" and safe))
-        return origin is not None and not _same(origin, host)
+        match sent.site:
+            case None:
+                return sent.origin is not None and not sent.same
+            case b"same-origin":
+                return False
+            case b"none" if sent.origin is None:  # browsers name the origin of all that is not safe, be it `null`
+                return sent.mode == b"navigate" and not sent.safe
+            case b"none":
+                return not sent.same
+        return not (linked and sent.followed)
 
     def _look(self, host: bytes | None, own: str) -> bool:
         match = _HOST.fullmatch(host.decode("latin-1").lower()) if host else None
@@ -66,10 +110,8 @@ class Gate:
         return self._addresses and address is not None and (address.is_loopback or address == plain_address(own))
 
 
-def _same(origin: bytes, host: bytes | None) -> bool:
-    """Whether a page of `origin` came from the server that `host` names (which the Host allow-list has passed)."""
-    return host is not None and origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
-
-
 def _pattern(origin: str) -> re.Pattern[str]:
-    return re.compile(r"[^/\s]*".join(re.escape(part) for part in origin.lower().split("*")), re.IGNORECASE)
+    """A star for a host is any host, and one for a port any port, the usual one too."""
+    stem = origin.lower().removesuffix(_ANY_PORT)
+    port = r"(:[0-9]{1,5})?" if stem != origin.lower() else ""
+    return re.compile(r"[^/\s]*".join(map(re.escape, stem.split("*"))) + port, re.IGNORECASE)

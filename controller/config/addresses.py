@@ -15,7 +15,9 @@ LISTENER_WORDS: Final = "host:port, [ipv6]:port or unix:/absolute/path"
 NETWORK_WORDS: Final = "an IP address (192.168.1.20, fd00::5) or a range (192.168.1.0/24, fd00:1:2::/48)"
 PREFIX_WORDS: Final = "a path such as /ollama: letters, digits, - _ . ~ between slashes"
 HOST_WORDS: Final = "a name such as mini.local, or an IP address; no scheme, no port, no *"
-ORIGIN_WORDS: Final = "scheme://host, scheme://host:port, or scheme://* for a scheme that is not the web's"
+ORIGIN_WORDS: Final = (
+    "scheme://host, scheme://host:port (* for any port), scheme://* for a scheme that is not the web's, file:// or null"
+)
 URL_WORDS: Final = "http://host:port, without user, path or query"
 PROBE_WORDS: Final = "http://host:port/path"
 PUBLIC_NAME_WORDS: Final = "a public name such as ai.example.org or *.example.org"
@@ -27,7 +29,8 @@ _WIDEST = {4: 16, 6: 48}  # a house, or the whole of what a provider hands to on
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _NUMERIC = re.compile(r"[0-9.]+")
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*|\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}|\*))?")
+_HOSTLESS = ("null", "file://")
 _HEADER = re.compile(r"[a-z0-9-]{1,64}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
@@ -144,13 +147,21 @@ def public_name(text: str) -> str:
 
 
 def origin(text: str) -> str:
-    """A web origin; `http://*` and `https://*` are refused because every page of the web would match."""
-    match = _ORIGIN.fullmatch(text.strip())
-    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
+    """A web origin; `http://*` and `https://*` are refused because every page of the web would match. `null` and
+    `file://` are what pages from a file, and some programs, send.
+    """
+    wanted = text.strip().lower()
+    match = _ORIGIN.fullmatch(wanted)
+    if match is None:
+        if wanted in _HOSTLESS:
+            return wanted
         raise ValueError(ORIGIN_WORDS)
-    if match[2] == "*" and match[1] in ("http", "https", "ws", "wss"):
-        raise ValueError(f"{ORIGIN_WORDS}; {match[1]}://* would let every page of the web in")
-    return text.strip().lower()
+    scheme, host, port = match.groups()
+    if port not in (None, "*") and not 0 < int(port) < 65536:
+        raise ValueError(ORIGIN_WORDS)
+    if host == "*" and scheme in ("http", "https", "ws", "wss"):
+        raise ValueError(f"{ORIGIN_WORDS}; {scheme}://* would let every page of the web in")
+    return wanted
 
 
 def upstream_url(text: str) -> str:

@@ -280,6 +280,11 @@ def warnings(config: Config) -> Iterator[str]:
         yield "server.ollama.url has no effect with mode: spawn; it is for adopt and external."
     if config.access.roles.anonymous.may:
         yield "access.roles.anonymous: who shows no key may use this server from wherever its listeners are reached."
+    if "null" in config.access.origins:
+        yield (
+            "access.origins: null lets in every page of the web, for any of them can send that: whatever is open in a "
+            "browser on an allowed machine may use the models. Take it out when you need it no more."
+        )
     yield from _shadowed(config)
     yield from checks_models.warnings(config)
     for index, entry in enumerate(config.access.allow):

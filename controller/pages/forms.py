@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
-from controller.auth.gate import Gate
+from controller.auth.gate import Gate, Sent
 from controller.desk import Desk, JobView
 from controller.errors import OrderRefused
 
@@ -70,8 +70,8 @@ class Tokens:
 
 def from_elsewhere(request: Request) -> bool:
     """Whether the page of another site is behind it, as far as the browser says."""
-    site, origin, host = (request.headers.get(name) for name in ("sec-fetch-site", "origin", "host"))
-    return _GATE.foreign(safe=False, site=_bytes(site), origin=_bytes(origin), host=_bytes(host))
+    names = ("host", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
+    return _GATE.foreign(Sent(request.method, *(_bytes(request.headers.get(name)) for name in names)))
 
 
 def _bytes(text: str | None) -> bytes | None:

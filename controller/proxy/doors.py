@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from urllib.parse import unquote_to_bytes
 
 from controller.auth.credentials import extract, holds_key
+from controller.auth.gate import Sent
 from controller.auth.policy import Right, Row, Tunnel, page_row, row_of
 from controller.auth.secrets import parse_key
 from controller.auth.visitor import Unclear
@@ -31,7 +33,6 @@ PAGES, OPTIONS = Elsewhere.PAGES, Elsewhere.OPTIONS
 _OPEN = Row(Right.ANYONE)
 Admitted = Match | Elsewhere
 
-_SAFE = ("GET", "HEAD")
 _OUTSIDE = Refused(
     403,
     Reason.TUNNEL,
@@ -64,13 +65,13 @@ def admit(exchange: Exchange, rules: Rules, callers: Callers) -> Admitted | Refu
         lost = _come_in(exchange, rules, proxied)
         if lost is not None:
             return lost
+    origin = found.get(b"origin")
+    if origin is not None and rules.gate.knows_origin(origin):
+        exchange.extra += cross_origin(origin)  # also of a refusal, so that its page can say why
     if isinstance(place, Refused):
         return place
     if exchange.query and holds_secret(exchange.query):
         return _NO_SECRETS
-    origin = found.get(b"origin")
-    if origin is not None and rules.gate.knows_origin(origin):
-        exchange.extra += cross_origin(origin)
     row = row_of(exchange.method, exchange.route) if isinstance(place, Match) else _OPEN
     if place is PAGES:
         page = page_row(scope["path"])
@@ -152,12 +153,14 @@ def _foreign(exchange: Exchange, rules: Rules, *, linked: bool) -> Refused | Non
     """A right that nobody had to show anything for is refused to pages of other sites. `linked`: it is to a page, and
     a link to that may stand anywhere.
     """
-    found, safe = exchange.found, exchange.method in _SAFE
+    found = exchange.found
     origin, site = found.get(b"origin"), found.get(b"sec-fetch-site")
-    if (origin is None and site is None) or (linked and safe):
+    if origin is None and site is None:
         return None
-    foreign = rules.gate.foreign(safe=safe, site=site, origin=origin, host=found.get(b"host"))
-    return _FOREIGN if foreign else None
+    sent = Sent(
+        exchange.method, found.get(b"host"), origin, site, found.get(b"sec-fetch-mode"), found.get(b"sec-fetch-dest")
+    )
+    return _FOREIGN if rules.gate.foreign(sent, linked=linked) else None
 
 
 def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
@@ -192,16 +195,8 @@ def _wants_page(exchange: Exchange, scope: Scope) -> bool:
     return scope["raw_path"] == b"/" and b"text/html" in exchange.found.get(b"accept", b"")
 
 
-_ALLOWED_HEADERS = b", ".join(
-    (
-        b"Authorization, X-API-Key, Content-Type, Accept, User-Agent, X-Requested-With, OpenAI-Beta",
-        b"anthropic-version, anthropic-beta, x-stainless-arch, x-stainless-async, x-stainless-custom-poll-interval",
-        b"x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version",
-        b"x-stainless-poll-helper, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version",
-        b"x-stainless-timeout",
-    )
-)
-"""Star patterns are not allowed in this header: the SDK's telemetry headers are named one by one."""
+_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+( *, *[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
+_MOST_NAMED = 4096  # bytes: a browser names each header of a request once
 
 
 def cross_origin(origin: bytes) -> Headers:
@@ -214,14 +209,21 @@ def cross_origin(origin: bytes) -> Headers:
 
 
 def preflight(exchange: Exchange) -> Headers:
-    """What an OPTIONS request is told, beside `cross_origin`: nothing, when the page's origin is not configured."""
+    """What an OPTIONS request is told, beside `cross_origin`: nothing, when the page's origin is not configured.
+
+    A page that may call may send any header: which of them matter is decided when they come. Every library adds some of
+    its own, so a list would always lack one.
+    """
     if not any(name == b"access-control-allow-origin" for name, _ in exchange.extra):
         return []
     told = [
         (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
-        (b"access-control-allow-headers", _ALLOWED_HEADERS),
         (b"access-control-max-age", b"600"),
+        (b"vary", b"Access-Control-Request-Headers"),
     ]
+    asked = exchange.found.get(b"access-control-request-headers", b"")
+    if len(asked) <= _MOST_NAMED and _NAMES.fullmatch(asked):
+        told.append((b"access-control-allow-headers", asked))
     if b"access-control-request-private-network" in exchange.found:
         told.append((b"access-control-allow-private-network", b"true"))
     return told

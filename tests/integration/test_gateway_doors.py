@@ -219,7 +219,8 @@ async def test_a_web_page_of_another_site_cannot_press_buttons(tmp_path: Path) -
         for headers in (
             {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
             {"Sec-Fetch-Site": "same-site"},
-            {"Sec-Fetch-Site": "none"},
+            {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+            {"Sec-Fetch-Site": "none", "Origin": "null"},
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
         ):
@@ -229,6 +230,7 @@ async def test_a_web_page_of_another_site_cannot_press_buttons(tmp_path: Path) -
         assert await fake.seen() == []
         for headers in (
             {"Sec-Fetch-Mode": "cors", "Accept-Language": "*"},  # Node's fetch
+            {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty"},  # Chromium's stack
             {"Sec-Fetch-Site": "same-origin", "Origin": plane.url},
             {"Origin": plane.url},
         ):
@@ -239,10 +241,15 @@ async def test_pages_of_configured_origins_may_call_and_read(tmp_path: Path) -> 
     origin = "vscode-webview://0a1b"
     async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
         ask = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-        told = await client.options("/api/chat", headers=ask)
+        wanted = "authorization,content-type,x-nobody-has-heard-of-this"
+        told = await client.options("/api/chat", headers={**ask, "Access-Control-Request-Headers": wanted})
         assert told.status_code == 204
         assert told.headers["access-control-allow-origin"] == origin
-        assert "Authorization" in told.headers["access-control-allow-headers"]
+        assert told.headers["access-control-allow-headers"] == wanted
+        assert told.headers["vary"] == "Access-Control-Request-Headers, Origin"
+        for odd in (None, "a,,b", "a b", "a:b", "a" * 5000):
+            asked = ask if odd is None else {**ask, "Access-Control-Request-Headers": odd}
+            assert "access-control-allow-headers" not in (await client.options("/api/chat", headers=asked)).headers
         answer = await client.post("/api/chat", json=CHAT, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"})
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == origin

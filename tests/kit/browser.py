@@ -118,12 +118,13 @@ class Tab:
 
 
 @asynccontextmanager
-async def browsing(profile: Path) -> AsyncIterator[Tab]:
-    """A browser of its own, with a profile folder of its own, for as long as the block lasts."""
+async def browsing(profile: Path, *options: str) -> AsyncIterator[Tab]:
+    """A browser of its own, with a profile folder of its own and these `options`, for as long as the block lasts."""
     program = chromium()
     assert program, "chromium is missing: `make test` installs it"
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-    argv = ("-c", ON_THREE_AND_FOUR, str(theirs_in), str(theirs_out), program, *OPTIONS, f"--user-data-dir={profile}")
+    argv = ("-c", ON_THREE_AND_FOUR, str(theirs_in), str(theirs_out), program, *OPTIONS, *options)
+    argv += (f"--user-data-dir={profile}",)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *argv,

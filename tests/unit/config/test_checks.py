@@ -130,6 +130,7 @@ def test_a_smaller_context_memory_needs_flash_attention() -> None:
     [
         ({"server": {"listeners": [{"address": "0.0.0.0:1"}]}}, "can be reached from other machines"),
         ({"server": {"ollama": {"url": "http://h:1"}}}, "no effect with mode: spawn"),
+        ({"access": {"origins": ["http://localhost:*", "null"]}}, "lets in every page of the web"),
         ({"access": {"allow": [{"label": "us", "addresses": ["10.0.0.0/24"], "manage": True}]}}, "may pull and delete"),
         (
             {"access": {"allow": [{"label": "a", "addresses": ["::1/128"]}, {"label": "b", "addresses": ["::1"]}]}},
