@@ -33,7 +33,7 @@ check: developing ## formatting, lint, types, unit tests: under a minute
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m mypy --no-error-summary
-	@$(PYTEST) -q tests/unit -m 'not proof'
+	@$(PYTEST) -q tests/unit -m 'not proof' -n auto
 
 test: real check ## everything that must hold, against the real programs (which it builds, once)
 	@$(PYTEST) -q tests/integration tests/acceptance -m 'not proof' $(ARGS)
