@@ -257,6 +257,10 @@ class Controller:
         return self._listeners.awaited
 
     @property
+    def storage_trouble(self) -> str:
+        return self._door.trouble
+
+    @property
     def ready(self) -> bool:
         return self._plane.ready
 

@@ -184,6 +184,11 @@ class Desk(Protocol):
         ...
 
     @property
+    def storage_trouble(self) -> str:
+        """Why the database is of no use at this moment, in a sentence or two; empty when it is."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """Whether `/readyz` says 200: upstream answers its probe and nothing drains or is held."""
         ...

@@ -16,11 +16,10 @@ from controller.auth.office import Office
 from controller.auth.signin import SignIn
 from controller.clock import Clock
 from controller.config.schema import Config
-from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.proxy.noted import Noting
 from controller.storage.audit import Audit
-from controller.storage.database import Database, to_its_end
+from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
 from controller.storage.usage import Usage
@@ -37,12 +36,17 @@ class DoorRoom:
         self.usage = Usage(clock, journal, lambda: settings().server.usage)
         self.audit = Audit(clock, journal, lambda: settings().server.audit)
         self.office = Office(self.holders, self.audit, clock, settings, self._rotate)
-        self._data, self._rotating = data, asyncio.Lock()
+        self._data, self._clock, self._rotating = data, clock, asyncio.Lock()
         self._hashing = Hashing(clock)
         self.signin = SignIn(self.holders, self._hashing, signing.load(data), clock, self.audit.note)
         self.keyring = Keyring(self.holders, self.signin.session_of)
         self.noting = Noting(self.audit)
         self._nightly = Nightly(self.database.path, lambda: settings().server.backup, clock, journal)
+
+    @property
+    def trouble(self) -> str:
+        """Why the database is of no use at this moment; empty when it is."""
+        return self.holders.unread
 
     async def _rotate(self) -> None:
         """Sign sessions with a new key from now on; who is signed in stays so. Raises SeadragonError."""
@@ -55,7 +59,8 @@ class DoorRoom:
     async def run(self) -> None:
         """Until it is cancelled; what is still to be written is written then.
 
-        Without a database there are no keys and no accounts, which the journal tells, and the rest goes on.
+        While the database cannot be opened nobody knows who has a key or an account, which the journal tells, and the
+        rest goes on.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -66,9 +71,9 @@ class DoorRoom:
             self._hashing.close()
 
     async def _write_behind(self) -> None:
-        try:
+        async def work() -> None:
             async with self.database, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.usage.run(self.database))
                 tasks.create_task(self.audit.run(self.database))
-        except SeadragonError:
-            return  # the holders, who open it too, have told why
+
+        await patiently(self._clock, work, lambda why: None)  # the holders, who open it too, tell why

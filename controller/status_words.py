@@ -28,7 +28,8 @@ def status_lines(seen: dict[str, Any], now: float, style: Style) -> Iterator[str
         yield f"  {'line':<10} {line_words(seen['line'])}"
         yield f"  {'loaded':<10} {loaded_words(seen['memory'])}"
         yield f"  {'memory':<10} {memory_words(seen['memory'])}"
-    for trouble in seen.get("rights", {}).get("troubles", ()):  # a controller from before knows of none
+    stored = seen.get("storage", {}).get("trouble")  # a controller from before knows of none
+    for trouble in (*((stored,) if stored else ()), *seen.get("rights", {}).get("troubles", ())):
         yield ""
         yield printable(trouble)
     if seen["config"]["problems"]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Final, Protocol
 
-from controller.auth import people
+from controller.auth import cookies, people
 from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, bound_of, rights_of, scoped
 from controller.auth.credentials import Offered
 from controller.auth.giving import Standing, standing
@@ -32,6 +32,7 @@ class Why(StrEnum):
     DISABLED = "disabled"  # its owner is
     ELSEWHERE = "elsewhere"  # not from this address
     SEVERAL = "several"  # different keys in one request
+    UNREAD = "unread"  # it may be good: nobody can look at this moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Rows(people.Rows, Protocol):
     def addresses_off(self) -> str:
         """Why an address alone lets nobody in now; empty when it does."""
 
+    @property
+    def unread(self) -> str:
+        """Why it is not known who has a right; empty when it is."""
+
     def key_used(self, id: str, peer: str) -> None: ...
     def session_used(self, sid: str, peer: str) -> None: ...
     def address_used(self, id: str) -> None: ...
@@ -66,6 +71,7 @@ class NoRows:
     live_sessions: Mapping[str, SessionRow] = {}
     allowed: Mapping[str, AllowRow] = {}
     addresses_off = ""
+    unread = ""
 
     def key_used(self, id: str, peer: str) -> None:
         """There is none."""
@@ -89,6 +95,7 @@ _GRAVE: Final = frozenset((Right.MANAGE, Right.ADMIN))
 _UNKNOWN: Final = Denied(Why.UNKNOWN)
 _MISTYPED: Final = Denied(Why.MISTYPED)
 _SEVERAL: Final = Denied(Why.SEVERAL)
+_UNREAD: Final = Denied(Why.UNREAD)
 
 
 class Keyring:
@@ -143,6 +150,11 @@ class Keyring:
         """Why nobody is let in for whom no credential speaks: it is not known who is kept out. Empty: it is."""
         return self._rows.addresses_off
 
+    @property
+    def unread(self) -> str:
+        """Why nobody knows whose a key, a session or an address is. Empty: it is known."""
+        return self._rows.unread
+
     def _counting(self, now: float) -> Iterator[AllowRow]:
         """Entries that let in by somebody's right, which they have still; and whatever keeps out."""
         for row in self._rows.allowed.values():
@@ -152,8 +164,10 @@ class Keyring:
     def _standing(self, giver: str, now: float) -> Standing:
         return standing(giver, self._rows, self._access, now)
 
-    def person(self, cookie: bytes, now: float) -> Principal | None:
-        """Whose browser shows this Cookie header."""
+    def person(self, cookie: bytes, now: float) -> Principal | Denied | None:
+        """Whose browser shows this Cookie header. None: nobody's who is signed in."""
+        if self._rows.unread and cookies.token_in(cookie, plain=True):
+            return _UNREAD
         return self._people.look(cookie, self._access, now)
 
     def stands(
@@ -189,6 +203,8 @@ class Keyring:
         parsed = parse_key(token)
         if parsed is None:
             return _MISTYPED
+        if self._rows.unread:
+            return _UNREAD
         row = self._rows.keys.get(parsed[0])
         right = same(hash_secret(parsed[1]), NO_HASH if row is None else row.hash)
         return row if right and row is not None else _UNKNOWN

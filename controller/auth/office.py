@@ -28,6 +28,8 @@ from controller.storage.database import to_its_end
 
 OPERATOR: Final = By(rows.OPERATOR, rows.OPERATOR)
 """Whoever runs `seadragon` on this machine."""
+_KNOWN_ANYWAY: Final = ("allow",)
+"""What there is to look at without the database, too: the YAML's entries, and who is kept out."""
 _ITSELF: Final = By("seadragon", "")
 """What nobody ordered."""
 
@@ -113,6 +115,8 @@ class Office:
         """Look, or carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
         await self._holders.here()
         if (look := self._looks.get(name)) is not None:
+            if self._holders.unread and name not in _KNOWN_ANYWAY:
+                raise SeadragonError(self._holders.unread)
             return _called(look, name, arguments)()
         work = self._orders.get(name)
         if work is None:

@@ -35,6 +35,10 @@ NO_CODE: Final = (
 _NOT_AGAIN: Final = "That is not your password."
 _TAKEN: Final = "Somebody here has that name already, or one that looks like it. Please choose another one."
 _NO_NAME: Final = f"A name has one to {LONGEST_NAME} letters, digits or signs, and no line breaks."
+_UNREAD: Final = (
+    "Nobody can be looked up here at this moment. Please try again in a little while. (Whoever runs this server: "
+    "`seadragon doctor` says why.)"
+)
 _BUSY: Final = "Too many passwords are being checked at this moment. Please try again in a few seconds."
 
 
@@ -126,6 +130,8 @@ class SignIn:
 
     async def enter(self, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Sign in."""
+        if self.holders.unread:
+            return _unread()
         user = self.holders.user_named(name)
         known = user is not None and self._knows(user, browser.peer)
         account = _account(name)
@@ -325,6 +331,8 @@ class SignIn:
         account's words; "" for a wrong one) must not have names and passwords looked at as fast as they can send them.
         None: it may go on.
         """
+        if self.holders.unread:
+            return _unread()
         if wait := self._throttle.ask(paper, peer, self._clock.now()):
             return self._wait(what, "", peer, wait)
         if paper:
@@ -367,6 +375,11 @@ def unfit(name: str, password: str) -> No | None:
 def _account(name: str) -> str:
     """What tries at a name are counted under, however it is spelled and however long it is."""
     return folded(name)[: 2 * LONGEST_NAME] or "-"
+
+
+def _unread() -> No:
+    """It may be right: nobody can tell, so no try is counted."""
+    return No(503, _UNREAD, wait=10)
 
 
 def _busy() -> No:

@@ -49,6 +49,7 @@ def status(desk: Desk) -> dict[str, object]:
         "memory": desk.memory(),
         "config": {"stale": bool(desk.config_problems), "problems": desk.config_problems},
         "rights": {"troubles": desk.office.troubles},
+        "storage": {"trouble": desk.storage_trouble},
         "data": str(desk.data),
         "logs": str(desk.logs),
     }

@@ -98,10 +98,13 @@ def disk(facts: Facts) -> Finding:
 def database(facts: Facts) -> Finding:
     """Whole, ours alone, and of this Seadragon or an older one."""
     seen = facts.database
+    if seen is not None and seen.fault:
+        return Finding("database", "fail", seen.fault, seen.remedy)
+    if trouble := _told_storage(facts):
+        remedy = "Put right what it says. Who has the file open: lsof data/seadragon.db; how full the disk is: df"
+        return Finding("database", "fail", trouble, remedy)
     if seen is None:
         return Finding("database", "ok", "Not there yet: the first start makes it.")
-    if seen.fault:
-        return Finding("database", "fail", seen.fault, seen.remedy)
     if seen.damage:
         how = "Run seadragon restart: it sets the file aside and begins with an empty one"
         how += f", and says how to go back to {seen.copy}." if seen.copy else "."
@@ -330,6 +333,12 @@ def _ours(facts: Facts) -> dict[str, object] | None:
     children = facts.running.get("children") if facts.running else None
     seen = children.get(OLLAMA) if isinstance(children, dict) else None
     return seen if isinstance(seen, dict) else None
+
+
+def _told_storage(facts: Facts) -> str:
+    """What the running controller says is the matter with its database."""
+    told = facts.running.get("storage") if facts.running else None
+    return str(told.get("trouble", "")) if isinstance(told, dict) else ""
 
 
 def _pull(facts: Facts) -> str:

@@ -162,6 +162,8 @@ class DataPlane:
         """What /readyz says instead, to whoever asks: of why, no more than anybody may know. Empty: it is ready."""
         if self._keyring.addresses_off:
             return "not ready: it is not known who is kept out, so addresses are off"
+        if self._keyring.unread:
+            return "not ready: it is not known who has a key or an account"
         good = self._asking.ready and self._known.is_set() and not self.draining and not self.tally.held
         return "" if good else "not ready"
 
@@ -278,6 +280,8 @@ class DataPlane:
         if refused.leads_on or not _shows_pages(exchange):
             return await exchange.refuse(refused, self._clock.now())
         exchange.reason = refused.reason
+        if refused.retry_after is not None:
+            exchange.extra.append((b"retry-after", b"%d" % refused.retry_after))
         exchange.scope["seadragon.refused"] = refused.status, refused.text
         exchange.scope["seadragon.may_sign_in"] = refused.reason not in _FOR_ALL
         await exchange.hand_over(self._pages, self._clock.now)

@@ -39,6 +39,13 @@ _UNSURE = Refused(
     "It is not known at this moment who is kept out here, so an address alone lets nobody in. Use a key, or ask "
     "whoever runs this server: `seadragon doctor` says why.",
 )
+_UNREAD = Refused(
+    503,
+    Reason.UNKNOWABLE,
+    "It cannot be looked up at this moment who has a key, an account or a right here. Please try again in a moment. "
+    "Whoever runs this server: `seadragon doctor` says why.",
+    retry_after=10,
+)
 _LESS = Refused(403, Reason.ENDED, "What you may do here was changed meanwhile. Please ask again.")
 
 
@@ -63,8 +70,8 @@ class Callers:
             return self._wrong_key(exchange, rules, found)
         who = found or self._by_itself(exchange, rules, verdict.who)
         if who is None:
-            if self.keyring.addresses_off and exchange.proven:
-                return _UNSURE
+            if (unknown := self._unknown(exchange)) is not None:
+                return unknown
             if offered.foreign:
                 return self._wrong_key(exchange, rules, Denied(Why.FOREIGN))
             return stranger(exchange)
@@ -77,10 +84,12 @@ class Callers:
         if verdict.denied:
             return _kept_out(exchange)
         cookie = exchange.found.get(b"cookie")
-        who = self.keyring.person(cookie, now) if cookie is not None else None
-        who = who or self._by_itself(exchange, rules, verdict.who)
+        found = self.keyring.person(cookie, now) if cookie is not None else None
+        if isinstance(found, Denied):
+            return _UNREAD
+        who = found or self._by_itself(exchange, rules, verdict.who)
         if who is None:
-            return _UNSURE if self.keyring.addresses_off and exchange.proven else stranger(exchange)
+            return self._unknown(exchange) or stranger(exchange)
         return who, NOTHING
 
     def let_in(self, exchange: Exchange, who: Principal, rules: Rules) -> Refused | None:
@@ -121,10 +130,20 @@ class Callers:
             return at
         return rules.anonymous if exchange.listener != "tunnel" or rules.anonymous_outside else None
 
+    def _unknown(self, exchange: Exchange) -> Refused | None:
+        """Why nobody can tell whether this address lets somebody in. None: it is known that it does not."""
+        if not exchange.proven:
+            return None
+        if self.keyring.addresses_off:
+            return _UNSURE
+        return _UNREAD if self.keyring.unread and exchange.listener != "tunnel" else None  # no row counts in a tunnel
+
     def _wrong_key(self, exchange: Exchange, rules: Rules, denied: Denied) -> Refused:
         """401, and after a number of them 429; the right key is let in all the same."""
         if denied.why is Why.SEVERAL:
             return _SEVERAL
+        if denied.why is Why.UNREAD:
+            return _UNREAD
         origin = neighbourhood(exchange.address)
         wait = self._wrong.take(origin, rules.config.access.rates.wrong, self._clock.now())
         if wait:

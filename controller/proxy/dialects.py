@@ -31,6 +31,7 @@ class Reason(StrEnum):
     STRANGER = "not_allowed"
     DENIED = "kept_out"
     UNSURE = "kept_out_unknown"
+    UNKNOWABLE = "rights_unknown"
     ADDRESS = "no_address"
     KEY = "wrong_key"
     KEYS = "several_keys"

@@ -33,6 +33,7 @@ PAGES, OPTIONS = Elsewhere.PAGES, Elsewhere.OPTIONS
 _OPEN = Row(Right.ANYONE)
 Admitted = Match | Elsewhere
 
+_FOR_ALL = (Reason.DENIED, Reason.UNKNOWABLE)  # what nobody is let in for, not even where everybody may
 _OUTSIDE = Refused(
     403,
     Reason.TUNNEL,
@@ -109,7 +110,7 @@ def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, r
         return None
     known = callers.of_page(exchange, rules) if place is PAGES else callers.of_api(exchange, rules)
     if isinstance(known, Refused):
-        return None if row.needs is Right.ANYONE and known.reason is not Reason.DENIED else known
+        return None if row.needs is Right.ANYONE and known.reason not in _FOR_ALL else known
     exchange.who, offered = known
     if row.needs is Right.ANYONE:
         return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from controller.clock import Clock
 from controller.errors import SeadragonError
@@ -17,11 +17,15 @@ from controller.plain import fault_words
 from controller.storage import backup
 from controller.storage.file import damage, make_ours, set_aside
 from controller.storage.migrate import migrate
+from controller.supervision.backoff import Doubling
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
+
+FIRST: Final = 1.0  # seconds after which what could not be opened is tried again, doubling …
+LONGEST: Final = 30.0  # … up to this
 
 
 class Database:
@@ -40,6 +44,8 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._inside = 0  # blocks it is open for
         self._opening = asyncio.Lock()
+        self._tries = 0  # to open it
+        self._failed: SeadragonError | None = None  # how the last of them ended
         self._writing = asyncio.Lock()  # SQLite takes one writer at a time: they wait here in order, not in threads
 
     @property
@@ -49,11 +55,12 @@ class Database:
         return self._engine
 
     async def __aenter__(self) -> Database:
+        tries = self._tries
         async with self._opening:
             if self._engine is None:
-                for line in await asyncio.to_thread(self._prepare):
-                    self._journal.say("storage", line, level="error")
-                self._engine = await asyncio.to_thread(_engine_for, self.path)
+                if self._failed is not None and self._tries != tries:
+                    raise self._failed  # somebody tried while we waited: what is locked need not be waited for twice
+                await self._open()
             self._inside += 1
         return self
 
@@ -85,6 +92,21 @@ class Database:
             async with connection.begin():
                 yield connection
 
+    async def _open(self) -> None:
+        self._tries += 1
+        try:
+            told = await asyncio.to_thread(self._prepare)
+            engine = await asyncio.to_thread(_engine_for, self.path)
+        except SeadragonError as error:
+            self._failed = error
+            raise
+        except OSError as error:
+            self._failed = SeadragonError(f"The database cannot be opened: {fault_words(error)}.")
+            raise self._failed from error
+        self._engine, self._failed = engine, None
+        for line in told:
+            self._journal.say("storage", line, level="error")
+
     def _prepare(self) -> list[str]:
         """Make sure of the file and its tables; what a person has to know of it. Raises SeadragonError."""
         self.began = "" if self.path.exists() else "new"
@@ -114,6 +136,21 @@ def _engine_for(path: Path) -> AsyncEngine:
     from controller.storage import engine, tables  # noqa: F401  # whoever opens a database wants its tables next
 
     return engine.engine_for(path)
+
+
+async def patiently(clock: Clock, work: Callable[[], Awaitable[None]], missed: Callable[[str], None]) -> None:
+    """Do `work`, which needs the database; when it fails, again and again after growing pauses. `missed` is told why,
+    each time, in a sentence. A disk may be full for an hour and a file locked for a minute: neither is for ever.
+    """
+    pauses = Doubling(FIRST, LONGEST)
+    while True:
+        try:
+            return await work()
+        except SeadragonError as error:
+            missed(str(error))
+        except OSError as error:  # no descriptors are left, most likely
+            missed(f"The database cannot be used: {fault_words(error)}.")
+        await clock.sleep(pauses.next())
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

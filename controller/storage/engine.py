@@ -16,7 +16,9 @@ OVERFLOW = 4  # more of them for a moment
 
 def engine_for(path: Path) -> AsyncEngine:
     """An engine whose transactions are told to begin, and how: pass `writes=True` as an execution option to write."""
-    url = URL.create("sqlite+aiosqlite", database=str(path))
+    # `rw`: one that was deleted under us must not come back as an empty one.
+    there = {"mode": "rw", "uri": "true"}
+    url = URL.create("sqlite+aiosqlite", database=path.absolute().as_uri(), query=there)
     # Left to itself, Python's driver begins a transaction at the first write only, and leaves tables out of it.
     how = {"timeout": BUSY, "isolation_level": None}
     engine = create_async_engine(url, pool_size=POOL, max_overflow=OVERFLOW, connect_args=how)

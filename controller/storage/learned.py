@@ -12,9 +12,9 @@ from msgspec.structs import asdict
 from controller.clock import Clock
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.plain import fault_words, printable
+from controller.plain import printable
 from controller.residency.learned import Learned
-from controller.storage.database import Database, to_its_end
+from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import words_of
 
 GATHER: Final = 2.0  # seconds in which figures gather before they are written: what a crash may cost
@@ -62,33 +62,27 @@ class LearnedStore:
         self._waiting.set()
 
     async def run(self, database: Database) -> None:
-        """Open the database and write behind until cancelled; then write the rest and close it.
-
-        Returns when it cannot be opened, which the journal tells.
+        """Open the database, however often that has to be tried, and write behind until cancelled; then write the rest
+        and close it. What keeps it from being opened the journal tells.
         """
         try:
-            while True:
-                await self._work(database)
-                await self._clock.sleep(AGAIN)
-        except SeadragonError as error:
-            words = f"{error} Until it is put right and Seadragon restarted, what it learns of models is not kept."
-            self._journal.say("storage", words, level="error")
+            await patiently(self._clock, lambda: self._work(database), self._missed)
         finally:
             self._database = None
             self.known.set()
 
     async def _work(self, database: Database) -> None:
-        """Return when the machine does not let it be opened just now: it has no descriptors left, most likely."""
-        try:
-            async with database:
-                await self._begin(database)
-                try:
-                    await self._write_behind()
-                finally:
-                    await self.flush()
-        except OSError as error:
-            self._database = None
-            self._tell(fault_words(error))
+        async with database:
+            await self._begin(database)
+            try:
+                await self._write_behind()
+            finally:
+                await self.flush()
+
+    def _missed(self, why: str) -> None:
+        self._database = None
+        self._tell(why.removesuffix("."))
+        self.known.set()
 
     async def flush(self) -> None:
         """Write what is fresh, now. What cannot be written stays fresh, which the journal tells once."""
@@ -117,6 +111,7 @@ class LearnedStore:
         self._figures.update(before)
         for key, learned in since.items():
             self.keep(key, learned.on_top_of(before.get(key, _NOTHING)))
+        self._tell(None)
         self.known.set()
 
     async def _write_behind(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -129,6 +131,32 @@ def test_without_any_ollama_it_starts_says_so_and_picks_it_up_when_it_appears(ma
     cached.mkdir(parents=True)
     hidden.rename(cached / "ollama")
     one.until_ready()
+
+
+def test_a_database_that_cannot_be_opened_at_the_start_turns_nobody_away_and_is_opened_when_it_can(
+    make_house: MakeHouse,
+) -> None:
+    one = make_house()
+    one.up().until_ready()
+    key = one.run("keys", "create", "tool").stdout.split()
+    with_key = {"Authorization": f"Bearer {next(word for word in key if word.startswith('sd_'))}"}
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    one.down()
+    with contextlib.closing(sqlite3.connect(one.data / "seadragon.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        one.up()
+        refused = httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+        assert httpx.get(f"{one.url}/readyz").text == "not ready: it is not known who has a key or an account"
+        assert httpx.get(f"{one.url}/api/version").status_code in (200, 503), "this computer is let in by the YAML"
+        assert "database is locked" in one.status()["storage"]["trouble"]
+        assert "is locked" in one.run("status").stdout
+        assert "is locked" in one.run("doctor").stdout
+        assert "is locked" in one.run("keys", "list").stderr
+    one.until_ready(60)
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert one.status()["storage"]["trouble"] == ""
 
 
 def test_a_second_listener_is_one_line(make_house: MakeHouse) -> None:

@@ -126,6 +126,7 @@ class FakeDesk:
             {"address": "127.0.0.1:8420", "url": "http://127.0.0.1:8420", "kind": "direct", "connections": 2}
         ]
         self.awaited: list[str] = []
+        self.storage_trouble = ""
         self.ready = True
         self.known = {child.name: child for child in children or (an_ollama(),)}
         self.orders: list[tuple[str, object]] = []

@@ -34,6 +34,7 @@ class Rows:
         self.live_sessions: dict[str, SessionRow] = {}
         self.allowed: dict[str, AllowRow] = {}
         self.addresses_off = ""
+        self.unread = ""
         self.uses: list[tuple[str, ...]] = []
 
     def key_used(self, id: str, peer: str) -> None:

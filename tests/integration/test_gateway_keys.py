@@ -283,6 +283,35 @@ async def test_while_nobody_knows_who_is_kept_out_an_address_opens_nothing_and_i
         assert (await client.get("/readyz")).text == "ready"
 
 
+async def test_while_nobody_knows_who_has_a_right_credentials_are_asked_to_come_back_and_known_addresses_served(
+    tmp_path: Path,
+) -> None:
+    text, row = key("tool")
+    known = Rows(row)
+    home = access(allow=[{"label": "home", "addresses": ["127.0.0.1"]}])
+    with_key, signed_in = {"X-API-Key": text}, {"cookie": "__Host-sd=token", "accept": "text/html"}
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=home, keyring=Keyring(known)) as plane,
+        plane.client() as client,
+    ):
+        known.unread = "The database is locked."
+        for path, headers in (("/api/tags", with_key), ("/", signed_in), ("/login", signed_in), ("/logout", signed_in)):
+            asked = await client.get(path, headers=headers)
+            assert (asked.status_code, asked.headers["retry-after"]) == (503, "10"), path
+        assert (await client.get("/api/tags")).status_code == 200, "the YAML lets this computer in"
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.text) == (503, "not ready: it is not known who has a key or an account")
+        plane.settings[0] = access(allow=[])
+        stranger = await client.get("/api/tags")
+        assert (stranger.status_code, stranger.headers["retry-after"]) == (503, "10"), "a row may let it in"
+        for _ in range(40):
+            assert (await client.get("/api/tags", headers=with_key)).status_code == 503, "nobody guesses here"
+        known.unread = ""
+        assert (await client.get("/api/tags", headers=with_key)).status_code == 200
+        assert (await client.get("/api/tags")).status_code == 403
+
+
 async def test_a_guests_key_hears_of_no_folder_when_the_model_fails_and_everybody_else_does(tmp_path: Path) -> None:
     text, row = key("guest", models=("tin*",))
     other, whole = key("whole")

@@ -55,6 +55,12 @@ def test_an_address_that_is_awaited_is_told_beside_those_that_are_open() -> None
     assert lines[2] == "  192.168.1.10:8420  <yellow>awaited: this machine does not have that address now"
 
 
+def test_a_database_that_is_of_no_use_is_told() -> None:
+    lines = list(status_lines({**seen(), "storage": {"trouble": "The database is locked."}}, NOW, plain))
+    assert lines[-1] == "The database is locked."
+    assert list(status_lines({**seen(), "storage": {"trouble": ""}}, NOW, plain))[-1] != ""
+
+
 def test_a_child_in_trouble_says_why_and_when_it_is_tried_again() -> None:
     child = ChildStatus("ollama", ChildState.DEGRADED, "It ends \x1b[2J at once.", NOW - 5, retry_in=240)
     _, _, _, line, reason, *_ = status_lines(seen(child), NOW, plain)

@@ -102,6 +102,7 @@ class Barring(Ledger):
             self._journal.say("door", words, level="warning")
 
     def _judge(self, database: DatabaseState, why: str) -> None:
+        before = self.addresses_off
         if self._barred.lost:
             self.addresses_off = f"{self._barred.lost} So addresses alone let nobody in. {REMEDY}"
         elif unknowable(self._state, database):
@@ -111,7 +112,7 @@ class Barring(Ledger):
             )
         else:
             self.addresses_off = ""
-        if self.addresses_off:
+        if self.addresses_off and self.addresses_off != before:
             self._journal.say("door", self.addresses_off, level="error")
 
     @order

@@ -18,7 +18,7 @@ from controller.config.schema import Access
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf
-from controller.storage.database import Database, to_its_end
+from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import words_of
 from controller.storage.shelf import R, Row
 
@@ -110,8 +110,8 @@ def order(
 
 
 class Ledger:
-    """All rows in memory, and the same in the database. Reading asks nobody; without a database every order is refused
-    in words and no row is there, so that nobody has a right.
+    """All rows in memory, and the same in the database. Reading asks nobody. Before the database could be read no row
+    is there, which says nothing of who has a right (`unread`), and every order is refused in words.
     """
 
     def __init__(
@@ -128,7 +128,9 @@ class Ledger:
         self.followed: Followed = lambda ended, handed: None
         """Told by an order that took a right away, once memory says so."""
         self.known = asyncio.Event()
-        """Set once the rows are here, or will not come."""
+        """Set once the rows are here, or cannot be had for now (`unread`)."""
+        self.unread = ""
+        """Why nobody knows who has a right: the database could not be read so far. Empty: all rows are here."""
         self.why = _OPENING
         """No order can be given now, and why; empty while they can."""
         self._clock, self._journal, self._random, self._access = clock, journal, random, access
@@ -159,50 +161,76 @@ class Ledger:
     # --- its life ---
 
     async def run(self, database: Database) -> None:
-        """Open the database, bring in every row, then write last uses behind and let rights expire until cancelled.
-
-        Returns when it cannot be opened, which the journal tells.
+        """Open the database and bring in every row, however often that has to be tried, which the journal tells; then
+        write last uses behind and let rights expire until cancelled.
         """
         await self._recall(database)
         there = database.path.exists()
         try:
-            async with database:
-                await self._begin(database)
-                try:
-                    await self._tend()
-                finally:
-                    await self.write_uses()
-        except SeadragonError as error:
-            self.why = f"{error} Until it is put right and Seadragon restarted, there are no keys and no accounts."
-            self._journal.say("door", self.why, level="error")
-            self._unread(str(error), there=there)
+            await patiently(self._clock, lambda: self._live(database), lambda why: self._missed(why, there=there))
         finally:
             self._database = None
             self.why = self.why or "Seadragon is leaving."
             self.known.set()
 
-    async def _begin(self, database: Database) -> None:
-        from sqlalchemy.exc import SQLAlchemyError
+    async def _live(self, database: Database) -> None:
+        async with database:
+            await self._begin(database)
+            try:
+                await self._tend()
+            finally:
+                await self.write_uses()
 
-        now = self._clock.wall()
-        self._allowed.clear()  # of what is known without it: it says so itself, or is told
-        try:
-            await self._sweep(database, now)
-            async with database.reading() as connection:
-                for kind in shelf.NAMES:
-                    async for some in shelf.everything(connection, kind):
-                        for row in some:
-                            self._take(row)
-        except SQLAlchemyError as error:
-            for rows in (*self._rows.values(), self._of_user, self._named):
-                rows.clear()  # half of the rows could be the half without what is denied
-            raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
+    def _missed(self, why: str, *, there: bool) -> None:
+        """It is not known who has a right, which is not the same as nobody. `there`: there was a database."""
+        words = f"{why} It is tried again by itself; until that works nobody knows who has a key or an account."
+        if words != self.unread:
+            self._journal.say("door", words, level="error")
+        self.unread = self.why = words
+        self._unread(why, there=there)
+        self.known.set()
+
+    async def _begin(self, database: Database) -> None:
+        """Bring every row in. What is kept out without the database stays so until all of them are here."""
+        await self._swept(database, self._clock.wall())
+        allowed = await self._read(database)
+        self.known.clear()  # nobody is let in while the one takes the place of the other
+        self._allowed.clear()
+        for row in allowed:
+            self._take(row)
         self._database, self.why = database, ""
         await self._compared(database)
+        if self.unread:
+            self._journal.say("door", "The database can be read now: keys and accounts count again.")
+        self.unread = ""
         self.known.set()
         for kind, rows in self._rows.items():
             for id in rows:
                 self._tell(_WHAT[kind], id)
+
+    async def _read(self, database: Database) -> list[AllowRow]:
+        """Take every row but those of addresses, which are told. Raises SeadragonError; then none was taken."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        allowed: list[AllowRow] = []
+        try:
+            async with database.reading() as connection:
+                for kind in shelf.NAMES:
+                    async for some in shelf.everything(connection, kind):
+                        for row in some:
+                            allowed.append(row) if isinstance(row, AllowRow) else self._take(row)
+        except (SQLAlchemyError, ValueError, TypeError) as error:  # the latter: a row that is none of ours
+            self._forget_all()
+            raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
+        return allowed
+
+    def _forget_all(self) -> None:
+        """Half of the rows could be the half without what was taken back. Who is kept out is known without them."""
+        for kind, rows in self._rows.items():
+            if kind is not AllowRow:
+                rows.clear()
+        self._of_user.clear()
+        self._named.clear()
 
     async def _tend(self) -> None:
         written = self._clock.now()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -20,7 +22,8 @@ from controller.auth.rows import SessionRow, UserRow
 from controller.auth.secrets import hash_secret, make_token, parse_key
 from controller.errors import OrderRefused, SeadragonError
 from controller.events import Journal
-from controller.storage.database import Database
+from controller.storage import migrate as migrating
+from controller.storage.database import LONGEST, Database
 from controller.storage.file import NAME, connect, make_ours
 from controller.storage.migrate import migrate
 from tests.fakes.clock import WoundClock
@@ -610,17 +613,104 @@ async def test_before_it_is_open_and_after_it_was_closed_every_order_is_refused_
     assert not holders.keys
 
 
-async def test_without_a_database_nobody_has_a_right_and_it_is_told(path: Path, clock: WoundClock) -> None:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """As by a program that wants the file for itself alone."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextlib.contextmanager
+def _open_to_others(path: Path) -> Iterator[None]:
+    path.chmod(0o644)
+    yield
+    path.chmod(0o600)
+
+
+@contextlib.contextmanager
+def _without_a_table(path: Path) -> Iterator[None]:
+    for change in ("ALTER TABLE allowed RENAME TO away", "ALTER TABLE away RENAME TO allowed"):
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute(change)
+        if "TO away" in change:
+            yield
+
+
+@contextlib.contextmanager
+def _with_a_row_of_nonsense(path: Path) -> Iterator[None]:
+    for value in ("no JSON", '["infer"]'):
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute("UPDATE keys SET scopes = ?", (value,))
+        if value == "no JSON":
+            yield
+
+
+async def _opened_in_the_end(holders: Holders, clock: WoundClock) -> None:
+    while holders.unread:
+        await clock.wind(LONGEST)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("why", [_locked, _open_to_others, _without_a_table, _with_a_row_of_nonsense])
+async def test_while_the_database_cannot_be_read_nobody_knows_who_has_a_right_and_it_is_tried_until_it_can(
+    path: Path, clock: WoundClock, monkeypatch: pytest.MonkeyPatch, why: Callable[[Path], Any]
+) -> None:
+    for module in ("engine", "file"):
+        monkeypatch.setattr(f"controller.storage.{module}.BUSY", 0.05)
     async with holding(path, clock) as holders:
-        await holders.create_key("editor", by="operator")
-    path.chmod(0o644)  # noqa: ASYNC240  # what a test does to the disk may well block
+        key = await holders.create_key("editor", by="operator")
+        await holders.allow_add("192.0.2.66", "not him", by="operator", verdict="deny")
     journal = Journal(clock)
-    async with holding(path, clock, journal) as holders:
-        assert everything(holders) == [{}] * 6
-        with pytest.raises(SeadragonError, match=f"chmod 600 {path}.*no keys and no accounts"):
-            await holders.admin_code()
-    (line,) = told(journal)
-    assert "no keys and no accounts" in line
+    with contextlib.ExitStack() as trouble:
+        trouble.enter_context(why(path))
+        async with holding(path, clock, journal) as holders:
+            for _ in range(3):  # tries, and told once
+                await clock.wind(LONGEST)
+            assert "nobody knows who has a key or an account" in holders.unread
+            assert told(journal) == [holders.unread]
+            assert not holders.keys
+            assert [row.cidr for row in holders.allowed.values()] == ["192.0.2.66"]
+            with pytest.raises(SeadragonError, match="It is tried again by itself"):
+                await holders.admin_code()
+            trouble.close()
+            await _opened_in_the_end(holders, clock)
+            assert set(holders.keys) == {key.id}
+            assert [row.verdict for row in holders.allowed.values()] == ["deny"]
+            assert told(journal)[1:] == ["The database can be read now: keys and accounts count again."]
+            assert await holders.admin_code()
+
+
+async def test_who_is_kept_out_is_so_at_every_moment_of_an_opening(path: Path, clock: WoundClock) -> None:
+    async with holding(path, clock) as holders:
+        await holders.allow_add("192.0.2.66", "not him", by="operator", verdict="deny")
+    path.chmod(0o644)  # noqa: ASYNC240  # what a test does to the disk may well block
+    async with holding(path, clock) as holders:
+        path.chmod(0o600)  # noqa: ASYNC240
+        winding = asyncio.create_task(_opened_in_the_end(holders, clock))
+        while not winding.done():
+            assert holders.allowed or not holders.known.is_set(), "or nobody is answered"
+            await asyncio.sleep(0)
+
+
+async def test_a_disk_that_was_full_at_the_first_start_locks_nobody_out(
+    tmp_path: Path, clock: WoundClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt leaves an empty file, which is no database that cannot be read."""
+    monkeypatch.setattr(migrating, "_make", _full)
+    async with holding(tmp_path / "data" / "seadragon.db", clock) as holders:
+        for _ in range(3):
+            await clock.wind(LONGEST)
+        assert holders.unread
+        assert holders.addresses_off == ""
+        monkeypatch.undo()
+        await _opened_in_the_end(holders, clock)
+        assert holders.addresses_off == ""
+
+
+def _full(path: Path) -> str:
+    raise SeadragonError("The database cannot be made: database or disk is full.")
 
 
 async def test_half_of_the_rows_are_none_of_them(path: Path, clock: WoundClock) -> None:

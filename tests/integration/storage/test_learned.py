@@ -18,7 +18,7 @@ from controller.clock import SystemClock
 from controller.events import Journal
 from controller.residency.learned import Learned
 from controller.storage import learned as learned_module
-from controller.storage.database import Database
+from controller.storage.database import LONGEST, Database
 from controller.storage.file import NAME, connect, damage, make_ours
 from controller.storage.learned import AGAIN, GATHER, LearnedStore
 from tests.fakes.clock import WoundClock
@@ -74,8 +74,9 @@ async def test_a_machine_without_descriptors_at_the_start_is_no_reason_to_forget
     store.keep("llama", LLAMA)
     running_store = asyncio.create_task(store.run(LateDatabase(path, clock, journal)))
     await until(lambda: any("too many open files" in line for line in told(journal)))
-    await clock.wind(AGAIN)
     await store.known.wait()
+    await clock.wind(LONGEST)
+    await until(lambda: any("is written again" in line for line in told(journal)))
     running_store.cancel()
     await asyncio.wait([running_store])
     assert (await seen_again(path))["llama"].loads == LLAMA.loads
@@ -189,15 +190,13 @@ async def test_without_a_database_figures_live_on_in_memory_and_the_journal_says
     make_ours(path)
     path.chmod(0o644)
     store = LearnedStore(clock, journal)
-    await store.run(open_database())
-    store.keep("one", LLAMA)
-    await store.flush()
-    assert store.known.is_set()
-    assert store.get("one") == LLAMA
-    (said,) = journal.last(10)
-    assert said.level == "error"
-    assert f"chmod 600 {path}" in said.text
-    assert "is not kept" in said.text
+    async with running(store, open_database()):
+        store.keep("one", LLAMA)
+        await store.flush()
+        assert store.get("one") == LLAMA
+        (said,) = journal.last(10)
+        assert f"chmod 600 {path}" in said.text
+        assert "tries again" in said.text
 
 
 async def test_a_cancel_at_any_moment_of_a_write_closes_cleanly_and_keeps_everything(
@@ -373,10 +372,18 @@ async def test_a_read_only_disk_at_the_start_is_told_and_done_without(
         pass
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     store = LearnedStore(clock, journal)
-    await store.run(Database(path, clock, journal))
+    running_store = asyncio.create_task(store.run(Database(path, clock, journal)))
+    await store.known.wait()
     store.keep("one", LLAMA)
     (line,) = told(journal)
     assert f"The database {path} cannot be used" in line
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    while len(told(journal)) == 1:
+        await clock.wind(LONGEST)
+    await store.flush()
+    running_store.cancel()
+    await asyncio.wait([running_store])
+    assert set(await seen_again(path)) == {"one"}
 
 
 @contextlib.contextmanager

@@ -240,12 +240,26 @@ def test_few_entries_count_for_the_tunnel() -> None:
     assert keyring.at("192.0.2.1", 0.0).who is not None
 
 
+def test_before_the_rows_could_be_read_no_credential_is_called_wrong_and_none_is_good() -> None:
+    text, row = key("tool")
+    rows = Rows()
+    rows.unread = "The database is locked."
+    keyring = Keyring(rows, lambda cookie, now: None)
+    assert keyring.look(Offered((text,)), "192.0.2.1", 0.0) == Denied(Why.UNREAD)
+    assert keyring.look(Offered((text[:-1],)), "192.0.2.1", 0.0) == Denied(Why.MISTYPED), "that needs no rows"
+    assert keyring.person(b"__Host-sd=token", 0.0) == Denied(Why.UNREAD)
+    assert keyring.person(b"theme=dark", 0.0) is None
+    rows.put(row)
+    rows.unread = ""
+    assert isinstance(keyring.look(Offered((text,)), "192.0.2.1", 0.0), Principal)
+
+
 def test_a_session_is_its_person_until_it_ends() -> None:
     rows = Rows()
     rows.person("mia", role="child", lane=5.0, models=("red",))
     keyring = Keyring(rows, lambda cookie, now: cookie.decode() or None)
     who = keyring.person(b"mia", 0.0)
-    assert who is not None
+    assert isinstance(who, Principal)
     assert (who.label, who.kind, who.role, who.lane, who.session) == ("mia", "person", "child", 5.0, "mia")
     assert who.rights == {Right.CHAT, Right.LIST}
     assert keyring.person(b"", 0.0) is None
