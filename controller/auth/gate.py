@@ -9,8 +9,9 @@ the request (`none`). Node's fetch sends `sec-fetch-mode` alone. docs/security.m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from controller.auth.access import plain_address
 
@@ -18,6 +19,13 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/\\?#\s]+)(:\d{1,5})?")
 _REMEMBERED = 1024
 _SAFE = ("GET", "HEAD")
 _ANY_PORT = ":*"
+
+CONTAINERS: Final = frozenset(
+    ("host.docker.internal", "gateway.docker.internal")  # Docker's; OrbStack and Rancher Desktop take the same
+    + ("host.containers.internal", "gateway.containers.internal")  # Podman's
+    + ("host.lima.internal",)  # Lima's and Colima's
+)
+"""What containers call the machine they run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,10 @@ class Sent:
 
     @property
     def same(self) -> bool:
-        """Whether its page came from the server that its Host names (which the Host allow-list has passed)."""
-        if self.origin is None or self.host is None:
+        """Whether its page came from the server that its Host names (which the Host allow-list has passed). A name for
+        containers names no page of ours: whoever answers for names in a strange network could point it here.
+        """
+        if self.origin is None or self.host is None or _name(self.host) in CONTAINERS:
             return False
         return self.origin.lower() in (b"http://" + self.host.lower(), b"https://" + self.host.lower())
 
@@ -55,19 +65,27 @@ class Gate:
     """The Host allow-list and the origins whose pages may call, of one configuration.
 
     `addresses`: whether a server's own address is a name of it; never for those who come from outside, by a name.
+    `bridged`: whether an address is that of a container on this machine.
     """
 
-    def __init__(self, hosts: Iterable[str], origins: Iterable[str], *, addresses: bool = True) -> None:
-        self._addresses = addresses
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        origins: Iterable[str],
+        *,
+        addresses: bool = True,
+        bridged: Callable[[str], bool] = lambda peer: False,
+    ) -> None:
+        self._addresses, self._bridged = addresses, bridged
         names = [host.lower().rstrip(".") for host in hosts]
         self._hosts = frozenset(name for name in names if not name.startswith("*."))
         self._domains = tuple(name[1:] for name in names if name.startswith("*."))  # one label before each
         self._origins = tuple(_pattern(origin) for origin in origins)
-        self._verdicts: dict[tuple[bytes | None, str], bool] = {}
+        self._verdicts: dict[tuple[bytes | None, str], bool | None] = {}
 
-    def knows_host(self, host: bytes | None, own: str) -> bool:
+    def knows_host(self, host: bytes | None, own: str, peer: str = "") -> bool:
         """Whether a Host header names this server: a configured name, a loopback literal, or `own`, the address the
-        connection came in at.
+        connection came in at; also what containers call it, when `peer`, the other end, is one or on this machine.
         """
         key = (host, own)
         verdict = self._verdicts.get(key)
@@ -75,7 +93,7 @@ class Gate:
             if len(self._verdicts) >= _REMEMBERED:
                 self._verdicts.clear()
             verdict = self._verdicts[key] = self._look(host, own)
-        return verdict
+        return self._near(peer, own) if verdict is None else verdict
 
     def knows_origin(self, origin: bytes) -> bool:
         """Whether pages of `origin` may call the API."""
@@ -99,15 +117,30 @@ class Gate:
                 return not sent.same
         return not (linked and sent.followed)
 
-    def _look(self, host: bytes | None, own: str) -> bool:
-        match = _HOST.fullmatch(host.decode("latin-1").lower()) if host else None
-        if match is None:
+    def _look(self, host: bytes | None, own: str) -> bool | None:
+        """None: it depends on who asks."""
+        name = _name(host)
+        if name is None:
             return False
-        name = match[1].rstrip(".")
         if name in self._hosts or name[name.find(".") :] in self._domains:
             return True
+        if name in CONTAINERS and self._addresses:
+            return None
         address = plain_address(name.strip("[]"))
         return self._addresses and address is not None and (address.is_loopback or address == plain_address(own))
+
+    def _near(self, peer: str, own: str) -> bool:
+        """Whether it comes from this machine: Docker Desktop and virtual machines pass it on from here."""
+        address = plain_address(peer)
+        if address is None:
+            return False
+        return address.is_loopback or address == plain_address(own) or self._bridged(str(address))
+
+
+def _name(host: bytes | None) -> str | None:
+    """The name in a Host header; None when that is none."""
+    match = _HOST.fullmatch(host.decode("latin-1").lower()) if host else None
+    return match[1].rstrip(".") if match else None
 
 
 def _pattern(origin: str) -> re.Pattern[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
+from controller.bridges import Bridges
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.proxy.aftermath import Aftermath
@@ -123,6 +124,7 @@ class DataPlane:
             unready=lambda: self.unready,
             aftermath=self._aftermath,
         )
+        self._bridges = Bridges(clock)
         self._ids = RequestIds(secrets.token_hex(4).encode())
         self._rules = self._ruled(settings())
         self._open: set[Exchange] = set()
@@ -270,7 +272,7 @@ class DataPlane:
 
     def _ruled(self, config: Config) -> Rules:
         self._keyring.use(config.access)
-        return rules_of(config, self._https_doors)
+        return rules_of(config, self._https_doors, self._bridges.has)
 
     async def _refuse(self, exchange: Exchange, refused: Refused) -> None:
         """Say no in the caller's dialect; to a person with a browser, as a page."""

@@ -103,6 +103,7 @@ _OPENAI_TYPES = {
     413: "invalid_request_error",
     415: "invalid_request_error",
     421: "invalid_request_error",
+    426: "invalid_request_error",
     429: "rate_limit_error",
 }
 _ANTHROPIC_TYPES = {**_OPENAI_TYPES, 413: "request_too_large", 503: "overloaded_error", 529: "overloaded_error"}

@@ -63,7 +63,7 @@ def admit(exchange: Exchange, rules: Rules, callers: Callers) -> Admitted | Refu
     if isinstance(place, Match):
         exchange.route, exchange.dialect = place.route.path, place.route.dialect
     if exchange.route != "/healthz":
-        lost = _come_in(exchange, rules, proxied)
+        lost = _come_in(exchange, rules, proxied, paged=place is PAGES)
         if lost is not None:
             return lost
     origin = found.get(b"origin")
@@ -82,12 +82,13 @@ def admit(exchange: Exchange, rules: Rules, callers: Callers) -> Admitted | Refu
     return _pass(exchange, rules, callers, place, row) or place
 
 
-def _come_in(exchange: Exchange, rules: Rules, proxied: bytes | None) -> Refused | None:
-    """By which name, and from where."""
+def _come_in(exchange: Exchange, rules: Rules, proxied: bytes | None, *, paged: bool) -> Refused | None:
+    """By which name, and from where. `paged`: it is to a page, which no container has any use for."""
     scope, arrival = exchange.scope, exchange.arrival
     server, direct = scope.get("server"), arrival.kind == "direct"
     gate = rules.tunnel_gate if arrival.kind == "tunnel" else rules.gate
-    if not gate.knows_host(exchange.found.get(b"host"), server[0] if server else ""):
+    peer = exchange.peer if direct and not paged else ""
+    if not gate.knows_host(exchange.found.get(b"host"), server[0] if server else "", peer):
         return _WRONG_HOST
     address = arrival.address(exchange.peer, scope["headers"])
     if isinstance(address, Unclear):
@@ -187,9 +188,17 @@ def _place(exchange: Exchange, rules: Rules) -> Admitted | Refused:
     if isinstance(match, WrongMethod):
         allowed = ", ".join(match.allowed)
         exchange.dialect = match.dialect
+        if exchange.found.get(b"upgrade", b"").lower() == b"websocket":
+            return _no_websocket(allowed)
         text = f"This path does not take {method}. It takes {allowed}."
         return Refused(405, Reason.METHOD, text, headers=((b"allow", allowed.encode()),))
     return match
+
+
+def _no_websocket(allowed: str) -> Refused:
+    """Codex asks so, and goes on over HTTP after this status alone; after any other it tries again for some seconds."""
+    text = f"This server speaks no WebSocket. Send {allowed} over HTTP."
+    return Refused(426, Reason.METHOD, text, headers=((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade")))
 
 
 def _wants_page(exchange: Exchange, scope: Scope) -> bool:

@@ -27,6 +27,7 @@ READ = FORWARDED | {
     b"content-encoding",
     b"transfer-encoding",
     b"expect",
+    b"upgrade",
     b"anthropic-version",
     b"access-control-request-headers",
     b"access-control-request-private-network",

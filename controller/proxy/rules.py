@@ -59,8 +59,14 @@ class Rules:
 _caps = lru_cache(64)(Caps)  # the same few for every request
 
 
-def rules_of(config: Config, https_doors: Callable[[], Sequence[HttpsDoor]] = tuple) -> Rules:
-    """The rules of `config`. `https_doors`: the listeners that speak https."""
+def rules_of(
+    config: Config,
+    https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
+    bridged: Callable[[str], bool] = lambda peer: False,
+) -> Rules:
+    """The rules of `config`. `https_doors`: the listeners that speak https. `bridged`: whether an address is that of a
+    container on this machine.
+    """
     server, access = config.server, config.access
     prefixes = tuple("/" + prefix.strip("/") for prefix in server.prefixes if prefix.strip("/"))
     names = (*access.hosts, *server.tunnel.hostnames)
@@ -73,7 +79,7 @@ def rules_of(config: Config, https_doors: Callable[[], Sequence[HttpsDoor]] = tu
         server.surfaces.admin.tunnel,
         server.require_https,
         https_doors,
-        Gate(names, access.origins),
+        Gate(names, access.origins, bridged=bridged),
         Gate((*names, *_QUICK) if server.tunnel.mode == "quick" else names, access.origins, addresses=False),
         server.hold,
         server.limits.body,

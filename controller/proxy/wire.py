@@ -30,7 +30,7 @@ _MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
 HEAD_LIMIT = 10.0  # seconds for a head to be whole, and for the rest of a body that is not wanted any more
 READING_A_NO = 1.0  # seconds that one who is turned away gets to read why
 _BODYLESS = (204, 304)
-_OFFER = (b"upgrade", b"connection", b"http2-settings")  # headers of an offer to speak something else
+_OFFER = (b"connection", b"http2-settings")  # what makes an offer to speak something else out of the header `upgrade`
 _FULL = Refused(
     503, Reason.FULL, "This server has too many connections open. Please try again in a moment.", retry_after=2
 )

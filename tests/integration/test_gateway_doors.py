@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Access, Allowed
-from tests.integration.plane import CHAT, MANAGER, config, exchange, fake_ollama, gateway
+from tests.integration.plane import CHAT, MANAGER, config, exchange, fake_ollama, gateway, head_of
 
 
 async def test_every_prefix_and_slip_reaches_the_same_route(tmp_path: Path) -> None:
@@ -212,6 +213,37 @@ async def test_a_name_that_is_not_ours_is_refused(tmp_path: Path) -> None:
             assert (await client.get("/api/tags", headers={"Host": host})).status_code == 200
         two = b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"
         assert (await exchange(plane.port, two)).split()[1] in (b"400", b"421")
+
+
+async def test_a_container_may_call_this_machine_as_it_does_and_no_page_may(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        for name in ("host.docker.internal", "host.containers.internal"):
+            named = {"Host": f"{name}:{plane.port}"}
+            assert (await client.post("/api/chat", json=CHAT, headers=named)).status_code == 200
+            from_a_page = {**named, "Origin": f"http://{name}:{plane.port}"}
+            assert (await client.post("/api/chat", json=CHAT, headers=from_a_page)).status_code == 403
+            assert (await client.get("/", headers={**named, "Accept": "text/html"})).status_code == 421
+            assert (await client.get("/live", headers=named)).status_code == 421
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/api/code/v1/responses", "/v1/chat/completions"])
+async def test_who_would_speak_websocket_is_told_at_once_to_use_http(tmp_path: Path, path: str) -> None:
+    """As Codex asks: it goes on over HTTP after a 426, and after anything else tries five times more."""
+    ask = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n".encode()
+    ask += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    ask += b"OpenAI-Beta: responses_websockets=2026-02-06\r\n\r\n"
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        for _ in range(2):  # the connection can be used again
+            writer.write(ask)
+            line, headers = await head_of(reader)
+            assert line == "HTTP/1.1 426 Upgrade Required"
+            assert (headers["upgrade"], headers["connection"]) == ("HTTP/1.1", "upgrade")
+            assert "POST" in json.loads(await reader.readexactly(int(headers["content-length"])))["error"]["message"]
+        writer.close()
+        plain = await exchange(plane.port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert plain.startswith(b"HTTP/1.1 405 ")
+        assert await fake.seen() == []
 
 
 async def test_a_web_page_of_another_site_cannot_press_buttons(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.auth.gate import Gate, Sent
+from controller.auth.gate import CONTAINERS, Gate, Sent
 from controller.config import addresses
 from controller.config.schema import Access
 from controller.paths import CLONE
@@ -202,6 +202,29 @@ def test_a_star_stands_for_one_host_only() -> None:
 def test_what_programs_call_their_pages_can_be_listed(listed: str, known: list[str], strange: list[str]) -> None:
     gate = Gate((), (addresses.origin(listed),))
     assert [each for each in [*known, *strange] if gate.knows_origin(each.encode())] == known
+
+
+def container(peer: str) -> bool:
+    return peer == "172.17.0.2"
+
+
+@pytest.mark.parametrize("host", [*sorted(CONTAINERS), "HOST.docker.internal:8420", "host.docker.internal."])
+def test_what_containers_call_this_machine_is_a_name_of_it_for_them(host: str) -> None:
+    gate = Gate(("localhost",), (), bridged=container)
+    for near in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "192.168.1.5", "172.17.0.2"):
+        assert gate.knows_host(host.encode(), "192.168.1.5", near), near
+    for far in ("192.168.1.20", "172.17.0.3", "8.8.8.8", "", "localhost"):
+        assert not gate.knows_host(host.encode(), "192.168.1.5", far), far
+    assert not Gate((), (), addresses=False, bridged=container).knows_host(host.encode(), "127.0.0.1", "127.0.0.1")
+    assert Gate(("host.docker.internal",), ()).knows_host(
+        b"host.docker.internal", "", "8.8.8.8"
+    )  # the operator said so
+
+
+def test_no_page_is_ours_by_a_name_for_containers() -> None:
+    host = b"host.docker.internal:8420"
+    assert GATE.foreign(Sent("POST", host, b"http://host.docker.internal:8420"))
+    assert not GATE.foreign(Sent("POST", host))
 
 
 def test_ever_new_names_fill_no_memory_and_ours_stay_known() -> None:
