@@ -83,7 +83,9 @@ async def test_gzip_of_several_members_is_one_body() -> None:
     assert await decoded(members, b"gzip", LIMIT) == b"one " + b"two" * 10_000
 
 
-@pytest.mark.parametrize(("encoding", "frame"), [(b"gzip", gzip.compress(b"", mtime=0)), (b"zstd", zstandard.compress(b""))])
+@pytest.mark.parametrize(
+    ("encoding", "frame"), [(b"gzip", gzip.compress(b"", mtime=0)), (b"zstd", zstandard.compress(b""))]
+)
 async def test_a_body_of_a_million_empty_frames_is_refused_at_once(encoding: bytes, frame: bytes) -> None:
     found = await decoded(frame * 1_000_000, encoding, LIMIT)
     assert isinstance(found, Refused)
