@@ -23,17 +23,22 @@ _CROWDED = Refused(
 _MOST_FRAMES = 4096  # nobody honest sends more
 
 
-async def read(exchange: Exchange, limit: int, room: Room, hold: float) -> bytes | Refused:
+async def read(exchange: Exchange, limit: int, room: Room, hold: float, unfolds: int = 0) -> bytes | Refused:
     """The whole body, or 413 when it is longer than `limit` bytes, or 503 when there is no `room` for it.
 
     One of a declared length waits `hold` seconds for room before a byte of it is read. What it takes stands in
-    `exchange.room` and is given back by whoever ends the exchange. Raises ClientGone.
+    `exchange.room` and is given back by whoever ends the exchange. `unfolds`: what it may become out of its
+    compression; room for that is taken along with it, so that nobody who has some waits for more. Raises ClientGone.
     """
     declared = exchange.found.get(b"content-length")
     if declared is None and (refused := coded(exchange)) is not None:
         return refused
-    if declared is not None and (refused := await _reserved(exchange, int(declared), limit, room, hold)) is not None:
-        return refused
+    if declared is not None:
+        length = int(declared)
+        if length > limit:
+            return too_long(limit)
+        if length > SMALL and not await _reserved(exchange, room, length + unfolds, hold):
+            return _CROWDED
     body, more = await exchange.piece()
     if more:
         pieces = [body]
@@ -42,30 +47,34 @@ async def read(exchange: Exchange, limit: int, room: Room, hold: float) -> bytes
             pieces.append(piece)
             if exchange.bytes_in > limit:
                 return too_long(limit)
-            if declared is None and not _grown(exchange, room):
+            if declared is None and not _grown(exchange, room, unfolds):
                 return _CROWDED
         body = b"".join(pieces)
     return body if len(body) <= limit else too_long(limit)
 
 
-async def _reserved(exchange: Exchange, length: int, limit: int, room: Room, hold: float) -> Refused | None:
-    if length > limit:
-        return too_long(limit)
-    if length > SMALL:
-        if not await room.wait(length, hold):
-            return _CROWDED
-        exchange.room = length
-    return None
+async def _reserved(exchange: Exchange, room: Room, count: int, hold: float) -> bool:
+    if not await room.wait(exchange.caller, count, hold):
+        return False
+    exchange.room = count
+    return True
 
 
-def _grown(exchange: Exchange, room: Room) -> bool:
+def _grown(exchange: Exchange, room: Room, unfolds: int) -> bool:
     """Whether there is room for what came so far of a body whose length nobody knows."""
-    more = exchange.bytes_in - exchange.room
-    if more > SMALL:
-        if not room.take(more):
+    more = exchange.bytes_in + unfolds - exchange.room
+    if exchange.bytes_in > SMALL and more > SMALL:
+        if not room.take(exchange.caller, more):
             return False
         exchange.room += more
     return True
+
+
+def leave(exchange: Exchange, room: Room, rest: int = 0) -> None:
+    """Give back what the body of `exchange` has of the room, but for `rest` bytes."""
+    if exchange.room > rest:
+        room.give(exchange.caller, exchange.room - rest)
+        exchange.room = rest
 
 
 def coded(exchange: Exchange) -> Refused | None:
@@ -81,21 +90,41 @@ def too_long(limit: int) -> Refused:
     return Refused(413, Reason.TOO_LONG, text)
 
 
-async def decoded(body: bytes, encoding: bytes, limit: int) -> bytes | Refused:
-    """`body` out of its Content-Encoding: 415 for one we do not know, 400 for a broken one, 413 beyond `limit` bytes.
-
-    Works in a thread: a few kilobytes may unfold to all of `limit`.
-    """
+def packing(encoding: bytes) -> bytes | Refused:
+    """How a body of this Content-Encoding is packed, b"" when it is not; 415 for what we do not know."""
     name = encoding.strip().lower()
-    if name in (b"", b"identity"):
-        return body
-    decode = _DECODERS.get(name)
-    if decode is None:
+    if name == b"identity":
+        return b""
+    if name and name not in _DECODERS:
         known = ", ".join(sorted(key.decode() for key in _DECODERS if not key.startswith(b"x-")))
         text = f"This Content-Encoding is not known here. Known are {known}; or send the body as it is."
         return Refused(415, Reason.ENCODING, text)
+    return name
+
+
+async def unfolded(
+    exchange: Exchange, body: bytes, packed: bytes, limit: int, room: Room, hold: float
+) -> bytes | Refused:
+    """What was read, out of how it is packed, as `decoded` says; 503 when there is no room for what it becomes."""
+    if not exchange.room:
+        plain = await decoded(body, packed, min(SMALL, limit))
+        if limit <= SMALL or not isinstance(plain, Refused) or plain.status != 413:
+            return plain
+        if not await _reserved(exchange, room, limit, hold):
+            return _CROWDED
+    plain = await decoded(body, packed, limit)
+    if not isinstance(plain, Refused):
+        leave(exchange, room, len(plain) if len(plain) > SMALL else 0)
+    return plain
+
+
+async def decoded(body: bytes, packed: bytes, limit: int) -> bytes | Refused:
+    """`body` out of how it is packed (`packing`): 400 for a broken one, 413 beyond `limit` bytes.
+
+    Works in a thread: a few kilobytes may unfold to all of `limit`.
+    """
     try:
-        plain = await asyncio.to_thread(decode, body, limit)
+        plain = await asyncio.to_thread(_DECODERS[packed], body, limit)
     except (zlib.error, zstandard.ZstdError, brotli.error, EOFError):
         return Refused(400, Reason.ENCODING, "The compressed body is broken or cut short. Send it again.")
     return too_long(limit) if len(plain) > limit else plain

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from controller.auth.access import Principal
 from controller.auth.policy import Right
-from controller.auth.visitor import Arrival
+from controller.auth.visitor import Arrival, neighbourhood
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
 from controller.proxy.framing import Framing
-from controller.proxy.patience import SENDING, TAKING, Patience
+from controller.proxy.patience import LARGE, RATE, SENDING, TAKING, Patience
 from controller.proxy.tally import AccessRecord
 from controller.proxy.upstream import Answer
 
@@ -136,6 +136,11 @@ class Exchange:
         self.told: Refused | None = None  # … and what its client is told
         self.seat: Seat | None = None  # of a request that has a ticket
         self.unsent = b""  # the piece of the answer that its client has no room for yet
+
+    @property
+    def caller(self) -> str:
+        """Whose share it takes: a principal's, or that of a visitor nobody knows."""
+        return self.who.identity if self.who is not None else f"visitor:{neighbourhood(self.address)}"
 
     @property
     def under_way(self) -> bool:
@@ -275,7 +280,7 @@ class Exchange:
         if self.patience is None:
             self.patience = Patience(SENDING), Patience(TAKING)
         sending, taking = self.patience
-        if sending.lost(waited if self.listening else 0.0, self.bytes_in):
+        if sending.lost(waited if self.listening else 0.0, self.bytes_in, LARGE if self.room else RATE):
             return Reason.STALLED
         transport = self._transport()
         untaken = transport.get_write_buffer_size() if transport is not None and not transport.is_closing() else 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 SENDING = 30.0  # seconds without a byte of a body that we want
 TAKING = 300.0  # seconds without taking a byte of an answer: a laptop may sleep for a moment
-RATE = 4096  # bytes that earn back a second
+RATE = 4096  # bytes that earn back a second …
+LARGE = 32 * 1024  # … of a body that takes room which others wait for: 32 MiB come within 17 minutes
 
 
 class Patience:
@@ -16,8 +17,10 @@ class Patience:
         self._most = self._left = most
         self._seen = 0
 
-    def lost(self, waited: float, moved: int) -> bool:
-        """Whether it is used up, after `waited` more seconds; `moved` bytes have come through in all."""
-        self._left = min(self._most, self._left - waited + (moved - self._seen) / RATE)
+    def lost(self, waited: float, moved: int, rate: int = RATE) -> bool:
+        """Whether it is used up, after `waited` more seconds; `moved` bytes have come through in all, and `rate` of
+        them earn back a second.
+        """
+        self._left = min(self._most, self._left - waited + (moved - self._seen) / rate)
         self._seen = moved
         return self._left <= 0

@@ -93,9 +93,7 @@ class Treatments:
 
     def leave_room(self, exchange: Exchange) -> None:
         """The body of `exchange` is not needed any more."""
-        if exchange.room:
-            self._room.give(exchange.room)
-            exchange.room = 0
+        bodies.leave(exchange, self._room)
 
     # --- metadata ---
 
@@ -309,10 +307,11 @@ class Treatments:
         await exchange.reply(status, own.headers(own.JSON, data), data, self._clock.now())
 
     async def _body(self, exchange: Exchange, match: Match, rules: Rules) -> bytes | Refused:
-        encoding = exchange.found.get(b"content-encoding")
-        body = await bodies.read(exchange, rules.body, self._room, rules.hold)
-        if encoding is None or isinstance(body, Refused):
+        packed = bodies.packing(exchange.found.get(b"content-encoding", b""))
+        if isinstance(packed, Refused):
+            return packed
+        limit = rules.decoded if match.route.body is Body.JSON else rules.body
+        body = await bodies.read(exchange, rules.body, self._room, rules.hold, limit if packed else 0)
+        if not packed or isinstance(body, Refused):
             return body
-        if match.route.body is not Body.JSON:
-            return await bodies.decoded(body, encoding, rules.body)
-        return await bodies.decoded(body, encoding, rules.decoded)
+        return await bodies.unfolded(exchange, body, packed, limit, self._room, rules.hold)

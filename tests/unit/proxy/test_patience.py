@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.patience import RATE, Patience
+from controller.proxy.patience import LARGE, RATE, Patience
 
 STEP = 0.5
 
@@ -41,3 +41,12 @@ def test_a_fast_beginning_buys_no_more_than_the_whole_of_it() -> None:
     patience = Patience(30)
     assert not patience.lost(STEP, 10**9)
     assert sum(not patience.lost(STEP, 10**9) for _ in range(1000)) == 59
+
+
+def test_what_takes_room_from_others_has_to_come_faster() -> None:
+    def lasts(each: int) -> bool:
+        patience = Patience(30)
+        return not any(patience.lost(STEP, number * each, LARGE) for number in range(1, 10_000))
+
+    assert lasts(int(LARGE * STEP))
+    assert not lasts(int(LARGE * STEP) - 100)

@@ -1,0 +1,122 @@
+"""What a request may cost, and whom: those who ask for too much, or take their time over it, are in nobody's way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from controller.auth.keyring import Keyring
+from controller.proxy import exchange as exchanges
+from controller.proxy.fillers import Rhythm
+from tests.fakes.rows import Rows, key
+from tests.integration.plane import CHAT, Plane, config, fake_ollama, gateway, request_of, upstream
+from tests.kit.until import until
+
+LARGE = json.dumps({**CHAT, "note": "x" * 100_000}).encode()
+POST = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@contextlib.asynccontextmanager
+async def stalled(plane: Plane, count: int, head: bytes) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """`count` clients who send `head`, and then nothing more."""
+    opened = [await asyncio.open_connection("127.0.0.1", plane.port) for _ in range(count)]
+    for _, writer in opened:
+        writer.write(head)
+    try:
+        yield [reader for reader, _ in opened]
+    finally:
+        for _, writer in opened:
+            writer.close()
+
+
+# --- room for bodies --------------------------------------------------------------------------------------------------
+
+
+async def test_bodies_that_one_caller_sends_slowly_are_in_nobody_elses_way(tmp_path: Path) -> None:
+    (slow, slows), (other, others) = key("slow"), key("other")
+    keyring = Keyring(Rows(slows, others))
+    head = POST + b"X-API-Key: %b\r\nContent-Length: %d\r\n\r\n{" % (slow.encode(), 32 * 2**20)
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, keyring=keyring) as plane,
+        stalled(plane, 20, head),
+        plane.client() as client,
+    ):
+        room = plane.plane._treatments._room
+        await until(lambda: plane.plane.in_flight == 20)
+        assert room.taken == room.size // 4
+        answer = await client.post("/api/chat", content=LARGE, headers={"X-API-Key": other})
+        assert answer.status_code == 200
+
+
+async def test_a_body_that_trickles_is_given_up_and_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "SENDING", 1.0)
+    async with gateway(None, rhythm=Rhythm(sweep=0.1)) as plane:
+        room = plane.plane._treatments._room
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(POST + b"Content-Length: %d\r\n\r\n" % (32 * 2**20))
+
+        async def trickle() -> None:
+            while True:  # fast enough for a small body
+                writer.write(b" " * 1024)
+                await asyncio.sleep(0.1)
+
+        trickling = asyncio.create_task(trickle())
+        await until(lambda: room.taken > 0)
+        async with asyncio.timeout(20):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        trickling.cancel()
+        await until(lambda: room.taken == 0)
+        writer.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_takes_as_much_room_as_it_unfolds_to(chunked: bool) -> None:
+    answering, asked = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request_of(reader)
+            asked.set()
+            await answering.wait()
+            writer.write(OK)
+
+    packed = gzip.compress(LARGE)
+    assert len(packed) < 2000
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield packed[:100]
+        yield packed[100:]
+
+    coded = {"Content-Encoding": "gzip"}
+    async with upstream(slow) as address, gateway(address, using=config(hold=0.5)) as plane, plane.client() as client:
+        room = plane.plane._treatments._room
+        first = asyncio.create_task(client.post("/api/chat", content=pieces() if chunked else packed, headers=coded))
+        await asked.wait()
+        assert room.taken == len(LARGE)
+        room.size = 300_000
+        again = await client.post("/api/chat", content=packed, headers=coded)
+        assert (again.status_code, again.headers["retry-after"]) == (503, "5")
+        small = gzip.compress(json.dumps(CHAT).encode())
+        second = asyncio.create_task(client.post("/api/chat", content=small, headers=coded))
+        await until(lambda: len(plane.line.tickets) == 2)
+        assert room.taken == len(LARGE)
+        answering.set()
+        assert [(await each).status_code for each in (first, second)] == [200, 200]
+        await until(lambda: room.taken == 0)
+
+
+async def test_a_body_that_unfolds_to_too_much_or_to_nothing_leaves_no_room_taken(tmp_path: Path) -> None:
+    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
+        for body, status in ((gzip.compress(b" " * 30_000_000), 413), (gzip.compress(LARGE)[:-9], 400), (b"x", 400)):
+            answer = await client.post("/api/chat", content=body, headers={"Content-Encoding": "gzip"})
+            assert answer.status_code == status
+        await until(lambda: plane.plane.in_flight == 0)
+        assert plane.plane._treatments._room.taken == 0
