@@ -151,6 +151,9 @@ class Limits(Branch):
     unread: Annotated[Bytes, AT_ONCE] = Field(
         16 * 2**20, ge=65536, description="Answer a client may leave unread before it is let go."
     )
+    inputs: Annotated[int, AT_ONCE] = Field(
+        2048, ge=1, le=65536, description="Texts that one request may want embeddings of; more are told 400."
+    )
     connections: Annotated[int, LISTENER] = Field(
         512, ge=8, le=20000, description="Connections to one listener at a time; more are told 503 and to come back."
     )

@@ -90,6 +90,9 @@ class Inference:
         asked = peek(read, match.route.subject, match.route.names) if match.route.body is Body.JSON else None
         if isinstance(asked, Refused):
             return asked
+        inputs = _inputs(asked, match, rules.inputs)
+        if isinstance(inputs, Refused):
+            return inputs
         manages = _manages(exchange, rules)
         adjusted = _adjusted(exchange, match, rules, read, asked, self._asking.inside, manages=manages)
         if isinstance(adjusted, Refused):
@@ -120,7 +123,7 @@ class Inference:
             return refusals.no_embeddings(adjusted.model, self._embedders(exchange.who))
         if stops:
             return await self._unload(exchange, match, runner, adjusted.model)
-        return await self._serve(exchange, match, rules, adjusted, runner, asked)
+        return await self._serve(exchange, match, rules, adjusted, runner, asked, min(_WIDEST, inputs))
 
     # --- names ---
 
@@ -170,7 +173,14 @@ class Inference:
     # --- the line ---
 
     async def _serve(
-        self, exchange: Exchange, match: Match, rules: Rules, adjusted: Adjusted, runner: Runner, asked: Peeked | None
+        self,
+        exchange: Exchange,
+        match: Match,
+        rules: Rules,
+        adjusted: Adjusted,
+        runner: Runner,
+        asked: Peeked | None,
+        width: int,
     ) -> Refused | None:
         who, body = exchange.who, adjusted.body
         assert who is not None, "The doors let nobody in who is nobody."
@@ -181,7 +191,6 @@ class Inference:
         if guilty(level, runner.slots):
             return refusals.POISONED
         times = rules.times.of(who.lane, adjusted.model)
-        width = _width(asked, match)
         wish = Wish(
             who.identity, who.lane, adjusted.model, runner, len(body), width, times.wait, rules.caps(who), who.label
         )
@@ -356,12 +365,14 @@ class Inference:
                     await task
 
 
-def _width(asked: Peeked | None, match: Match) -> int:
-    """How many slots it could use: Ollama works on several texts of one request for embeddings at a time."""
+def _inputs(asked: Peeked | None, match: Match, most: int) -> int | Refused:
+    """How many texts it wants embeddings of, and so how many slots it could use: Ollama works on several of one request
+    at a time. 400 for more than `most`: it holds them all in memory, each with what becomes of it.
+    """
     if asked is None or not match.route.batched:
         return 1
-    found = entries(asked.top.value(match.route.subject) or b"", _WIDEST)
-    return _WIDEST if found is None else max(1, found)
+    found = entries(asked.top.value(match.route.subject) or b"", most)
+    return refusals.too_many_inputs(most) if found is None else max(1, found)
 
 
 def _manages(exchange: Exchange, rules: Rules) -> bool:

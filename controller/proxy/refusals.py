@@ -138,6 +138,15 @@ def no_embeddings(model: str, others: Sequence[str]) -> Refused:
     return Refused(400, Reason.BAD, f"{label(model)} is made for chats and gives no embeddings. {remedy}")
 
 
+def too_many_inputs(most: int) -> Refused:
+    """One request wants embeddings of more texts than it may."""
+    text = (
+        f"The request has more than {most} inputs, the most this server takes at once (server.yaml, limits). Send them "
+        "in several requests."
+    )
+    return Refused(400, Reason.BAD, text)
+
+
 def order_refused(refused: OrderRefused) -> Refused:
     """An order that came as a request, as `ollama stop` does, cannot be carried out."""
     status, retry_after = _ORDERS[refused.kind]

@@ -38,6 +38,7 @@ class Rules:
     body: int  # bytes
     decoded: int  # bytes
     unread: int  # bytes
+    inputs: int  # texts that one request may want embeddings of
     clamps: Clamps
     times: Times
     first_filler: FirstFiller
@@ -85,6 +86,7 @@ def rules_of(
         server.limits.body,
         server.limits.decoded,
         server.limits.unread,
+        server.limits.inputs,
         Clamps(Meanings(config.models.redirect), config.models.default or "", config.models.max_tokens),
         Times(config),
         server.first_filler,

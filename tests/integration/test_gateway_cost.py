@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.auth.keyring import Keyring
+from controller.config.schema import Limits
 from controller.proxy import exchange as exchanges
 from controller.proxy.fillers import Rhythm
 from tests.fakes.rows import Rows, key
@@ -120,3 +121,26 @@ async def test_a_body_that_unfolds_to_too_much_or_to_nothing_leaves_no_room_take
             assert answer.status_code == status
         await until(lambda: plane.plane.in_flight == 0)
         assert plane.plane._treatments._room.taken == 0
+
+
+# --- what a request makes of itself -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/api/embed"])
+async def test_inputs_are_counted_before_anybody_else_sees_them(tmp_path: Path, path: str) -> None:
+    def body(count: int) -> bytes:
+        return b'{"model":"tiny","input":[' + b",".join([b'""'] * count) + b"]}"
+
+    using = config(limits=Limits(inputs=100))
+    async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address) as plane, plane.client() as client:
+        assert (await client.post(path, content=body(2048))).status_code == 200
+        for count in (2049, 6_000_000):
+            answer = await client.post(path, content=body(count))
+            assert answer.status_code == 400
+            assert "more than 2048 inputs" in answer.text
+        plane.configure(using)
+        assert (await client.post(path, content=body(100))).status_code == 200
+        assert (await client.post(path, content=body(101))).status_code == 400
+        assert (await client.post(path, json={"model": "tiny", "input": "," * 5000})).status_code == 200
+        assert len(await fake.seen()) == 3
+        assert len(plane.line.wishes) == 3

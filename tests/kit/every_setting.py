@@ -38,6 +38,7 @@ OTHER: dict[str, object] = {
     "server.limits.body": "33MiB",
     "server.limits.decoded": "33MiB",
     "server.limits.unread": "33MiB",
+    "server.limits.inputs": "2049",
     "server.limits.connections": "513",
     "server.limits.per_address": "65",
     "server.line.aging": "61s",
