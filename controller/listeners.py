@@ -302,8 +302,8 @@ class Listeners:
             timeout_keep_alive=KEEP_ALIVE,
             backlog=BACKLOG,
         )
-        if listener.kind == "direct" and not listener.place.path:
-            settings.crowd = Crowd(limits.per_address)
+        if not listener.place.path:
+            settings.crowd = Crowd(limits.per_address, map(ip_network, listener.trusted))
         server = _Server(settings, shown.context if shown else None)
         serving = asyncio.create_task(server.serve([opened]), name=f"listener {listener.address}")
         self._open[listener.address] = OpenListener(listener, limits, server, serving, shown)

@@ -161,7 +161,8 @@ class Limits(Branch):
         64,
         ge=4,
         le=20000,
-        description="Connections one other machine may have to a direct listener; more are told 429 and closed.",
+        description="Connections one other machine may have to a listener, and open requests one visitor may have whom "
+        "a tunnel or proxy names; more are told 429 and closed.",
     )
 
 

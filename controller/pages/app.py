@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -34,9 +33,7 @@ from controller.pages.people import PeoplePages
 from controller.pages.statics import Statics
 from controller.pages.view import Traffic, addresses
 from controller.paths import CLONE
-from controller.proxy.exchange import ClientGone
 
-_log = logging.getLogger(__name__)
 _TYPED = re.compile(r"`([^`]+)`")
 _ERRORS: dict[int, tuple[Mood, str, str]] = {
     403: (
@@ -268,8 +265,5 @@ class Pages:
         return answer
 
     async def _fail(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, ClientGone):
-            _log.debug("Somebody left before all of their form for %s was here.", request.url.path)
-            return Response(status_code=400)  # nobody hears it
         self._desk.journal.say("controller", f"The page {request.url.path} failed: {error!r}", level="error")
         return self.refusal(500)

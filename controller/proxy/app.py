@@ -19,6 +19,7 @@ from controller.proxy.aftermath import Aftermath
 from controller.proxy.asking import Asking
 from controller.proxy.callers import Callers
 from controller.proxy.cleartext import HttpsDoor
+from controller.proxy.crowd import Places
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
@@ -121,6 +122,7 @@ class DataPlane:
             tally,
             self._rhythm,
             api=api,
+            pages=pages,
             unready=lambda: self.unready,
             aftermath=self._aftermath,
         )
@@ -137,10 +139,11 @@ class DataPlane:
 
     def listener(self, arrival: Arrival = DIRECT) -> App:
         """The application of one listener: trust is bound to where a connection comes in."""
+        places = Places()
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
-                await self._serve(Exchange(scope, receive, send, arrival, self._clock.now()))
+                await self._serve(Exchange(scope, receive, send, arrival, places, self._clock.now()))
 
         return serve
 
@@ -265,8 +268,7 @@ class DataPlane:
             await exchange.reply(204, preflight(exchange), b"", self._clock.now())
             return None
         if place is PAGES:
-            await exchange.hand_over(self._pages, self._clock.now)
-            return None
+            return await self._treatments.page(exchange, rules)
         assert isinstance(place, Refused)
         return place
 
@@ -279,7 +281,7 @@ class DataPlane:
         refused = _as_heard(exchange, refused)
         if exchange.status:  # fillers have gone out
             return await self._tell(exchange, refused)
-        if refused.leads_on or not _shows_pages(exchange):
+        if refused.leads_on or refused.reason is Reason.FULL or not _shows_pages(exchange):
             return await exchange.refuse(refused, self._clock.now())
         exchange.reason = refused.reason
         if refused.retry_after is not None:

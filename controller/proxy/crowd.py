@@ -1,29 +1,37 @@
-"""How many connections each address has to a listener, so that one machine cannot take the place of all others. Pure.
+"""Who has how much of a listener open, so that one machine cannot take the place of all others. Pure.
 
-Programs of this machine are not counted: whoever runs here has shorter ways to do harm, and a proxy that runs here
-brings the connections of many. An IPv6 address counts as its /64, since one machine may have all of them.
+Connections are counted by the machine at their other end; what a tunnel or a proxy brings, by the visitor it names, as
+open requests: the connections are its own. Programs of this machine are not counted: whoever runs here has shorter ways
+to do harm, and a proxy that runs here brings the connections of many. An IPv6 address counts as its /64, since one
+machine may have all of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv6Address, ip_network
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final
 
-from controller.auth.access import plain_address
+from controller.auth.access import Network, plain_address
+from controller.auth.visitor import neighbourhood
+from controller.config.schema import Limits
 
-_HOUSE = 64  # bits of an IPv6 address that a household's machines share
+PAGES: Final = 2
+"""Pages have every second place of a listener at most: the API never waits for what strangers send to a form."""
 
 
 class Crowd:
-    """Who is connected, by address; at most `limit` connections for each."""
+    """Who is connected, by address; at most `limit` for each. `trusted` are proxies: each brings those of many."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, trusted: Iterable[Network] = ()) -> None:
         self.limit = limit
+        self._trusted = tuple(trusted)
         self._counts: Counter[str] = Counter()
 
     def enter(self, peer: str) -> bool:
-        """Count one more connection from `peer`. False, and not counted, when it has as many as it may."""
-        place = _place(peer)
+        """Count one more from `peer`. False, and not counted, when it has as many as it may."""
+        place = self._place(peer)
         if not place:
             return True
         if self._counts[place] >= self.limit:
@@ -32,8 +40,8 @@ class Crowd:
         return True
 
     def leave(self, peer: str) -> None:
-        """A connection that was let in has ended."""
-        place = _place(peer)
+        """One that was let in has ended."""
+        place = self._place(peer)
         if place:
             self._counts[place] -= 1
             if not self._counts[place]:
@@ -43,12 +51,39 @@ class Crowd:
         """How many addresses are connected."""
         return len(self._counts)
 
+    def _place(self, peer: str) -> str:
+        """Whose connection counts as one with `peer`'s; empty for those that are not counted."""
+        address = plain_address(peer)
+        if address is None or address.is_loopback or any(address in network for network in self._trusted):
+            return ""
+        return neighbourhood(str(address))
 
-def _place(peer: str) -> str:
-    """Whose connection counts as one with `peer`'s; empty for those that are not counted."""
-    address = plain_address(peer)
-    if address is None or address.is_loopback:
-        return ""
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, _HOUSE), strict=False))
-    return str(address)
+
+class Full(Enum):
+    """Why there is no place for a request."""
+
+    VISITOR = "its visitor has as many open as one may"
+    PAGES = "pages have all the places that are theirs"
+
+
+class Places:
+    """The requests that are open on one listener, by visitor, and those to pages."""
+
+    def __init__(self) -> None:
+        self._visitors = Crowd(0)
+        self._pages = 0
+
+    def enter(self, visitor: str, limits: Limits, *, page: bool) -> Full | None:
+        """One more of `visitor`; why not, and then it is not counted."""
+        self._visitors.limit = limits.per_address
+        if page and self._pages >= limits.connections // PAGES:
+            return Full.PAGES
+        if not self._visitors.enter(visitor):
+            return Full.VISITOR
+        self._pages += page
+        return None
+
+    def leave(self, visitor: str, *, page: bool) -> None:
+        """One that was let in has ended."""
+        self._visitors.leave(visitor)
+        self._pages -= page

@@ -13,6 +13,7 @@ from controller.auth.secrets import parse_key
 from controller.auth.visitor import Unclear
 from controller.proxy import cleartext
 from controller.proxy.callers import Callers, may_not
+from controller.proxy.crowd import Full
 from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import Exchange, Scope
 from controller.proxy.headers import holds_secret, read
@@ -46,6 +47,8 @@ _WRONG_HOST = Refused(
     Reason.HOST,
     "This server is not called by that name. If the name is right, add it under `hosts:` in access.yaml.",
 )
+_TOO_MANY_PAGES = "Too many are looking at the pages of this server now. Please try again in a moment."
+_CLOSE = ((b"connection", b"close"),)
 _FOREIGN = Refused(
     403,
     Reason.ORIGIN,
@@ -63,7 +66,8 @@ def admit(exchange: Exchange, rules: Rules, callers: Callers) -> Admitted | Refu
     if isinstance(place, Match):
         exchange.route, exchange.dialect = place.route.path, place.route.dialect
     if exchange.route != "/healthz":
-        lost = _come_in(exchange, rules, proxied, paged=place is PAGES)
+        paged = place is PAGES
+        lost = _come_in(exchange, rules, proxied, paged=paged) or _placed(exchange, rules, page=paged)
         if lost is not None:
             return lost
     origin = found.get(b"origin")
@@ -99,6 +103,21 @@ def _come_in(exchange: Exchange, rules: Rules, proxied: bytes | None, *, paged: 
     else:
         exchange.proven = True
     return None
+
+
+def _placed(exchange: Exchange, rules: Rules, *, page: bool) -> Refused | None:
+    """Whether its listener has a place for it. One that has none is closed: its connection is one."""
+    limits = rules.config.server.limits
+    full = exchange.take_place(limits, page=page)
+    if full is None:
+        return None
+    if full is Full.PAGES:
+        return Refused(503, Reason.FULL, _TOO_MANY_PAGES, retry_after=5, headers=_CLOSE)
+    text = (
+        f"Your address has {limits.per_address} requests to this server open already, as many as it may. Wait for one "
+        "to end, or ask whoever runs it to raise `limits: per_address` in server.yaml."
+    )
+    return Refused(429, Reason.FULL, text, retry_after=2, headers=_CLOSE)
 
 
 def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, row: Row) -> Refused | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from controller.auth.access import Principal
 from controller.auth.policy import Right
 from controller.auth.visitor import Arrival, neighbourhood
+from controller.config.schema import Limits
+from controller.proxy.crowd import Full, Places
 from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
 from controller.proxy.framing import Framing
 from controller.proxy.patience import LARGE, RATE, SENDING, TAKING, Patience
@@ -71,6 +73,8 @@ class Exchange:
         "needs",
         "patience",
         "peer",
+        "place",
+        "places",
         "proven",
         "proxied",
         "query",
@@ -93,10 +97,14 @@ class Exchange:
         "who",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, arrival: Arrival, now: float) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, arrival: Arrival, places: Places, now: float
+    ) -> None:
         client = scope.get("client")
         self.scope, self.receive, self.send = scope, receive, send
         self.arrival = arrival
+        self.places = places  # of its listener
+        self.place: bool | None = None  # whether the one it has is a page's; None: it has none
         self.listener: str = arrival.kind
         self.started = now
         self.task = _this_task()
@@ -153,6 +161,18 @@ class Exchange:
         """
         return self.handed is not None and not self.status and now - self.handed < CARRYING_OUT
 
+    def take_place(self, limits: Limits, *, page: bool) -> Full | None:
+        """Count as open on its listener, until it is over; why not."""
+        full = self.places.enter(self._visitor, limits, page=page)
+        if full is None:
+            self.place = page
+        return full
+
+    @property
+    def _visitor(self) -> str:
+        """Whom a tunnel or a proxy named; who comes by a connection of their own is counted by that."""
+        return "" if self.listener == "direct" else self.address
+
     # --- reading ---
 
     async def piece(self) -> tuple[bytes, bool]:
@@ -207,19 +227,15 @@ class Exchange:
             headers.append((b"connection", b"close"))  # nobody knows whether the body will follow
         await self.reply(refused.status, headers, data, now)
 
-    async def hand_over(self, app: App, now: Callable[[], float], body: bytes | None = None) -> None:
-        """Another application answers; what it says is noted on its way. `body`: what has been read already.
+    async def hand_over(self, app: App, now: Callable[[], float], body: bytes = b"") -> None:
+        """Another application answers; what it says is noted on its way. `body`: what was sent, all that it gets.
 
         It finds who calls (a Principal, or None) in `seadragon.who` of the scope, their address in `seadragon.peer`,
-        and the request's id in `seadragon.request`. Raises ClientGone when its client left before all of it was here:
-        so does what it reads with, and what it answers to that goes nowhere.
+        and the request's id in `seadragon.request`.
         """
-        waiting = deque([] if body is None else [body])
-        left = False
+        waiting = deque([body])
 
         async def send(message: Message) -> None:
-            if left:
-                return
             if message["type"] == "http.response.start":
                 self.status, self.first_byte = message["status"], now() - self.started
                 headers: Headers = list(message.get("headers", ()))
@@ -231,22 +247,13 @@ class Exchange:
         async def receive() -> Message:
             if waiting:
                 return {"type": "http.request", "body": waiting.popleft(), "more_body": False}
-            nonlocal left
-            message = await self.receive()
-            if self.handed is None and message["type"] == "http.disconnect":
-                left = True
-                raise ClientGone
-            if self.handed is None and not message.get("more_body", False):
-                self.handed = now()
-            return message
+            return await self.receive()
 
         self.scope["seadragon.who"] = self.who
         self.scope["seadragon.peer"], self.scope["seadragon.request"] = self.address, self.id.decode("ascii")
         self.receiving = True  # from here on that application listens to the client
-        self.handed = None if body is None else now()
+        self.handed = now()
         await app(self.scope, receive, send)
-        if left:
-            raise ClientGone
 
     async def reset(self) -> None:
         """Drop the client's connection, so that what it has cannot pass for a whole answer."""
@@ -310,6 +317,8 @@ class Exchange:
 
     def forget(self) -> None:
         """The exchange is over."""
+        if self.place is not None:
+            self.places.leave(self._visitor, page=self.place)
         self.seat = None  # it knows us, as `answer` does below
         if self.watch is not None:
             self.watch.cancel()

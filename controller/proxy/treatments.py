@@ -34,6 +34,7 @@ _COPILOT = b"GitHubCopilotChat/"
 _AS_WRITTEN = Meanings()
 """What is installed is changed by its own name: a redirection is none, and deleting by one would delete another."""
 _LONGEST_ORDER = 64 * 1024  # bytes
+_LONGEST_FORM = 16 * 1024  # bytes
 _LIST = Match(next(route for route in ROUTES if route.path == "/v1/models"), "/v1/models")
 _NOTHING = b'{"models":[]}'
 _SWAPPING = Refused(
@@ -56,6 +57,7 @@ class Treatments:
         rhythm: Rhythm,
         *,
         api: App,
+        pages: App,
         unready: Callable[[], str],
         aftermath: Aftermath,
     ) -> None:
@@ -66,7 +68,7 @@ class Treatments:
         self._lists = lists
         self._clock = clock
         self._tally = tally
-        self._api = api
+        self._api, self._pages = api, pages
         self._unready = unready
         self._room = Room()
         infer = Inference(
@@ -291,6 +293,15 @@ class Treatments:
             body = read
         exchange.scope["path"], exchange.scope["raw_path"] = match.target, match.target.encode()
         await exchange.hand_over(self._api, self._clock.now, body)
+        return None
+
+    async def page(self, exchange: Exchange, rules: Rules) -> Refused | None:
+        """A page for people. What is sent to one is taken in before, as patiently as what is sent to the API."""
+        looks = exchange.method in ("GET", "HEAD")
+        body = b"" if looks else await bodies.read(exchange, _LONGEST_FORM, self._room, rules.hold)
+        if isinstance(body, Refused):
+            return body
+        await exchange.hand_over(self._pages, self._clock.now, body)
         return None
 
     async def _open(self, exchange: Exchange, match: Match, rules: Rules) -> None:

@@ -28,7 +28,7 @@ _ASGI: Final[ASGIVersions] = {"version": "3.0", "spec_version": "2.3"}
 _REMEMBERED = 256  # bytes of the longest target that is remembered
 _MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
 HEAD_LIMIT = 10.0  # seconds for a head to be whole, and for the rest of a body that is not wanted any more
-READING_A_NO = 1.0  # seconds that one who is turned away gets to read why
+READING_A_NO = 1.0  # seconds that one who is turned away gets to read why, and any other when half the places are taken
 _BODYLESS = (204, 304)
 _OFFER = (b"connection", b"http2-settings")  # what makes an offer to speak something else out of the header `upgrade`
 _FULL = Refused(
@@ -271,6 +271,11 @@ class Wire(HttpToolsProtocol):
         limit = self.limit_concurrency
         return limit is None or (len(self.connections) < limit and len(self.tasks) < limit)
 
+    @property
+    def _short_of_places(self) -> bool:
+        limit = self.limit_concurrency
+        return limit is not None and 2 * len(self.connections) > limit
+
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
         super().on_body(body)
@@ -287,8 +292,8 @@ class Wire(HttpToolsProtocol):
         if self.transport.is_closing():
             if self.transport.get_write_buffer_size():
                 self._hurry(TAKING)  # closing waits for a client that reads
-        elif self.cycle.more_body:
-            self._hurry()
+        elif self.cycle.more_body:  # that is not wanted any more
+            self._hurry(READING_A_NO if self._short_of_places else None)
 
     def _read(self, data: bytes) -> bytes:
         """Feed the parser; what is still to be fed."""

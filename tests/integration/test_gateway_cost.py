@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from controller.auth.keyring import Keyring
+from controller.auth.visitor import TUNNELLED
 from controller.config.schema import Limits
 from controller.proxy import exchange as exchanges
+from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
 from tests.fakes.rows import Rows, key
-from tests.integration.plane import CHAT, Plane, config, fake_ollama, gateway, request_of, upstream
+from tests.integration.plane import CHAT, Plane, config, fake_ollama, gateway, head_of, request_of, upstream
 from tests.kit.until import until
 
 LARGE = json.dumps({**CHAT, "note": "x" * 100_000}).encode()
@@ -144,3 +146,109 @@ async def test_inputs_are_counted_before_anybody_else_sees_them(tmp_path: Path, 
         assert (await client.post(path, json={"model": "tiny", "input": "," * 5000})).status_code == 200
         assert len(await fake.seen()) == 3
         assert len(plane.line.wishes) == 3
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n"
+
+
+def login(visitor: str) -> bytes:
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nCF-Connecting-IP: %b\r\n" % visitor.encode()
+    return head + FORM + b"\r\nname="
+
+
+class Pages:
+    """Remembers what it was handed."""
+
+    def __init__(self) -> None:
+        self.forms: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        assert not message["more_body"], "A page gets all that was sent to it at once."
+        self.forms.append(message["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"page"})
+
+
+async def test_forms_that_stall_are_given_up_and_no_page_is_made_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "SENDING", 1.0)
+    shown = Pages()
+    async with (
+        gateway(None, pages=shown, arrival=TUNNELLED, rhythm=Rhythm(sweep=0.1)) as plane,
+        stalled(plane, 4, login("203.0.113.9")) as readers,
+    ):
+        for reader in readers:
+            assert (await head_of(reader))[0] == "HTTP/1.1 408 Request Timeout"
+        assert shown.forms == []
+        assert {record.reason for record in plane.records} == {"body_stalled"}
+
+
+async def test_a_form_is_handed_over_whole_and_one_that_is_too_long_not_at_all() -> None:
+    shown = Pages()
+
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield b"x" * 1024
+
+    async with gateway(None, pages=shown) as plane, plane.client() as client:
+        assert (await client.post("/login", content=pieces(16))).content == b"page"
+        assert shown.forms == [b"x" * 16 * 1024]
+        assert (await client.post("/login", content=pieces(17))).status_code == 413
+        assert (await client.post("/login", content=b"x" * 16385)).status_code == 413
+        assert (await client.get("/login")).status_code == 200
+        assert shown.forms[1:] == [b""]
+
+
+async def test_who_hangs_up_in_the_middle_of_a_form_is_gone_and_nothing_more() -> None:
+    shown = Pages()
+    async with gateway(None, pages=shown) as plane:
+        async with stalled(plane, 1, login("203.0.113.9")):
+            await until(lambda: plane.plane.in_flight == 1)
+        assert (await plane.record()).reason == "client_gone"
+        assert shown.forms == []
+
+
+async def test_a_visitor_of_the_tunnel_has_a_share_of_its_open_requests(tmp_path: Path) -> None:
+    text, row = key("tool")
+    keyring = Keyring(Rows(row))
+    using = config(limits=Limits(per_address=4))
+    async with (
+        fake_ollama(tmp_path) as fake,
+        gateway(fake.address, using=using, keyring=keyring, arrival=TUNNELLED, pages=Pages()) as plane,
+        stalled(plane, 4, login("2001:db8::1")),
+        plane.client(headers={"X-API-Key": text, "Host": "localhost"}) as client,
+    ):
+        await until(lambda: plane.plane.in_flight == 4)
+        for path in ("/login", "/api/chat"):
+            refused = await client.post(path, json=CHAT, headers={"CF-Connecting-IP": "2001:db8::ffff"})
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+            assert refused.headers["connection"] == "close"
+            assert "has 4 requests" in refused.text
+        other = await client.post("/api/chat", json=CHAT, headers={"CF-Connecting-IP": "2001:db8:0:1::1"})
+        assert other.status_code == 200
+
+
+async def test_pages_leave_half_of_the_places_to_the_api_whoever_asks_for_them(tmp_path: Path) -> None:
+    text, row = key("tool")
+    using = config(limits=Limits(connections=8))
+    async with contextlib.AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(fake_ollama(tmp_path))
+        keyring = Keyring(Rows(row))
+        plane = await stack.enter_async_context(
+            gateway(fake.address, using=using, keyring=keyring, arrival=TUNNELLED, pages=Pages())
+        )
+        for number in range(4):
+            await stack.enter_async_context(stalled(plane, 1, login(f"203.0.113.{number}")))
+        await until(lambda: plane.plane.in_flight == 4)
+        client = await stack.enter_async_context(
+            plane.client(headers={"CF-Connecting-IP": "203.0.113.9", "Host": "localhost"})
+        )
+        refused = await client.get("/login", headers={"Accept": "text/html"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert (await client.post("/api/chat", json=CHAT, headers={"X-API-Key": text})).status_code == 200
+    async with gateway(None, using=using, arrival=TUNNELLED, pages=Pages()) as plane:
+        async with plane.client(headers={"CF-Connecting-IP": "203.0.113.9", "Host": "localhost"}) as client:
+            for _ in range(9):
+                assert (await client.get("/login")).status_code == 200, "a page that has been shown takes no place"

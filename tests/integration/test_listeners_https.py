@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -187,9 +187,13 @@ OUTER = [address for address in _outer_addresses() if ":" not in address]
 
 
 @pytest.mark.skipif(not OUTER, reason="this machine has no address beside loopback, from where it could be a neighbour")
-async def test_a_neighbour_with_as_many_connections_as_it_may_have_is_told_and_others_come_in() -> None:
+@pytest.mark.parametrize("kind", ["direct", "proxy"])
+async def test_a_neighbour_with_as_many_connections_as_it_may_have_is_told_and_others_come_in(
+    kind: Literal["direct", "proxy"],
+) -> None:
     neighbour = OUTER[0]
-    everywhere = Listener(address=f"0.0.0.0:{free_port()}")
+    trusted = ("10.99.99.1",) if kind == "proxy" else ()
+    everywhere = Listener(address=f"0.0.0.0:{free_port()}", kind=kind, trusted=trusted)
     async with opened(everywhere, limits=Limits(per_address=4)) as listeners:
         taken = [await asyncio.open_connection(neighbour, everywhere.place.port) for _ in range(4)]
         reader, writer = await asyncio.open_connection(neighbour, everywhere.place.port)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.auth.visitor import DIRECT
+from controller.proxy.crowd import Places
 from controller.proxy.dialects import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.relay import break_off, relay
@@ -45,7 +46,7 @@ def answer_of(*pieces: bytes) -> Answer:
 async def test_an_answer_that_is_ended_meanwhile_never_stops_without_a_last_record(pieces: tuple[bytes, ...]) -> None:
     client = Client()
     scope = {"method": "POST", "query_string": b"", "client": None}
-    exchange = Exchange(scope, client.receive, client.send, DIRECT, 0.0)
+    exchange = Exchange(scope, client.receive, client.send, DIRECT, Places(), 0.0)
     relaying = asyncio.create_task(relay(exchange, answer_of(*pieces), Ending.DONE, 0.0))
     await until(lambda: exchange.unsent)
     relaying.cancel()
