@@ -18,7 +18,7 @@ from controller.auth.giving import Standing
 from controller.auth.held.ledger import Given
 from controller.auth.holders import Holders
 from controller.auth.policy import Right
-from controller.auth.public import public_urls
+from controller.auth.public import places
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow, UserRow
 from controller.clock import Clock
 from controller.config.schema import Config
@@ -371,12 +371,13 @@ class Office:
 
     async def _admin_code(self, *, by: By) -> tuple[str, Any]:
         token = await self._holders.admin_code()
-        urls = public_urls(self._settings())
-        return "admin code", {"code": token.text, "links": [f"{url}/admin-code" for url in urls]}
+        return "admin code", {"code": token.text, **self._links("admin-code")}
 
-    def _links(self, page: str, token: str) -> dict[str, Any]:
+    def _links(self, page: str, token: str = "") -> dict[str, Any]:
         """Where the token is to be used, the best place first. It stands in the fragment, which no server is sent."""
-        return {"links": [f"{url}/{page}#{token}" for url in public_urls(self._settings())]}
+        found, fragment = places(self._settings()), f"#{token}" if token else ""
+        links = {"links": [f"{url}/{page}{fragment}" for url in found.urls]}
+        return {**links, "caution": found.caution} if found.caution else links
 
     # --- addresses ---
 

@@ -60,6 +60,7 @@ def admin_code(paths: Paths, as_json: bool) -> None:
     click.echo(f"{made['code']}\n\nWithin 15 minutes, open one of these and type it in:")
     for link in made["links"]:
         click.echo(f"  {link}")
+    _tell_caution(made)
 
 
 # --- people ---
@@ -422,8 +423,15 @@ def _tell_link(made: Any, as_json: bool, what: str) -> None:
     click.echo(f"{printable(what)} here. The link is shown this once:\n\n  {first}\n")
     for link in others:
         click.echo(f"  {link}")
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not made.get("caution"):
         click.echo(_picture(first))
+    _tell_caution(made)
+
+
+def _tell_caution(made: Any) -> None:
+    """Why a link would not work where it is sent, and what to set."""
+    if caution := made.get("caution"):
+        click.echo(f"\n{click.style(caution, fg='yellow')}")
 
 
 def _picture(link: str) -> str:

@@ -81,14 +81,15 @@ class Invites:
         )
         link = made["links"][0]
         if asked.program:
-            return JSONResponse({"id": made["id"], "link": link, "expires_at": made["expires_at"]}, 201)
+            document = {"id": made["id"], "link": link, "expires_at": made["expires_at"]}
+            return JSONResponse({**document, **{name: made[name] for name in ("caution",) if name in made}}, 201)
         told = (
             f"For {label}: {ROLE_WORDS[role]}, to be used {uses} times."
             if uses > 1
             else f"For {label}: {ROLE_WORDS[role]}."
         )
         told += f" It is good for {span_words(hours * 3600)}."
-        return self._show(asked, made=NewInvite(link, picture_of(link), told), status=201)
+        return self._show(asked, made=NewInvite(link, picture_of(link), told, made.get("caution", "")), status=201)
 
     async def _sure(self, asked: Asked, person: Person, form: Mapping[str, str]) -> No | None:
         """An invite for an admin wants a tick, and the password of whoever makes it."""

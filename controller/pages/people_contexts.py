@@ -94,6 +94,7 @@ class NewInvite:
     link: str = said("What to send.")
     picture: Markup = said("The same as a QR code.")
     story: str = said("What it is good for.")
+    caution: str = said("Why it only works on this machine; empty when it works elsewhere, too.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -480,7 +480,7 @@ async def test_the_code_of_the_command_line_makes_the_first_admin(door: FrontDoo
 
 
 async def test_an_admin_invites_by_link_and_picture_and_revokes(door: FrontDoor) -> None:
-    door.desk.config = Config(server=Server(tunnel=Tunnel(hostnames=("ai.example.org",))))
+    door.desk.config = Config(server=Server(tunnel=Tunnel(mode="token", hostnames=("ai.example.org",))))
     await door.person("owner", "admin")
     async with signed_in(door, "owner") as client:
         made = await sent(client, "/admin/invites", make="yes", label="Oma", role="member", uses="2", hours="24")

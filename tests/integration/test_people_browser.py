@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.auth.public import ONLY_HERE
+from controller.config.schema import Config, Server, Tunnel
 from tests.kit.browser import Tab, browsing
 from tests.kit.front_door import PASSWORD, FrontDoor, front_door
 
@@ -122,12 +124,18 @@ async def test_an_admin_makes_an_invite_whose_link_lets_somebody_in(door: FrontD
     await tab.value("document.getElementById('label').value = 'Opa'; document.querySelector('[name=make]').click()")
     await tab.until("document.getElementById('link')")
     link = await tab.value("document.getElementById('link').textContent")
-    assert await tab.value("document.querySelector('.qr svg').getBoundingClientRect().width") > 150
+    assert await tab.value("document.querySelector('.qr')") is None  # no phone could follow it
+    assert (await tab.value("document.querySelector('[role=alert]').textContent")).startswith(ONLY_HERE)
     assert tab.complaints == []
     async with browsing(tmp_path / "opa") as opa:
         await opa.open(link)
         await opa.until("document.querySelector('[data-fragment]').hidden")
         assert opa.complaints == []
+    door.desk.config = Config(server=Server(tunnel=Tunnel(mode="token", hostnames=("ai.example.org",))))
+    await tab.value("document.getElementById('label').value = 'Oma'; document.querySelector('[name=make]').click()")
+    await tab.until("document.getElementById('link')?.textContent.startsWith('https://ai.example.org/join#')")
+    assert await tab.value("document.querySelector('.qr svg').getBoundingClientRect().width") > 150
+    assert await tab.value("document.querySelector('[role=alert]')") is None
 
 
 async def pages(door: FrontDoor) -> list[tuple[str, str]]:

@@ -98,6 +98,7 @@ async def test_a_key_is_made_shown_once_paused_and_revoked(api: httpx.AsyncClien
 async def test_people_invites_and_addresses(api: httpx.AsyncClient) -> None:
     user = (await api.post("/users", json={"name": "Mia", "role": "child"})).json()
     assert user["links"][0].startswith("http://localhost:8420/reset#sdr_")
+    assert user["caution"].startswith("This works on this machine only.")
     assert (await api.post("/users/role", json={"user": "mia", "role": "member"})).json()["role"] == "member"
     assert (await api.post("/users", json={"name": "mia"})).status_code == 409
     assert (await api.delete(f"/users/{user['id']}")).json()["deleted"] is True

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from controller.auth.holders import Holders
 from controller.auth.office import Office
+from controller.auth.public import ONLY_HERE
 from controller.auth.secrets import parse_key
 from controller.cli import main
 from controller.clock import SystemClock
@@ -32,8 +33,8 @@ from tests.kit.uses import a_use
 
 CONFIG = Config(
     server=Server(
-        listeners=(Listener(address="127.0.0.1:8420"), Listener(address="192.168.1.20:8420")),
-        tunnel=Tunnel(hostnames=("ai.example.org",)),
+        listeners=(Listener(address="127.0.0.1:8420"), Listener(address="192.168.1.20:8420", plain_cookies=True)),
+        tunnel=Tunnel(mode="token", token_file=Path("/token"), hostnames=("ai.example.org",)),
     ),
     access=Access(allow=(Allowed(label="this computer", addresses=("127.0.0.1",)),)),
 )
@@ -48,6 +49,7 @@ class House:
     usage: Usage
     database: Path
     places: list[str]
+    desk: FakeDesk
 
     async def run(self, *words: str) -> Result:
         return await asyncio.to_thread(lambda: CliRunner().invoke(main, [*words, *self.places]))
@@ -72,14 +74,15 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
     audit, usage = Audit(clock, desk.journal, schema.Audit), Usage(clock, desk.journal, schema.Usage)
-    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: CONFIG, no_rotation), audit, usage
+    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: desk.config, no_rotation), audit, usage
+    desk.config = CONFIG
     async with AsyncExitStack() as stack:
         for part in (audit, usage):
             await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))
         holding = asyncio.create_task(holders.run(Database(path, clock, desk.journal)))
         await holders.known.wait()
         await stack.enter_async_context(serve(desk, tmp_path / "data" / "control.sock"))
-        yield House(holders, audit, usage, path, places)
+        yield House(holders, audit, usage, path, places, desk)
         holding.cancel()
         await asyncio.wait([holding])
 
@@ -121,10 +124,24 @@ async def test_an_invite_is_a_link_to_where_the_house_is_found(house: House) -> 
     assert "https://ai.example.org/join#sdi_" in result.output
     assert "http://192.168.1.20:8420/join#sdi_" in result.output
     assert "127.0.0.1" not in result.output
+    assert ONLY_HERE not in result.output
     (invite,) = await house.json("invites")
     assert (invite["label"], invite["uses"], invite["state"]) == ("grandma", 2, "open")
     assert (await house.run("invites", "revoke", invite["id"])).exit_code == 0
     assert "revoked" in (await house.run("invites", "list")).output
+
+
+@pytest.mark.parametrize("words", [("invites", "create", "grandma"), ("users", "add", "Mia"), ("admin-code",)])
+async def test_a_link_that_works_on_this_machine_only_says_so_and_what_to_set(
+    house: House, words: tuple[str, ...]
+) -> None:
+    house.desk.config = Config()
+    said = (await house.run(*words)).output
+    assert "http://localhost:8420/" in said
+    assert ONLY_HERE in said
+    assert "plain_cookies" in said
+    house.desk.config = CONFIG
+    assert "caution" not in await house.json("invites", "create", "grandpa")
 
 
 async def test_people_are_added_given_roles_shut_out_and_forgotten(house: House) -> None:

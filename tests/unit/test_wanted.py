@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller import wanted
-from controller.auth.public import public_urls
+from controller.auth.public import places
 from controller.config.schema import Config
 
 RUN = Path("/tmp/run")
@@ -36,7 +36,7 @@ def test_the_command_line_gives_the_first_direct_listener_another_port(
 
 
 def test_links_lead_to_the_port_that_is_listened_on() -> None:
-    assert public_urls(wanted.on_port(a_config("127.0.0.1:8420"), 9000)) == ["http://localhost:9000"]
+    assert places(wanted.on_port(a_config("127.0.0.1:8420"), 9000)).urls == ("http://localhost:9000",)
 
 
 def test_a_tunnel_brings_a_listener_of_its_own_unless_there_is_one() -> None:
