@@ -41,6 +41,7 @@ from controller.pages.view import Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
 from controller.power import Power
+from controller.presence import can_be_found, stay_found
 from controller.proxy.app import DataPlane
 from controller.proxy.dialects import Reason
 from controller.proxy.relay import LEAVING
@@ -80,13 +81,13 @@ def run(
     os.umask(0o077)
     try:
         _make_ours(paths)
-        with lock.held(paths.data, time.time()):
+        with lock.held(paths.data, time.time()) as held:
             start = _decide(paths, service)
             if start.kind == "leave":
                 print(*start.lines, sep="\n", file=sys.stderr)
                 return 2
             instead = Instead(gauge)
-            controller = Controller(paths, start, instead, port=port, service=service)
+            controller = Controller(paths, start, instead, held, port=port, service=service)
             with asyncio.Runner(loop_factory=loop) as runner:
                 outcome = runner.run(controller.live())
     except SeadragonError as error:
@@ -145,6 +146,7 @@ class Controller:
         paths: Paths,
         start: Start,
         instead: Instead,
+        held: lock.Held,
         *,
         port: int | None,
         service: bool,
@@ -154,6 +156,7 @@ class Controller:
         self.data, self.logs = paths.data, paths.logs
         self.phase = "safe" if start.kind == "safe" else "running"
         self._paths, self._start, self._port, self._service = paths, start, port, service
+        self._lock = held
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         self._leave: Leave = "left"
@@ -347,7 +350,7 @@ class Controller:
             stack.push_async_callback(self._plane.close)
             stack.push_async_callback(self._listeners.close, LAST_BYTES)
             await self._listen(self.config)
-            await stack.enter_async_context(control.serve(self, self._paths.socket))
+            counter = await stack.enter_async_context(control.serve(self, self._paths.socket))
             stack.callback(self._roster.let_go)
             if self.phase == "safe":
                 self._readiness.set("down", "The configuration is broken; its owner must put it right first.")
@@ -358,6 +361,8 @@ class Controller:
             stack.callback(tasks.create_task(self._watch.run(), name="config").cancel)
             stack.callback(tasks.create_task(self._renew_certificates(), name="certificates").cancel)
             stack.callback(tasks.create_task(self._await_addresses(), name="addresses").cancel)
+            stay = stay_found(self._lock, counter, self._paths, self._clock, self.journal)
+            stack.callback(tasks.create_task(stay, name="found").cancel)
             stack.callback(tasks.create_task(self._power.run(), name="power").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
@@ -433,7 +438,7 @@ class Controller:
         self._models.refuse_waiting(LEAVING)
         await self._plane.cut()
         self.phase = "stopping"
-        if self._leave != "restart":
+        if self._leave != "restart" or not can_be_found(self._paths, self.children()):
             await self._roster.stop_all()
 
     # --- a configuration at work ---

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from controller.auth import signing
 from controller.auth.hashing import Hashing
@@ -23,6 +25,8 @@ from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
 from controller.storage.usage import Usage
+
+LOOK: Final = 15.0  # seconds between two looks at whether our files are still there
 
 
 class DoorRoom:
@@ -46,7 +50,7 @@ class DoorRoom:
     @property
     def trouble(self) -> str:
         """Why the database is of no use at this moment; empty when it is."""
-        return self.holders.unread
+        return self.holders.unread or self.database.lost
 
     async def _rotate(self) -> None:
         """Sign sessions with a new key from now on; who is signed in stays so. Raises SeadragonError."""
@@ -67,8 +71,18 @@ class DoorRoom:
                 tasks.create_task(self.holders.run(self.database), name="holders")
                 tasks.create_task(self._nightly.run(), name="nightly")
                 tasks.create_task(self._write_behind(), name="usage")
+                tasks.create_task(self._look_after(), name="database")
         finally:
             self._hashing.close()
+
+    async def _look_after(self) -> None:
+        """What is deleted under us is put back from memory, or from what is still open."""
+        while True:
+            await self._clock.sleep(LOOK)
+            await self.database.look()
+            with suppress(OSError):  # the disk takes nothing: the next look tries again
+                async with self._rotating:
+                    await asyncio.to_thread(signing.keep, self._data, self.signin.keys)
 
     async def _write_behind(self) -> None:
         async def work() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import AlreadyRunning
+from controller.socketpath import private_folder
 
 NAME = "controller.lock"
 ASKING = 0.2  # seconds that those who only ask for the holder may be in the way: they hold a shared lock for a moment
@@ -41,26 +42,56 @@ def holder(data: Path) -> Holder | None:
     return None
 
 
-@contextlib.contextmanager
-def held(data: Path, started_at: float) -> Iterator[None]:
-    """Hold the lock for as long as the block lasts.
+class Held:
+    """The lock, for as long as it is held."""
 
-    The file stays: unlinking it would let two controllers hold two files of one name. Raises AlreadyRunning.
-    """
-    descriptor = os.open(data / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, data: Path, started_at: float) -> None:
+        """Raises AlreadyRunning."""
+        self._data, self._started_at = data, started_at
+        self._descriptor = self._take()
+
+    def keep(self) -> bool:
+        """Make sure that the file everybody asks is the one that is held: a deleted one is made anew. Whether it had to
+        be. Raises AlreadyRunning when another controller was faster, and OSError.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._data / NAME), os.fstat(self._descriptor)):
+                return False
+        private_folder(self._data)
+        before, self._descriptor = self._descriptor, self._take()
+        os.close(before)
+        return True
+
+    def _take(self) -> int:
+        descriptor = os.open(self._data / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not _taken(descriptor):
+                who = _read(descriptor)
+                told = f"process {who.pid}" if who else "another process"
+                raise AlreadyRunning(
+                    f"Seadragon already runs on {self._data} ({told}). "
+                    "`seadragon status` shows it, `seadragon down` stops it; `--data` names another folder."
+                )
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "started_at": self._started_at}).encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def leave(self) -> None:
+        """Hold it no longer. The file stays: unlinking it would let two controllers hold two files of one name."""
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def held(data: Path, started_at: float) -> Iterator[Held]:
+    """Hold the lock for as long as the block lasts. `started_at`: seconds since the epoch. Raises AlreadyRunning."""
+    found = Held(data, started_at)
     try:
-        if not _taken(descriptor):
-            who = _read(descriptor)
-            told = f"process {who.pid}" if who else "another process"
-            raise AlreadyRunning(
-                f"Seadragon already runs on {data} ({told}). "
-                "`seadragon status` shows it, `seadragon down` stops it; `--data` names another folder."
-            )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "started_at": started_at}).encode(), 0)
-        yield
+        yield found
     finally:
-        os.close(descriptor)
+        found.leave()
 
 
 def _taken(descriptor: int) -> bool:

@@ -39,6 +39,15 @@ def load(data: Path) -> SigningKeys:
         raise SeadragonError(f"The keys that sign sessions cannot be had: {fault_words(error)}.") from error
 
 
+def keep(data: Path, keys: SigningKeys) -> bool:
+    """Make sure that the file is there; whether it had to be written anew. Raises OSError."""
+    path = data / FOLDER / NAME
+    if path.exists():
+        return False
+    _write(path, keys)
+    return True
+
+
 def rotate(data: Path) -> SigningKeys:
     """A new key signs from now on, and the one before it holds for the sessions there are. Raises SeadragonError."""
     before = load(data)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from controller import lock
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import Paths
 from controller.plain import fault_words
@@ -57,6 +58,14 @@ def _remedy(error: OSError) -> str:
     return "Run this as the user Seadragon runs as." if isinstance(error, PermissionError) else ""
 
 
+def _holder(paths: Paths) -> lock.Holder | None:
+    """Who runs here, whether or not they can be asked."""
+    try:
+        return lock.holder(paths.data)
+    except OSError:
+        return None
+
+
 def _tell_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
         context.invoke(version)
@@ -88,9 +97,16 @@ def places(command: Callable[..., None]) -> Callable[..., None]:
         group = click.get_current_context().parent
         above = {} if group is None else group.params  # `models --data X load NAME` is `models load NAME --data X`
         given = {"config": config, "data": data, "logs": logs}
-        command(
-            Paths.chosen(os.environ, **{name: value or above.get(name) for name, value in given.items()}), **options
-        )
+        paths = Paths.chosen(os.environ, **{name: value or above.get(name) for name, value in given.items()})
+        try:
+            command(paths, **options)
+        except NotRunning:
+            if (holder := _holder(paths)) is None:
+                raise
+            raise SeadragonError(
+                f"Seadragon runs (process {holder.pid}), and cannot be asked just now: it is starting or leaving, or "
+                f"somebody has deleted {paths.socket}, which it makes anew within a minute. Try again in a moment."
+            ) from None
 
     return with_paths
 

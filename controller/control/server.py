@@ -212,30 +212,68 @@ def peer_uid(connection: socket.socket) -> int | None:
     return None
 
 
+class Counter:
+    """Where orders are taken: a socket file, and who speaks to us there. Hold the controller's lock."""
+
+    def __init__(self, desk: Desk, path: Path) -> None:
+        self._desk, self._path = desk, path
+        self._talking: set[asyncio.Task[object]] = set()
+        self._server: asyncio.Server | None = None
+        self._file: os.stat_result | None = None
+
+    async def open(self) -> None:
+        """Listen. Raises PermissionError when the folder is not ours alone, and OSError."""
+        listening = _bound(self._path)
+        self._file = self._path.lstat()
+        self._server = await asyncio.start_unix_server(self._talk, sock=listening, limit=LONGEST)
+
+    async def keep(self) -> bool:
+        """Listen anew if the socket file was deleted; who is spoken to is not interrupted. Whether it was. Raises
+        OSError.
+        """
+        if self._ours():
+            return False
+        before = self._server
+        await self.open()
+        if before is not None:
+            before.close()
+        return True
+
+    async def close(self) -> None:
+        """Every connection ends. Whatever lies there now that is not ours stays."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._talking:
+            task.cancel()
+        await asyncio.gather(*self._talking, return_exceptions=True)
+        if self._ours():
+            self._path.unlink(missing_ok=True)
+
+    def _ours(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._file is not None and os.path.samestat(self._path.lstat(), self._file)
+        return False
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with _entered(self._talking), contextlib.closing(writer):
+            # It hung up, or never said what it wants; or we end, which asyncio's streams would report as an error.
+            with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.CancelledError):
+                if len(self._talking) <= AT_A_TIME and _is_ours(writer.get_extra_info("socket")):
+                    await _converse(self._desk, reader, writer)
+
+
 @asynccontextmanager
-async def serve(desk: Desk, path: Path) -> AsyncIterator[None]:
+async def serve(desk: Desk, path: Path) -> AsyncIterator[Counter]:
     """Take orders at `path` for as long as the block lasts; then every connection ends. Hold the controller's lock.
 
     Raises PermissionError when the folder of `path` is not ours alone.
     """
-    talking: set[asyncio.Task[object]] = set()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with _entered(talking), contextlib.closing(writer):
-            # It hung up, or never said what it wants; or we end, which asyncio's streams would report as an error.
-            with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.CancelledError):
-                if len(talking) <= AT_A_TIME and _is_ours(writer.get_extra_info("socket")):
-                    await _converse(desk, reader, writer)
-
-    with _bound(path) as listening:
-        server = await asyncio.start_unix_server(talk, sock=listening, limit=LONGEST)
-        try:
-            yield
-        finally:
-            server.close()
-            for task in talking:
-                task.cancel()
-            await asyncio.gather(*talking, return_exceptions=True)
+    counter = Counter(desk, path)
+    try:
+        await counter.open()
+        yield counter
+    finally:
+        await counter.close()
 
 
 async def _converse(desk: Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -284,14 +322,14 @@ def _entered(tasks: set[asyncio.Task[object]]) -> Iterator[None]:
         tasks.discard(task)
 
 
-@contextmanager
-def _bound(path: Path) -> Iterator[socket.socket]:
+def _bound(path: Path) -> socket.socket:
     private_folder(path.parent)
     path.unlink(missing_ok=True)  # left by a controller that was killed: ours is the lock
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
         listening.bind(str(path))
         path.chmod(0o600)
-        try:
-            yield listening
-        finally:
-            path.unlink(missing_ok=True)
+    except OSError:
+        listening.close()
+        raise
+    return listening

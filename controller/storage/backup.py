@@ -32,13 +32,8 @@ def back_up(source: Path, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(connect(source)) as connection:
-            connection.execute("VACUUM INTO ?", (str(part),))  # an empty file that is there already is taken as it is
-        if found := damage(part):
-            raise SeadragonError(f"The copy of the database is damaged: {found}.")
-        durable.flush_path(part)
+            copy_of(connection, part)
         part.replace(target)
         durable.flush_path(target.parent)
     except OSError as error:
@@ -48,6 +43,19 @@ def back_up(source: Path, target: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def copy_of(connection: sqlite3.Connection, part: Path) -> None:
+    """Write all that a connection sees to the file `part` (0600), and see to it that the disk has it.
+
+    Raises SeadragonError when the copy is damaged, OSError, and sqlite3.Error.
+    """
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection.execute("VACUUM INTO ?", (str(part),))  # an empty file that is there already is taken as it is
+    if found := damage(part):
+        raise SeadragonError(f"The copy of the database is damaged: {found}.")
+    durable.flush_path(part)
 
 
 def before_migration(source: Path, folder: Path, revision: str, at: float, *, keep: int) -> Path:

@@ -43,6 +43,10 @@ class BarredFile:
             except ValueError as error:
                 raise SeadragonError(f"{self.path} is damaged: {error}.") from error
 
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return os.path.lexists(self.path)
+
     def forget(self) -> None:
         """Begin anew with what the database says. Raises SeadragonError."""
         try:

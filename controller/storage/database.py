@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import fault_words
 from controller.storage import backup
-from controller.storage.file import damage, make_ours, set_aside
+from controller.storage.file import damage, make_ours, set_aside, unusable
+from controller.storage.hold import Hold
 from controller.storage.migrate import migrate
 from controller.supervision.backoff import Doubling
 
@@ -26,6 +28,7 @@ T = TypeVar("T")
 
 FIRST: Final = 1.0  # seconds after which what could not be opened is tried again, doubling …
 LONGEST: Final = 30.0  # … up to this
+LOOK: Final = 0.05  # seconds between two looks at whether the last reader of a former file is done
 
 
 class Database:
@@ -40,8 +43,11 @@ class Database:
         self.path = path
         self.began: Literal["", "new", "damaged"] = ""
         """Whether it began empty: there was none, or a damaged one was set aside."""
+        self.lost = ""
+        """Why what is in it is not where it belongs: it was deleted under us, and cannot be saved. Empty: it is."""
         self._clock, self._journal = clock, journal
         self._engine: AsyncEngine | None = None
+        self._hold: Hold | None = None
         self._inside = 0  # blocks it is open for
         self._opening = asyncio.Lock()
         self._tries = 0  # to open it
@@ -67,10 +73,52 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._leave()
+
+    async def _leave(self) -> None:
         self._inside -= 1
         if not self._inside:
-            engine, self._engine = self.engine, None
+            engine, hold, self._engine, self._hold = self.engine, self._hold, None, None
+            assert hold is not None, "as long as there is an engine"
             await engine.dispose()
+            await to_its_end(asyncio.to_thread(hold.close))
+
+    # --- its file ---
+
+    async def look(self) -> None:
+        """See whether the file is still there. One that was deleted, or replaced, is put back from what is open."""
+        async with self._opening:
+            if self._hold is None or await asyncio.to_thread(lambda hold: hold.there, self._hold):
+                return
+            self._inside += 1  # nobody closes it meanwhile
+        try:
+            await to_its_end(self._save())
+        finally:
+            await self._leave()
+
+    async def _save(self) -> None:
+        engine, hold = self.engine, self._hold
+        assert hold is not None
+        try:
+            async with self._writing:
+                aside = await asyncio.to_thread(hold.save, self._clock.wall())
+                self._hold, self._engine = await asyncio.to_thread(_opened, self.path)
+        except SeadragonError as error:
+            words = (
+                f"The database was taken away while Seadragon runs. {error} It is tried again; nothing is kept so far."
+            )
+            if words != self.lost:
+                self._journal.say("storage", words, level="error")
+            self.lost = words
+            return
+        self.lost = ""
+        found = f" The other file that lay there is kept as {aside}: `seadragon restore` takes it." if aside else ""
+        words = f"The database was taken away while Seadragon runs: it was saved, and is back as {self.path}.{found}"
+        self._journal.say("storage", words, level="warning")
+        while engine.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110  # who reads of it tells nobody
+            await asyncio.sleep(LOOK)
+        await engine.dispose()
+        await asyncio.to_thread(hold.close)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -96,14 +144,14 @@ class Database:
         self._tries += 1
         try:
             told = await asyncio.to_thread(self._prepare)
-            engine = await asyncio.to_thread(_engine_for, self.path)
+            hold, engine = await asyncio.to_thread(_opened, self.path)
         except SeadragonError as error:
             self._failed = error
             raise
         except OSError as error:
             self._failed = SeadragonError(f"The database cannot be opened: {fault_words(error)}.")
             raise self._failed from error
-        self._engine, self._failed = engine, None
+        self._hold, self._engine, self._failed = hold, engine, None
         for line in told:
             self._journal.say("storage", line, level="error")
 
@@ -132,10 +180,13 @@ class Database:
         return told
 
 
-def _engine_for(path: Path) -> AsyncEngine:
+def _opened(path: Path) -> tuple[Hold, AsyncEngine]:
     from controller.storage import engine, tables  # noqa: F401  # whoever opens a database wants its tables next
 
-    return engine.engine_for(path)
+    try:
+        return Hold(path), engine.engine_for(path)
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
 
 
 async def patiently(clock: Clock, work: Callable[[], Awaitable[None]], missed: Callable[[str], None]) -> None:

@@ -83,12 +83,16 @@ def _fault_of(file: Path, seen: os.stat_result) -> Fault | None:
     return None
 
 
-def connect(path: Path, pragmas: Iterable[str] = PRAGMAS, *, mode: Literal["rw", "ro"] = "rw") -> sqlite3.Connection:
-    """A connection with everything set that ours have in common; transactions begin when they are told to.
+def connect(
+    path: Path, pragmas: Iterable[str] = PRAGMAS, *, mode: Literal["rw", "ro"] = "rw", threads: bool = False
+) -> sqlite3.Connection:
+    """A connection with everything set that ours have in common; transactions begin when they are told to. `threads`:
+    several will use it, one after another.
 
     Raises sqlite3.Error, also when there is no such file: `make_ours` makes it, and makes it private.
     """
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", BUSY, isolation_level=None, uri=True)
+    where = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(where, BUSY, isolation_level=None, uri=True, check_same_thread=not threads)
     try:
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")

@@ -321,7 +321,8 @@ class Keeping:
         if self._ended and self._asked:
             self._leave()
         else:
-            self._after(self._adopt_grace, self._abandon)
+            found = os.path.lexists(self._home.socket)  # if it was deleted, no other controller will ever come
+            self._after(self._adopt_grace if found else 0.0, self._abandon)
 
     def _attach(self, line: Line, message: Message) -> None:
         """Another controller. It wins: it holds the controller's lock, so the one before it is dead or about to be."""

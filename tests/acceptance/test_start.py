@@ -159,6 +159,41 @@ def test_a_database_that_cannot_be_opened_at_the_start_turns_nobody_away_and_is_
     assert one.status()["storage"]["trouble"] == ""
 
 
+def test_a_data_folder_that_is_deleted_under_it_is_made_anew_with_what_can_be_saved(make_house: MakeHouse) -> None:
+    one = make_house()
+    one.up().until_ready()
+    key = one.run("keys", "create", "tool").stdout.split()
+    with_key = {"Authorization": f"Bearer {next(word for word in key if word.startswith('sd_'))}"}
+    signing = (one.data / "secrets" / "session-keys.json").read_text()
+    ollama = one.child()["pid"]
+    for each in one.data.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    one.data.rmdir()
+    said = one.run("status")
+    assert (said.returncode, "not running" in said.stderr) == (3, True), "before it was noticed there is nothing to see"
+    until(lambda: one.status().get("pid") == one.pid, seconds=60, why="lock and control socket are there again")
+    assert "already runs" in one.run("up").stderr, "status and up agree"
+    until(lambda: (one.data / "barred.json").exists() and (one.data / "secrets").exists(), seconds=60)
+    until(lambda: (one.data / "seadragon.db").exists(), seconds=60)
+    assert (one.data / "secrets" / "session-keys.json").read_text() == signing
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert one.run("restart", limit=120).returncode == 0
+    one.until_ready(60)
+    assert not psutil.pid_exists(ollama), "nothing that the next controller could not find is left to it"
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert "tool" in one.run("keys", "list").stdout
+
+
+def test_status_and_up_agree_while_the_control_socket_is_gone(make_house: MakeHouse) -> None:
+    one = make_house()
+    one.up().until_ready()
+    (one.data / "control.sock").unlink()
+    assert f"Seadragon runs (process {one.pid})" in one.run("status").stderr
+    assert "already runs" in one.run("up").stderr
+    until(lambda: one.status().get("pid") == one.pid, seconds=60)
+    assert "control socket" in (one.logs / "controller.jsonl").read_text()
+
+
 def test_a_second_listener_is_one_line(make_house: MakeHouse) -> None:
     one = make_house()
     other = free_port()

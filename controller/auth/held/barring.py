@@ -165,6 +165,8 @@ class Barring(Ledger):
         """After an order, or one that came to nothing (None): the file says what memory does."""
         if entry is not None and _concerns(entry):
             self._barred = self._barred_after(_gone(entry))
+        if self._file is not None and self._on_disk is not None and not await asyncio.to_thread(self._file.exists):
+            self._on_disk = None  # somebody has deleted it
         if self._on_disk != self._barred:
             await self._keep(self._barred)
 
