@@ -175,15 +175,15 @@ class Controller:
             clock=clock,
             environment=os.environ,
         )
-        self._readiness = Readiness()
-        self._ollama = OllamaClient(lambda: self._child(OLLAMA).url, lambda: self._readiness.inside)
+        self.readiness = Readiness()
+        self._ollama = OllamaClient(lambda: self._child(OLLAMA).url, lambda: self.readiness.inside)
         door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: wanted.on_port(self.config, port))
         self.office, self.usage, self.audit = door.office, door.usage, door.audit
         self._models = ModelRoom(
             ollama=self._ollama,
             pid=lambda: self._child(OLLAMA).pid,
             gauge=instead.gauge or gauge_for_this_machine(),
-            readiness=self._readiness,
+            readiness=self.readiness,
             clock=clock,
             journal=self.journal,
             settings=lambda: self.config,
@@ -200,7 +200,7 @@ class Controller:
         )
         self._api = LateApi(self)
         self._plane = DataPlane(
-            readiness=self._readiness,
+            readiness=self.readiness,
             settings=lambda: self.config,
             pages=self._pages,
             api=self._api,
@@ -353,7 +353,7 @@ class Controller:
             counter = await stack.enter_async_context(control.serve(self, self._paths.socket))
             stack.callback(self._roster.let_go)
             if self.phase == "safe":
-                self._readiness.set("down", "The configuration is broken; its owner must put it right first.")
+                self.readiness.set("down", "The configuration is broken; its owner must put it right first.")
             else:
                 self._roster.become(self._programs(self.config))
             stack.callback(tasks.create_task(self._models.run(), name="models").cancel)
@@ -474,7 +474,7 @@ class Controller:
             self.journal.say("controller", words, level="warning")
 
     def _programs(self, config: Config) -> list[Program]:
-        return wanted.programs(config, self._paths, os.environ, self._readiness)
+        return wanted.programs(config, self._paths, os.environ, self.readiness)
 
     def _supervisor(self, program: Program) -> Supervisor:
         grace: Callable[[], float] = lambda: self.config.server.adopt_grace  # noqa: E731
@@ -491,7 +491,7 @@ class Controller:
         if name != OLLAMA:
             yield
             return
-        with self._readiness.paused("Ollama restarts."):
+        with self.readiness.paused("Ollama restarts."):
             await self._plane.quiet(self.config.server.drain)
             self._models.remember()
             yield

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from controller.config.schema import Config
 from controller.events import Journal
+from controller.readiness import Readiness
 from controller.supervision.spec import ChildStatus
 from controller.usage import Grouping
 
@@ -157,6 +158,11 @@ class Desk(Protocol):
     def usage(self) -> UsageView: ...
     @property
     def audit(self) -> AuditView: ...
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether Ollama answers, or is worth waiting for."""
+        ...
 
     @property
     def config(self) -> Config:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from controller.cli import patience
 from controller.cli.group import FAILED, main, places
 from controller.control import client
 from controller.line_words import model_lines, queue_lines
@@ -31,7 +32,7 @@ def models(paths: Paths, as_json: bool) -> None:
     """What is installed and what is loaded; load, unload, pin and unpin it."""
     if click.get_current_context().invoked_subcommand is not None:
         return
-    installed: Any = client.ask(paths.socket, "models", limit=ANSWERING)
+    installed = patience.ask(paths, "models")
     for line in [json.dumps(installed, indent=2)] if as_json else model_lines(installed, click.style):
         click.echo(line)
 
@@ -112,7 +113,7 @@ def queue(paths: Paths, as_json: bool, watch: bool) -> None:
 @_model
 def pause(paths: Paths, lane: float | None, model: str | None) -> None:
     """Let nobody through until `resume`: those who wait keep their place. Answers that are being written go on."""
-    _tell_paused(client.ask(paths.socket, "pause", lane=lane, model=model, limit=ANSWERING))
+    _tell_paused(patience.ask(paths, "pause", lane=lane, model=model))
 
 
 @main.command()
@@ -121,7 +122,7 @@ def pause(paths: Paths, lane: float | None, model: str | None) -> None:
 @_model
 def resume(paths: Paths, lane: float | None, model: str | None) -> None:
     """Undo that `pause`; without an option, every pause."""
-    _tell_paused(client.ask(paths.socket, "resume", lane=lane, model=model, limit=ANSWERING))
+    _tell_paused(patience.ask(paths, "resume", lane=lane, model=model))
 
 
 @main.command()
@@ -137,7 +138,7 @@ def _order(paths: Paths, kind: str, model: str, *, wait: bool = True, **options:
     """Give the order, tell how far it is, and leave with the exit code of its end."""
     job: Any = {}
     said = ""
-    for job in client.listen(paths.socket, "order", kind=kind, model=model, wait=wait, follow=wait, **options):
+    for job in patience.listen(paths, "order", kind=kind, model=model, wait=wait, follow=wait, **options):
         if job["text"] != said:
             said = job["text"]
             click.echo(printable(said), err=job.get("state") == "failed")

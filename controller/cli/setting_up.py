@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from controller.cli import patience
 from controller.cli.group import LOOK, main, places
 from controller.control import client
 from controller.errors import SeadragonError
@@ -26,12 +27,10 @@ NO_WORDS = "It was started, and does not answer. See what it says: tail -20 {}, 
 @places
 def demo(paths: Paths) -> None:
     """Make a tiny model, here and now, without internet: the first answer comes at once."""
-    seen: dict[str, Any] = client.status(paths.socket)
+    seen = patience.ask(paths, "ollama")
     from controller.demo.create import create_demo, invitation, left_words
 
-    ollama = seen["children"].get("ollama", {})
-    if ollama.get("state") != "ready":
-        raise SeadragonError(f"Ollama is not ready: {ollama.get('reason', 'it was not started.')}")
+    ollama = seen["children"]["ollama"]
     left = create_demo(ollama["url"])
     direct = (listener["url"] for listener in seen["listeners"] if listener.get("kind") == "direct")
     click.echo(invitation(next(direct, ollama["url"])))

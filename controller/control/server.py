@@ -11,22 +11,19 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeAlias
 
 from controller import openfiles
 from controller.control import LONGEST, Request, Tell, orders, rights
+from controller.control.awaiting import Verb, needs_ollama, ollama_there
 from controller.desk import Desk
 from controller.errors import SeadragonError
 from controller.logtail import Tail
 from controller.plain import fault_words
 from controller.socketpath import private_folder
-
-Verb: TypeAlias = Callable[[Desk, Request, Tell], Awaitable[object]]
-"""Does what is asked and returns the answer."""
 
 ASKING = 10.0  # seconds a connection may take to say what it wants
 LOOK = 0.2  # seconds between two looks at a log file that is followed
@@ -63,6 +60,12 @@ async def _facts(desk: Desk, request: Request, tell: Tell) -> object:
     """What only the running controller can say of itself: the doctor compares it with what it finds."""
     search = os.environ.get("PATH", "")
     return {**status(desk), "files": openfiles.now(), "search": search, "python": platform.python_version()}
+
+
+async def _ollama(desk: Desk, request: Request, tell: Tell) -> object:
+    """As `status`, once Ollama is there."""
+    await ollama_there(desk, tell)
+    return status(desk)
 
 
 async def _start(desk: Desk, request: Request, tell: Tell) -> object:
@@ -134,6 +137,7 @@ async def _events(desk: Desk, request: Request, tell: Tell) -> object:
 VERBS: dict[str, Verb] = {
     "status": _status,
     "facts": _facts,
+    "ollama": _ollama,
     "start": _start,
     "stop": _stop,
     "restart": _restart,
@@ -141,12 +145,12 @@ VERBS: dict[str, Verb] = {
     "reload": _reload,
     "logs": _logs,
     "events": _events,
-    "models": orders.models,
+    "models": needs_ollama(orders.models),
     "queue": orders.queue,
     "memory": orders.memory,
-    "order": orders.order,
-    "pause": orders.pause,
-    "resume": orders.resume,
+    "order": needs_ollama(orders.order),
+    "pause": needs_ollama(orders.pause),
+    "resume": needs_ollama(orders.resume),
     "cancel": orders.cancel,
     "office": rights.office,
     "usage": rights.usage,

@@ -146,6 +146,18 @@ def limited(folder: Path) -> tuple[Path, Path]:
     return binary, limit
 
 
+def test_the_demo_right_after_the_start_waits_until_ollama_is_there(tmp_path: Path) -> None:
+    with fake_house(tmp_path / "quick") as one:
+        one.configure(ollama={"binary": str(real.program())})
+        (tmp_path / "nothing").mkdir()
+        one.write("models", {"folder": str(tmp_path / "nothing")})
+        one.up()
+        made = one.run("demo", limit=120)
+        assert made.returncode == 0, made.stdout + made.stderr
+        assert made.stdout.startswith("The model 'demo' is ready.")
+        assert say(one, "demo")
+
+
 def test_without_a_model_it_is_ready_and_says_how_to_get_one(tmp_path: Path) -> None:
     with fake_house(tmp_path / "empty") as one:
         one.configure(ollama={"binary": str(real.program())})

@@ -29,6 +29,18 @@ def test_up_answers_through_an_ollama_it_started_itself(house: FakeHouse) -> Non
     assert "dragons" in answer.json()["response"]
 
 
+def test_a_command_right_after_up_waits_for_ollama_and_says_so(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.knobs(mute=True)
+    house.up()
+    asked = subprocess.Popen(house.command("models"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert asked.stderr is not None
+    assert asked.stderr.readline().startswith("Waiting for Ollama (0 s of ")
+    house.knobs()
+    listed, _ = asked.communicate(timeout=60)
+    assert (asked.returncode, "tiny" in listed) == (0, True)
+
+
 def test_on_a_macs_loop_it_starts_answers_begins_anew_and_leaves(make_house: MakeHouse) -> None:
     house = make_house()
     house.rig("--mac-loop")

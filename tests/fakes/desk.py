@@ -14,6 +14,7 @@ from controller.config.schema import Config
 from controller.desk import AuditView, By, OfficeView, Order, UsageView, every_model
 from controller.errors import OrderRefused
 from controller.events import Journal
+from controller.readiness import Readiness
 from controller.residency.meaning import Meanings
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.usage import Grouping
@@ -128,6 +129,8 @@ class FakeDesk:
         self.awaited: list[str] = []
         self.storage_trouble = ""
         self.ready = True
+        self.readiness = Readiness()
+        self.readiness.set("ready", "It answers its probe.")
         self.known = {child.name: child for child in children or (an_ollama(),)}
         self.orders: list[tuple[str, object]] = []
         self.on_order: Callable[[str], None] = lambda order: None

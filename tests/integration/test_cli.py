@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from controller import lock
 from controller.cli import main
+from controller.config import schema
+from controller.config.schema import Config, Server
 from controller.control.server import serve
 from controller.errors import OrderRefused, SeadragonError
 from controller.supervision.spec import ChildState
@@ -213,6 +217,88 @@ async def test_an_order_that_is_refused_is_exit_code_one(desk: FakeDesk, places:
 async def test_an_order_that_is_not_waited_for_only_says_that_it_has_begun(desk: FakeDesk, places: list[str]) -> None:
     result = await run("models", "load", "qwen3", "--no-wait", *places)
     assert (result.exit_code, result.output) == (0, "It has begun.\n")
+
+
+def coming(desk: FakeDesk) -> Callable[[], None]:
+    """Ollama is starting; what is returned makes it ready."""
+    desk.readiness.set("coming", "It has been started.")
+    loop = asyncio.get_running_loop()
+
+    def ready() -> None:
+        loop.call_soon_threadsafe(desk.readiness.set, "ready", "It answers its probe.")
+
+    return ready
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models"],
+        ["models", "load", "qwen3"],
+        ["models", "pin", "qwen3"],
+        ["switch", "qwen3"],
+        ["pause", "--model", "qwen3"],
+    ],
+    ids=" ".join,
+)
+async def test_what_needs_ollama_waits_for_it_and_says_so(desk: FakeDesk, places: list[str], words: list[str]) -> None:
+    def away(*_: object) -> None:
+        if desk.readiness.verdict != "ready":
+            ready()  # while the command waits
+            raise OrderRefused("Ollama is not there. Try again when it is.", "busy")
+
+    ready = coming(desk)
+    desk.on_order = away
+    desk.on_job = lambda job: job.end("It is done.")
+    listed = desk.models
+
+    async def models() -> list[Any]:
+        away()
+        return await listed()
+
+    desk.models = models  # type: ignore[method-assign]  # this once
+    result = await run(*words, *places)
+    assert result.exit_code == 0, result.output
+    assert "Waiting for Ollama (0 s of 2 min): It has been started." in result.output
+
+
+async def test_what_ollama_will_not_come_back_for_fails_at_once_with_the_reason(
+    desk: FakeDesk, places: list[str]
+) -> None:
+    desk.readiness.set("down", "It was stopped. To start it: seadragon start ollama")
+    result = await run("demo", *places)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Ollama is not ready: It was stopped. To start it: seadragon start ollama\n"
+
+
+async def test_ollama_is_waited_for_as_long_as_its_start_may_take(desk: FakeDesk, places: list[str]) -> None:
+    desk.config = Config(server=Server(ollama=schema.Ollama(startup=0.3)))
+    desk.readiness.set("coming", "It does not answer yet.")
+    result = await run("demo", *places)
+    assert result.exit_code == 1
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("Waiting for Ollama (0 s of 0 s)")
+    assert last.startswith("Ollama did not get ready within 0 s: It does not answer yet.")
+    assert "seadragon logs ollama" in last
+
+
+async def test_a_command_right_after_up_waits_until_seadragon_hears_orders(
+    tmp_path: Path, places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, looked, loop = tmp_path / "data", asyncio.Event(), asyncio.get_running_loop()
+
+    def holder(data: Path, look: Callable[[Path], lock.Holder | None] = lock.holder) -> lock.Holder | None:
+        loop.call_soon_threadsafe(looked.set)
+        return look(data)
+
+    monkeypatch.setattr(lock, "holder", holder)
+    with lock.held(data, time.time()):
+        asked = asyncio.create_task(run("models", *places))
+        await looked.wait()
+        async with serve(FakeDesk(tmp_path), data / "control.sock"):
+            result = await asked
+    assert (result.exit_code, result.output.split()[0]) == (0, "MODEL")
+    assert (await run("models", *places)).exit_code == 3
 
 
 async def test_the_line_is_a_table_with_places_and_reasons(desk: FakeDesk, places: list[str]) -> None:
