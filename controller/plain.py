@@ -59,12 +59,16 @@ def clock_words(at: float) -> str:
 
 
 def moment_words(at: float, now: float) -> str:
-    """The time of day, with the day before it once that is over: `14:02:11`, `Tue 14:02`, `3 Feb 14:02`."""
+    """The time of day, with the day before it once that is over: `14:02:11`, `Tue 14:02`, `3 Feb 14:02`; and the year
+    if that is another one: `3 Feb 2027 14:02`.
+    """
     then, today = time.localtime(at), time.localtime(now)
     if then[:3] == today[:3]:
         return clock_words(at)
-    day = f"{then.tm_mday} {time.strftime('%b', then)}" if abs(now - at) > 6 * 86400 else time.strftime("%a", then)
-    return f"{day} {time.strftime('%H:%M', then)}"
+    if abs(now - at) <= 6 * 86400:
+        return time.strftime("%a %H:%M", then)
+    year = f" {then.tm_year}" if then.tm_year != today.tm_year else ""
+    return f"{then.tm_mday} {time.strftime('%b', then)}{year} {time.strftime('%H:%M', then)}"
 
 
 def count_words(count: int, one: str, many: str = "") -> str:

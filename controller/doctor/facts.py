@@ -263,7 +263,7 @@ def _database(data: Path) -> Stored | None:
         behind = 0 if found else len(steps(revision_of(path), revisions()))
     except SeadragonError as error:
         return Stored(path, fault=str(error), remedy="It is tried again by itself while Seadragon runs.")
-    return Stored(path, path.stat().st_size, damage=found, behind=behind, copy=newest(data / FOLDER))
+    return Stored(path, path.stat().st_size, damage=found, behind=behind, copy=newest(data / FOLDER, time.time()))
 
 
 def _version(program: Path, run: RunTool) -> tuple[int, ...] | None:

@@ -61,7 +61,8 @@ def copy_of(connection: sqlite3.Connection, part: Path) -> None:
 def before_migration(source: Path, folder: Path, revision: str, at: float, *, keep: int) -> Path:
     """Copy `source` before it leaves `revision`, and drop the oldest such copies but `keep`. Raises SeadragonError."""
     target = _into(folder, source, f"before-migration-{stamp(at)}-from-{revision}")
-    for older in sorted(folder.glob(f"before-migration-*{_SUFFIX}"))[:-keep]:
+    made = sorted(file for file in folder.glob(f"before-migration-*{_SUFFIX}") if file <= target)
+    for older in made[:-keep]:
         with contextlib.suppress(OSError):
             older.unlink()
     return target
@@ -70,7 +71,7 @@ def before_migration(source: Path, folder: Path, revision: str, at: float, *, ke
 def nightly(source: Path, folder: Path, at: float, *, daily: int, weekly: int) -> Path:
     """Copy `source`, and drop the copies of nights that are not worth keeping any more. Raises SeadragonError."""
     target = _into(folder, source, f"{_NIGHTLY}{stamp(at)}")
-    made = nights(folder)
+    made = nights(folder, at)
     kept = to_keep(made, daily=daily, weekly=weekly)
     for moment, older in made.items():
         if moment not in kept:
@@ -79,20 +80,28 @@ def nightly(source: Path, folder: Path, at: float, *, daily: int, weekly: int) -
     return target
 
 
-def nights(folder: Path) -> dict[float, Path]:
-    """The copies of nights that are there, by when they were made (seconds since the epoch)."""
+def nights(folder: Path, now: float) -> dict[float, Path]:
+    """The copies of nights that are there, by when they were made (seconds since the epoch). What was made after `now`,
+    by a clock that was ahead, is the copy of no night that has been: it neither counts nor goes.
+    """
     found = {}
     for file in folder.glob(f"{_NIGHTLY}*{_SUFFIX}"):
         with contextlib.suppress(ValueError):  # somebody gave one of them another name: it stays
-            made = time.strptime(file.name, f"{_NIGHTLY}%Y%m%d-%H%M%S{_SUFFIX}")
-            found[float(calendar.timegm(made))] = file
+            made = float(calendar.timegm(time.strptime(file.name, f"{_NIGHTLY}%Y%m%d-%H%M%S{_SUFFIX}")))
+            if made <= now:
+                found[made] = file
     return found
 
 
-def newest(folder: Path) -> Path | None:
-    """The last copy that was made, of whatever kind."""
+def newest(folder: Path, now: float) -> Path | None:
+    """The last copy that was made, of whatever kind; one of a later date than `now` only if there is no other."""
     made = [(file.stat().st_mtime, file) for file in folder.glob(f"*{_SUFFIX}")]
-    return max(made)[1] if made else None
+    return max(made, key=lambda each: (each[0] <= now, each))[1] if made else None
+
+
+def ahead(folder: Path, now: float) -> int:
+    """How many copies bear a later date than `now`."""
+    return sum(file.stat().st_mtime > now for file in folder.glob(f"*{_SUFFIX}"))
 
 
 def to_keep(made: Collection[float], *, daily: int = DAILY, weekly: int = WEEKLY) -> set[float]:

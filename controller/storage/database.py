@@ -173,7 +173,7 @@ class Database:
             raise SeadragonError(f"The database is damaged and cannot be moved: {fault_words(error)}.") from error
         make_ours(self.path)
         told = f"The database was damaged ({found}). It is kept as {aside}, and a new, empty one takes its place."
-        if copy := backup.newest(self.path.parent / backup.FOLDER):
+        if copy := backup.newest(self.path.parent / backup.FOLDER, self._clock.wall()):
             old, new = shlex.quote(str(copy)), shlex.quote(str(self.path))
             how = f"rm -f {new}-wal {new}-shm && cp {old} {new}"  # a log that is not its own would spoil the copy
             told += f" To go back to its last copy instead, stop Seadragon and run: {how}"

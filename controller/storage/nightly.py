@@ -34,8 +34,8 @@ class Nightly:
             await self._clock.sleep(LOOK if done else AGAIN)
 
     def _due(self) -> bool:
-        at = self._settings().at
-        return at != "off" and max(nights(self._folder), default=0.0) < last_at(at, self._clock.wall())
+        at, now = self._settings().at, self._clock.wall()
+        return at != "off" and max(nights(self._folder, now), default=0.0) < last_at(at, now)
 
     async def _copy(self) -> bool:
         keep, now = self._settings(), self._clock.wall()

@@ -82,3 +82,7 @@ def test_a_moment_tells_its_day_once_that_is_over() -> None:
     assert moment_words(now - 60, now) == "11:59:00"
     assert moment_words(now - 86400, now) == "Wed 12:00"
     assert moment_words(now - 9 * 86400, now) == "3 Feb 12:00"
+    assert moment_words(now + 365 * 86400, now) == "12 Feb 2027 12:00"
+    assert moment_words(now - 43 * 86400, now) == "31 Dec 2025 12:00"
+    new_year = time.mktime((2026, 1, 2, 12, 0, 0, 0, 0, -1))
+    assert moment_words(new_year - 3 * 86400, new_year) == "Tue 12:00"  # so near that nobody is in doubt

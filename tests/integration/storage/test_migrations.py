@@ -182,6 +182,17 @@ def test_only_the_last_few_copies_from_before_migrations_are_kept(path: Path, lo
     assert nightly.exists()
 
 
+def test_a_copy_from_before_a_migration_stays_whatever_later_dates_others_bear(path: Path, longer: Path) -> None:
+    a_database_at(path, "r0001", longer)
+    folder = path.parent / FOLDER
+    folder.mkdir()
+    for number in range(9):
+        (folder / f"before-migration-2027010{number}-000000-from-r0000.db").touch()
+    migrate(path, lambda: 1.7e9, longer)
+    assert [file.name for file in folder.glob("before-migration-20231114-221320-from-*")]
+    assert len(list(folder.glob("before-migration-2027*"))) == 9
+
+
 def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path, longer: Path) -> None:
     a_database_at(path, "r0001", longer)
     add_revision(longer, "r9003_wrong", "r9002", "\n op.drop_table('toys')\n op.execute('UPDATE nowhere SET a = 1')\n")

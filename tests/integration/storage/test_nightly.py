@@ -15,7 +15,7 @@ import pytest
 
 from controller.config.schema import Backup
 from controller.events import Journal
-from controller.storage.backup import FOLDER, nights
+from controller.storage.backup import FOLDER, ahead, newest, nights
 from controller.storage.database import Database
 from controller.storage.nightly import AGAIN, FIRST, LOOK, Nightly, last_at
 from tests.fakes.clock import WoundClock
@@ -156,7 +156,25 @@ async def test_of_many_nights_as_many_are_kept_as_was_said_and_other_copies_stay
     assert others < found
     made = [f"nightly-202611{day}" for day in ("08", "15", "20", "21")]  # Sundays, and the last two days
     assert sorted(name[:16] for name in found - others) == made
-    assert len(nights(folder)) == 4
+    assert len(nights(folder, clock.wall())) == 4
+
+
+async def test_copies_that_a_clock_made_that_was_ahead_stand_for_no_night_and_push_none_out(
+    path: Path, database: Database, clock: WoundClock, journal: Journal
+) -> None:
+    folder = path.parent / FOLDER
+    folder.mkdir()
+    later = [f"nightly-2027110{day}-023000.db" for day in range(1, 9)]
+    for name in (*later, "nightly-20261120-023000.db"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, at("2027-11-10 03:30") if name in later else clock.wall() - DAY))
+    assert newest(folder, clock.wall()) == folder / "nightly-20261120-023000.db"
+    assert ahead(folder, clock.wall()) == len(later)
+    async with at_work(path, clock, journal, Backup(daily=2, weekly=0)):
+        await clock.wind(FIRST)
+        await until(lambda: len(told(journal)) == 1)
+    assert sorted(set(copies(path)) - set(later)) == ["nightly-20261120-023000.db", "nightly-20261121-191000.db"]
+    assert set(later) < set(copies(path))
 
 
 async def test_a_copy_that_fails_is_told_and_tried_again_an_hour_later(
