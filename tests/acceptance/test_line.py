@@ -120,8 +120,8 @@ async def lasting(caller: Caller, seconds: float) -> int:
 async def test_promise_1_whatever_is_killed_with_100_waiting_none_of_them_is_lost(
     make_line: MakeLine, victim: str
 ) -> None:
-    four_slots = {"parallel": 4}  # one model takes 95 MiB so, by the estimate
-    house = make_line((1,) * 6, at_once=2, models=four_slots, ollama={"probe_every": "200ms"})
+    four_slots = {"parallel": 4}  # of which one model takes some 100 MiB, by the estimate
+    house = make_line((1,) * 6, at_once=3, models=four_slots, ollama={"probe_every": "200ms"})
     async with callers(house, 6) as people:
         streams = [asyncio.create_task(people[n % 2].ask("ticker", tokens=100_000)) for n in range(4)]
         await there(lambda: queue(house)["running"] == 4, "four stream")
