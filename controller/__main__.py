@@ -2,9 +2,12 @@
 
 import signal
 
+from controller import dispositions
+
 
 def main() -> None:
     """The command line. Ctrl-C while Python is still importing it ends without a word, as any program does."""
+    dispositions.usable()
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

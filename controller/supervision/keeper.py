@@ -18,7 +18,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from controller import openfiles
+from controller import dispositions, openfiles
 from controller.supervision.home import Home, private_folder, sweep
 from controller.supervision.identity import ProcessIdentity, identify
 from controller.supervision.keeping import Keeping
@@ -92,6 +92,7 @@ def _detach() -> None:
         os._exit(0)
     os.setsid()
     os.umask(0o077)
+    dispositions.unblocked()  # what we hear of the child, and of who wants us to leave, comes by signals
     _prctl(PR_SET_CHILD_SUBREAPER, 1)  # what the child's tree orphans becomes ours to reap, and to find
 
 
@@ -219,10 +220,11 @@ def _become(spec: Message, lock: int, output: int, go: int, fault: int, keeper: 
 
 
 def _shed_keeper(lock: int, output: int) -> None:
-    """Put back what Python and the keeper changed and exec would pass on; hand over the three streams and the lock."""
+    """Put back what exec would pass on, whoever changed it: Python, the keeper, or who once started the controller. Hand
+    over the three streams and the lock.
+    """
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    dispositions.untouched()
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)

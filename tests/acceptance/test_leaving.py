@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.acceptance.conftest import MakeHouse
 from tests.kit.house import FakeHouse, until
+from tests.kit.signals import as_in_a_terminal
 
 SCRIPT = Path(sys.executable).with_name("seadragon")
 
@@ -95,14 +97,41 @@ def test_a_restart_under_a_service_manager_stays_the_same_process_so_that_no_pau
     assert house.process.wait(30) == 0
 
 
+DEAF = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("by", ["TERM", "down"])
+def test_whatever_was_ignored_or_blocked_at_its_start_term_and_down_both_end_it_and_all_it_runs(
+    make_house: MakeHouse, by: str
+) -> None:
+    house = start(make_house(), sys.executable, "-c", DEAF, str(SCRIPT))
+    house.until_ready()
+    if by == "TERM":
+        house.signal(signal.SIGTERM)
+    else:
+        done = house.run("down", limit=60)
+        assert done.returncode == 0, done.stderr
+    assert house.process is not None
+    assert house.process.wait(30) == 0
+    assert not house.processes()
+
+
 def test_a_closed_terminal_ends_it_and_nohup_keeps_it(make_house: MakeHouse) -> None:
-    house = start(make_house(), "nohup", str(SCRIPT))
+    with as_in_a_terminal():
+        house = start(make_house(), "nohup", str(SCRIPT))
     house.until_ready()
     house.signal(signal.SIGHUP)
     house.signal(signal.SIGHUP)
     assert house.status()["phase"] == "running"
     assert house.down() == 0
-    house.up()
+    with as_in_a_terminal():
+        house.up()
     house.signal(signal.SIGHUP)
     assert house.process is not None
     assert house.process.wait(30) == 0

@@ -23,6 +23,7 @@ from controller.supervision.home import Home
 from controller.supervision.identity import alive, boot_id, table
 from controller.supervision.tools import held_tool, run_tool
 from tests.kit.children import unruly_spec, who
+from tests.kit.signals import ignored
 from tests.kit.until import until
 
 
@@ -89,6 +90,38 @@ async def test_a_shell_inherits_no_ignored_signal(tmp_path: Path) -> None:
     ignored = int(logged(tmp_path).split()[1], 16)
     ours = sum(1 << (number - 1) for number in signal.valid_signals())  # the C library keeps two to itself
     assert not ignored & ours
+
+
+IGNORED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
+TRAPS = "trap 'exit 6' INT; trap 'exit 7' QUIT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.01; done"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 6), (signal.SIGQUIT, 7), (signal.SIGTERM, 8)])
+async def test_a_child_hears_every_signal_whatever_was_ignored_or_blocked_when_we_were_started(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """A shell does not let anyone trap what was ignored when it began; and what is blocked never comes."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        with ignored(IGNORED):
+            child = await start(tmp_path, argv=("/bin/sh", "-c", TRAPS))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    await said(child, "ready")
+    os.kill(child.pid, number)
+    assert (await child.wait()).code == code
+
+
+async def test_a_keeper_hears_term_though_it_was_blocked_and_ignored_when_we_were_started(tmp_path: Path) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with ignored(IGNORED):
+            child = await start(tmp_path, "leave_on_term", "5")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    await said(child, "ready")
+    os.kill(child.keeper_pid, signal.SIGTERM)
+    assert (await child.wait()).code == 5
 
 
 async def test_the_record_is_on_disk_before_the_program_runs(tmp_path: Path) -> None:

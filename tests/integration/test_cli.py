@@ -24,6 +24,7 @@ from controller.control.server import serve
 from controller.errors import OrderRefused, SeadragonError
 from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket, an_ollama
+from tests.kit.signals import as_in_a_terminal
 
 
 @pytest.fixture
@@ -315,7 +316,8 @@ def test_the_line_is_watched_until_somebody_has_seen_enough(tmp_path: Path, plac
     async def watch() -> tuple[list[str], int]:
         async with serve(FakeDesk(tmp_path), tmp_path / "data" / "control.sock"):
             argv = ("-m", "controller", "queue", "--watch", "--json", *places)
-            watching = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
+            with as_in_a_terminal():
+                watching = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
             assert watching.stdout is not None
             looks = [(await watching.stdout.readline()).decode() for _ in range(2)]
             watching.send_signal(signal.SIGINT)
@@ -456,5 +458,6 @@ sys.meta_path.insert(0, CtrlC())
 from controller.__main__ import main
 main()
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    with as_in_a_terminal():
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
