@@ -7,11 +7,19 @@ cookie counts nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 NAME: Final = "__Host-sd"
 PLAIN_NAME: Final = "sd"
 _ALWAYS: Final = "Path=/; HttpOnly; SameSite=Lax"
+
+
+def together(lines: Iterable[bytes]) -> bytes:
+    """All Cookie lines of a request as the one header they are: HTTP/2 takes it apart, and what stands in between may
+    not put it together again (RFC 9113, 8.2.3). A comma, as for other headers, would be a part of a cookie.
+    """
+    return b"; ".join(lines)
 
 
 def token_in(header: bytes, *, plain: bool) -> str:

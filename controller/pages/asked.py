@@ -67,7 +67,8 @@ def person_of(request: Request, signin: SignIn | None, *, uses: bool = True) -> 
     if signin is None:
         return None
     asked = Asked(request, None)
-    token = cookies.token_in(request.headers.get("cookie", "").encode("latin-1"), plain=asked.plain)
+    lines = (value.encode("latin-1") for value in request.headers.getlist("cookie"))
+    token = cookies.token_in(cookies.together(lines), plain=asked.plain)
     return signin.person(token, asked.peer, uses=uses) if token else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import count
 from urllib.parse import unquote_to_bytes
 
+from controller.auth.cookies import together
 from controller.auth.credentials import holds_key
 from controller.redact import may_hold_secret
 
@@ -48,13 +49,18 @@ _PROXIES = (
 def read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes | None]:
     """The headers that matter, and the name of one that only a proxy or tunnel adds (None when there is none).
 
-    Names are in lower case, as ASGI gives them. One that comes twice counts as a list, which no single value equals.
+    Names are in lower case, as ASGI gives them. One that comes twice counts as a list, which no single value equals;
+    several lines of cookies are one header.
     """
     found: dict[bytes, bytes] = {}
     proxied: bytes | None = None
     for name, value in headers:
         if name in READ:
-            found[name] = value if name not in found else found[name] + b", " + value
+            before = found.get(name)
+            if before is None:
+                found[name] = value
+            else:
+                found[name] = together((before, value)) if name == b"cookie" else before + b", " + value
         elif name.startswith(_PROXIES):
             proxied = name
     return found, proxied

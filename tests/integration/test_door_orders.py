@@ -275,3 +275,15 @@ async def test_whoever_hangs_up_in_the_middle_leaves_no_deed_without_its_row_in_
             await doing
     ((_, _, outcome),) = await door.audited(what)
     assert outcome == "done"
+
+
+async def test_who_shows_the_cookie_on_a_line_of_its_own_is_signed_in_as_with_one_header(door: WholeDoor) -> None:
+    """So a browser's HTTP/2 sends it, and not every proxy puts the lines together again."""
+    session = await door.room.holders.start_session(await door.person("mia"), "a browser", "127.0.0.1")
+    ours = f"__Host-sd={door.room.signin.token(session)}"
+    for lines in ([f"theme=dark; {ours}"], ["theme=dark", ours], [ours, "theme=dark", "lang=de"]):
+        async with door.browser() as client:
+            answer = await client.get("/account", headers=[("Cookie", line) for line in lines])
+            assert (answer.status_code, "Hello mia" in answer.text) == (200, True), lines
+            answer = await client.get("/account", headers=[("Cookie", line) for line in [*lines, "__Host-sd=x"]])
+            assert answer.status_code == 403, "two of our name are none"

@@ -15,6 +15,7 @@ import uvicorn
 
 from controller.auth import signing
 from controller.auth.access import Principal
+from controller.auth.cookies import together
 from controller.auth.hashing import Hashing
 from controller.auth.holders import Holders
 from controller.auth.office import Office
@@ -71,7 +72,7 @@ async def front_door(folder: Path, *, clock: Clock | None = None, cost: int = CH
     pages = LatePages(desk, traffic=lambda: Traffic(0, 0), metrics=lambda: lambda: (b"", ""), signin=door.signin)
 
     async def let_in(scope: Any, receive: Any, send: Any) -> None:
-        cookie = dict(scope["headers"]).get(b"cookie", b"")
+        cookie = together(value for name, value in scope["headers"] if name == b"cookie")
         who = people.look(cookie, Access(), clock.wall()) or door.who
         await pages({**scope, "seadragon.who": who, **door.scope}, receive, send)
 

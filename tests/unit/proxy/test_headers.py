@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.auth.cookies import token_in
 from controller.proxy.headers import FORWARDED, RequestIds, holds_secret, read, request_head
 
 _SECRET = b"sd_secret"
@@ -27,6 +28,18 @@ def test_the_head_names_upstream_as_its_host() -> None:
         b"x-request-id: id-1",
     ]
     assert head.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("lines", [[b"a=1; __Host-sd=t"], [b"a=1", b"__Host-sd=t"], [b"__Host-sd=t", b"a=1", b"b=2"]])
+def test_several_lines_of_cookies_are_one_header(lines: list[bytes]) -> None:
+    found, _ = read([(b"cookie", line) for line in lines])
+    assert found[b"cookie"] == b"; ".join(lines)
+    assert token_in(found[b"cookie"], plain=False) == "t"
+
+
+def test_two_values_of_any_other_header_are_a_list_that_equals_no_value() -> None:
+    found, _ = read([(b"sec-fetch-site", b"same-origin"), (b"cookie", b"a=1"), (b"sec-fetch-site", b"cross-site")])
+    assert found[b"sec-fetch-site"] == b"same-origin, cross-site"
 
 
 _names = st.sampled_from(
