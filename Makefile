@@ -4,13 +4,17 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 unexport VIRTUAL_ENV
 
-ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ //')")" && pwd)
-CACHE := $(shell if [ -n "$$SEADRAGON_CACHE" ]; then echo "$$SEADRAGON_CACHE"; \
-	elif [ "$$(uname)" = Darwin ]; then echo "$$HOME/Library/Caches/seadragon"; \
-	else echo "$${XDG_CACHE_HOME:-$$HOME/.cache}/seadragon"; fi)
-export UV := $(shell command -v uv || echo '$(CACHE)/uv/bin/uv')
+# A clone may lie anywhere: every path goes to the shell as one word, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+ROOT := $(shell cd "$$(dirname "$$(printf %s $(call quoted,$(MAKEFILE_LIST)) | sed 's/^ //')")" && pwd)
+CACHE := $(shell home="$${HOME:-$$(eval echo "~$$(id -un 2>/dev/null)")}"; \
+	if [ -n "$$SEADRAGON_CACHE" ]; then echo "$$SEADRAGON_CACHE"; \
+	elif [ "$$(uname)" = Darwin ]; then echo "$$home/Library/Caches/seadragon"; \
+	else echo "$${XDG_CACHE_HOME:-$$home/.cache}/seadragon"; fi)
+export UV := $(shell command -v uv || echo $(call quoted,$(CACHE)/uv/bin/uv))
 
-IN := cd '$(ROOT)' &&
+# What is made here is nobody else's to change, whatever the umask lets them.
+IN := umask go-w && cd $(call quoted,$(ROOT)) &&
 PYTHON := $(IN) .venv/bin/python
 OBTAIN := $(PYTHON) -m controller.obtain
 PYTEST := $(PYTHON) -m pytest
@@ -20,7 +24,7 @@ OTHER_OLLAMAS := 0.24.0 0.32.15
 .PHONY: help setup run check test proof bench fix native uv config developing real versions audit
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' '$(ROOT)/Makefile'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(call quoted,$(ROOT)/Makefile)
 
 setup: uv config ## install what running needs: Python packages, config/*.yaml, Ollama
 	@$(call SYNC,--no-default-groups --inexact)
@@ -43,7 +47,7 @@ proof: real audit ## the long and the timed tests, other versions of Ollama, sta
 	@$(PYTHON) -m tests.kit.branches
 	@$(PYTEST) -q tests -m proof $(ARGS)
 	@$(IN) SEADRAGON_THOROUGH=1 .venv/bin/python -m pytest -q tests/unit -m 'hypothesis and not proof' $(ARGS)
-	@$(MAKE) -f '$(ROOT)/Makefile' versions
+	@$(MAKE) -f $(call quoted,$(ROOT)/Makefile) versions
 
 bench: real ## how fast, against nginx and against no gateway at all
 	@$(OBTAIN) packages nginx wrk
@@ -98,13 +102,13 @@ native:
 # uv installs Python packages in seconds. Its own venv is tried first; Debian may lack the module for that.
 uv: native
 	@[ -x "$$UV" ] || { \
-		echo 'seadragon: installing uv into $(CACHE)/uv'; mkdir -p '$(CACHE)'; \
-		{ python3 -m venv --clear '$(CACHE)/uv' && '$(CACHE)/uv/bin/python' -m pip install --quiet uv; } >'$(CACHE)/uv.log' 2>&1 || \
-		python3 -m pip install --quiet --target '$(CACHE)/uv' uv >>'$(CACHE)/uv.log' 2>&1 || \
+		echo 'seadragon: installing uv into '$(call quoted,$(CACHE)/uv); mkdir -p $(call quoted,$(CACHE)); \
+		{ python3 -m venv --clear $(call quoted,$(CACHE)/uv) && $(call quoted,$(CACHE)/uv/bin/python) -m pip install --quiet uv; } >$(call quoted,$(CACHE)/uv.log) 2>&1 || \
+		python3 -m pip install --quiet --target $(call quoted,$(CACHE)/uv) uv >>$(call quoted,$(CACHE)/uv.log) 2>&1 || \
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-			{ apt-get update && apt-get install -y python3-venv; } >>'$(CACHE)/uv.log' 2>&1 && \
-			python3 -m venv --clear '$(CACHE)/uv' && '$(CACHE)/uv/bin/python' -m pip install --quiet uv; } || \
-		{ tail -5 '$(CACHE)/uv.log' >&2; \
+			{ apt-get update && apt-get install -y python3-venv; } >>$(call quoted,$(CACHE)/uv.log) 2>&1 && \
+			python3 -m venv --clear $(call quoted,$(CACHE)/uv) && $(call quoted,$(CACHE)/uv/bin/python) -m pip install --quiet uv; } || \
+		{ tail -5 $(call quoted,$(CACHE)/uv.log) >&2; \
 			echo 'seadragon: uv could not be installed. On a Mac run xcode-select --install, which brings a Python; elsewhere' \
 				'install Python 3.11 or newer with pip, or uv (https://docs.astral.sh/uv). Then run this again.' >&2; \
 			exit 1; }; \

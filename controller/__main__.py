@@ -1,5 +1,6 @@
 """`python -m controller` is `seadragon`."""
 
+import os
 import signal
 
 from controller import dispositions
@@ -8,6 +9,7 @@ from controller import dispositions
 def main() -> None:
     """The command line. Ctrl-C while Python is still importing it ends without a word, as any program does."""
     dispositions.usable()
+    os.umask(0o077)  # whatever is made here is ours alone, unless it says otherwise
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -77,19 +77,16 @@ class Unit:
     begin: tuple[Step, ...]  # after the file is written
     end: tuple[Step, ...]  # before it is removed
     halt: tuple[Step, ...]  # stop it until the machine's next start
+    works_on: str  # how the folder of its data stands in the file
     after: tuple[Step, ...] = ()  # once it is removed
 
 
 def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server, agent: bool = False) -> Place:
     """The place of this clone, run by `user`. Raises SeadragonError when there is no such user."""
-    try:
-        account = pwd.getpwnam(user)
-        group = grp.getgrgid(account.pw_gid).gr_name
-    except KeyError as error:
-        raise SeadragonError(f"There is no user '{user}' on this machine.") from error
+    account = _account(user)
     return Place(
         user=user,
-        group=group,
+        group=_group(account.pw_gid),
         home=Path(account.pw_dir),
         folder=TEMPLATES.parent,
         python=Path(sys.executable),
@@ -102,9 +99,34 @@ def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server,
     )
 
 
+def _account(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError as error:
+        raise SeadragonError(f"There is no user '{user}' on this machine.") from error
+
+
+def _group(number: int) -> str:
+    """A group without a name goes by its number."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
 def person(environment: Mapping[str, str]) -> str:
-    """Who it should run as: the one who called sudo, else who calls."""
-    return environment.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name
+    """Who it should run as: the one who called sudo, else who calls. Raises SeadragonError for a number that no user
+    has, as containers use them.
+    """
+    if called := environment.get("SUDO_USER"):
+        return called
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError as error:
+        raise SeadragonError(
+            f"User {os.geteuid()}, who runs this, has no name on this machine, and a service needs one: install it as "
+            "a user who has, or have whatever starts your container run: seadragon up --service"
+        ) from error
 
 
 def stop_limit(server: Server) -> int:
@@ -132,7 +154,7 @@ def installed(place: Place) -> Place:
     """The same place, as an agent's if that is what is installed there."""
     name = f"{LABEL}.plist"
     agent = (agents(place.home) / name).exists() and not (DAEMONS / name).exists()
-    return replace(place, agent_of=pwd.getpwnam(place.user).pw_uid) if agent else place
+    return replace(place, agent_of=_account(place.user).pw_uid) if agent else place
 
 
 def launchd(place: Place) -> Unit:
@@ -155,7 +177,7 @@ def launchd(place: Place) -> Unit:
         Step(("launchctl", "bootstrap", domain, str(file)), limit=START_LIMIT, until="works"),
     )
     halt = (replace(leave, needed=True, fine=(0, STOPS)), gone)
-    return Unit(file, render_plist(place), daemon, begin, (leave, gone), halt)
+    return Unit(file, render_plist(place), daemon, begin, (leave, gone), halt, _string(str(place.data)))
 
 
 def systemd(place: Place) -> Unit:
@@ -166,7 +188,8 @@ def systemd(place: Place) -> Unit:
     begin = (reload, Step(("systemctl", "enable", UNIT)), restart)
     end = (Step(("systemctl", "disable", "--now", UNIT), needed=False, limit=all_its_time),)
     halt = (Step(("systemctl", "stop", UNIT), limit=all_its_time),)
-    return Unit(Path("/etc/systemd/system") / UNIT, render_unit(place), True, begin, end, halt, (reload,))
+    file, works_on = Path("/etc/systemd/system") / UNIT, _argument(str(place.data))
+    return Unit(file, render_unit(place), True, begin, end, halt, works_on, (reload,))
 
 
 def _waiting(place: Place) -> str:
@@ -175,24 +198,25 @@ def _waiting(place: Place) -> str:
 
 def render_plist(place: Place) -> str:
     """The property list."""
-    environment = (
-        f"\t\t<key>{escape(name)}</key>\n\t\t<string>{escape(value)}</string>"
-        for name, value in place.environment.items()
-    )
-    arguments = (f"\t\t<string>{escape(argument)}</string>" for argument in place.arguments)
+    environment = (f"\t\t<key>{escape(name)}</key>\n\t\t{_string(value)}" for name, value in place.environment.items())
+    arguments = (f"\t\t{_string(argument)}" for argument in place.arguments)
     return _fill(f"{LABEL}.plist", place, escape, _whose_plist(place), "\n".join(arguments), "\n".join(environment))
+
+
+def _string(value: str) -> str:
+    return f"<string>{escape(value)}</string>"
 
 
 def _whose_plist(place: Place) -> str:
     keys = {"UserName": place.user, "GroupName": place.group}
     if place.agent_of is not None:
         keys = {"LimitLoadToSessionType": "Aqua"}
-    return "\n".join(f"\t<key>{key}</key>\n\t<string>{escape(value)}</string>" for key, value in keys.items())
+    return "\n".join(f"\t<key>{key}</key>\n\t{_string(value)}" for key, value in keys.items())
 
 
 def render_unit(place: Place) -> str:
     """The systemd unit."""
-    arguments = " ".join(_quoted(argument).replace("$", "$$") for argument in place.arguments)
+    arguments = " ".join(map(_argument, place.arguments))
     environment = (f"Environment={_quoted(f'{name}={value}')}" for name, value in place.environment.items())
     whose = f"User={_plain(place.user)}\nGroup={_plain(place.group)}"
     return _fill(UNIT, place, _plain, whose, arguments, "\n".join(environment))
@@ -201,7 +225,7 @@ def render_unit(place: Place) -> str:
 def _fill(
     template: str, place: Place, written: Callable[[str], str], whose: str, arguments: str, environment: str
 ) -> str:
-    return Template((TEMPLATES / template).read_text()).substitute(
+    return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(
         label=LABEL,
         whose=whose,
         folder=written(str(place.folder)),
@@ -218,6 +242,11 @@ def _plain(value: str) -> str:
     if "\n" in value:
         raise SeadragonError(f"systemd cannot take a path with a line break: {value!r}.")
     return value.replace("%", "%%")
+
+
+def _argument(value: str) -> str:
+    """One word of a command, where $ begins a variable."""
+    return _quoted(value).replace("$", "$$")
 
 
 def _quoted(value: str) -> str:
@@ -245,14 +274,37 @@ async def install(unit: Unit, place: Place, run: Run, say: Callable[[str], None]
     _check_right(unit, "install")
     if translocated(place.folder):
         raise SeadragonError(f"{place.folder} is a copy that macOS throws away: move it home, and install it there.")
-    owner = pwd.getpwnam(place.user)
+    owner = _account(place.user)
     for folder in (place.logs, place.data):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_for(owner, folder)
+        folder.chmod(0o700)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    unit.file.parent.mkdir(parents=True, exist_ok=True)
-    unit.file.write_text(unit.text)
-    unit.file.chmod(0o644)
+    if not unit.by_root:
+        _make_for(owner, unit.file.parent)
+    _write(unit)
     await walk(unit.begin, run, say)
+
+
+def _make_for(owner: pwd.struct_passwd, folder: Path) -> None:
+    """Every folder on the way that is not there yet is the owner's, who could not get in otherwise, and nobody else's
+    to write into. Whatever umask we were started with has no say in it.
+    """
+    if folder.is_dir():
+        return
+    _make_for(owner, folder.parent)
+    folder.mkdir()
+    folder.chmod(0o755)
+    os.chown(folder, owner.pw_uid, owner.pw_gid)
+
+
+def _write(unit: Unit) -> None:
+    """Whole, and never for a moment anybody's to change: it says what is run, perhaps by root."""
+    draft = unit.file.with_name(f".{unit.file.name}.new")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(unit.text)
+        os.fchmod(file.fileno(), 0o644)
+    draft.replace(unit.file)
 
 
 async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
@@ -263,9 +315,11 @@ async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
     await walk(unit.after, run, say)
 
 
-async def halt(unit: Unit, data: Path, run: Run, say: Callable[[str], None]) -> bool:
-    """Have the service manager stop it, if we have the right and the unit runs on `data`; whether that was done."""
-    if unit.by_root != (os.geteuid() == 0) or not unit.file.exists() or str(data) not in unit.file.read_text():
+async def halt(unit: Unit, run: Run, say: Callable[[str], None]) -> bool:
+    """Have the service manager stop it, if we have the right and it is this data it works on; whether that was done."""
+    if unit.by_root != (os.geteuid() == 0) or not unit.file.exists():
+        return False
+    if unit.works_on not in unit.file.read_text(encoding="utf-8", errors="replace"):
         return False
     try:
         await walk(unit.halt, run, say)

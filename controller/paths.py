@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import pwd
+import re
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.errors import SeadragonError
 from controller.socketpath import socket_path
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -32,12 +35,13 @@ class Paths:
     ) -> Paths:
         """What the command line says, else SEADRAGON_CONFIG, _DATA, _LOGS of the environment, else the clone's own.
 
-        Links are followed here, once, so that every part names a folder the same way.
+        Links are followed here, once, so that every part names a folder the same way. Raises SeadragonError for a
+        folder that nobody could find or write down.
         """
 
         def folder(name: str, said: str | None) -> Path:
             text = said or environment.get(f"SEADRAGON_{name.upper()}")
-            return Path(os.path.realpath(Path(text).expanduser() if text else CLONE / name))
+            return _whole(text, f"--{name}") if text else _writable(os.path.realpath(CLONE / name))
 
         return cls(folder("config", config), folder("data", data), folder("logs", logs))
 
@@ -55,3 +59,39 @@ class Paths:
     def log(self) -> Path:
         """The controller's own log, one JSON object a line."""
         return self.logs / "controller.jsonl"
+
+
+def settle_home(environment: MutableMapping[str, str], otherwise: Path | None = None) -> None:
+    """Have HOME say where whoever runs this keeps what is theirs: who starts us may leave it out, and Ollama will not
+    begin without it. What the system knows of this user counts then, and for a number without a name, as containers
+    use them, `otherwise`.
+    """
+    if environment.get("HOME"):
+        return
+    try:
+        environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        environment.pop("HOME", None)  # an empty one would be the folder that we happen to be in
+        if otherwise is not None:
+            environment["HOME"] = str(otherwise)
+
+
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are no UTF-8
+
+
+def _whole(text: str, option: str) -> Path:
+    """What somebody calls a folder, in full. Raises SeadragonError."""
+    named = os.path.expanduser(text)
+    if named.startswith("~"):
+        raise SeadragonError(f"{option} {text}: there is no such home on this machine. Name the folder in full.")
+    try:
+        return _writable(os.path.realpath(named))
+    except FileNotFoundError as error:  # the folder we are in was taken away
+        raise SeadragonError(f"{option} {text}: the folder you are in is gone. Name the other in full.") from error
+
+
+def _writable(name: str) -> Path:
+    """Logs, service files and other programs have to take it as text."""
+    if _NO_TEXT.search(name):
+        raise SeadragonError(f"{name!r} cannot be written down (control characters, or no UTF-8): rename the folder.")
+    return Path(name)

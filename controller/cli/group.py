@@ -12,7 +12,7 @@ import click
 
 from controller import lock
 from controller.errors import NotRunning, SeadragonError
-from controller.paths import Paths
+from controller.paths import Paths, settle_home
 from controller.plain import fault_words
 
 FAILED, NOBODY, INTERRUPTED = 1, 3, 130
@@ -97,7 +97,9 @@ def places(command: Callable[..., None]) -> Callable[..., None]:
         group = click.get_current_context().parent
         above = {} if group is None else group.params  # `models --data X load NAME` is `models load NAME --data X`
         given = {"config": config, "data": data, "logs": logs}
+        settle_home(os.environ)
         paths = Paths.chosen(os.environ, **{name: value or above.get(name) for name, value in given.items()})
+        settle_home(os.environ, otherwise=paths.data)
         try:
             command(paths, **options)
         except NotRunning:

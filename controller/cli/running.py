@@ -114,7 +114,11 @@ def _unit_halted(paths: Paths) -> bool:
     from controller import install as service
     from controller.supervision.tools import run_tool
 
-    return asyncio.run(service.halt(unit_of(paths), paths.data, run_tool, click.echo))
+    try:
+        unit = unit_of(paths)
+    except SeadragonError:  # nobody could have installed one here
+        return False
+    return asyncio.run(service.halt(unit, run_tool, click.echo))
 
 
 def _until_gone(paths: Paths, pid: int) -> None:

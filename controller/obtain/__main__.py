@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     named = NAMED.get(chosen.step, ())
     if unknown := set(chosen.names) - set(named):
         parser.error(f"unknown: {' '.join(sorted(unknown))} (known: {' '.join(named) or 'no names'})")
+    os.umask(os.umask(0o022) | 0o022)  # programs that we will run are nobody else's to change
     site = Site()
     try:
         if chosen.step == "packages":

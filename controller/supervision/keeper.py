@@ -220,7 +220,7 @@ def _become(spec: Message, lock: int, output: int, go: int, fault: int, keeper: 
 
 
 def _shed_keeper(lock: int, output: int) -> None:
-    """Put back what exec would pass on, whoever changed it: Python, the keeper, or who once started the controller. Hand
+    """Put back what exec would pass on, whoever changed it: Python, the keeper, or whoever started the controller. Hand
     over the three streams and the lock.
     """
     signal.set_wakeup_fd(-1)

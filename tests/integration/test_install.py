@@ -101,12 +101,42 @@ async def test_what_is_installed_is_stopped_through_its_service_manager(
 
     place = place_in(tmp_path)
     unit = replace(install.systemd(place), file=tmp_path / install.UNIT)
-    assert not await install.halt(unit, place.data, run, print)
+    assert not await install.halt(unit, run, print)
     unit.file.write_text(unit.text)
-    assert not await install.halt(unit, tmp_path / "another", run, print)
+    another = install.systemd(replace(place, data=tmp_path / "another"))
+    assert not await install.halt(replace(another, file=unit.file), run, print)
     assert seen == []  # nothing is installed, or it is another one's: nothing to stop
-    assert await install.halt(unit, place.data, run, print) is halted
+    assert await install.halt(unit, run, print) is halted
     assert seen == [("systemctl", "stop", install.UNIT)]
+
+
+@as_root
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+async def test_what_install_makes_is_its_users_and_nobody_elses_to_change_whatever_the_umask(
+    tmp_path: Path, umask: int
+) -> None:
+    async def run(argv: Sequence[str], *, limit: float) -> Done:
+        await asyncio.sleep(0)
+        return Done()
+
+    nobody = pwd.getpwnam("nobody")
+    home = tmp_path / "home"
+    where = {"data": home / "sea" / "deep" / "data", "logs": home / "sea" / "logs", "home": home, "user": "nobody"}
+    place = replace(place_in(tmp_path), **where)  # type: ignore[arg-type]  # each is of its own kind
+    before = os.umask(umask)
+    try:
+        for unit in (
+            replace(install.systemd(place), file=tmp_path / install.UNIT),
+            replace(install.launchd(replace(place, agent_of=nobody.pw_uid)), begin=(), by_root=True),
+        ):
+            unit.file.parent.mkdir(parents=True, exist_ok=True)
+            await install.install(unit, place, run, print)
+            assert unit.file.stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)
+    made = [home / "sea", home / "sea" / "deep", place.data, place.logs]
+    assert [oct(each.stat().st_mode & 0o777) for each in made] == ["0o755", "0o755", "0o700", "0o700"]
+    assert {each.stat().st_uid for each in made} == {nobody.pw_uid}
 
 
 LAUNCHCTL = r"""#!/bin/sh
@@ -148,7 +178,7 @@ async def test_installed_twice_on_a_mac_it_is_loaded_each_time(tmp_path: Path, m
         await install.install(unit, place, run_tool, told.append)
         assert state.read_text() == "loaded\n"
     assert len(told) == 2
-    assert await install.halt(unit, place.data, run_tool, told.append)
+    assert await install.halt(unit, run_tool, told.append)
     assert "loaded" not in state.read_text()
     await install.install(unit, place, run_tool, told.append)
     await install.uninstall(unit, run_tool, told.append)

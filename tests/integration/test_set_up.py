@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ esac
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder with the Makefile alone, its name as awkward as people's are."""
-    folder = tmp_path / "sea dragon & co"
+    folder = tmp_path / "it's 100% $HOME, sea dragon & co #1 🐉 `x` (a\\b)"
     folder.mkdir()
     shutil.copy(CLONE / "Makefile", folder)
     return folder
@@ -74,6 +76,36 @@ def test_when_nothing_helps_it_is_told_what_to_install(clone: Path) -> None:
     _, seen, code = make(clone, finds=2, installs=1, syncs=2)
     assert "Seadragon needs Python 3.11 or newer" in seen
     assert code != 0
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}])
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_without_a_home_and_with_any_umask_what_is_made_is_nobody_elses_to_change(
+    clone: Path, umask: int, home: dict[str, str]
+) -> None:
+    (clone / "config").mkdir()
+    (clone / "config" / "server.example.yaml").write_text("listeners: []")
+    tool(clone, "uv", "touch made")
+    path = f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    make = ["make", "-f", str(clone / "Makefile"), "config", "developing"]
+    ran = subprocess.run(make, cwd="/", env={"PATH": path, **home}, umask=umask, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    made = [clone / "made", clone / "config" / "server.yaml"]
+    assert not [each for each in made if each.stat().st_mode & 0o022], "others may change it"
+    assert umask == 0 or not [each for each in made if each.stat().st_mode & 0o077]
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}])
+def test_without_a_home_what_is_fetched_goes_where_the_system_says_that_this_user_lives(
+    clone: Path, home: dict[str, str]
+) -> None:
+    tool(clone, "mkdir", 'echo "made $*" >&2; exit 1')
+    tool(clone, "python3", "exit 1")
+    tool(clone, "id", "echo nobody")
+    make = ["make", "-C", str(clone), "uv"]
+    ran = subprocess.run(make, env={"PATH": f"{clone / 'bin'}:/usr/bin:/bin", **home}, capture_output=True, text=True)
+    kept = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    assert f"made -p {pwd.getpwnam('nobody').pw_dir}/{kept}/seadragon" in ran.stderr
 
 
 def test_the_file_of_wanted_pythons_is_one_that_uv_reads_and_pyenv_does_not() -> None:

@@ -1,4 +1,4 @@
-"""Signals as a process inherits them: the tests themselves may have been started with some ignored (`nohup make test`)."""
+"""Signals as a process inherits them: the tests themselves may have been started with some of them ignored."""
 
 from __future__ import annotations
 

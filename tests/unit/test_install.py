@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import grp
+import os
 import plistlib
+import pwd
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -154,6 +157,14 @@ def test_any_name_of_a_folder_reaches_systemd_as_one_word(name: str) -> None:
     assert words == list(place.arguments)
 
 
+@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1))
+def test_what_is_installed_for_a_folder_is_found_again_whatever_its_name(name: str) -> None:
+    mine, another = (replace(PLACE, data=Path("/x", f"a{name}", each)) for each in ("data", "data2"))
+    for plan in (install.launchd, install.systemd):
+        assert plan(mine).works_on in plan(mine).text
+        assert plan(mine).works_on not in plan(another).text
+
+
 def test_a_line_break_cannot_smuggle_a_setting_into_the_unit() -> None:
     with pytest.raises(SeadragonError, match="line break"):
         install.render_unit(replace(PLACE, folder=Path("/x\nUser=root")))
@@ -190,6 +201,25 @@ def test_a_platform_without_either_is_told() -> None:
 
 def test_under_sudo_it_runs_as_the_person_not_as_root() -> None:
     assert install.person({"SUDO_USER": "mia"}) == "mia"
+
+
+def test_a_number_without_a_name_is_told_that_a_service_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> pwd.struct_passwd:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(SeadragonError, match=rf"User {os.geteuid()}, .* has no name .* seadragon up --service"):
+        install.person({})
+
+
+def test_a_group_without_a_name_goes_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> grp.struct_group:
+        raise KeyError(number)
+
+    monkeypatch.setattr(grp, "getgrgid", nobody)
+    me, where = pwd.getpwuid(os.geteuid()), Path("/x")
+    place = install.place_of(me.pw_name, config=where, data=where, logs=where, server=Server())
+    assert place.group == str(me.pw_gid)
 
 
 def test_a_user_that_is_not_there_is_told() -> None:
