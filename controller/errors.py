@@ -35,14 +35,15 @@ class NotRunning(SeadragonError):
     """No controller runs on this data folder."""
 
 
-SpawnFault = Literal["missing", "not_executable", "wrong_kind", "exhausted", "held", "other"]
+SpawnFault = Literal["missing", "not_executable", "wrong_kind", "exhausted", "away", "held", "other"]
 
 
 class SpawnFailed(SeadragonError):
     """A process could not be started at all.
 
     `kind`: the program is missing, may not be executed, or is not one for this machine; the system has no room for
-    another process or open file just now (exhausted); the one before it still runs (held).
+    another process or open file just now (exhausted); what would keep it cannot be started or written (away); the one
+    before it still runs (held).
     """
 
     def __init__(self, text: str, kind: SpawnFault = "other") -> None:

@@ -215,7 +215,7 @@ async def launch(spec: ChildSpec, home: Path, *, note: Mapping[str, object], ado
         _make_room(place)
         process, ours = _start_keeper(place, spec.name)
     except OSError as error:
-        raise spawn_failed(spec.name, KINDS.get(error.errno or 0, "other"), str(error)) from error
+        raise spawn_failed(spec.name, _kind(error), str(error)) from error
     try:
         async with asyncio.timeout(LAUNCH_LIMIT):
             return await _order(place, ours, order)
@@ -232,13 +232,18 @@ async def _order(place: Home, sock: socket.socket, order: Message) -> Child:
     with ExitStack() as unless_kept:
         unless_kept.callback(link.close)
         link.say(**order)
-        answer = await link.hear() or {"say": "failed", "kind": "other", "text": _last_words(place)}
+        answer = await link.hear() or {"say": "failed", "kind": "away", "text": _last_words(place)}
         if answer["say"] == "started":
             unless_kept.pop_all()
             return Child(place, link, answer, adopted=False)
         while await link.hear() is not None:  # until the keeper is gone, and its lock free
             pass
     raise spawn_failed(order["spec"]["name"], answer["kind"], answer["text"])
+
+
+def _kind(error: OSError) -> str:
+    """Before there is a keeper nothing is to be said of the program: what fails is ours, and passes."""
+    return "exhausted" if KINDS.get(error.errno or 0) == "exhausted" else "away"
 
 
 def _make_room(place: Home) -> None:

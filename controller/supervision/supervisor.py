@@ -61,10 +61,11 @@ WHOLE_TAIL = 256 * 1024  # bytes: as much as a keeper keeps
 Adopts = Callable[[str, Path], Awaitable[Kept | None]]
 
 _FAILURES: Mapping[SpawnFault, Literal["fault", "exhausted", "held", "other"]] = {
-    "missing": "fault",
+    "missing": "exhausted",  # it was there a moment ago, when it was looked for: the next look will tell
     "not_executable": "fault",
     "wrong_kind": "fault",
     "exhausted": "exhausted",
+    "away": "exhausted",
     "held": "held",
     "other": "other",
 }

@@ -27,6 +27,7 @@ _ADVICE: dict[SpawnFault, str] = {
     "not_executable": "The program may not be executed: check its permissions.",
     "wrong_kind": "This is no program for this machine, or the interpreter it asks for is missing.",
     "exhausted": "The system has no room for another process or open file just now: close something, or raise a limit.",
+    "away": "That is Seadragon's own Python, or the folder it keeps its children in: it is tried again by itself.",
     "held": "Stop what still runs of it (`lsof` on that file names it), then start again.",
     "other": "",
 }

@@ -44,6 +44,9 @@ async def said(child: Child, words: str) -> re.Match[str]:
     return found[0]
 
 
+REAL_PYTHON = os.path.realpath(sys.executable)
+
+
 def logged(folder: Path, name: str = "c") -> bytes:
     return (folder / "logs" / f"{name}.log").read_bytes()
 
@@ -389,10 +392,30 @@ async def test_without_processes_nothing_starts_nothing_leaks_and_later_it_works
     await child.stop()
 
 
+async def test_without_its_own_python_nothing_is_said_of_the_program_and_later_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade takes it away for a while, or the disk it is on."""
+    python = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(SpawnFailed, match=r"Seadragon's own Python.* tried again by itself") as failure:
+        await start(tmp_path, "quiet")
+    assert failure.value.kind == "away"
+    python.write_text("not yet whole")
+    with pytest.raises(SpawnFailed) as failure:
+        await start(tmp_path, "quiet")
+    assert failure.value.kind == "away"
+    python.unlink()
+    python.symlink_to(REAL_PYTHON)
+    child = await start(tmp_path, "quiet")
+    await child.stop()
+
+
 async def test_a_keeper_that_crashes_at_birth_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_module, "BOOT", "raise RuntimeError('born broken')")
-    with pytest.raises(SpawnFailed, match="born broken"):
+    with pytest.raises(SpawnFailed, match="born broken") as failure:
         await start(tmp_path, "quiet")
+    assert failure.value.kind == "away"
 
 
 # ---------------------------------------------------------------------------------------------- tools

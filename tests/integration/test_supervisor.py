@@ -29,6 +29,9 @@ from tests.kit.supervised import Supervised, config, counted, crash_the_controll
 from tests.kit.until import until
 
 
+REAL_PYTHON = os.path.realpath(sys.executable)
+
+
 @dataclass
 class Lab:
     """A place with a fake ollama in it."""
@@ -406,3 +409,16 @@ async def test_a_gpu_is_a_must_on_apple_silicon_unless_told_otherwise(
     turn(lab.knobs, library="cpu")
     async with supervised(lab.serve(), lab.place.home) as one:
         assert (await one.reaches(ChildState.GPU_LOST, ChildState.READY)).state is state
+
+
+async def test_a_keeper_whose_python_is_away_for_a_while_is_tried_again_by_itself(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing about Ollama changes meanwhile: what has to be tried again is our own."""
+    python = lab.folder / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    async with supervised(lab.serve(), lab.place.home) as one:
+        status = await one.reaches(ChildState.BACKOFF)
+        assert "Seadragon's own Python" in status.reason
+        python.symlink_to(REAL_PYTHON)
+        assert (await one.reaches(ChildState.READY)).restarts == 0

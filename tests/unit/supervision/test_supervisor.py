@@ -145,7 +145,14 @@ async def test_a_child_that_cannot_be_reached_any_more_counts_as_gone() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "state"),
-    [("missing", ChildState.MISCONFIGURED), ("exhausted", ChildState.BACKOFF), ("other", ChildState.BACKOFF)],
+    [
+        ("not_executable", ChildState.MISCONFIGURED),
+        ("wrong_kind", ChildState.MISCONFIGURED),
+        ("missing", ChildState.BACKOFF),
+        ("exhausted", ChildState.BACKOFF),
+        ("away", ChildState.BACKOFF),
+        ("other", ChildState.BACKOFF),
+    ],
 )
 async def test_a_start_that_fails_is_told_by_its_kind(kind: SpawnFault, state: ChildState) -> None:
     async with running(children=FakeChildren(fails=[SpawnFailed("It did not start.", kind)])) as stage:
