@@ -26,6 +26,7 @@ from controller.config.checks_listeners import clash
 from controller.config.finding import Check, Finding
 from controller.config.problem import Location, dotted, shown
 from controller.config.schema import OLLAMA, TUNNEL, Config
+from controller.obtain.find import Fault, fault_of
 
 ADOPTED_URL: Final = "http://127.0.0.1:11434"
 
@@ -82,6 +83,16 @@ def private_file_fault(path: Path) -> str | None:
     return None if facts.st_size else "an empty file"
 
 
+def marked(path: Path) -> bool:
+    """Whether a file begins with a byte order mark: who reads it as it is takes that for a part of the text."""
+    try:
+        with path.open("rb") as file:
+            return file.read(3).startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
+    except OSError:
+        return False
+
+
+PLAIN_FILE: Final = "the same text saved as plain UTF-8, without a byte order mark (BOM)"
 PRIVATE_FILE: Final = "a file of ours that only we may read (chmod 600)"
 
 
@@ -212,16 +223,29 @@ INSIDE: Final[tuple[Check, ...]] = (
 
 def _programs_run(config: Config) -> Iterator[Finding]:
     for branch, binary in (("ollama", config.server.ollama.binary), ("tunnel", config.server.tunnel.binary)):
-        if binary is not None and not _runs(binary):
+        if binary is not None and (fault := fault_of(binary)) is not None:
             allowed = f"a program that may be executed; empty: {branch} is looked for"
-            yield Finding(("server", branch, "binary"), f"no program at {shown(str(binary))}", allowed)
+            yield Finding(("server", branch, "binary"), f"{_NO_PROGRAM[fault]}: {shown(str(binary))}", allowed)
+
+
+_NO_PROGRAM: Final[Mapping[Fault, str]] = {
+    "missing": "no program",
+    "dangling": "a link to what is not there",
+    "shut": "a program in a folder that this user may not enter",
+    "no_file": "a folder",
+    "not_executable": "a file that may not be executed (chmod +x)",
+}
 
 
 def _children_run(config: Config) -> Iterator[Finding]:
     for name, child in config.server.children.items():
         at, program = ("server", "children", name), child.command[0]
-        if shutil.which(program, path=child.environment.get("PATH")) is None:
-            yield Finding((*at, "command", 0), f"no program {shown(program)}", "a program on PATH, or its full path")
+        path = child.environment.get("PATH")
+        if shutil.which(program, path=path) is None:
+            there = shutil.which(program, mode=os.F_OK, path=path)
+            fault = fault_of(Path(there or program)) or "missing"
+            found = f"{_NO_PROGRAM[fault]}: {shown(there or program)}"
+            yield Finding((*at, "command", 0), found, "a program on PATH, or its full path")
         if child.folder is not None and not _is_folder(child.folder):
             yield Finding((*at, "folder"), f"no folder at {shown(str(child.folder))}", "a folder that exists")
 
@@ -239,6 +263,9 @@ def _tunnel_files(config: Config) -> Iterator[Finding]:
     name, path = used.get(tunnel.mode, ("", None))
     if path is not None and (fault := private_file_fault(path)):
         yield Finding(("server", "tunnel", name), f"{fault}: {shown(str(path))}", PRIVATE_FILE)
+    elif path is not None and marked(path):
+        words = f"a file that cloudflared cannot read: {shown(str(path))}"
+        yield Finding(("server", "tunnel", name), words, PLAIN_FILE)
     if tunnel.edge_ca is not None and not _reads(tunnel.edge_ca):
         yield Finding(
             ("server", "tunnel", "edge_ca"), f"no readable file at {shown(str(tunnel.edge_ca))}", "a certificate file"
@@ -330,7 +357,3 @@ def _is_folder(path: Path) -> bool:
 
 def _reads(path: Path) -> bool:
     return _is_file(path) and os.access(path, os.R_OK)
-
-
-def _runs(path: Path) -> bool:
-    return _is_file(path) and os.access(path, os.X_OK)

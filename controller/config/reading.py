@@ -176,9 +176,11 @@ class Reading:
         fault, secret = checks.private_file_fault(path), ""
         if fault is None:
             try:
-                secret = path.read_text("utf-8").strip()
+                secret = path.read_text("utf-8-sig").strip()  # some editors begin a file with a mark that nobody sees
             except (OSError, UnicodeDecodeError):
                 fault = "a file that is not readable text"
+            else:
+                fault = None if secret else "an empty file"
         if fault is not None:
             self.complain(location, f"{fault}: {shown(str(path))}", checks.PRIVATE_FILE, outside=True)
         return secret

@@ -129,6 +129,8 @@ def ollama(facts: Facts) -> Finding:
     if facts.ollama is None:
         how = "brew install ollama" if facts.platform == "darwin" else "make setup"
         configured = facts.config.server.ollama.binary
+        if why := facts.unrunnable.get("ollama"):
+            return Finding("ollama", "fail", why, "It is picked up as soon as it can be run.")
         words = f"There is no program {configured}." if configured else "There is no ollama program on this machine."
         return Finding("ollama", "fail", words, f"Get it with: {how}. It is picked up as soon as it is there.")
     if facts.ollama_version is None:
@@ -269,6 +271,8 @@ def tunnel(facts: Facts) -> Finding:
     """cloudflared, if it is wanted."""
     if facts.config.server.tunnel.mode == "off":
         return Finding("tunnel", "ok", "No tunnel is wanted.")
+    if why := facts.unrunnable.get("cloudflared"):
+        return Finding("tunnel", "fail", why, "It is picked up as soon as it can be run.")
     if facts.cloudflared is None:
         how = "brew install cloudflared" if facts.platform == "darwin" else "see Cloudflare's downloads for cloudflared"
         return Finding("tunnel", "fail", "A tunnel is wanted, and there is no cloudflared.", f"Get it: {how}")

@@ -35,6 +35,7 @@ from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Servi
 from controller.doctor.findings_mac import Mac
 from controller.errors import NotRunning, SeadragonError
 from controller.obtain import whole
+from controller.obtain.find import fault_of, unrunnable
 from controller.ollama import mapped
 from controller.paths import CLONE, Paths
 from controller.residency.accelerator import accelerator_limit
@@ -46,6 +47,7 @@ from controller.storage.barred import NAME as BARRED
 from controller.storage.barred import BarredFile
 from controller.storage.file import NAME, damage, looking, not_ours
 from controller.storage.migrate import revision_of, revisions, steps
+from controller.supervision.programs import unfit_words
 
 SECRETS = "secrets"  # the folder in the data folder where sessions' keys lie
 USUAL_PORT = 11434
@@ -105,6 +107,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
         running=running,
         unheard=unheard,
         ollama=program,
+        unrunnable=dict(_unrunnable(config, environment, hands)),
         ollama_version=version,
         ollama_lacks=whole.missing(program, ".".join(map(str, version)), platform) if program and version else (),
         others=tuple(serving),
@@ -264,6 +267,17 @@ def _database(data: Path) -> Stored | None:
     except SeadragonError as error:
         return Stored(path, fault=str(error), remedy="It is tried again by itself while Seadragon runs.")
     return Stored(path, path.stat().st_size, damage=found, behind=behind, copy=newest(data / FOLDER, time.time()))
+
+
+def _unrunnable(config: Config, environment: Mapping[str, str], hands: Hands) -> Iterator[tuple[str, str]]:
+    """Why a program that is there cannot be run, by its name."""
+    wanted = {"ollama": config.server.ollama.binary, "cloudflared": config.server.tunnel.binary}
+    settings = {"ollama": "server.ollama.binary", "cloudflared": "server.tunnel.binary"}
+    for name, configured in wanted.items():
+        if hands.find(name, configured, environment) is None:
+            there = configured or unrunnable(name, environment)
+            if there is not None and (fault := fault_of(there)) not in (None, "missing"):
+                yield name, unfit_words(there, fault, settings[name])
 
 
 def _version(program: Path, run: RunTool) -> tuple[int, ...] | None:

@@ -136,6 +136,7 @@ class Facts:
     cloudflared: Path | None
     files_limit: int
     memory: Reading  # with the footprints of our own processes
+    unrunnable: Mapping[str, str] = field(default_factory=dict)  # why a program that is there cannot be run, by name
     ollama_lacks: tuple[str, ...] = ()  # programs that belong beside it and are not there
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
     left_over: int = 0  # bytes in the models folder that no model needs

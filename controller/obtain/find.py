@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from controller.errors import ObtainFailed
 from controller.obtain.cache import cache_folder
 from controller.obtain.processors import foreign
 from controller.obtain.site import Site
+
+Fault = Literal["missing", "dangling", "shut", "no_file", "not_executable"]
+"""There is nothing; a link to nothing; a folder on the way that we may not enter; a folder, say; a file without x."""
 
 OLLAMA_VERSION = "0.32.0"  # what is downloaded or built where none is found; whatever is found will do
 OLLAMA_APP = Path("/Applications/Ollama.app/Contents/Resources")
@@ -43,6 +48,25 @@ def built(name: str, environment: Mapping[str, str]) -> list[Path]:
 def runnable(path: Path) -> bool:
     """Whether this is a file that may be executed. (`Path.is_file` raises for a folder we may not look into.)"""
     return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def fault_of(program: Path) -> Fault | None:
+    """Why this cannot be run, if so; what only the attempt can show is not looked for."""
+    try:
+        mode = os.stat(program).st_mode
+    except PermissionError:
+        return "shut"
+    except (OSError, ValueError):  # ValueError: a zero character in the name
+        return "dangling" if os.path.islink(program) else "missing"
+    if not stat.S_ISREG(mode):
+        return "no_file"
+    return None if os.access(program, os.X_OK) else "not_executable"
+
+
+def unrunnable(name: str, environment: Mapping[str, str], platform: str = sys.platform) -> Path | None:
+    """The first file of that name, where programs are looked for, that cannot be run: what to tell of when none can."""
+    candidates = [*places(name, environment, platform), *built(name, environment)]
+    return next((each for each in candidates if fault_of(each) in ("not_executable", "dangling")), None)
 
 
 def find_program(

@@ -117,8 +117,8 @@ class NothingToAdopt:
 @dataclass(frozen=True, slots=True)
 class Failed:
     """It could not be looked after or started. fault: it will fail again until something is put right; exhausted: the
-    machine has no process, file or memory left for it just now, or what any child needs is away; held: what ran before it
-    is not gone.
+    machine has no process, file or memory left for it just now, or what any child needs is away; held: what ran before
+    it is not gone.
     """
 
     words: str

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
+from controller.config import checks
 from controller.config.schema import TUNNEL, Config
 from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Verdict
@@ -30,6 +31,7 @@ from controller.supervision.programs import (
     Place,
     Plan,
     Runs,
+    blocked,
     crash,
     find,
     not_ours,
@@ -87,7 +89,7 @@ class Cloudflared:
     # --- starting ---
 
     async def plan(self) -> Plan:
-        program = self._program()
+        program = self._program() or blocked("cloudflared", self._wish.binary, self.place)
         if program is None:
             return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
         if problem := unfit(program, "server.tunnel.binary") or self._incomplete():
@@ -315,6 +317,8 @@ def _secret_problem(path: Path | None, setting: str) -> str | None:
         return f"{file} cannot be read ({error.strerror}): put it there, or correct {setting}."
     if empty:
         return f"{file} is empty: write the secret into it ({setting})."
+    if checks.marked(file):
+        return f"{file} begins with a byte order mark, which cloudflared cannot read: save {checks.PLAIN_FILE}."
     if found.st_mode & 0o077:
         return f"{file} can be read by other users: run `chmod 600 {file}`."
     return None

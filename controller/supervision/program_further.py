@@ -55,7 +55,8 @@ class Further:
         word = os.path.expanduser(self.wish.command[0])
         if os.sep in word:
             return Path(self._folder(), word)
-        return Path(shutil.which(word, path=environment.get("PATH", os.defpath)) or word)
+        path = environment.get("PATH", os.defpath)
+        return Path(shutil.which(word, path=path) or shutil.which(word, mode=os.F_OK, path=path) or word)
 
     def _folder(self) -> Path:
         return self.wish.folder.expanduser() if self.wish.folder else self.place.data

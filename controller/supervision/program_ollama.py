@@ -35,6 +35,7 @@ from controller.supervision.programs import (
     Place,
     Plan,
     Runs,
+    blocked,
     crash,
     find,
     not_ours,
@@ -85,7 +86,7 @@ class OllamaServe:
             return Attach({"url": self._elsewhere()})
         if wish.mode == "adopt" and await self._answers(self._elsewhere()):
             return Attach({"url": self._elsewhere()})
-        program = self._program()
+        program = self._program() or blocked("ollama", self.config.server.ollama.binary, self.place)
         if program is None:
             return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
         if problem := unfit(program, "server.ollama.binary"):

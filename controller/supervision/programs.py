@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from controller.obtain import find_program
+from controller.obtain.find import Fault, fault_of, unrunnable
 from controller.readiness import Verdict
 from controller.supervision import ports, tree
 from controller.supervision.child import Exit
@@ -152,17 +154,34 @@ def find(name: str, configured: Path | None, place: Place) -> Path | None:
     return configured.expanduser() if configured else find_program(name, None, place.environment)
 
 
+def blocked(name: str, configured: Path | None, place: Place) -> Path | None:
+    """One that would be found if it could be run."""
+    return None if configured else unrunnable(name, place.environment)
+
+
 def unfit(program: Path, setting: str) -> Problem | None:
     """Why this file cannot be started, if so."""
-    if not os.path.exists(program):
-        words = f"There is no program at {program}: install it there, or correct {setting}."
-    elif os.path.isdir(program):
-        words = f"{program} is a folder, not a program: correct {setting}."
-    elif not os.access(program, os.X_OK):
-        words = f"{program} may not be executed: run `chmod +x {program}`, or correct {setting}."
-    else:
-        return None
-    return Problem(ChildState.MISCONFIGURED, words)
+    fault = fault_of(program)
+    return None if fault is None else Problem(ChildState.MISCONFIGURED, unfit_words(program, fault, setting))
+
+
+def unfit_words(program: Path, fault: Fault, setting: str) -> str:
+    """What a fault of a program means, and what to do."""
+    words: dict[Fault, str] = {
+        "missing": f"There is no program at {program}: install it there",
+        "dangling": f"{program} is a link to {_target(program)}, which is not there: install it again",
+        "shut": f"{program} is in a folder that this user may not enter: let it in (chmod +x on the folders)",
+        "no_file": f"{program} is a folder, not a program",
+        "not_executable": f"{program} may not be executed: run `chmod +x {shlex.quote(str(program))}`",
+    }
+    return f"{words[fault]}{':' if fault == 'no_file' else ', or'} correct {setting}."
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:  # no link any more
+        return "nothing"
 
 
 def stamp(*paths: Path | None) -> Hashable:

@@ -80,6 +80,25 @@ def test_a_file_that_is_no_program_is_no_binary(folder: Path) -> None:
     assert load(folder, {}).config.server.ollama.binary == folder / "ollama"
 
 
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda path: None, "no program"),
+        (lambda path: path.symlink_to("nowhere"), "a link to what is not there"),
+        (lambda path: path.mkdir(), "a folder"),
+        (lambda path: write(path, "x", mode=0o600), "a file that may not be executed"),
+    ],
+)
+@pytest.mark.parametrize("where", ["ollama: {binary: PROGRAM}", "children: {x: {command: [PROGRAM]}}"])
+def test_what_is_wrong_with_a_program_is_told_as_it_is(
+    folder: Path, make: Callable[[Path], object], found: str, where: str
+) -> None:
+    program = folder / "program"
+    make(program)
+    (problem,) = problems(folder, where.replace("PROGRAM", str(program)))
+    assert problem.found.startswith(f"{found}: " if "executed" not in found else found)
+
+
 def test_a_child_may_be_a_program_on_the_path_or_anywhere(folder: Path) -> None:
     (folder / "server.yaml").write_text("children: {a: {command: [sleep, 1]}, b: {command: [/bin/sh], folder: /}}")
     assert set(load(folder, {}).config.server.children) == {"a", "b"}
@@ -131,6 +150,27 @@ def test_a_secret_from_a_file_is_read_without_its_line_break_and_never_told(fold
     assert loaded.config.server.ollama.environment == {"A": "hunter2"}
     assert loaded.secrets == (folder / "secret",)
     assert "hunter2" not in repr(loaded) + repr(check(folder, {}))
+
+
+@pytest.mark.parametrize("text", ["\ufeffhunter2", "\ufeffhunter2\r\n", "\ufeff  hunter2"])
+def test_a_secret_is_read_without_the_mark_that_some_editors_begin_a_file_with(folder: Path, text: str) -> None:
+    write(folder / "secret").write_bytes(text.encode())
+    (folder / "server.yaml").write_text("ollama: {environment: {A: {file: secret}}}")
+    assert load(folder, {}).config.server.ollama.environment == {"A": "hunter2"}
+
+
+@pytest.mark.parametrize("nothing", ["\ufeff", "\n", " \r\n"])
+def test_a_file_with_nothing_to_be_seen_in_it_holds_no_secret(folder: Path, nothing: str) -> None:
+    write(folder / "secret").write_bytes(nothing.encode())
+    (found,) = problems(folder, "ollama: {environment: {A: {file: secret}}}")
+    assert found.found.startswith("an empty file")
+
+
+def test_a_file_that_cloudflared_reads_itself_must_not_begin_with_such_a_mark(folder: Path) -> None:
+    write(folder / "token").write_bytes(b"\xef\xbb\xbftoken")
+    (found,) = problems(folder, "tunnel: {mode: token, token_file: token}")
+    assert "cloudflared cannot read" in found.found
+    assert "without a byte order mark" in found.allowed
 
 
 def test_a_secret_that_is_no_text_is_refused(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Listener, Models, Server, Tls, Tunnel
+from controller.config.schema import Config, Listener, Models, Ollama, Server, Tls, Tunnel
 from controller.control.server import serve
 from controller.doctor.checks import examine
 from controller.doctor.facts import Hands, _exposed, _outer_addresses, gather
@@ -116,6 +116,19 @@ def test_broken_yaml_is_a_fact_and_not_a_failure(paths: Paths) -> None:
     facts = gather(paths, {}, Hands(load, lambda name, configured, environment: None, run, lambda names: []))
     assert facts.config_problems == ("config/server.yaml:3:1 one", "config/access.yaml:1:1 two")
     assert facts.config == Config()
+
+
+def test_a_program_that_is_there_and_cannot_be_run_is_not_called_missing(paths: Paths, tmp_path: Path) -> None:
+    for name in ("ollama", "cloudflared"):
+        program(tmp_path / name, "true").chmod(0o644)
+    config = Config(server=Server(tunnel=Tunnel(mode="quick")))
+    found = {each.name: each for each in examine(look(paths, config, PATH=str(tmp_path)))}
+    for name, file in (("ollama", "ollama"), ("tunnel", "cloudflared")):
+        assert found[name].verdict == "fail"
+        assert f"chmod +x {tmp_path / file}" in found[name].words
+    configured = Config(server=Server(ollama=Ollama(binary=tmp_path)))
+    found = {each.name: each for each in examine(look(paths, configured))}
+    assert f"{tmp_path} is a folder, not a program" in found["ollama"].words
 
 
 def test_ollamas_own_version_is_told_and_not_the_servers(paths: Paths, tmp_path: Path) -> None:

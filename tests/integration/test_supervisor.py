@@ -20,14 +20,14 @@ from controller.config.schema import Config
 from controller.readiness import Readiness
 from controller.supervision import program_ollama
 from controller.supervision.backoff import Pace
+from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
 from controller.supervision.program_ollama import OllamaServe
-from controller.supervision.programs import Place
+from controller.supervision.programs import Place, Program
 from controller.supervision.spec import ChildState
 from tests.fakes import ollama as fake
 from tests.kit.supervised import Supervised, config, counted, crash_the_controller, place, supervised, turn
 from tests.kit.until import until
-
 
 REAL_PYTHON = os.path.realpath(sys.executable)
 
@@ -422,3 +422,25 @@ async def test_a_keeper_whose_python_is_away_for_a_while_is_tried_again_by_itsel
         assert "Seadragon's own Python" in status.reason
         python.symlink_to(REAL_PYTHON)
         assert (await one.reaches(ChildState.READY)).restarts == 0
+
+
+@pytest.mark.parametrize("name", ["ollama", "cloudflared", "further"])
+async def test_a_program_that_may_not_be_executed_is_told_so_and_starts_once_it_may(lab: Lab, name: str) -> None:
+    """On the PATH too, where what cannot be run is passed over as if it were not there."""
+    bin = lab.folder / "bin"
+    bin.mkdir()
+    program = bin / name
+    program.write_text("#!/bin/sh\nexec /bin/sleep 1000\n" if name != "ollama" else lab.program.read_text())
+    program.chmod(0o644)
+    where = Place(lab.place.data, lab.place.logs, {**lab.place.environment, "PATH": f"{bin}:{os.defpath}"})
+    further = Config.model_validate({"server": {"children": {"further": {"command": ["further"]}}}})
+    programs: dict[str, Program] = {
+        "ollama": OllamaServe(lab.config(binary=None), where, lab.readiness),
+        "cloudflared": Cloudflared(config(tunnel={"mode": "quick"}), where, "http://127.0.0.1:1", edges=[]),
+        "further": Further("further", further.server.children["further"], where),
+    }
+    async with supervised(programs[name], where.home) as one:
+        status = await one.reaches(ChildState.MISCONFIGURED)
+        assert f"{program} may not be executed: run `chmod +x {program}`" in status.reason
+        program.chmod(0o755)
+        await one.reaches(ChildState.READY, ChildState.STARTING)

@@ -3,18 +3,19 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from controller.config.schema import Config
+from controller.obtain.find import Fault
 from controller.readiness import Readiness
 from controller.supervision.child import Exit
 from controller.supervision.moves import Ending
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
 from controller.supervision.program_ollama import OllamaServe
-from controller.supervision.programs import Ended, Place, crash, last_words, stopped_outside
+from controller.supervision.programs import Ended, Place, crash, last_words, stopped_outside, unfit_words
 
 PLACE = Place(
     Path("/srv/data"),
@@ -218,6 +219,24 @@ def test_a_further_child_is_found_on_the_path_and_gets_its_own_variables() -> No
     assert spec is not None
     assert (spec.argv, spec.files, spec.folder) == (("/bin/sh", "-c", "true"), 128, "/srv/data")
     assert dict(spec.environment) == {"HOME": "/home/ann", "PATH": "/bin", "LANG": "de_DE.UTF-8", "A": "1"}
+
+
+# --- what cannot be run -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("missing", "There is no program at /opt/o: install it there, or correct a.b."),
+        ("dangling", "/opt/o is a link to nothing, which is not there: install it again, or correct a.b."),
+        ("no_file", "/opt/o is a folder, not a program: correct a.b."),
+        ("not_executable", "/opt/o may not be executed: run `chmod +x /opt/o`, or correct a.b."),
+    ],
+)
+def test_what_is_wrong_with_a_program_says_what_to_do(fault: Fault, told: str) -> None:
+    assert unfit_words(Path("/opt/o"), fault, "a.b") == told
+    assert set(get_args(Fault)) == {"missing", "dangling", "no_file", "not_executable", "shut"}
+    assert "let it in" in unfit_words(Path("/opt/o"), "shut", "a.b")
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
