@@ -11,7 +11,7 @@ from typing import Any
 from controller.line_words import lane_words, table
 from controller.plain import Style, moment_words, printable, size_words, span_words
 
-_COLOURS = {"active": "green", "open": "green", "paused": "yellow", "no password": "yellow"}
+_COLOURS = {"active": "green", "open": "green", "paused": "yellow", "not yet": "yellow", "no password": "yellow"}
 _NUMBERS = ("LANE", "USED", "REQUESTS", "FAILED", "TOKENS IN", "TOKENS OUT", "WAITED", "TOOK", "SENT", "#", "HITS")
 
 

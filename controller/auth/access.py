@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, Literal
 
 from controller.auth.policy import IMPLIED, ROLES, Right
-from controller.auth.rows import AllowRow
+from controller.auth.rows import AHEAD, AllowRow
 from controller.config.schema import Access, Allowed
 from controller.residency.spelling import LONGEST, parse
 
@@ -137,7 +138,8 @@ class _Entry:
     network: Network
     who: Principal
     denied: bool = False
-    until: float | None = None  # seconds since the epoch
+    since: float = -math.inf  # seconds since the epoch
+    until: float | None = None  # the same
     through_tunnel: bool = False
 
 
@@ -184,8 +186,10 @@ class AllowList:
         address = plain_address(peer)
         if address is None:
             return STRANGER
-        matches = [one for one in self._entries if address in one.network and (one.until is None or now < one.until)]
-        until = min((one.until for one in matches if one.until is not None), default=None)
+        there = [one for one in self._entries if address in one.network and (one.until is None or now < one.until)]
+        matches = [one for one in there if one.since <= now]
+        turns = [*(one.until for one in matches), *(one.since for one in there if one.since > now)]
+        until = min((turn for turn in turns if turn is not None), default=None)
         if any(one.denied for one in matches):
             return Verdict(None, until, denied=True)
         if tunnel and (address == NEVER or address.is_loopback):
@@ -203,7 +207,11 @@ def _of_yaml(entries: Iterable[Allowed], rights: frozenset[Right]) -> Iterable[_
 def _of_rows(rows: Iterable[AllowRow], bound: frozenset[Right]) -> Iterable[_Entry]:
     for row in rows:
         who = _principal_of_row(row, bound)
-        yield _Entry(ip_network(row.cidr, strict=False), who, row.verdict == "deny", row.expires_at)
+        denied, bounded = row.verdict == "deny", row.expires_at is not None
+        since = (
+            row.created_at - AHEAD if bounded and not denied else -math.inf
+        )  # as `counts` has it; a no counts at once
+        yield _Entry(ip_network(row.cidr, strict=False), who, denied, since, row.expires_at)
 
 
 def anonymous(access: Access) -> Principal | None:

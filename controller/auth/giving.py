@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from controller.auth.access import rights_of
 from controller.auth.policy import Right
-from controller.auth.rows import OPERATOR, KeyRow, UserRow
+from controller.auth.rows import OPERATOR, KeyRow, UserRow, counts
 from controller.config.schema import Access
 
 
@@ -61,7 +61,8 @@ def _of_key(row: KeyRow | None, access: Access, now: float) -> Standing:
         return Standing.OVER
     if row.expires_at is not None and now >= row.expires_at:
         return Standing.OVER
-    return Standing.RESTING if row.paused or Right.ADMIN not in rights_of(access, "key") else Standing.GOOD
+    resting = row.paused or not counts(row.created_at, row.expires_at, now)
+    return Standing.RESTING if resting or Right.ADMIN not in rights_of(access, "key") else Standing.GOOD
 
 
 _BADNESS: Final = list(Standing)

@@ -15,7 +15,7 @@ from controller.auth.access import STRANGER, AllowList, Network, Principal, Verd
 from controller.auth.credentials import Offered
 from controller.auth.giving import Standing, standing
 from controller.auth.policy import Right
-from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow
+from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow, counts
 from controller.auth.secrets import NO_HASH, hash_secret, parse_key, same
 from controller.config.schema import Access
 
@@ -29,6 +29,7 @@ class Why(StrEnum):
     REVOKED = "revoked"
     PAUSED = "paused"
     EXPIRED = "expired"
+    EARLY = "early"  # it was made at a moment that is still to come
     DISABLED = "disabled"  # its owner is
     ELSEWHERE = "elsewhere"  # not from this address
     SEVERAL = "several"  # different keys in one request
@@ -216,6 +217,8 @@ class Keyring:
             return Denied(Why.PAUSED, row.name)
         if row.expires_at is not None and now >= row.expires_at:
             return Denied(Why.EXPIRED, row.name)
+        if not counts(row.created_at, row.expires_at, now):
+            return Denied(Why.EARLY, row.name)
         if row.user_id is None and (stands := self._standing(row.giver, now)) is not Standing.GOOD:
             return Denied(Why.PAUSED if stands is Standing.RESTING else Why.REVOKED, row.name)
         owner = None if row.user_id is None else self._rows.users.get(row.user_id)

@@ -216,6 +216,8 @@ class Office:
             return "revoked"
         if self._over(row.expires_at):
             return "expired"
+        if not self._counts(row):
+            return "not yet"
         resting = row.user_id is None and self._holders.standing(row.giver) is not Standing.GOOD
         return "paused" if row.paused or resting else "active"
 
@@ -345,7 +347,8 @@ class Office:
         return [self._invite(row) for row in rows]
 
     def _invite(self, row: InviteRow) -> dict[str, Any]:
-        over = "used" if row.used >= row.uses else "expired" if self._over(row.expires_at) else ""
+        early = "" if self._counts(row) else "not yet"
+        over = "used" if row.used >= row.uses else "expired" if self._over(row.expires_at) else early
         resting = self._holders.standing(row.giver) is not Standing.GOOD
         return {
             "id": row.id,
@@ -417,6 +420,8 @@ class Office:
     def _state_of_entry(self, row: AllowRow) -> str:
         if self._over(row.expires_at):
             return "expired"
+        if row.verdict == "allow" and not self._counts(row):
+            return "not yet"
         resting = row.verdict == "allow" and self._holders.standing(row.giver) is not Standing.GOOD
         return "paused" if resting else "active"
 
@@ -438,6 +443,9 @@ class Office:
         """Not over HTTP: whoever is at an address could not give it, and a key might be one that was taken back."""
         await self._holders.reopen()
         return "addresses", {"reopened": True}
+
+    def _counts(self, row: KeyRow | InviteRow | AllowRow) -> bool:
+        return rows.counts(row.created_at, row.expires_at, self._clock.wall())
 
     def _over(self, at: float | None) -> bool:
         return at is not None and at <= self._clock.wall()

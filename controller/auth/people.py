@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from controller.auth.access import Principal, rights_of
-from controller.auth.rows import SessionRow, UserRow
+from controller.auth.rows import SessionRow, UserRow, counts
 from controller.config.schema import Access
 
 LANE: Final = 3.0
@@ -39,7 +39,7 @@ class People:
     def of(self, sid: str, access: Access, now: float) -> Principal | None:
         """Whose session it is, while it lasts and they may come in."""
         session = self._rows.live_sessions.get(sid)
-        if session is None or now >= session.expires_at:
+        if session is None or not counts(session.started_at, session.expires_at, now):
             return None
         user = self._rows.users.get(session.user_id)
         return None if user is None or user.disabled else principal_of(user, access, sid)

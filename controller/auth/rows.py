@@ -8,6 +8,7 @@ gave out ends with their right to.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -20,6 +21,21 @@ OPERATOR: Final = "operator"
 """Whoever runs `seadragon` on this machine, as the giver of something: their right never ends."""
 
 ROLES: Final[tuple[Role, ...]] = ("child", "member", "admin")
+
+AHEAD: Final = 60.0
+"""Seconds by which a moment may lie in the future and still be believed: clocks are set back a little now and then."""
+
+
+def counts(began: float, ends: float | None, now: float) -> bool:
+    """Whether what `began` counts now, until it `ends`. What ends counts from its beginning only: made by a clock that
+    was ahead, it would last longer than anybody meant. What never ends has always counted.
+    """
+    return ends is None or began - AHEAD <= now < ends
+
+
+def believed(at: float, now: float) -> float:
+    """When something was done; for ever ago when that is still to come."""
+    return at if at - AHEAD <= now else -math.inf
 
 
 def folded(name: str) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import jwt
 
+from controller.auth.rows import believed, counts
+
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "seadragon"
 AUDIENCE: Final = "pages"
@@ -24,7 +26,6 @@ DAY: Final = 86400.0
 IDLE: Final = 30 * DAY  # a session that nobody uses ends
 ABSOLUTE: Final = 90 * DAY  # as does one that is used all the time
 ADMIN_IDLE: Final = 12 * 3600.0  # after that an admin's rights want the password again
-SKEW: Final = 60.0  # seconds that the machine's clock may have been set back
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +81,16 @@ def _verified(token: str, secret: bytes) -> Mapping[str, Any]:
 
 def _in_time(claims: Mapping[str, Any], now: float) -> bool:
     started, expires = claims["iat"], claims["exp"]
-    return type(started) is int and type(expires) is int and started - SKEW <= now < expires
+    return type(started) is int and type(expires) is int and counts(started, expires, now)
 
 
-def over(used: float, expires: float, now: float) -> bool:
-    """Whether a session, last used at `used`, has ended by itself."""
-    return now >= expires or now - used >= IDLE
+def over(began: float, used: float, expires: float, now: float) -> bool:
+    """Whether a session, last used at `used`, has ended by itself, or is not one yet."""
+    return not counts(began, expires, now) or now - max(began, believed(used, now)) >= IDLE
 
 
 def proven(given: float, used: float, now: float) -> bool:
     """Whether an admin's rights need no password now. `given`: when it was given last; `used`: when the rights were
     last used since then.
     """
-    return now - max(given, used) < ADMIN_IDLE
+    return now - max(believed(given, now), believed(used, now)) < ADMIN_IDLE

@@ -113,7 +113,7 @@ class SignIn:
         now = self._clock.wall()
         user = self.holders.users.get(session.user_id)
         used = self.holders.session_used_at(session.id)
-        if user is None or user.disabled or sessions.over(used, session.expires_at, now):
+        if user is None or user.disabled or sessions.over(session.started_at, used, session.expires_at, now):
             return None
         proven = sessions.proven(session.proven_at, self._at_work.get(session.id, 0.0), now)
         if uses:

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from controller.auth.holders import Holders
-from controller.auth.rows import KeyRow, Role, SessionRow
+from controller.auth.rows import KeyRow, Role, SessionRow, counts
 from controller.auth.signin import No, Person
 from controller.pages import forms
 from controller.pages.asked import Asked
@@ -68,6 +68,7 @@ def _key_line(row: KeyRow, now: float) -> KeyLine:
     states: list[tuple[bool, str, Tone]] = [
         (row.revoked_at is not None, "revoked", "off"),
         (row.expires_at is not None and row.expires_at <= now, "expired", "off"),
+        (not counts(row.created_at, row.expires_at, now), "not yet", "off"),
         (row.paused, "paused", "wait"),
         (True, "works", "ok"),
     ]

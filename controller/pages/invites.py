@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from controller.auth.giving import Standing
-from controller.auth.rows import ROLES, InviteRow, Role
+from controller.auth.rows import ROLES, InviteRow, Role, counts
 from controller.auth.signin import No, Person, SignIn
 from controller.desk import By, Desk
 from controller.errors import SeadragonError
@@ -120,6 +120,7 @@ class Invites:
             (row.revoked_at is not None, "revoked", "off"),
             (row.used >= row.uses, "used", "ok"),
             (row.expires_at <= now, "over", "off"),
+            (not counts(row.created_at, row.expires_at, now), "not yet", "off"),
             (self._holders.standing(row.giver) is not Standing.GOOD, "paused", "off"),
             (True, "open", "wait"),
         ]
@@ -133,7 +134,7 @@ class Invites:
             until=moment_words(row.expires_at, now),
             state=state,
             tone=tone,
-            valid=state in ("open", "paused"),
+            valid=state in ("open", "paused", "not yet"),
             people=", ".join(came),
         )
 

@@ -25,6 +25,8 @@ _KEY_WORDS: Mapping[Why, str] = {
     Why.REVOKED: 'The key "{}" was taken back. Ask whoever runs this server for a new one.',
     Why.PAUSED: 'The key "{}" is paused. Whoever runs this server can let it go on.',
     Why.EXPIRED: 'The key "{}" has expired. Ask whoever runs this server for a new one.',
+    Why.EARLY: 'The key "{}" does not count yet: the clock here was ahead when it was made, or is behind now. Ask '
+    "whoever runs this server: `seadragon doctor` says more.",
     Why.DISABLED: 'The key "{}" belongs to somebody who may not come in now. Ask whoever runs this server.',
     Why.ELSEWHERE: 'The key "{}" may not be used from this address. Whoever runs this server can change that.',
 }

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow, SessionRow, UserRow
+from controller.auth.rows import AHEAD, AllowRow, InviteRow, KeyRow, LinkRow, SessionRow, UserRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -83,7 +83,7 @@ async def take_use(connection: AsyncConnection, hash: bytes, now: float) -> bool
     from sqlalchemy import update
 
     table = _table(InviteRow)
-    good = (table.c.used < table.c.uses) & (table.c.expires_at > now) & table.c.revoked_at.is_(None)
+    good = (table.c.used < table.c.uses) & _counts(table, now) & table.c.revoked_at.is_(None)
     taken = await connection.execute(update(table).where(table.c.hash == hash, good).values(used=table.c.used + 1))
     return taken.rowcount == 1
 
@@ -93,8 +93,13 @@ async def take_link(connection: AsyncConnection, link: LinkRow, now: float) -> b
     from sqlalchemy import delete
 
     table = _table(LinkRow)
-    taken = await connection.execute(delete(table).where(table.c.hash == link.hash, table.c.expires_at > now))
+    taken = await connection.execute(delete(table).where(table.c.hash == link.hash, _counts(table, now)))
     return taken.rowcount == 1
+
+
+def _counts(table: Table, now: float) -> Any:
+    """`auth/rows.py: counts`, for the database."""
+    return (table.c.created_at <= now + AHEAD) & (table.c.expires_at > now)
 
 
 def _table(kind: type[Any]) -> Table:

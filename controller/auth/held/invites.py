@@ -11,7 +11,7 @@ from controller.auth.giving import Standing
 from controller.auth.held import checks
 from controller.auth.held.ledger import Entry, order
 from controller.auth.held.people import People
-from controller.auth.rows import OPERATOR, InviteRow, LinkKind, LinkRow, Role, UserRow
+from controller.auth.rows import OPERATOR, InviteRow, LinkKind, LinkRow, Role, UserRow, counts
 from controller.auth.secrets import NewToken, hash_token, make_id, make_token
 from controller.errors import OrderRefused
 from controller.storage import shelf
@@ -78,7 +78,9 @@ class Invites(People):
     def invite_for(self, token: str) -> InviteRow | None:
         """The invite that would be redeemed now: to greet by. `redeem` decides."""
         invite, now = self._by_hash(token), self._clock.wall()
-        if invite is None or invite.used >= invite.uses or invite.expires_at <= now or invite.revoked_at is not None:
+        if invite is None or invite.used >= invite.uses or invite.revoked_at is not None:
+            return None
+        if not counts(invite.created_at, invite.expires_at, now):
             return None
         return invite if self.standing(invite.giver) is Standing.GOOD else None
 
@@ -168,7 +170,7 @@ class Invites(People):
         if hash is None:
             return None
         found = (link for link in self._links.values() if link.hash == hash and link.kind == kind)
-        good = (link for link in found if link.expires_at > now)
+        good = (link for link in found if counts(link.created_at, link.expires_at, now))
         return next((link for link in good if self.standing(link.giver) is Standing.GOOD), None)
 
     def _by_hash(self, token: str) -> InviteRow | None:

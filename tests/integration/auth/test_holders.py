@@ -18,11 +18,14 @@ from sqlalchemy import event
 from controller.auth.held.invites import CODE_LASTS, NO_CODE, NO_INVITE, NO_RESET
 from controller.auth.held.ledger import GATHER, LOOK, What
 from controller.auth.holders import Holders
+from controller.auth.people import People
 from controller.auth.rows import SessionRow, UserRow
 from controller.auth.secrets import hash_secret, make_token, parse_key
+from controller.config.schema import Access
 from controller.errors import OrderRefused, SeadragonError
 from controller.events import Journal
 from controller.storage import migrate as migrating
+from controller.storage import shelf
 from controller.storage.database import LONGEST, Database
 from controller.storage.file import NAME, connect, make_ours
 from controller.storage.migrate import migrate
@@ -31,7 +34,7 @@ from tests.kit.holding import holding
 from tests.kit.stored import rows, told
 from tests.kit.until import until
 
-DAY = 86400.0
+DAY, YEAR = 86400.0, 365 * 86400.0
 HASH = "$2b$12$a-hash-as-bcrypt-writes-it"
 
 
@@ -554,6 +557,37 @@ async def test_rights_end_by_themselves_and_whoever_must_act_is_told(
     assert set(heard) == {("key", key.id), ("session", session.id), ("allow", entry.id)}
     assert holders.sessions(user.id) == [longer]
     assert key.id in holders.keys  # for its name in what it used
+
+
+async def test_what_was_made_while_the_clock_was_ahead_opens_nothing_before_its_time(
+    path: Path, holders: Holders, clock: WoundClock
+) -> None:
+    user = await a_user(holders)
+    clock.step_wall(YEAR)
+    _, invite = await holders.create_invite("member", lasts=3600, label="grandma", by="operator")
+    link = await holders.create_reset(user.id, by="operator")
+    code = await holders.admin_code()
+    session = await holders.start_session(user.id, "Firefox", "192.0.2.1")
+    clock.step_wall(-YEAR)
+    people = People(holders, lambda cookie, now: session.id)
+
+    def opened() -> tuple[object, ...]:
+        seen = holders.invite_for(invite.text), holders.reset_for(link.text), holders.knows_admin_code(code.text)
+        return *seen, people.look(b"", Access(), clock.wall())
+
+    assert not any(opened())
+    for redeemed in (
+        holders.redeem(invite.text, "Ann", HASH),
+        holders.redeem_reset(link.text, HASH),
+        holders.redeem_admin_code(code.text, "Ada", HASH),
+    ):
+        with pytest.raises(OrderRefused):
+            await redeemed
+    async with Database(path, clock, Journal(clock)) as database, database.writing() as connection:
+        found = holders.invites[next(iter(holders.invites))]
+        assert not await shelf.take_use(connection, found.hash, clock.wall())
+    clock.step_wall(YEAR)
+    assert all(opened())
 
 
 # --- what a restart finds ---

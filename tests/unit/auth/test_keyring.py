@@ -33,6 +33,7 @@ def ask(keyring: Keyring, text: str, address: str = HERE, now: float = 10.0) -> 
         ({"revoked_at": 1.0}, Why.REVOKED),
         ({"paused": True}, Why.PAUSED),
         ({"expires_at": 10.0}, Why.EXPIRED),
+        ({"created_at": 1e6, "expires_at": 1e6 + 60}, Why.EARLY),
         ({"cidrs": ("192.168.1.0/24", "fd00::/48")}, Why.ELSEWHERE),
         ({"user_id": "nobody"}, Why.DISABLED),
     ],
@@ -43,6 +44,23 @@ def test_a_key_that_has_lost_its_right_says_why_to_its_holder_alone(fields: dict
     guess, _ = key("guess")
     wrong = text[:12] + guess[12:]
     assert ask(Keyring(Rows(row)), wrong) in (Why.MISTYPED, Why.UNKNOWN)
+
+
+def test_a_key_without_an_end_works_whatever_its_date() -> None:
+    text, row = key("tool", created_at=1e9)
+    assert isinstance(ask(Keyring(Rows(row)), text), Principal)
+
+
+def test_an_address_let_in_for_a_while_by_a_clock_that_was_ahead_is_let_in_from_then_on() -> None:
+    rows = Rows()
+    rows.allowed["a"] = entry("a", "10.1.1.1", created_at=1e6, expires_at=1e6 + 3600)
+    rows.allowed["b"] = entry("b", "10.1.1.2", created_at=1e6)
+    rows.allowed["c"] = entry("c", "10.1.1.3", created_at=1e6, expires_at=1e6 + 3600, verdict="deny")
+    keyring = Keyring(rows)
+    for now, inside in ((10.0, False), (1e6 - 61, False), (1e6 - 60, True), (1e6 + 3599, True), (1e6 + 3600, False)):
+        assert bool(keyring.at("10.1.1.1", now).who) is inside, now
+    assert keyring.at("10.1.1.2", 10.0).who
+    assert keyring.at("10.1.1.3", 10.0).denied  # who is kept out is so at once
 
 
 def test_a_key_is_a_principal_of_its_own() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from controller.auth.sessions import (
     ABSOLUTE,
     ADMIN_IDLE,
+    DAY,
     IDLE,
     LONGEST_TOKEN,
     REQUIRED,
@@ -145,9 +146,19 @@ def test_a_token_with_one_letter_changed_is_none(place: int, letter: str) -> Non
 
 
 def test_a_session_ends_unused_after_thirty_days_and_used_after_ninety() -> None:
-    assert not over(NOW, NOW + ABSOLUTE, NOW + IDLE - 1)
-    assert over(NOW, NOW + ABSOLUTE, NOW + IDLE)
-    assert over(NOW + ABSOLUTE - 5, NOW + ABSOLUTE, NOW + ABSOLUTE)
+    assert not over(NOW, NOW, NOW + ABSOLUTE, NOW + IDLE - 1)
+    assert over(NOW, NOW, NOW + ABSOLUTE, NOW + IDLE)
+    assert over(NOW, NOW + ABSOLUTE - 5, NOW + ABSOLUTE, NOW + ABSOLUTE)
+
+
+def test_what_a_clock_that_was_ahead_noted_of_a_session_is_not_believed() -> None:
+    ahead = NOW + 20 * DAY
+    assert over(ahead, ahead, ahead + ABSOLUTE, NOW)
+    assert read(sign("s1", "u1", ahead, ahead + ABSOLUTE, KEYS), KEYS, NOW) is None
+    assert over(NOW - IDLE, ahead, NOW + ABSOLUTE, NOW)  # nobody knows when it was used last, if not at its beginning
+    assert not over(NOW - DAY, ahead, NOW + ABSOLUTE, NOW)
+    assert not proven(ahead, ahead, NOW)
+    assert proven(NOW - 3600, ahead, NOW)
 
 
 def test_an_admins_rights_want_the_password_after_twelve_idle_hours() -> None:
