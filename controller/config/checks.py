@@ -250,13 +250,6 @@ def _children_run(config: Config) -> Iterator[Finding]:
             yield Finding((*at, "folder"), f"no folder at {shown(str(child.folder))}", "a folder that exists")
 
 
-def _models_stored(config: Config) -> Iterator[Finding]:
-    folder = config.models.folder
-    if folder is not None and config.server.ollama.mode != "external" and not _is_folder(folder):
-        allowed = "a folder that exists (is its disk connected?)"
-        yield Finding(("models", "folder"), f"no folder at {shown(str(folder))}", allowed)
-
-
 def _tunnel_files(config: Config) -> Iterator[Finding]:
     tunnel = config.server.tunnel
     used = {"token": ("token_file", tunnel.token_file), "named": ("credentials_file", tunnel.credentials_file)}
@@ -292,7 +285,7 @@ _GOOD: Final[Mapping[str, str]] = {
     "key": "the private key of that certificate, in PEM, without a password",
 }
 
-OUTSIDE: Final[tuple[Check, ...]] = (_programs_run, _children_run, _models_stored, _tunnel_files, _certificates_good)
+OUTSIDE: Final[tuple[Check, ...]] = (_programs_run, _children_run, _tunnel_files, _certificates_good)
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -314,6 +307,9 @@ def warnings(config: Config) -> Iterator[str]:
         )
     yield from _shadowed(config)
     yield from checks_models.warnings(config)
+    folder = config.models.folder
+    if folder is not None and config.server.ollama.mode != "external" and not _is_folder(folder):
+        yield f"models.folder: no folder at {folder}. Is its disk connected? Ollama waits for it."
     for index, entry in enumerate(config.access.allow):
         if entry.through_tunnel and any("/" in address for address in entry.addresses):
             at = dotted(("access", "allow", index))

@@ -210,6 +210,9 @@ def models(facts: Facts) -> Finding:
     """Whether there is anything to answer with."""
     if facts.config.server.ollama.mode == "external":
         return Finding("models", "ok", "They are kept by the Ollama elsewhere.")
+    if facts.models_away:
+        remedy = "Connect its disk. If the folder was moved: models.folder in models.yaml, or OLLAMA_MODELS."
+        return Finding("models", "fail", f"{facts.models_away}.", remedy)
     get = f"For a tiny one: seadragon demo. For a real one: {_pull(facts)}"
     if facts.models is None:
         return Finding("models", "warn", f"{facts.models_folder} cannot be read.", "Look who owns it: ls -ld on it.")

@@ -34,6 +34,7 @@ from controller.doctor import facts_mac
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.doctor.findings_mac import Mac
 from controller.errors import NotRunning, SeadragonError
+from controller.models_folder import models_folder
 from controller.obtain import whole
 from controller.obtain.find import fault_of, unrunnable
 from controller.ollama import mapped
@@ -91,7 +92,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
     version = _version(program, hands.run) if program else None
     ours = set(_pids(running))
     serving = list(_others(ours, paths.run))
-    models_folder = _models_folder(config, environment)
+    folder = models_folder(config.models.folder, environment)
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
     addresses = _addresses(config, running)
     own_ports = {port for address in addresses if (port := _host_port(address)[1])}
@@ -111,17 +112,18 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
         ollama_version=version,
         ollama_lacks=whole.missing(program, ".".join(map(str, version)), platform) if program and version else (),
         others=tuple(serving),
-        models_folder=models_folder,
-        models=_models(models_folder),
+        models_folder=folder.path,
+        models_away=folder.away() if config.server.ollama.mode == "spawn" else "",
+        models=_models(folder.path),
         doors=tuple(_door(address, ours=ours) for address, ours in addresses.items()),
         exposed=tuple(_exposed(ports - own_ports)),
         origins=config.server.ollama.environment.get("OLLAMA_ORIGINS", environment.get("OLLAMA_ORIGINS", "")),
         cloudflared=hands.find("cloudflared", config.server.tunnel.binary, environment),
         files_limit=openfiles.most(),
-        mac=_mac(paths, models_folder, program, hands.run) if platform == "darwin" else None,
+        mac=_mac(paths, folder.path, program, hands.run) if platform == "darwin" else None,
         memory=_memory(paths, ours),
-        sizes=dict(_sizes(models_folder)),
-        left_over=_left_over(models_folder),
+        sizes=dict(_sizes(folder.path)),
+        left_over=_left_over(folder.path),
         database=_database(paths.data),
         asked=tuple(hands.ask(_public_names(config))),
         certificates=tuple(_certificates(config)),
@@ -324,11 +326,6 @@ def _kept(process: psutil.Process, run: Path) -> bool:
         parent = process.parent()
         return parent is not None and any(word.startswith(f"keeper of {run}{os.sep}") for word in parent.cmdline())
     return False
-
-
-def _models_folder(config: Config, environment: Mapping[str, str]) -> Path:
-    chosen = config.models.folder or environment.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models"
-    return Path(chosen).expanduser()
 
 
 def _models(folder: Path) -> int | None:

@@ -139,6 +139,7 @@ class Facts:
     unrunnable: Mapping[str, str] = field(default_factory=dict)  # why a program that is there cannot be run, by name
     ollama_lacks: tuple[str, ...] = ()  # programs that belong beside it and are not there
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
+    models_away: str = ""  # why their folder cannot be used
     left_over: int = 0  # bytes in the models folder that no model needs
     rights: tuple[str, ...] = ()  # what is the matter with who is kept out
     database: Stored | None = None  # None before the first start

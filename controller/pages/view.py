@@ -52,6 +52,7 @@ WORDS: dict[ChildState, tuple[Tone, str]] = {
     ChildState.MISCONFIGURED: ("trouble", "needs you"),
     ChildState.CONFLICT: ("trouble", "in conflict"),
     ChildState.OFFLINE: ("wait", "offline"),
+    ChildState.WAITING: ("trouble", "waiting"),
     ChildState.GPU_LOST: ("trouble", "without its GPU"),
     ChildState.STOPPING: ("wait", "stopping"),
 }
@@ -69,6 +70,7 @@ _HEADLINES: dict[ChildState, tuple[Mood, str, str]] = {
     ChildState.MISCONFIGURED: ("oops", "Ollama needs you", ""),
     ChildState.CONFLICT: ("oops", "Something is in Ollama's way", ""),
     ChildState.OFFLINE: ("oops", "Ollama is out of reach", ""),
+    ChildState.WAITING: ("oops", "Ollama is missing something", ""),
     ChildState.GPU_LOST: ("oops", "Ollama has lost the GPU", ""),
     ChildState.STOPPING: ("waiting", "Ollama is stopping", ""),
 }

@@ -321,6 +321,13 @@ class Lifecycle:
         self._tell("info", words)
         self._leave(Cause.TOLD, ChildState.STOPPING, words, self.limits.stop_grace)
 
+    def _on_bereft(self, event: moves.Bereft, now: float) -> None:
+        """It ends; the look that follows waits until what it needs is there."""
+        if self._probed(now):
+            self._tell("error", event.words)
+            self._not_before = max(self._not_before, now + self.pace.conflict_every)
+            self._leave(Cause.TOLD, ChildState.WAITING, event.words, self.limits.stop_grace)
+
     def _on_not_asked(self, event: moves.NotAsked, now: float) -> None:
         if self._probed(now):
             self._probe_again(now + self.limits.probe_every)
@@ -539,6 +546,7 @@ _ON: dict[type, Callable[..., None]] = {
     moves.Waiting: Lifecycle._on_waiting,
     moves.Silent: Lifecycle._on_silent,
     moves.GpuLost: Lifecycle._on_gpu_lost,
+    moves.Bereft: Lifecycle._on_bereft,
     moves.Stranger: Lifecycle._on_stranger,
     moves.NotAsked: Lifecycle._on_not_asked,
     moves.Glanced: Lifecycle._on_glanced,

@@ -28,7 +28,7 @@ class Limits:
 class Problem:
     """Why it cannot be started now, and what a person can do about it."""
 
-    state: Literal[ChildState.MISCONFIGURED, ChildState.CONFLICT, ChildState.OFFLINE]
+    state: Literal[ChildState.MISCONFIGURED, ChildState.CONFLICT, ChildState.OFFLINE, ChildState.WAITING]
     words: str
 
 
@@ -152,13 +152,20 @@ class GpuLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Bereft:
+    """Something that it cannot do without is gone, such as a disk. `words` are sentences."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stranger:
     """Somebody else listens on its port."""
 
     words: str
 
 
-Probed = Answered | Waiting | Silent | GpuLost | Stranger
+Probed = Answered | Waiting | Silent | GpuLost | Bereft | Stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +211,7 @@ class Tick:
 
 Event = (
     Begin | Start | Stop | Restart | Changed | Tuned | Looked | Spawned | NothingToAdopt | Failed | Answered
-    | Waiting | Silent | GpuLost | Stranger | NotAsked | Glanced | Exited | NetworkIs | Resumed | Tick
+    | Waiting | Silent | GpuLost | Bereft | Stranger | NotAsked | Glanced | Exited | NetworkIs | Resumed | Tick
 )  # fmt: skip
 
 # --- what is done about it --------------------------------------------------------------------------------------------

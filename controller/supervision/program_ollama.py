@@ -16,6 +16,7 @@ import psutil
 from controller.config.schema import OLLAMA, Config
 from controller.errors import Unreachable
 from controller.inside import Kind, inside_of, numbers_of
+from controller.models_folder import ModelsFolder, models_folder
 from controller.obtain import whole
 from controller.ollama import holders
 from controller.readiness import Address, Readiness, Verdict
@@ -24,7 +25,7 @@ from controller.residency.gauge import ram_size
 from controller.residency.memory import MIB
 from controller.residency.needs import CHECKPOINTS, prompt_cache
 from controller.supervision import ports
-from controller.supervision.moves import Answered, Ending, GpuLost, Limits, Problem, Reading, Silent
+from controller.supervision.moves import Answered, Bereft, Ending, GpuLost, Limits, Problem, Reading, Silent
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
     Answer,
@@ -52,6 +53,7 @@ PORT_TAKEN = re.compile(rb"bind: address already in use")
 HIGHEST_QUEUE = 4096  # the gateway keeps the line; Ollama's own, answered with 503, should never be full
 MOST_LOADED = 1024  # and it decides what is loaded: Ollama is never to make room by itself
 APPLE_SILICON = (sys.platform, platform.machine()) == ("darwin", "arm64")
+MODELS = "models"  # in a note: which folder the models were in when it first answered
 NO_GPU = "cpu"  # what Ollama's log calls it
 LOOKS = 20  # into the log of one start: it has said by its first answer what it found, and no version need say it so
 
@@ -67,6 +69,7 @@ class OllamaServe:
     readiness: Readiness
     ram: Callable[[], int] = ram_size
     _looks: tuple[int | None, int] = field(default=(None, 0), init=False)  # (pid, times its log was searched)
+    _look: asyncio.Future[tuple[str, list[int] | None]] | None = field(default=None, init=False)  # at its models
     _verified: tuple[int, int] | None = field(default=None, init=False)  # (pid, port) whose listener is surely ours
 
     @property
@@ -93,6 +96,8 @@ class OllamaServe:
             return problem
         if wish.port is not None and (problem := await port_problem(wish.port, "server.ollama.port")):
             return problem
+        if away := await self._models_away():
+            return Problem(ChildState.WAITING, away)
         port = wish.port or ports.free_port()
         return Launch(self._spec(program, port), {"port": port, "program": str(program)}, stamp(program))
 
@@ -121,7 +126,7 @@ class OllamaServe:
     def _variables(self, port: int) -> dict[str, str]:
         """Ollama's own settings; an empty one is left to Ollama."""
         models = self.config.models
-        folder = self._models_folder()
+        folder = self._models.path
         variables = {
             "OLLAMA_HOST": f"{ports.HERE}:{port}",
             "OLLAMA_MODELS": str(folder),
@@ -142,13 +147,31 @@ class OllamaServe:
         }
         return {name: value for name, value in variables.items() if value}
 
-    def _models_folder(self) -> Path:
-        """The configured folder, else the environment's, else Ollama's own: what a person already has is used."""
-        environment = self.place.environment
-        chosen = self.config.models.folder or environment.get("OLLAMA_MODELS")
-        if chosen:
-            return Path(chosen).expanduser().absolute()
-        return Path(environment.get("HOME", "/")) / ".ollama" / "models"
+    # --- its models' disk ---
+
+    @property
+    def _models(self) -> ModelsFolder:
+        return models_folder(self.config.models.folder, self.place.environment)
+
+    async def _models_away(self, noted: object = None) -> str:
+        """Why it cannot have its models now; empty when it can. `noted`: which folder it was when they were used."""
+        away, mark = await self._looked()
+        if away or noted is None or mark == noted:
+            return away
+        return f"Another folder has taken the place of {self._models.path}: Ollama is started anew."
+
+    async def _looked(self) -> tuple[str, list[int] | None]:
+        """A share whose server is gone may keep whoever looks for minutes: one look at a time, that nobody waits for.
+        Raises OSError when it takes too long.
+        """
+        if self._look is None:
+            folder = self._models
+            self._look = asyncio.ensure_future(asyncio.to_thread(lambda: (folder.away(), folder.mark())))
+        await asyncio.wait([self._look], timeout=self.limits.probe_limit)
+        if not self._look.done():
+            raise TimeoutError(f"{self._models.path} does not answer")
+        look, self._look = self._look, None
+        return look.result()
 
     # --- asking ---
 
@@ -158,6 +181,9 @@ class OllamaServe:
             if (verdict := await not_ours(port, runs.pid)) is not None:
                 return Answer(verdict)
             self._verified = (runs.pid, port)
+        noted = runs.note.get(MODELS)
+        if runs.pid is not None and (away := await self._models_away(noted)):
+            return Answer(Bereft(away))
         try:
             reply = await ask(f"{self.url(runs.note)}/api/version", self.limits.probe_limit)
         except Unreachable as problem:
@@ -167,7 +193,11 @@ class OllamaServe:
         version = str(reply.facts()["version"])
         self.readiness.learn(inside_of(version, await self._seen(version, runs)))
         answered = Answer(Answered(), {"version": version})
-        return await self._with_gpu(answered, runs) if runs.pid is not None else answered
+        if runs.pid is None:
+            return answered
+        if noted is None and (mark := await asyncio.to_thread(self._models.mark)) is not None:
+            answered = replace(answered, note={MODELS: mark})
+        return await self._with_gpu(answered, runs)
 
     async def _seen(self, version: str, runs: Runs) -> set[Kind]:
         """What holds its models, where its version does not tell."""
@@ -185,7 +215,7 @@ class OllamaServe:
         return Answer(
             await _gpu_lost(answered, runs) if self._lost(library) else answered.verdict,
             {**answered.facts, "library": library},
-            {} if noted else {"library": library},  # an adopted one may have said it long ago
+            {**answered.note, **({} if noted else {"library": library})},  # an adopted one may have said it long ago
         )
 
     def _lost(self, library: str) -> bool:

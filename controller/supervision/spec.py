@@ -20,6 +20,7 @@ class ChildState(StrEnum):
     MISCONFIGURED = "misconfigured"  # cannot start until something is put right: told, not looped
     CONFLICT = "conflict"  # somebody else has its port, or keeps stopping it
     OFFLINE = "offline"  # runs or retries, but the network (or the other machine) is away
+    WAITING = "waiting"  # for something that it needs and that may come by itself, such as a disk
     GPU_LOST = "gpu lost"  # it answers, and found no GPU where there has to be one: nothing is asked of it
     STOPPING = "stopping"  # asked to leave
 

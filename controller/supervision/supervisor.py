@@ -119,7 +119,7 @@ class Supervisor:
     def status(self) -> ChildStatus:
         """How the child is doing now."""
         life, child, now = self._life, self._child, self._clock.now()
-        retries = life.retry_at is not None and life.state is not ChildState.MISCONFIGURED
+        retries = life.state not in (ChildState.MISCONFIGURED, ChildState.WAITING)  # these are looked at all the time
         return ChildStatus(
             name=self._program.name,
             state=life.state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -152,7 +153,7 @@ def test_a_database_that_cannot_be_opened_at_the_start_turns_nobody_away_and_is_
     one.up().until_ready()
     key = one.run("keys", "create", "tool").stdout.split()
     with_key = {"Authorization": f"Bearer {next(word for word in key if word.startswith('sd_'))}"}
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     one.down()
     with contextlib.closing(sqlite3.connect(one.data / "seadragon.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -160,14 +161,18 @@ def test_a_database_that_cannot_be_opened_at_the_start_turns_nobody_away_and_is_
         one.up()
         refused = httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-        assert httpx.get(f"{one.url}/readyz").text == "not ready: it is not known who has a key or an account"
-        assert httpx.get(f"{one.url}/api/version").status_code in (200, 503), "this computer is let in by the YAML"
+        assert (
+            httpx.get(f"{one.url}/readyz", timeout=30).text == "not ready: it is not known who has a key or an account"
+        )
+        assert httpx.get(f"{one.url}/api/version", timeout=30).status_code in (200, 503), (
+            "this computer is let in by the YAML"
+        )
         assert "database is locked" in one.status()["storage"]["trouble"]
         assert "is locked" in one.run("status").stdout
         assert "is locked" in one.run("doctor").stdout
         assert "is locked" in one.run("keys", "list").stderr
     one.until_ready(60)
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     assert one.status()["storage"]["trouble"] == ""
 
 
@@ -178,9 +183,7 @@ def test_a_data_folder_that_is_deleted_under_it_is_made_anew_with_what_can_be_sa
     with_key = {"Authorization": f"Bearer {next(word for word in key if word.startswith('sd_'))}"}
     signing = (one.data / "secrets" / "session-keys.json").read_text()
     ollama = one.child()["pid"]
-    for each in one.data.iterdir():
-        shutil.rmtree(each) if each.is_dir() else each.unlink()
-    one.data.rmdir()
+    shutil.rmtree(one.data)
     said = one.run("status")
     assert (said.returncode, "not running" in said.stderr) == (3, True), "before it was noticed there is nothing to see"
     until(lambda: one.status().get("pid") == one.pid, seconds=60, why="lock and control socket are there again")
@@ -188,11 +191,11 @@ def test_a_data_folder_that_is_deleted_under_it_is_made_anew_with_what_can_be_sa
     until(lambda: (one.data / "barred.json").exists() and (one.data / "secrets").exists(), seconds=60)
     until(lambda: (one.data / "seadragon.db").exists(), seconds=60)
     assert (one.data / "secrets" / "session-keys.json").read_text() == signing
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     assert one.run("restart", limit=120).returncode == 0
     one.until_ready(60)
     assert not psutil.pid_exists(ollama), "nothing that the next controller could not find is left to it"
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key).status_code == 200
+    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     assert "tool" in one.run("keys", "list").stdout
 
 
@@ -204,6 +207,27 @@ def test_status_and_up_agree_while_the_control_socket_is_gone(make_house: MakeHo
     assert "already runs" in one.run("up").stderr
     until(lambda: one.status().get("pid") == one.pid, seconds=60)
     assert "control socket" in (one.logs / "controller.jsonl").read_text()
+
+
+def test_with_the_disk_of_the_models_away_it_starts_waits_for_it_and_makes_nothing_in_its_place(
+    make_house: MakeHouse,
+) -> None:
+    one = make_house()
+    disk = one.folder / "disk"
+    one.write("models", {"folder": str(disk / "models")})
+    one.up()
+    assert "cannot be used" in one.until_state("waiting")["reason"]
+    refused = httpx.post(f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30)
+    assert refused.status_code == 503
+    assert re.search(r"^fail +models +The folder of the models", one.run("doctor").stdout, re.MULTILINE)
+    assert not disk.exists()
+    (disk / "models").mkdir(parents=True)
+    one.until_ready()
+    disk.rename(one.folder / "unplugged")
+    one.until_state("waiting")
+    assert not disk.exists()
+    (one.folder / "unplugged").rename(disk)
+    one.until_ready()
 
 
 def test_a_second_listener_is_one_line(make_house: MakeHouse) -> None:

@@ -62,7 +62,6 @@ MISSING = [
     ("server.yaml", "tunnel:\n  edge_ca: nowhere.pem", "server.tunnel.edge_ca"),
     ("server.yaml", "children:\n  x: {command: [no-such-program]}", "server.children.x.command[0]"),
     ("server.yaml", "children:\n  x: {command: [sleep], folder: nowhere}", "server.children.x.folder"),
-    ("models.yaml", "\nfolder: nowhere", "models.folder"),
     ("server.yaml", 'ollama:\n  binary: "a\\0b"', "server.ollama.binary"),
 ]
 
@@ -246,6 +245,14 @@ def test_a_copy_that_was_not_finished_leaves_the_older_one(tmp_path: Path, monke
     again = load_last_good(tmp_path, tmp_path, {})
     assert again is not None
     assert again.loaded.config.server.hold == 6
+
+
+def test_a_folder_of_models_that_is_away_is_no_mistake_but_told(folder: Path) -> None:
+    (folder / "models.yaml").write_text("folder: disk/models")
+    (warning,) = load(folder, {}).warnings
+    assert f"no folder at {folder / 'disk/models'}" in warning
+    (folder / "disk" / "models").mkdir(parents=True)
+    assert load(folder, {}).warnings == ()
 
 
 def test_a_last_good_copy_keeps_its_paths_and_does_not_ask_for_what_is_away_now(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from controller.config.schema import Config
+from controller.config.schema import Config, Models
 from controller.readiness import Readiness
 from controller.supervision import program_ollama
 from controller.supervision.backoff import Pace
@@ -232,6 +232,43 @@ async def test_a_missing_program_is_told_not_looped_and_started_when_it_appears(
         hidden.rename(lab.program)
         status = await one.reaches(ChildState.READY)
         assert status.restarts == 0
+
+
+async def test_while_the_disk_of_its_models_is_away_nothing_starts_and_nothing_is_made_there(lab: Lab) -> None:
+    folder = lab.folder / "disk" / "models"
+    serve = lab.serve(probe_every=0.1)
+    serve.config = serve.config.model_copy(update={"models": Models(folder=folder)})
+    async with supervised(serve, lab.place.home) as one:
+        status = await one.reaches(ChildState.WAITING)
+        assert (status.pid, status.retry_in) == (None, None)
+        assert "there is no such folder" in status.reason
+        assert lab.readiness.verdict == "down"
+        assert not folder.parent.exists()
+        folder.mkdir(parents=True)
+        first = (await one.reaches(ChildState.READY)).pid
+        folder.parent.rename(lab.folder / "unplugged")
+        assert (await one.reaches(ChildState.WAITING)).reason == status.reason
+        await until(lambda: one.status.pid is None)
+        assert not folder.parent.exists()
+        assert one.said().count("there is no such folder") == 2
+        (lab.folder / "unplugged").rename(folder.parent)
+        assert (await one.reaches(ChildState.READY)).pid != first
+
+
+async def test_when_another_folder_takes_the_place_of_its_models_it_is_started_anew(lab: Lab) -> None:
+    """A disk that was unplugged and is back: what was open on it is dead."""
+    folder = lab.folder / "models"
+    folder.mkdir()
+    serve = lab.serve(probe_every=0.1)
+    serve.config = serve.config.model_copy(update={"models": Models(folder=folder)})
+    program, asked = counted(serve)
+    async with supervised(program, lab.place.home) as one:
+        first = (await one.reaches(ChildState.READY)).pid
+        await asked.again("probe")  # which folder it was is noted by now
+        folder.rename(lab.folder / "before")
+        folder.mkdir()
+        await until(lambda: one.status.pid not in (first, None) and one.status.state is ChildState.READY)
+        assert "Another folder has taken the place" in one.said()
 
 
 async def test_a_program_that_may_not_be_executed_is_told_and_started_once_it_may(lab: Lab) -> None:

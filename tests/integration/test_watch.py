@@ -262,10 +262,10 @@ async def test_a_save_is_noticed_when_the_system_tells_of_none(
 
 async def test_what_is_missing_outside_of_the_yaml_heals_without_another_save(folder: Path, tmp_path: Path) -> None:
     async with living(folder, tmp_path, poll=0.05) as house:
-        house.save(f"models: {tmp_path}/disk\n".replace("models", "folder"), "models.yaml")
+        house.save(f"children: {{x: {{command: [sleep, '9'], folder: {tmp_path}/disk}}}}\n")
         await house.until(lambda: house.watch.stale)
         (tmp_path / "disk").mkdir()
-        await house.until(lambda: house.watch.running.models.folder == tmp_path / "disk")
+        await house.until(lambda: "x" in house.watch.running.server.children)
         assert not house.watch.stale
 
 

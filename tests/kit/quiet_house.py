@@ -22,6 +22,7 @@ def main() -> int:
     folder, no_cloud = sys.argv[1:]
     with fake_house(Path(folder) / "house") as house:  # whose clearing ends all who name it, so we must not
         house.configure(ollama={"binary": str(real.program())})
+        (Path(folder) / "models").mkdir(exist_ok=True)
         house.write("models", {"folder": str(Path(folder) / "models"), "no_cloud": no_cloud == "true"})
         house.up().until_ready()
         asked = {"model": "red", "prompt": "hi", "stream": False}

@@ -203,6 +203,19 @@ def test_a_stranger_on_the_port_gets_nothing_and_our_own_child_is_stopped() -> N
     assert world.life.state is ChildState.READY
 
 
+def test_one_whose_disk_goes_is_stopped_told_once_and_started_when_it_is_there_again() -> None:
+    world = begun()
+    world.probe = moves.Bereft("Its disk is gone.")
+    world.problem = moves.Problem(ChildState.WAITING, "Its disk is gone.")
+    world.play(600)
+    assert (world.life.state, world.life.verdict, world.running) == (ChildState.WAITING, "down", False)
+    assert (world.life.reason, len(world.spawns)) == ("Its disk is gone.", 1)
+    assert [each.text for each in world.said if "disk" in each.text] == ["Its disk is gone."]
+    world.problem, world.probe = None, moves.Answered()
+    world.play(5)
+    assert world.life.state is ChildState.READY
+
+
 def test_a_stop_from_outside_restarts_it_and_a_second_within_a_minute_names_the_culprit() -> None:
     world = begun()
     world.feed(moves.Exited(OUTSIDE))

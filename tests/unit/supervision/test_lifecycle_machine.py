@@ -27,6 +27,7 @@ PROBLEMS = st.sampled_from(
         Problem(ChildState.MISCONFIGURED, "The program is missing."),
         Problem(ChildState.CONFLICT, "The port is taken."),
         Problem(ChildState.OFFLINE, "Nothing answers."),
+        Problem(ChildState.WAITING, "Its disk is gone."),
     ]
 )
 LOOKS = st.builds(moves.Looked, st.none() | PROBLEMS, st.just(False), st.sampled_from(["this", "that"]))
@@ -39,6 +40,7 @@ PROBES: st.SearchStrategy[moves.Event] = st.sampled_from(
         moves.Answered(),
         moves.Waiting("Not connected."),
         moves.Silent("No answer."),
+        moves.Bereft("Its disk is gone."),
         moves.Stranger("X."),
         moves.NotAsked(),
     ]
