@@ -10,7 +10,7 @@ from controller.doctor.checks_mac import examine_mac
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
 from controller.inside import inside_of, strange
-from controller.plain import count_words, size_words
+from controller.plain import count_words, moment_words, size_words
 from controller.residency.memory import budget, ceiling, memory_words
 
 OLDEST_PYTHON = (3, 11)
@@ -292,7 +292,20 @@ def clock(facts: Facts) -> Finding:
         return Finding(
             "clock", "fail", "The clock stands before the day Seadragon was installed.", "Set date and time."
         )
+    if facts.dated:
+        told = ", ".join(count_words(each.count, each.kind, _MANY.get(each.kind, "")) for each in facts.dated)
+        last = moment_words(max(each.last for each in facts.dated), facts.now)
+        words = f"These bear dates that are still to come, the last {last}: {told}. The clock was ahead when they were "
+        words += "made, or is behind now. What has an end opens nothing before its date, and a copy is taken for none."
+        remedy = "If the clock is right: revoke and make anew what `seadragon keys`, `invites` and `allow` show as "
+        remedy += (
+            "`not yet`, and remove such copies from data/backups. If not: let the system set date and time by itself."
+        )
+        return Finding("clock", "warn", words, remedy)
     return Finding("clock", "ok", "The clock makes sense.")
+
+
+_MANY = {"address": "addresses", "copy of the database": "copies of the database"}
 
 
 def files(facts: Facts) -> Finding:

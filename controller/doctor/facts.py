@@ -30,7 +30,7 @@ from controller.blobs import left_over
 from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
-from controller.doctor import facts_mac
+from controller.doctor import facts_dates, facts_mac
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.doctor.findings_mac import Mac
 from controller.errors import NotRunning, SeadragonError
@@ -129,6 +129,7 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
         certificates=tuple(_certificates(config)),
         secrets=tuple(_secrets(config, paths.data)),
         admins=_admins(paths.data / NAME),
+        dated=tuple(facts_dates.look(paths.data, time.time())),
         rights=tuple(_rights(paths.data, running)),
     )
 

@@ -112,6 +112,15 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Dated:
+    """Things of one kind that bear a date to come."""
+
+    kind: str
+    count: int
+    last: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that the checks go by."""
 
@@ -146,6 +155,7 @@ class Facts:
     asked: tuple[Asked, ...] = ()  # our public names
     certificates: tuple[Shown, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    dated: tuple[Dated, ...] = ()  # what bears a date to come
     mac: Mac | None = None  # None elsewhere
     admins: int | None = None  # who may sign in and is one; None when that cannot be told
 

@@ -10,6 +10,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,11 @@ from controller.paths import Paths
 from controller.storage.backup import FOLDER, back_up
 from controller.storage.file import NAME, connect, make_ours
 from controller.storage.migrate import migrate, revisions
+from tests.fakes.clock import WoundClock
 from tests.fakes.desk import FakeDesk, an_ollama
 from tests.fakes.mac_tools import PMSET, MacTools, says
 from tests.kit import certificates
+from tests.kit.holding import holding
 
 PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's link, which looks beside itself for more
 
@@ -395,6 +398,34 @@ def test_certificates_and_secrets_are_looked_at_where_they_lie(paths: Paths) -> 
     assert "others may read" in facts.secrets[1].fault
     certificates.put(paths.config, "old")
     assert "ended on" in look(paths, config).certificates[0].fault
+
+
+async def test_what_bears_a_date_to_come_is_counted_by_kind(paths: Paths) -> None:
+    later = time.time() + 365 * 86400
+    clock = WoundClock(wall=later)
+    async with holding(paths.data / NAME, clock) as holders:
+        assert not [each for each in (await asyncio.to_thread(look, paths)).dated]
+        await holders.create_key("tool", by="operator", expires_at=later + 60)
+        gone = await holders.create_key("gone", by="operator")
+        await holders.revoke_key(gone.id)
+        await holders.create_invite("member", label="grandma", by="operator")
+        await holders.allow_add("192.168.1.20", "shed", by="operator")
+        await holders.admin_code()
+        clock.step_wall(-366 * 86400)
+        await holders.create_key("now", by="operator")
+    (paths.data / FOLDER).mkdir(mode=0o700)
+    for name, moment in (("nightly-20990101-000000.db", later), ("by-hand.db", time.time() - 60)):
+        (paths.data / FOLDER / name).touch()
+        os.utime(paths.data / FOLDER / name, (0, moment))
+    found = (await asyncio.to_thread(look, paths)).dated
+    assert [(each.kind, each.count) for each in found] == [
+        ("key", 1),
+        ("invite", 1),
+        ("admin code", 1),
+        ("address", 1),
+        ("copy of the database", 1),
+    ]
+    assert all(abs(each.last - later) < 1 for each in found)
 
 
 def test_admins_are_counted_once_there_can_be_people(paths: Paths) -> None:

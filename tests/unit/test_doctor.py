@@ -9,7 +9,7 @@ import pytest
 
 from controller.config.schema import Config, Listener, Memory, Models, Ollama, Server, Tunnel
 from controller.doctor.checks import CHECKS, examine
-from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
+from controller.doctor.findings import Asked, Dated, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.residency.memory import Reading
 
 ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
@@ -42,6 +42,7 @@ WELL = Facts(
 
 
 DAY = 86400.0
+LATER = (Dated("key", 1, 1.9e9), Dated("address", 2, 2.0e9), Dated("copy of the database", 3, 2.019e9))
 NO = Asked("https://ai.example.org", "GET /api/tags", 401)
 AT_HOME = Listener(address="192.168.1.10:8420", plain_cookies=True)
 
@@ -157,6 +158,8 @@ TROUBLE = [
     ("admin", "warn", {"admins": 0, "config": server(tunnel=Tunnel(mode="quick"))}, "seadragon admin-code"),
     ("clock", "warn", {"asked": (replace(NO, skew=-3600.0),)}, "3600 s behind"),
     ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
+    ("clock", "warn", {"dated": LATER}, "1 key, 2 addresses, 3 copies of the database. The clock was ahead"),
+    ("clock", "warn", {"dated": LATER}, " Dec 2033 "),
     ("open files", "warn", {"files_limit": 256}, "256"),
     ("open files", "warn", {"running": running(files=256)}, "256"),
 ]
