@@ -44,6 +44,7 @@ class Row:
     needs: Right
     note: str = ""
     tunnel: Tunnel = Tunnel.YES
+    linked: bool = True  # of a page: whether a link to it may stand anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Role:
 
 
 def _row(entry: Mapping[str, str]) -> Row:
-    return Row(Right(entry["needs"]), entry.get("note", ""), Tunnel(entry.get("tunnel", "yes")))
+    tunnel, linked = Tunnel(entry.get("tunnel", "yes")), entry.get("linked") != "no"
+    return Row(Right(entry["needs"]), entry.get("note", ""), tunnel, linked)
 
 
 def _role(entry: Mapping[str, Any]) -> Role:

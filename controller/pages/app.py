@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ from controller.pages.contexts import ErrorPage, HomePage, Mood
 from controller.pages.hardened import Hardened, policy
 from controller.pages.invites import Invites
 from controller.pages.line_view import Viewer
-from controller.pages.live import VIEWERS, Live
+from controller.pages.live import Live
 from controller.pages.people import PeoplePages
 from controller.pages.statics import Statics
 from controller.pages.view import Traffic, addresses
@@ -86,6 +86,21 @@ def _target(order: str, about: str) -> str:
     if order in forms.ORDERS:
         return about
     return f"request {about}" if about else "the line"
+
+
+class _Stream(StreamingResponse):
+    """Events without end. `over` is called once, be it that nobody ever heard one."""
+
+    def __init__(self, events: AsyncIterator[str], over: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store, no-transform"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
 
 
 def told(text: str) -> Markup:
@@ -192,15 +207,11 @@ class Pages:
         return HTMLResponse(self._templates.get_template("home.html").render(page=page, now=page.now))
 
     async def _stream(self, request: Request) -> Response:
-        if self._live.viewers >= VIEWERS:
+        asked = Asked(request, person_of(request, self._signin))
+        viewer, caller, watchers = viewer_of(request, asked.person), asked.caller, self._live.watchers
+        if not watchers.enter(caller, manages=viewer.manage):
             return self.refusal(429)
-        return StreamingResponse(
-            self._live.stream(
-                viewer_of(request, person_of(request, self._signin)), request.query_params.get("order", "")
-            ),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store, no-transform"},
-        )
+        return _Stream(self._live.stream(viewer, request.query_params.get("order", "")), lambda: watchers.leave(caller))
 
     async def _order(self, request: Request) -> Response:
         """A button was pressed. The answer leads back to the page, which shows how the order goes."""

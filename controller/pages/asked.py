@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from controller.auth import cookies
+from controller.auth.access import Principal
 from controller.auth.signin import Browser, No, Person, SignIn
+from controller.auth.visitor import neighbourhood
 from controller.pages import forms
 from controller.pages.devices import device_words
 
@@ -35,6 +37,14 @@ class Asked:
         if isinstance(told, str):
             return told
         return self.request.client.host if self.request.client else ""
+
+    @property
+    def caller(self) -> str:
+        """Whose share it takes: a person's, or that of who asks from one address."""
+        who = self.request.scope.get("seadragon.who")
+        if isinstance(who, Principal) and who.kind == "person":
+            return who.identity
+        return neighbourhood(self.peer)
 
     @property
     def browser(self) -> Browser:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,10 +29,33 @@ PERSONAL = ("order", "line", "models")  # not everybody sees the same of these
 EAGAIN = 0.25  # seconds a rendering is good for
 TICK = 1.0  # seconds between two looks when nothing is told to us
 SILENCE = 15.0  # seconds after which a quiet stream shows that it lives
-VIEWERS = 32
+VIEWERS = 32  # streams at a time …
+KEPT = 8  # … of which so many are for those who manage …
+SHARE = 8  # … and so many for one caller: pages open in as many tabs
 EVENTS = 14
 MODELS_FOR = 1.0  # seconds a list of models is good for
 ASKING = 1.0  # seconds it may take; the page goes on with the last one
+
+
+class Watchers:
+    """Whose streams are open: each caller has a share, and some places are kept for those who manage."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def enter(self, caller: str, *, manages: bool) -> bool:
+        """One more of `caller`. False, and not counted, when there is no place."""
+        most = VIEWERS if manages else VIEWERS - KEPT
+        if self._counts.total() >= most or self._counts[caller] >= SHARE:
+            return False
+        self._counts[caller] += 1
+        return True
+
+    def leave(self, caller: str) -> None:
+        """A stream that was let in has ended."""
+        self._counts[caller] -= 1
+        if not self._counts[caller]:
+            del self._counts[caller]
 
 
 class Live:
@@ -46,7 +70,7 @@ class Live:
         edition: str,
         tick: float = TICK,
     ) -> None:
-        self.viewers = 0
+        self.watchers = Watchers()
         self._desk = desk
         self._templates = {name: templates.get_template(f"live/{name}.html") for name in PARTS}
         self._traffic = traffic
@@ -68,13 +92,9 @@ class Live:
 
         Ends when the controller begins to leave, so that no page holds up its drain; browsers come back by themselves.
         """
-        self.viewers += 1
-        try:
-            yield f"retry: 2000\nevent: edition\ndata: {self._edition}\n\n"
-            async for chunk in self._changes(viewer, order):
-                yield chunk
-        finally:
-            self.viewers -= 1
+        yield f"retry: 2000\nevent: edition\ndata: {self._edition}\n\n"
+        async for chunk in self._changes(viewer, order):
+            yield chunk
 
     async def _changes(self, viewer: Viewer, order: str) -> AsyncIterator[str]:
         sent: dict[str, str] = {}

@@ -135,7 +135,7 @@ def _pass(exchange: Exchange, rules: Rules, callers: Callers, place: Admitted, r
     if row.needs is Right.ANYONE:
         return None
     if exchange.who.kind != "key" or offered.ambient:
-        foreign = _foreign(exchange, rules, linked=place is PAGES)
+        foreign = _foreign(exchange, rules, linked=place is PAGES and row.linked)
         if foreign is not None:
             return foreign
     exchange.needs = row.needs

@@ -269,6 +269,21 @@ async def test_a_web_page_of_another_site_cannot_press_buttons(tmp_path: Path) -
             assert (await client.post("/api/chat", json=CHAT, headers=headers)).status_code == 200, headers
 
 
+async def test_what_is_no_page_for_people_is_not_opened_from_another_site() -> None:
+    linked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    event_source = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    framed = {**linked, "Sec-Fetch-Dest": "iframe"}
+    async with gateway(None, using=config(access=MANAGER)) as plane, plane.client() as client:
+        for path in ("/live", "/live?order=1", "/metrics"):
+            for headers in (linked, event_source, framed, {"Origin": "https://evil.example"}):
+                assert (await client.get(path, headers=headers)).status_code == 403, (path, headers)
+            for headers in ({}, {**event_source, "Sec-Fetch-Site": "same-origin"}):
+                assert (await client.get(path, headers=headers)).status_code == 200, (path, headers)
+        home = {"Accept": "text/html"}
+        assert (await client.get("/", headers={**home, **linked})).status_code == 200, "a link to a page"
+        assert (await client.get("/", headers={**home, **event_source})).status_code == 403
+
+
 async def test_pages_of_configured_origins_may_call_and_read(tmp_path: Path) -> None:
     origin = "vscode-webview://0a1b"
     async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:

@@ -9,7 +9,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from controller.auth.access import Principal
 from controller.errors import OrderRefused, Unreachable
 from controller.pages.hardened import policy
 from controller.pages.late import LatePages, Scrape
-from controller.pages.live import VIEWERS
+from controller.pages.live import KEPT, SHARE, VIEWERS
 from controller.pages.view import Traffic
 from controller.paths import CLONE
 from controller.supervision.spec import ChildState
@@ -38,6 +38,7 @@ class Seen:
     def __init__(self) -> None:
         self.traffic = Traffic(0, 0)
         self.who: Principal | None = OWNER
+        self.peer = "192.168.1.5"
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ async def browser(desk: FakeDesk, seen: Seen) -> AsyncIterator[httpx.AsyncClient
     )
 
     async def let_in(scope: Any, receive: Any, send: Any) -> None:
-        await pages({**scope, "seadragon.who": seen.who}, receive, send)
+        await pages({**scope, "seadragon.who": seen.who, "seadragon.peer": seen.peer}, receive, send)
 
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -300,23 +301,38 @@ async def test_many_who_watch_cost_one_question_to_ollama(
     assert desk.asked == 1
 
 
-async def test_more_viewers_than_we_serve_are_told_to_come_back(browser: httpx.AsyncClient) -> None:
-    async with asyncio.TaskGroup() as group:
-        full, done = asyncio.Semaphore(0), asyncio.Event()
+@asynccontextmanager
+async def as_many_as_may(browser: httpx.AsyncClient, seen: Seen, peers: list[str]) -> AsyncIterator[None]:
+    """Who looks from `peers`, each with a stream that is open."""
+    async with AsyncExitStack() as stack:
+        streams = []  # one that nobody holds is closed
+        for seen.peer in peers:
+            streams.append(await stack.enter_async_context(watching(browser)))
+            await streams[-1].step()
+        yield
 
-        async def watch() -> None:
-            async with watching(browser) as stream:
-                await stream.step()
-                full.release()
-                await done.wait()
 
-        for _ in range(VIEWERS):
-            group.create_task(watch())
-        async with asyncio.timeout(60):
-            for _ in range(VIEWERS):
-                await full.acquire()
+async def test_one_guests_pages_shut_nobody_else_out(browser: httpx.AsyncClient, seen: Seen) -> None:
+    seen.who = GUEST
+    async with as_many_as_may(browser, seen, ["192.168.1.5"] * SHARE):
         assert (await browser.get("/live")).status_code == 429
-        done.set()
+        seen.peer = "192.168.1.6"
+        async with watching(browser) as stream:
+            await stream.step()
+        seen.who, seen.peer = OWNER, "127.0.0.1"
+        async with watching(browser) as stream:
+            await stream.step()
+
+
+async def test_however_many_guests_look_those_who_manage_see_the_page(browser: httpx.AsyncClient, seen: Seen) -> None:
+    seen.who = GUEST
+    async with as_many_as_may(browser, seen, [f"192.168.1.{number}" for number in range(1, 1 + VIEWERS - KEPT)]):
+        seen.peer = "192.168.2.1"
+        assert (await browser.get("/live")).status_code == 429
+        seen.who = OWNER
+        async with as_many_as_may(browser, seen, ["127.0.0.1"] * KEPT):
+            seen.peer = "192.168.2.2"
+            assert (await browser.get("/live")).status_code == 429
 
 
 async def test_a_viewer_who_leaves_makes_room(browser: httpx.AsyncClient) -> None:
