@@ -34,6 +34,7 @@ class Stage:
     port: int = 0
     seen: dict[str, Sent] = field(default_factory=dict)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    policy: str = ""  # where its pages have reported what they may not load
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, headers = await head_of(reader)
@@ -43,7 +44,9 @@ class Stage:
         async with self.news:
             self.seen[path] = sent
             self.news.notify_all()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + PAGE)
+        policy = f"Content-Security-Policy: img-src 'none'; report-uri {self.policy}\r\n" if self.policy else ""
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{policy}Connection: close\r\n\r\n"
+        writer.write(head.encode() + PAGE)
         await writer.drain()
         writer.close()
 
@@ -74,8 +77,14 @@ WAYS = {
     "fetch": "void fetch('{to}', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})",
     "asked": "void fetch('{to}', {{method: 'POST', headers: {{'content-type': 'application/json'}}, body: '{{}}'}})",
     "quiet": "void fetch('{to}', {{method: 'POST', mode: 'no-cors', body: '{{}}', referrerPolicy: 'no-referrer'}})",
+    "ping": "Object.assign(document.createElement('a'), {{href: '#', ping: '{to}'}}).click()",
+    "worker": """void new Worker(URL.createObjectURL(new Blob(
+        ["fetch('{to}', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})"])))""",
     "beacon": "navigator.sendBeacon('{to}', '{{}}')",
+    "report": "new Image().src = 'http://evil.test/forbidden'",  # of a page with a policy, see below
     "picture": "new Image().src = '{to}'",
+    "prefetch": """document.head.append(Object.assign(document.createElement('link'),
+        {{rel: 'prefetch', href: '{to}'}}))""",
     "script": "document.body.append(Object.assign(document.createElement('script'), {{src: '{to}'}}))",
     "frame": "document.body.append(Object.assign(document.createElement('iframe'), {{src: '{to}'}}))",
     "stream": "void new EventSource('{to}')",
@@ -85,13 +94,15 @@ WAYS = {
         action: '{to}', enctype: 'text/plain'}}); document.body.append(form); form.submit() }})()""",
 }
 """How a page can make a browser ask for something: what it is made to run, by a name."""
+LOOKS = ("picture", "prefetch", "script", "frame")  # of those, what only looks, and says nothing of its page
 
 
-async def caused(tab: Tab, here: str, to: Stage, name: str, host: str) -> Sent:
-    """What reaches `to`, called `host`, when a page at `here` does so."""
-    await tab.call("Page.navigate", url=f"{here}/{name}-page")
-    await tab.until(f"location.pathname === '/{name}-page' && document.readyState === 'complete'")
+async def caused(tab: Tab, at: Stage, to: Stage, name: str, here: str, host: str) -> Sent:
+    """What reaches `to`, called `host`, when a page of `at`, called `here`, does so."""
     target = f"http://{host}:{to.port}/{name}"
+    at.policy = target if name == "report" else ""
+    await tab.call("Page.navigate", url=f"http://{here}:{at.port}/{name}-page")
+    await tab.until(f"location.pathname === '/{name}-page' && document.readyState === 'complete'")
     await tab.value(WAYS[name].format(to=target))
     return await to.of(f"/{name}")
 
@@ -101,15 +112,14 @@ async def test_what_a_browser_sends_for_a_foreign_page_is_refused(tab: Tab, host
     """Of what only looks a browser says nothing where it is neither https nor loopback; then nothing can be read."""
     trusted = host == "localhost"
     async with stage() as theirs, stage() as ours:
-        here = f"http://evil.test:{theirs.port}"
-        await tab.open(f"{here}/first")
+        await tab.open(f"http://evil.test:{theirs.port}/first")
         for name in WAYS:
-            sent = await caused(tab, here, ours, name, host)
+            sent = await caused(tab, theirs, ours, name, "evil.test", host)
             assert (sent.site == b"cross-site") is trusted, name
             foreign = ORIGIN.foreign(sent)
             assert foreign is not (not trusted and sent.safe and sent.origin is None), (name, sent)
-            assert foreign or name in ("picture", "script", "frame"), (name, sent)
-            assert (sent.origin is None) is (name in ("picture", "script", "frame")), (name, sent)
+            assert foreign or name in LOOKS, (name, sent)
+            assert (sent.origin is None) is (name in LOOKS), (name, sent)
         reloaded = await again(tab, ours, "/form")
         assert ORIGIN.foreign(reloaded), reloaded
 
@@ -124,13 +134,12 @@ async def again(tab: Tab, to: Stage, path: str) -> Sent:
 @pytest.mark.parametrize("host", ["localhost", "house.test"])
 async def test_what_a_browser_sends_for_our_own_pages_and_for_nobody_passes(tab: Tab, host: str) -> None:
     async with stage() as ours:
-        here = f"http://{host}:{ours.port}"
-        await tab.open(f"{here}/typed")
+        await tab.open(f"http://{host}:{ours.port}/typed")
         typed = await ours.of("/typed")
         assert (typed.site, typed.dest) == ((b"none", b"document") if host == "localhost" else (None, None))
         assert not ORIGIN.foreign(typed)
         for name in WAYS:
-            sent = await caused(tab, here, ours, name, host)
+            sent = await caused(tab, ours, ours, name, host, host)
             assert ORIGIN.foreign(sent) is (name == "sandbox"), (name, sent)
         assert not ORIGIN.foreign(await again(tab, ours, "/form"))
 
