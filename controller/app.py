@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -59,7 +59,9 @@ Outcome = Literal["left", "restart", "failed"]
 Leave = Literal["left", "restart", "rest"]
 """What leaving comes to. rest: stay up with everything stopped, since a service manager restarts whatever exits."""
 
-LOOK_FOR_ADDRESSES = 5.0  # seconds between two tries to listen on one that this machine did not have
+RESTARTED = "SEADRAGON_RESTARTED"
+"""In the environment of a controller that takes another's place: what that one had loaded is not to be lost."""
+LOOK_FOR_ADDRESSES = 5.0  # seconds between two tries to open the listeners that could not be opened
 LOOK_AT_CERTIFICATES = 60.0  # seconds between two looks at whether one was renewed
 LAST_BYTES = 2.0  # seconds that connections get to take what is already written for them
 
@@ -79,6 +81,7 @@ def run(
     alone, no setting reaches them.
     """
     os.umask(0o077)
+    restarted = os.environ.pop(RESTARTED, "") != ""
     try:
         _make_ours(paths)
         with lock.held(paths.data, time.time()) as held:
@@ -87,7 +90,7 @@ def run(
                 print(*start.lines, sep="\n", file=sys.stderr)
                 return 2
             instead = Instead(gauge)
-            controller = Controller(paths, start, instead, held, port=port, service=service)
+            controller = Controller(paths, start, instead, held, port=port, service=service, restarted=restarted)
             with asyncio.Runner(loop_factory=loop) as runner:
                 outcome = runner.run(controller.live())
     except SeadragonError as error:
@@ -108,7 +111,7 @@ def _begin_anew() -> int:
     the keepers hold their children, and all that is loaded would be lost.
     """
     try:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, RESTARTED: "yes"})
     except OSError as error:
         print(f"Seadragon has left and cannot begin anew: {fault_words(error)}.", file=sys.stderr)
     return 1
@@ -150,12 +153,14 @@ class Controller:
         *,
         port: int | None,
         service: bool,
+        restarted: bool,
     ) -> None:
         self.version = version("seadragon")
         self.started_at = time.time()
         self.data, self.logs = paths.data, paths.logs
         self.phase = "safe" if start.kind == "safe" else "running"
         self._paths, self._start, self._port, self._service = paths, start, port, service
+        self._restarted = restarted
         self._lock = held
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -256,8 +261,8 @@ class Controller:
         return [one.to_json() for one in self._listeners]
 
     @property
-    def awaited(self) -> list[str]:
-        return self._listeners.awaited
+    def awaited(self) -> list[dict[str, str]]:
+        return [one.to_json() for one in self._listeners.awaited]
 
     @property
     def storage_trouble(self) -> str:
@@ -282,7 +287,7 @@ class Controller:
     async def reload(self) -> list[str]:
         changes = await self._watch.reload_now()
         self._renew()
-        return changes
+        return [*changes, *self._unopened()]
 
     def queue(self) -> dict[str, Any]:
         return self._models.queue()
@@ -394,11 +399,11 @@ class Controller:
             self._renew()
 
     async def _await_addresses(self) -> None:
-        """A service may start before the network does, and a router may give an address late."""
+        """A service may start before the network or a VPN does, and another program may leave its port."""
         while True:
             await self._clock.sleep(LOOK_FOR_ADDRESSES)
             for address in await self._listeners.look_again():
-                self.journal.say("controller", f"Seadragon listens on {address} too, now that this machine has it.")
+                self.journal.say("controller", f"Seadragon listens on {address} now, too.")
 
     def _renew(self) -> None:
         for each in self._listeners.renew():
@@ -408,9 +413,6 @@ class Controller:
         where = " and ".join(str(one["url"]) for one in self.listeners)
         self._listened = True
         self.journal.say("controller", f"Seadragon {self.version} listens on {where or 'nothing'}.", pid=os.getpid())
-        for address in self.awaited:
-            words = f"{address} is awaited: this machine does not have that address now."
-            self.journal.say("controller", words, level="warning")
         for line in self._start.lines:
             self.journal.say("config", line, level="warning" if self._start.kind == "run" else "error")
 
@@ -461,8 +463,16 @@ class Controller:
         server = config.server
         self._make_room(server)
         goal = wanted.listeners(wanted.on_port(config, self._port), self._paths.run)
-        patient = self._service and not self._listened  # nobody is there to be told, and nothing would be gained
-        await self._listeners.become(goal, server.limits, server.drain, patient=patient)
+        attended = not (self._service or self._restarted)  # else nothing would be gained by leaving
+        before = {one["address"] for one in self.awaited}
+        await self._listeners.become(goal, server.limits, server.drain, patient=not attended and not self._listened)
+        for words in self._unopened(before):
+            self.journal.say("controller", words, level="warning")
+
+    def _unopened(self, known: Collection[str] = ()) -> list[str]:
+        """What there is to tell of listeners that could not be opened, but for those that were told of before."""
+        fresh = [one for one in self.awaited if one["address"] not in known]
+        return [f"{one['address']} is not open yet: {one['why']}. It is tried every few seconds." for one in fresh]
 
     def _make_room(self, server: Server) -> None:
         openfiles.allow_at_least(max(openfiles.USUAL, server.files_needed))

@@ -185,8 +185,8 @@ class Desk(Protocol):
         ...
 
     @property
-    def awaited(self) -> list[str]:
-        """Addresses of listeners that this machine does not have now; each is opened as soon as it does."""
+    def awaited(self) -> list[dict[str, str]]:
+        """Each listener that could not be opened so far, and is tried every few seconds: address, kind, why."""
         ...
 
     @property

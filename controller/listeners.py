@@ -47,11 +47,24 @@ _REFUSALS = {
 
 
 class ListenFailed(SeadragonError):
-    """An address could not be opened. `absent`: this machine does not have it now, and may have it later."""
+    """A listener could not be opened. `why` is a clause, without what to do."""
 
-    def __init__(self, words: str, *, absent: bool = False) -> None:
+    def __init__(self, words: str, why: str) -> None:
         super().__init__(words)
-        self.absent = absent
+        self.why = why
+
+
+@dataclass(slots=True)
+class Awaited:
+    """A listener that could not be opened so far, and is tried again."""
+
+    listener: Listener
+    limits: Limits
+    failure: ListenFailed
+
+    def to_json(self) -> dict[str, str]:
+        """The listener as `status --json` prints it."""
+        return {"address": self.listener.address, "kind": self.listener.kind, "why": self.failure.why}
 
 
 def split(address: str) -> tuple[str, int]:
@@ -80,7 +93,7 @@ def bind(address: str) -> socket.socket:
         words = (
             f"Cannot listen on {address}: {why}. {remedy}Choose another address: `listeners` in server.yaml, or --port."
         )
-        raise ListenFailed(words, absent=error.errno == errno.EADDRNOTAVAIL) from error
+        raise ListenFailed(words, why) from error
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:
@@ -113,21 +126,6 @@ def _bind_unix(path: Path) -> socket.socket:
         opened.close()
         raise
     return opened
-
-
-def _bind_all(addresses: Iterable[str], may_be_absent: Callable[[str], bool]) -> dict[str, socket.socket | None]:
-    """None for each that this machine does not have now, where that may be."""
-    bound: dict[str, socket.socket | None] = {}
-    with contextlib.ExitStack() as undo:
-        for address in addresses:
-            try:
-                bound[address] = undo.enter_context(bind(address))
-            except ListenFailed as failure:
-                if not failure.absent or not may_be_absent(address):
-                    raise
-                bound[address] = None
-        undo.pop_all()
-    return bound
 
 
 class _Server(uvicorn.Server):
@@ -218,44 +216,52 @@ class Listeners:
         self._application = application
         self._open: dict[str, OpenListener] = {}
         self._retired: set[asyncio.Task[None]] = set()
-        self._awaited: dict[str, tuple[Listener, Limits]] = {}
+        self._awaited: dict[str, Awaited] = {}
 
     def __iter__(self) -> Iterator[OpenListener]:
         return iter(list(self._open.values()))
 
     @property
-    def awaited(self) -> list[str]:
-        """Addresses that this machine does not have now."""
-        return list(self._awaited)
+    def awaited(self) -> list[Awaited]:
+        """Those that could not be opened so far."""
+        return list(self._awaited.values())
+
+    def is_open(self, address: str) -> bool:
+        """Whether we listen there: if not, whoever is sent there may meet another program."""
+        return address in self._open
 
     async def become(self, wanted: Iterable[Listener], limits: Limits, drain: float, *, patient: bool = False) -> None:
-        """Open, close and reopen until exactly `wanted` listen. New ones first: if one cannot be opened, the old stay.
+        """Open, close and reopen until all of `wanted` listen, and nobody else. One that cannot be opened stops none of
+        the others: it is `awaited`.
 
         A listener whose own settings changed is closed and opened again; the others do not notice. What closes gets
         `drain` seconds for its answers in flight, in the background. Renewed certificates are taken over by `renew`.
-        Raises ListenFailed. `patient`: not for an address that this machine does not have now; that one is awaited.
+        When none at all could be opened it raises ListenFailed, and those before stay; unless it is `patient`.
         """
         goal = {listener.address: listener for listener in wanted}
         same = {one.listener for one in self if _share(one.limits) == _share(limits)}
-        shown = {each.address: _shown(each) for each in goal.values() if each not in same}
-        unopened = (address for address in goal if address not in self._open)
-        fresh = _bind_all(unopened, lambda address: patient or address in self._awaited)
+        fresh, failed = _prepared(each for each in goal.values() if each.address not in self._open)
+        if failed and not patient and not (fresh or any(address in self._open for address in goal)):
+            raise next(iter(failed.values()))
         for one in self:
             if goal.get(one.listener.address) not in same:
                 self._retire(one, drain)
-        self._awaited = {address: (goal[address], limits) for address, opened in fresh.items() if opened is None}
-        for address, listener in goal.items():
-            if address not in self._open and address not in self._awaited:
-                await self._serve(listener, fresh.get(address) or bind(address), limits, shown[address])
+        again, more = _prepared(each for each in goal.values() if each.address not in {*self._open, *fresh, *failed})
+        for address, (opened, shown) in (fresh | again).items():
+            await self._serve(goal[address], opened, limits, shown)
+        failed |= more
+        self._awaited = {address: Awaited(goal[address], limits, failed[address]) for address in failed}
         self._open = {address: self._open[address] for address in goal if address in self._open}  # as they are written
 
     async def look_again(self) -> list[str]:
-        """Open those of the awaited that this machine has by now, and tell which."""
+        """Open those of the awaited that can be by now, and tell which."""
         found = []
-        for address, (listener, limits) in list(self._awaited.items()):
-            with contextlib.suppress(ListenFailed):
-                shown = _shown(listener)
-                await self._serve(listener, bind(address), limits, shown)
+        for address, one in list(self._awaited.items()):
+            fresh, failed = _prepared([one.listener])
+            for failure in failed.values():
+                one.failure = failure
+            for opened, shown in fresh.values():
+                await self._serve(one.listener, opened, one.limits, shown)
                 del self._awaited[address]
                 found.append(address)
         return found
@@ -310,6 +316,21 @@ class Listeners:
         await server.listening.wait()
 
 
+def _prepared(
+    listeners: Iterable[Listener],
+) -> tuple[dict[str, tuple[socket.socket, Shown | None]], dict[str, ListenFailed]]:
+    """By address: what each is to be served with, or why it cannot be."""
+    fresh: dict[str, tuple[socket.socket, Shown | None]] = {}
+    failed: dict[str, ListenFailed] = {}
+    for listener in listeners:
+        try:
+            shown = _shown(listener)
+            fresh[listener.address] = bind(listener.address), shown
+        except ListenFailed as failure:
+            failed[listener.address] = failure
+    return fresh, failed
+
+
 def _share(limits: Limits) -> tuple[int, int]:
     """What a listener is opened with."""
     return limits.connections, limits.per_address
@@ -324,7 +345,8 @@ def _shown(listener: Listener) -> Shown | None:
         return Shown(cert, key)
     except CertificateFault as fault:
         file = cert if fault.part == "cert" else key
-        raise ListenFailed(f"{listener.address} cannot speak https: {file} is {fault}.") from None
+        why = f"it cannot speak https: {file} is {fault}"
+        raise ListenFailed(f"{listener.address} cannot speak https: {file} is {fault}.", why) from None
 
 
 def _told(application: Application, listener: Listener) -> Application:

@@ -18,8 +18,8 @@ def status_lines(seen: dict[str, Any], now: float, style: Style) -> Iterator[str
     yield f"Seadragon {seen['version']}, {seen['phase']} for {span_words(seen['uptime'])}, process {seen['pid']}"
     for listener in seen["listeners"]:
         yield f"  {listener.get('url') or listener.get('address')}  {listener.get('kind', '')}".rstrip()
-    for address in seen.get("awaited", []):
-        yield f"  {address}  {style('awaited', fg='yellow')}: this machine does not have that address now"
+    for one in seen.get("awaited", []):
+        yield f"  {one['address']}  {style('not open yet', fg='yellow')}: {one['why']}"
     yield ""
     for child in seen["children"].values():
         yield from _child_lines(child, now, style)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from controller.config.schema import TUNNEL, Config, Listener
@@ -38,22 +38,34 @@ def listeners(config: Config, run: Path) -> list[Listener]:
 
 def origin(config: Config, run: Path) -> str:
     """What cloudflared forwards to: the tunnel's own listener, since trust is bound to where a request comes in."""
-    given = next((one.address for one in config.server.listeners if one.kind == "tunnel"), _edge(run))
+    given = _tunnels_end(config, run)
     if given.startswith("unix:"):
         return given
     host, port = split(given)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def _tunnels_end(config: Config, run: Path) -> str:
+    return next((one.address for one in config.server.listeners if one.kind == "tunnel"), _edge(run))
+
+
 def _edge(run: Path) -> str:
     return f"unix:{socket_path(run / TUNNEL / 'edge.sock')}"
 
 
-def programs(config: Config, paths: Paths, environment: Mapping[str, str], readiness: Readiness) -> list[Program]:
-    """Every child that should run, Ollama first."""
+def programs(
+    config: Config,
+    paths: Paths,
+    environment: Mapping[str, str],
+    readiness: Readiness,
+    is_open: Callable[[str], bool] = lambda address: True,
+) -> list[Program]:
+    """Every child that should run, Ollama first. `is_open`: whether we listen at an address."""
     log = config.server.log
     place = Place(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
-    tunnel = [] if config.server.tunnel.mode == "off" else [Cloudflared(config, place, origin(config, paths.run))]
+    end = _tunnels_end(config, paths.run)
+    cloudflared = Cloudflared(config, place, origin(config, paths.run), lambda: is_open(end))
+    tunnel = [] if config.server.tunnel.mode == "off" else [cloudflared]
     further = [Further(name, child, place) for name, child in config.server.children.items()]
     return [OllamaServe(config, place, readiness), *tunnel, *further]
 

@@ -245,7 +245,8 @@ def doors(facts: Facts) -> Finding:
     bad = [door for door in facts.doors if door.state in ("taken", "refused")]
     if bad:
         told = "; ".join(f"{door.address}: {door.holder}" for door in bad)
-        return Finding("listeners", "fail", f"{told}.", "Stop what has it, or choose another address in server.yaml.")
+        remedy = "Stop what has it, or choose another address in server.yaml. It is opened by itself when it can be."
+        return Finding("listeners", "fail", f"{told}.", remedy)
     ours = all(door.state == "ours" for door in facts.doors)
     names = ", ".join(door.address for door in facts.doors)
     return Finding("listeners", "ok", f"{names}: {'ours' if ours else 'free'}.")

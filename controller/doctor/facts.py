@@ -381,7 +381,7 @@ def _addresses(config: Config, running: dict[str, object] | None) -> dict[str, b
     listeners = running.get("listeners") if running else None
     held = [str(each.get("address")) for each in listeners] if isinstance(listeners, list) else []
     awaited = running.get("awaited") if running else None
-    absent = [str(each) for each in awaited] if isinstance(awaited, list) else []
+    absent = [str(each.get("address")) for each in awaited] if isinstance(awaited, list) else []
     known = {**dict.fromkeys(held, True), **dict.fromkeys(absent, False)}
     return known or {listener.address: False for listener in config.server.listeners}
 

@@ -21,7 +21,7 @@ from controller.config.schema import TUNNEL, Config
 from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Verdict
 from controller.supervision import ports
-from controller.supervision.moves import Answered, Ending, Limits, Problem, Reading, Silent, Waiting
+from controller.supervision.moves import Answered, Bereft, Ending, Limits, Problem, Reading, Silent, Waiting
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
     Answer,
@@ -62,11 +62,14 @@ def machine_uptime() -> float:
 
 @dataclass(slots=True)
 class Cloudflared:
-    """The tunnel as `config` wants it; it forwards to `origin`, "http://host:port" or "unix:/path"."""
+    """The tunnel as `config` wants it; it forwards to `origin`, "http://host:port" or "unix:/path". `open`: whether we
+    listen there. While somebody else might, nobody is led there from outside.
+    """
 
     config: Config
     place: Place
     origin: str
+    open: Callable[[], bool] = lambda: True
     edges: Sequence[str] = EDGES
     uptime: Callable[[], float] = machine_uptime
     tool: Tool = run_tool
@@ -94,6 +97,8 @@ class Cloudflared:
             return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
         if problem := unfit(program, "server.tunnel.binary") or self._incomplete():
             return problem
+        if not self.open():
+            return Problem(ChildState.WAITING, self._unopened)
         evidence = stamp(program, self._wish.token_file, self._wish.credentials_file), self._configuration()
         try:
             self._write_configuration()
@@ -112,6 +117,13 @@ class Cloudflared:
 
     def _program(self) -> Path | None:
         return find("cloudflared", self._wish.binary, self.place)
+
+    @property
+    def _unopened(self) -> str:
+        return (
+            f"Its listener, {self.origin}, is not open, and another program may have its place: the tunnel is started "
+            "by itself once it is open. `seadragon status` says why it is not."
+        )
 
     def _incomplete(self) -> Problem | None:
         """What this mode needs and does not have."""
@@ -243,6 +255,8 @@ class Cloudflared:
         port = port_of(runs.note)
         if runs.pid is None or port is None:
             return Answer(Silent("it does not run"))
+        if not self.open():
+            return Answer(Bereft(self._unopened))
         if self._verified != (runs.pid, port):
             if (verdict := await not_ours(port, runs.pid)) is not None:
                 return Answer(verdict)

@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -164,13 +165,14 @@ class OllamaServe:
         """A share whose server is gone may keep whoever looks for minutes: one look at a time, that nobody waits for.
         Raises OSError when it takes too long.
         """
-        if self._look is None:
-            folder = self._models
-            self._look = asyncio.ensure_future(asyncio.to_thread(lambda: (folder.away(), folder.mark())))
-        await asyncio.wait([self._look], timeout=self.limits.probe_limit)
-        if not self._look.done():
-            raise TimeoutError(f"{self._models.path} does not answer")
-        look, self._look = self._look, None
+        folder = self._models
+        look = self._look
+        if look is None or look.done():
+            look = asyncio.ensure_future(asyncio.to_thread(lambda: (folder.away(), folder.mark())))
+            self._look = look
+        await asyncio.wait([look], timeout=self.limits.probe_limit)
+        if not look.done():
+            raise TimeoutError(f"{folder.path} does not answer")
         return look.result()
 
     # --- asking ---
@@ -182,8 +184,9 @@ class OllamaServe:
                 return Answer(verdict)
             self._verified = (runs.pid, port)
         noted = runs.note.get(MODELS)
-        if runs.pid is not None and (away := await self._models_away(noted)):
-            return Answer(Bereft(away))
+        with suppress(TimeoutError):  # a disk that is slow to wake up says nothing of Ollama
+            if runs.pid is not None and (away := await self._models_away(noted)):
+                return Answer(Bereft(away))
         try:
             reply = await ask(f"{self.url(runs.note)}/api/version", self.limits.probe_limit)
         except Unreachable as problem:

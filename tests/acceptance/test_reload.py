@@ -112,9 +112,15 @@ def test_a_listener_that_joins_or_leaves_does_not_touch_the_other(house: FakeHou
         assert client.get(f"{house.url}/healthz").status_code == 200
 
 
-def test_a_listener_that_cannot_be_opened_leaves_everything_as_it_was(house: FakeHouse) -> None:
-    house.configure(listeners=[{"address": f"127.0.0.1:{house.port}"}, {"address": "203.0.113.7:9"}])
-    until(lambda: house.status()["config"]["stale"], why="it is told")
+def test_a_listener_that_cannot_be_opened_is_told_and_stops_neither_the_others_nor_the_rest_of_the_yaml(
+    house: FakeHouse,
+) -> None:
+    house.configure(listeners=[{"address": f"127.0.0.1:{house.port}"}, {"address": "203.0.113.7:9"}], hold="7s")
+    until(lambda: house.status()["awaited"], why="it is told")
+    assert [one["address"] for one in house.status()["listeners"]] == [f"127.0.0.1:{house.port}"]
+    assert not house.status()["config"]["stale"]
+    house.configure(listeners=[{"address": "203.0.113.7:9"}])
+    until(lambda: house.status()["config"]["stale"], why="with nothing open the old configuration goes on")
     assert [one["address"] for one in house.status()["listeners"]] == [f"127.0.0.1:{house.port}"]
 
 

@@ -266,13 +266,12 @@ def test_a_service_that_starts_before_the_network_answers_here_at_once_and_there
     one = make_house()
     late = f"{address}:{one.port}"
     one.configure(listeners=[{"address": late}, {"address": f"127.0.0.1:{one.port}"}])
-    assert "does not have that address" in one.run("up").stderr
     one.up("--service").until_ready()
-    assert one.status()["awaited"] == [late]
+    assert [each["address"] for each in one.status()["awaited"]] == [late]
     come()
     assert until(lambda: not one.status()["awaited"], seconds=30)
     assert httpx.get(f"http://{late}/healthz").status_code == 200
-    assert f"listens on {late} too" in (one.logs / "controller.jsonl").read_text()
+    assert f"listens on {late} now, too" in (one.logs / "controller.jsonl").read_text()
 
 
 def test_a_taken_listener_port_is_said_with_what_to_do(make_house: MakeHouse) -> None:
@@ -282,6 +281,26 @@ def test_a_taken_listener_port_is_said_with_what_to_do(make_house: MakeHouse) ->
     assert done.returncode != 0
     assert str(one.port) in done.stderr + done.stdout
     assert not one.processes()
+
+
+def test_a_taken_port_stops_no_other_listener_and_no_restart_and_is_opened_when_it_is_left(
+    make_house: MakeHouse,
+) -> None:
+    one = make_house()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        late = f"127.0.0.1:{taken.getsockname()[1]}"
+        one.configure(listeners=[{"address": late}, {"address": f"127.0.0.1:{one.port}"}])
+        one.up().until_ready()
+        assert f"{late}  not open yet: another program uses it" in one.run("status").stdout
+        assert late in one.run("doctor").stdout
+        ollama = one.child()["pid"]
+        one.configure(listeners=[{"address": late}])
+        assert "another program uses it" in one.run("reload").stderr, "nothing would be left: the old one serves"
+        assert one.run("restart", limit=120).returncode == 0, "nothing would be gained by leaving"
+        assert one.status()["listeners"] == []
+        assert one.child()["pid"] == ollama
+    until(lambda: not one.status()["awaited"], seconds=30)
+    assert httpx.get(f"http://{late}/healthz", timeout=30).status_code == 200
 
 
 def test_everything_it_writes_is_private(house: FakeHouse) -> None:

@@ -126,7 +126,7 @@ class FakeDesk:
         self.listeners: list[dict[str, object]] = [
             {"address": "127.0.0.1:8420", "url": "http://127.0.0.1:8420", "kind": "direct", "connections": 2}
         ]
-        self.awaited: list[str] = []
+        self.awaited: list[dict[str, str]] = []
         self.storage_trouble = ""
         self.ready = True
         self.readiness = Readiness()

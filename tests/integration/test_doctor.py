@@ -251,7 +251,7 @@ async def test_with_the_controller_up_its_own_facts_and_listeners_count(paths: P
 
 async def test_an_address_the_controller_waits_for_is_no_good_news(paths: Paths, tmp_path: Path) -> None:
     desk = FakeDesk(tmp_path)
-    desk.awaited = ["192.0.2.1:8420"]
+    desk.awaited = [{"address": "192.0.2.1:8420", "kind": "direct", "why": "this machine does not have it"}]
     async with serve(desk, paths.socket):
         facts = await asyncio.to_thread(look, paths)
     assert [(door.address, door.state) for door in facts.doors] == [

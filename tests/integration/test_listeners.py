@@ -10,7 +10,7 @@ import httpx
 import pytest
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from controller.config.schema import Limits, Listener
+from controller.config.schema import Limits, Listener, Tls
 from controller.listeners import Listeners, ListenFailed, bind, url_of
 from controller.supervision.ports import free_port
 
@@ -82,13 +82,50 @@ async def test_answers_in_flight_are_cut_when_their_time_is_over() -> None:
         assert "direct" not in await asyncio.gather(slow, return_exceptions=True)
 
 
-async def test_a_taken_address_is_told_and_leaves_the_others_open() -> None:
+def awaited(listeners: Listeners) -> list[tuple[str, str]]:
+    return [(one.listener.address, one.failure.why) for one in listeners.awaited]
+
+
+async def test_a_taken_address_stops_none_of_the_others_and_is_opened_when_it_is_left(tmp_path: Path) -> None:
+    good, new = (Listener(address=f"127.0.0.1:{free_port()}") for _ in range(2))
+    unix = Listener(address=f"unix:{tmp_path / 'file'}/edge.sock", kind="tunnel")
+    (tmp_path / "file").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bad = Listener(address=f"127.0.0.1:{taken.getsockname()[1]}")
+        async with opened(App(), bad, good) as listeners:  # at a start …
+            assert awaited(listeners) == [(bad.address, "another program uses it")]
+            assert await get(good.address) == "direct"
+            assert (listeners.is_open(good.address), listeners.is_open(bad.address)) == (True, False)
+            await listeners.become([bad, good, unix, new], LIMITS, 1)  # … and at a reload
+            assert [one.listener for one in listeners] == [good, new]
+            assert [address for address, _ in awaited(listeners)] == [bad.address, unix.address]
+            assert await get(new.address) == "direct"
+            assert await listeners.look_again() == []
+            taken.close()
+            assert await listeners.look_again() == [bad.address]
+            assert await get(bad.address) == "direct"
+
+
+async def test_one_that_changed_and_cannot_be_opened_again_is_awaited_and_not_left_as_it_was(tmp_path: Path) -> None:
+    """What it was trusted with before may be what was to change."""
+    one, other = (Listener(address=f"127.0.0.1:{free_port()}") for _ in range(2))
+    async with opened(App(), one, other) as listeners:
+        pem = tmp_path / "gone.pem"
+        changed = one.model_copy(update={"tls": Tls(cert=pem, key=pem)})
+        await listeners.become([changed, other], LIMITS, 1)
+        assert [each.listener for each in listeners] == [other]
+        assert "it cannot speak https" in awaited(listeners)[0][1]
+        with pytest.raises(httpx.TransportError):
+            await get(one.address)
+
+
+async def test_when_nothing_at_all_could_be_opened_what_was_open_stays() -> None:
     good = Listener(address=f"127.0.0.1:{free_port()}")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bad = Listener(address=f"127.0.0.1:{taken.getsockname()[1]}")
         async with opened(App(), good) as listeners:
             with pytest.raises(ListenFailed, match=f"{bad.address}: another program uses it"):
-                await listeners.become([good, bad], LIMITS, 1)
+                await listeners.become([bad], LIMITS, 1)
             assert [one.listener for one in listeners] == [good]
             assert await get(good.address) == "direct"
 
@@ -110,15 +147,16 @@ async def test_a_service_waits_for_an_address_that_comes_after_it(monkeypatch: p
     network = Network(monkeypatch, late.address)
     listeners = Listeners(App().on)
     with pytest.raises(ListenFailed, match="does not have that address"):
-        await listeners.become([late, here], LIMITS, 1)
+        await listeners.become([late], LIMITS, 1)
     assert list(listeners) == []
-    await listeners.become([late, here], LIMITS, 1, patient=True)
+    await listeners.become([late, here], LIMITS, 1)
     assert [one.listener for one in listeners] == [here]
-    assert listeners.awaited == [late.address]
+    absent = [(late.address, "this machine does not have that address now")]
+    assert awaited(listeners) == absent
     assert await get(here.address) == "direct"
     assert await listeners.look_again() == []
     await listeners.become([late, here], Limits(connections=9), 1)  # a reload of something else: still awaited
-    assert listeners.awaited == [late.address]
+    assert awaited(listeners) == absent
     network.absent.clear()
     assert await listeners.look_again() == [late.address]
     assert await get(late.address) == "direct"
@@ -137,13 +175,6 @@ async def test_an_awaited_address_that_is_no_longer_wanted_is_forgotten(monkeypa
     assert await listeners.look_again() == []
     assert [one.listener for one in listeners] == [other]
     await listeners.close(1)
-
-
-async def test_a_taken_address_is_not_awaited() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        bad = Listener(address=f"127.0.0.1:{taken.getsockname()[1]}")
-        with pytest.raises(ListenFailed, match="another program uses it"):
-            await Listeners(App().on).become([bad], LIMITS, 1, patient=True)
 
 
 def test_an_address_of_another_machine_is_not_said_to_be_taken() -> None:

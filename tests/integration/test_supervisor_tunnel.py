@@ -68,6 +68,22 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         yield Lab(tmp_path, place(tmp_path), fake.program(tmp_path), knobs, f"127.0.0.1:{port}")
 
 
+async def test_while_its_listener_is_not_open_nobody_is_led_there_from_outside(lab: Lab) -> None:
+    """Another program may have its port."""
+    ours = False
+    tunnel = lab.by_token()
+    tunnel.open = lambda: ours
+    async with supervised(tunnel, lab.place.home) as one:
+        status = await one.reaches(ChildState.WAITING)
+        assert "another program may have its place" in status.reason
+        assert status.pid is None
+        ours = True
+        await one.reaches(ChildState.READY)
+        ours = False
+        await one.reaches(ChildState.WAITING)
+        await until(lambda: one.status.pid is None)
+
+
 def read(file: Path) -> tuple[int, str]:
     """Permissions and text of a file."""
     return stat.S_IMODE(file.stat().st_mode), file.read_text()

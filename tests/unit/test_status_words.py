@@ -51,8 +51,9 @@ def test_a_child_that_is_well_takes_one_line() -> None:
 
 
 def test_an_address_that_is_awaited_is_told_beside_those_that_are_open() -> None:
-    lines = list(status_lines({**seen(), "awaited": ["192.168.1.10:8420"]}, NOW, marked))
-    assert lines[2] == "  192.168.1.10:8420  <yellow>awaited: this machine does not have that address now"
+    late = {"address": "192.168.1.10:8420", "kind": "direct", "why": "this machine does not have that address now"}
+    lines = list(status_lines({**seen(), "awaited": [late]}, NOW, marked))
+    assert lines[2] == "  192.168.1.10:8420  <yellow>not open yet: this machine does not have that address now"
 
 
 def test_a_database_that_is_of_no_use_is_told() -> None:
