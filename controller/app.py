@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 from controller import heap, lock, openfiles, wanted
@@ -315,6 +316,9 @@ class Controller:
 
     async def cancel(self, number: int, sees: Callable[[str], bool] = every_model) -> None:
         self._models.cancel(number, sees)
+
+    async def back_up(self, target: Path | None = None) -> Path:
+        return await self._door.back_up(target)
 
     def leave(self, *, keep_children: bool) -> None:
         self._begin_to("restart" if keep_children else "rest" if self._service else "left")

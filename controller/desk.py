@@ -219,6 +219,10 @@ class Desk(Protocol):
         """Read the YAML now. Returns what changed, one sentence each; raises ConfigInvalid."""
         ...
 
+    async def back_up(self, target: Path | None = None) -> Path:
+        """Copy the database to `target`, or into data/backups; where it is. Raises SeadragonError."""
+        ...
+
     def leave(self, *, keep_children: bool) -> None:
         """Begin to drain and leave: with the children (`down`), or without (`restart`: the next one adopts them).
 

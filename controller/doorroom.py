@@ -21,6 +21,7 @@ from controller.config.schema import Config
 from controller.events import Journal
 from controller.proxy.noted import Noting
 from controller.storage.audit import Audit
+from controller.storage.backup import by_hand
 from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
@@ -51,6 +52,11 @@ class DoorRoom:
     def trouble(self) -> str:
         """Why the database is of no use at this moment; empty when it is."""
         return self.holders.unread or self.database.lost
+
+    async def back_up(self, target: Path | None = None) -> Path:
+        """Copy the database to `target`, or beside it; where it is. Raises SeadragonError."""
+        await self.database.look()  # one that was deleted is put back first
+        return await asyncio.to_thread(by_hand, self.database.path, self._clock.wall(), target)
 
     async def _rotate(self) -> None:
         """Sign sessions with a new key from now on; who is signed in stays so. Raises SeadragonError."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import SeadragonError
+from controller.ownership import uid_of
 from controller.socketpath import socket_path
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -47,8 +48,8 @@ class Paths:
 
     @property
     def socket(self) -> Path:
-        """Where the running controller takes orders."""
-        return socket_path(self.data / "control.sock")
+        """Where the running controller takes orders: by whose the data is, whoever asks."""
+        return socket_path(self.data / "control.sock", uid=uid_of(self.data))
 
     @property
     def run(self) -> Path:

@@ -19,7 +19,7 @@ def socket_path(wanted: Path, *, uid: int | None = None) -> Path:
     if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
         return wanted
     folder = hashlib.sha256(os.fsencode(wanted.parent)).hexdigest()[:16]
-    owner = os.getuid() if uid is None else uid
+    owner = os.geteuid() if uid is None else uid
     return Path(f"/tmp/sd-{owner}-{folder}") / wanted.name  # noqa: S108  # nosec B108  # 0700, and its owner is checked
 
 
@@ -34,7 +34,7 @@ def private_folder(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise PermissionError(f"{folder} is not a folder")
-    if found.st_uid != os.getuid():
+    if found.st_uid != os.geteuid():
         raise PermissionError(f"{folder} is not a folder of our own: it belongs to another user")
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)

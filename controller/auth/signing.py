@@ -67,7 +67,7 @@ def _read(path: Path) -> SigningKeys:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
             raise SeadragonError(
                 f"{path} must belong to the user that runs Seadragon, and be readable by nobody else. If you trust it: "
                 f"`chmod 600 {path}`. If not, delete it: a new one is made, and everybody signs in again."

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from controller.cli.group import main, places
-from controller.errors import AlreadyRunning, SeadragonError
+from controller.errors import AlreadyRunning, NotRunning, SeadragonError
+from controller.ownership import as_owner_of
 from controller.paths import Paths
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -19,18 +20,18 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("file", type=_FILE, required=False)
 def backup(paths: Paths, file: Path | None) -> None:
     """Copy the database to FILE, also while Seadragon runs. Without FILE: into data/backups."""
+    from controller.control import client
     from controller.plain import size_words
-    from controller.storage.backup import FOLDER, back_up
-    from controller.storage.file import NAME, stamp
+    from controller.storage.backup import by_hand
+    from controller.storage.file import NAME
 
-    source = paths.data / NAME
-    if not source.exists():
-        raise SeadragonError(f"There is no database in {paths.data} yet: Seadragon makes it when it first runs.")
-    target = (file or paths.data / FOLDER / f"by-hand-{stamp(time.time())}.db").absolute()
-    if target.exists():
-        raise SeadragonError(f"{target} is there already. Choose another name.")
-    back_up(source, target)
-    click.echo(f"Copied to {target} ({size_words(target.stat().st_size)}). Whoever has it can read it: keep it safe.")
+    target = file.absolute() if file else None
+    try:  # the running controller makes it: so it is whose the data is
+        made = Path(str(client.ask(paths.socket, "backup", file=str(target) if target else None)))
+    except NotRunning:
+        with as_owner_of(paths.data):
+            made = by_hand(paths.data / NAME, time.time(), target)
+    click.echo(f"Copied to {made} ({size_words(made.stat().st_size)}). Whoever has it can read it: keep it safe.")
 
 
 @main.command()
@@ -46,10 +47,11 @@ def restore(paths: Paths, file: Path, everything: bool) -> None:
     from controller.storage.barred import BarredFile
     from controller.storage.file import NAME
 
-    private_folder(paths.data)
     now = time.time()
     try:
-        with lock.held(paths.data, now):
+        with as_owner_of(paths.data):
+            private_folder(paths.data)
+        with as_owner_of(paths.data), lock.held(paths.data, now):
             aside = storage.restore(file.absolute(), paths.data / NAME, now)
             if everything:
                 BarredFile(paths.data / BARRED).forget()

@@ -10,6 +10,7 @@ import click
 
 from controller.cli.group import main, places
 from controller.errors import SeadragonError
+from controller.ownership import as_owner_of
 from controller.paths import Paths
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _write(file: Path, found: ForeignTunnel, names: tuple[str, ...]) -> None:
             f"{file} is laid out in a way that is better edited by hand. These are the lines:\n{block}"
         )
     draft = file.with_suffix(".new")
-    draft.write_text(new)
-    draft.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o600)
-    draft.replace(file)
+    with as_owner_of(folder):
+        draft.write_text(new)
+        draft.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o600)
+        draft.replace(file)

@@ -19,6 +19,7 @@ _NOTED: Final[Mapping[str, Callable[[Request], str]]] = {
     "restart": lambda request: str(request.get("name") or "the controller"),
     "down": lambda request: "the controller",
     "reload": lambda request: "the configuration",
+    "backup": lambda request: str(request.get("file") or "the data folder"),
     "order": lambda request: f"{request.get('kind')} {request.get('model')}",
     "pause": lambda request: "the line",
     "resume": lambda request: "the line",

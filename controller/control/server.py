@@ -112,6 +112,11 @@ async def _reload(desk: Desk, request: Request, tell: Tell) -> object:
     return await desk.reload()
 
 
+async def _backup(desk: Desk, request: Request, tell: Tell) -> object:
+    file = request.get("file")
+    return str(await desk.back_up(Path(file) if isinstance(file, str) else None))
+
+
 async def _logs(desk: Desk, request: Request, tell: Tell) -> object:
     name = request.get("name")
     path = desk.logs / ("controller.jsonl" if name in (None, "controller") else f"{_name(desk, request)}.log")
@@ -143,6 +148,7 @@ VERBS: dict[str, Verb] = {
     "restart": _restart,
     "down": _down,
     "reload": _reload,
+    "backup": _backup,
     "logs": _logs,
     "events": _events,
     "models": needs_ollama(orders.models),

@@ -69,6 +69,12 @@ def folders(facts: Facts) -> Finding:
     if shut:
         names = quoted(folder.path for folder in shut)
         return Finding("folders", "fail", f"Not writable: {names}.", f"Run: sudo chown -R $USER {names}")
+    for folder in private:
+        if folder.foreign:
+            words = f"{len(folder.foreign)} in {folder.path} belong to another user than {folder.owner}, whose it is: "
+            words += f"{quoted(folder.foreign[:3])}{' …' if len(folder.foreign) > 3 else ''}."
+            remedy = f"Run: sudo chown -R {folder.owner} {quoted([folder.path])}"
+            return Finding("folders", "fail", words, remedy)
     if wide:
         names = quoted(folder.path for folder in wide)
         return Finding("folders", "warn", f"Others on this machine can look into {names}.", f"Run: chmod 700 {names}")

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -38,6 +39,7 @@ from controller.models_folder import models_folder
 from controller.obtain import whole
 from controller.obtain.find import fault_of, unrunnable
 from controller.ollama import mapped
+from controller.ownership import foreign
 from controller.paths import CLONE, Paths
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.gauge import gauge_for_this_machine
@@ -241,7 +243,16 @@ def _folder(name: str, path: Path) -> Folder:
         writable=os.access(path, os.W_OK | os.X_OK),
         free=shutil.disk_usage(path).free,
         open_files=tuple(str(file) for file in _private(name, path) if _others_may(file)),
+        owner=_user(path.stat().st_uid),
+        foreign=() if name == "config" else tuple(map(str, foreign(path))),
     )
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _private(name: str, path: Path) -> Iterator[Path]:

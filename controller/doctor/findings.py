@@ -48,6 +48,8 @@ class Folder:
     writable: bool = True
     free: int = 0  # bytes
     open_files: tuple[str, ...] = ()  # files in it that others may read or write
+    owner: str = ""  # a name, or a number where there is none
+    foreign: tuple[str, ...] = ()  # what in it belongs to others than the folder itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,18 @@ def back_up(source: Path, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def by_hand(source: Path, at: float, target: Path | None = None) -> Path:
+    """Copy `source` because somebody asked for it, to a file that is not there yet; where. Raises SeadragonError."""
+    if not source.exists():
+        raise SeadragonError(f"There is no database in {source.parent} yet: Seadragon makes it when it first runs.")
+    if target is None:
+        return _into(source.parent / FOLDER, source, f"by-hand-{stamp(at)}")
+    if target.exists():
+        raise SeadragonError(f"{target} is there already. Choose another name.")
+    back_up(source, target)
+    return target
+
+
 def copy_of(connection: sqlite3.Connection, part: Path) -> None:
     """Write all that a connection sees to the file `part` (0600), and see to it that the disk has it.
 

@@ -34,7 +34,7 @@ class BarredFile:
             raise SeadragonError(f"{self.path} cannot be read: {fault_words(error)}.") from error
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
                 raise SeadragonError(f"{self.path} must be a file of ours that nobody else can read (chmod 600).")
             try:
                 return barred.read(file.read(_LARGEST))

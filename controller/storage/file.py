@@ -76,7 +76,7 @@ def _fault_of(file: Path, seen: os.stat_result) -> Fault | None:
     quoted = shlex.quote(str(file))
     if not stat.S_ISREG(seen.st_mode):
         return Fault(f"The database {file} is not a plain file.", f"Look what it is, and move it away: ls -l {quoted}")
-    if seen.st_uid != os.getuid():
+    if seen.st_uid != os.geteuid():
         return Fault(f"The database {file} belongs to another user.", f"Run: sudo chown $USER {quoted}")
     if seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return Fault(f"Others on this machine can get at the database {file}.", f"Run: chmod 600 {quoted}")

@@ -164,6 +164,10 @@ class FakeDesk:
         self._order("reload", None)
         return self.reloaded
 
+    async def back_up(self, target: Path | None = None) -> Path:
+        self.orders.append(("back up", target))
+        return target or self.data / "backups" / "by-hand.db"
+
     def leave(self, *, keep_children: bool) -> None:
         self._order("leave", keep_children)
         self.phase = "draining"

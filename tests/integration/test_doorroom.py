@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,10 @@ from controller.auth.sessions import sign
 from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.doorroom import DoorRoom
+from controller.errors import SeadragonError
 from controller.events import Journal
+from tests.kit.stored import rows
+from tests.kit.until import until
 
 
 @pytest.fixture
@@ -48,6 +52,33 @@ async def test_a_new_signing_key_leaves_people_signed_in_and_a_second_one_does_n
     assert door.signin.person(renewed, "") is not None
     stolen = sign(session.id, user.id, session.started_at, session.expires_at, before)
     assert door.signin.person(stolen, "") is None, "an old key signs for nobody"
+
+
+async def test_a_copy_by_hand_is_made_also_of_a_database_that_was_just_deleted(door: DoorRoom, tmp_path: Path) -> None:
+    await door.holders.create_user("mia", "member", by="tests")
+    (tmp_path / "seadragon.db").unlink()
+    made = await door.back_up()
+    assert made.parent == tmp_path / "backups"
+    assert rows(made, "SELECT name FROM users") == [("mia",)]
+    assert (tmp_path / "seadragon.db").exists()
+    with pytest.raises(SeadragonError, match="is there already"):
+        await door.back_up(made)
+
+
+async def test_the_keys_of_sessions_are_written_anew_when_they_were_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.doorroom.LOOK", 0.01)
+    clock = SystemClock()
+    made = DoorRoom(tmp_path, clock, Journal(clock), Config)
+    running = asyncio.create_task(made.run())
+    await made.holders.known.wait()
+    shutil.rmtree(tmp_path / "secrets")
+    await until(lambda: (tmp_path / "secrets" / signing.NAME).exists())
+    assert signing.load(tmp_path) == made.signin.keys
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_rotations_at_once_end_with_what_is_on_the_disk(door: DoorRoom, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ TROUBLE = [
     ("disk", "warn", {"folders": a_folder(free=5 * 10**9)}, "5.0 GB"),
     ("database", "fail", {"database": Stored(DB, fault="It is a link.", remedy="Move it.")}, "It is a link. Move it."),
     ("database", "fail", {"database": Stored(DB, damage="page 3")}, "sets the file aside"),
+    ("folders", "fail", {"folders": a_folder(owner="ada", foreign=("/sea/data/backups",))}, "chown -R ada /sea/data"),
     ("database", "fail", {"running": {"storage": {"trouble": "It is locked."}}}, "It is locked. Put right"),
     ("database", "fail", {"database": Stored(DB, damage="page 3", copy=COPY)}, f"go back to {COPY}"),
     ("ollama", "fail", {"ollama": None}, "make setup"),
