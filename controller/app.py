@@ -49,8 +49,11 @@ from controller.proxy.relay import LEAVING
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
+from controller.renewal import Disk
+from controller.renewing import Renewing
 from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
+from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
@@ -231,6 +234,15 @@ class Controller:
             clock,
             self.journal,
         )
+        self._renewing = Renewing(
+            lambda: self.config.server.ollama.renew,
+            self._on_disk,
+            lambda: self.phase != "running" or self._plane.busy or self._models.in_memory.moving,
+            lambda program: self._wanted_ollama().attempt(program),
+            lambda: self._roster.restart(OLLAMA),
+            clock,
+            self.journal,
+        )
         self._listeners = Listeners(lambda listener: self._plane.listener(arrival(listener)))
         self._roster: Roster
 
@@ -373,6 +385,7 @@ class Controller:
             stay = stay_found(self._lock, counter, self._paths, self._clock, self.journal)
             stack.callback(tasks.create_task(stay, name="found").cancel)
             stack.callback(tasks.create_task(self._power.run(), name="power").cancel)
+            stack.callback(tasks.create_task(self._renewing.run(), name="renewing").cancel)
             self._greet()
             stack.callback(tasks.create_task(self._settle(), name="settle").cancel)
             while not await self._left():
@@ -519,6 +532,16 @@ class Controller:
         if status.state is ChildState.READY:
             self._plane.models_changed()
         self._models.upstream(status)
+
+    def _wanted_ollama(self) -> OllamaServe:
+        return wanted.ollama(self.config, self._paths, os.environ, self.readiness)
+
+    async def _on_disk(self) -> Disk:
+        """Of an Ollama that is not ours nobody knows its program."""
+        ours = next((child for child in self.children() if child.name == OLLAMA), None)
+        if ours is None or ours.state is not ChildState.READY or ours.pid is None:
+            return Disk()
+        return await asyncio.to_thread(self._wanted_ollama().disk, self._roster.note(OLLAMA))
 
     async def _restart_hung(self, why: str) -> None:
         await self._roster.restart(OLLAMA)

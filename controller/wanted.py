@@ -61,13 +61,22 @@ def programs(
     is_open: Callable[[str], bool] = lambda address: True,
 ) -> list[Program]:
     """Every child that should run, Ollama first. `is_open`: whether we listen at an address."""
-    log = config.server.log
-    place = Place(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
+    place = _place(config, paths, environment)
     end = _tunnels_end(config, paths.run)
     cloudflared = Cloudflared(config, place, origin(config, paths.run), lambda: is_open(end))
     tunnel = [] if config.server.tunnel.mode == "off" else [cloudflared]
     further = [Further(name, child, place) for name, child in config.server.children.items()]
     return [OllamaServe(config, place, readiness), *tunnel, *further]
+
+
+def ollama(config: Config, paths: Paths, environment: Mapping[str, str], readiness: Readiness) -> OllamaServe:
+    """Ollama as it should run."""
+    return OllamaServe(config, _place(config, paths, environment), readiness)
+
+
+def _place(config: Config, paths: Paths, environment: Mapping[str, str]) -> Place:
+    log = config.server.log
+    return Place(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
 
 
 async def accept(programs: Iterable[Program]) -> None:

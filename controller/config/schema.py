@@ -303,6 +303,11 @@ class Ollama(Branch):
     port: Annotated[int | None, _OLLAMA] = Field(
         None, ge=1024, le=65535, description="Its private port on 127.0.0.1; empty: a free one is picked at start."
     )
+    renew: Annotated[Literal["when_idle", "never"], AT_ONCE] = Field(
+        "when_idle",
+        description="When its program on the disk is another one (an upgrade). when_idle: that one is tried, and takes "
+        "over once nothing was asked for a minute. never: you are told.",
+    )
     environment: Annotated[Variables, _OLLAMA] = Field(
         {}, repr=False, description="Further environment variables. What Seadragon sets itself is refused here."
     )

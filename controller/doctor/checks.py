@@ -192,11 +192,26 @@ def child(facts: Facts) -> Finding:
     if seen is None:
         return Finding("ollama's state", "ok", "Not looked at: nothing runs.")
     words = f"{str(seen.get('state')).capitalize()}. {seen.get('reason')}"
+    known = seen.get("facts")
+    if isinstance(known, dict) and (found := _ON_DISK.get(str(known.get("on_disk")))) is not None:
+        return Finding("ollama's state", "warn", f"{words} {found[0]}", found[1])
     if seen.get("state") in ("ready", "stopped"):
         return Finding("ollama's state", "ok", words)
     if seen.get("state") in ("starting", "backoff", "stopping"):
         return Finding("ollama's state", "warn", words, "Wait a moment. To watch: seadragon logs ollama -f")
     return Finding("ollama's state", "fail", words, "See what it says: seadragon logs ollama")
+
+
+_ON_DISK = {
+    "another": (
+        "Its program on the disk is another one by now, as after an upgrade.",
+        "It takes over by itself (server.ollama.renew), or with: seadragon restart ollama",
+    ),
+    "gone": (
+        "Its program is gone from the disk, so it may not be able to load models.",
+        "Install it again: it is taken over by itself, or with: seadragon restart ollama",
+    ),
+}
 
 
 def others(facts: Facts) -> Finding:

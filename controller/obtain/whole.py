@@ -22,6 +22,11 @@ def version(site: Site, program: Path) -> str | None:
         said = site.run([str(program), "--version"], OLLAMA_HOST=NOWHERE)  # a server would be named before the program
     except ObtainFailed:
         return None
+    return told_version(said)
+
+
+def told_version(said: str) -> str | None:
+    """The version in what `ollama --version` prints: a server that it found is named first."""
     found = re.findall(r"version is (\d+\.\d+\.\d+\S*)", said)
     return found[-1] if found else None
 

@@ -74,6 +74,7 @@ class Lifecycle:
     _stale: bool = False  # what is being looked at or started is of an old configuration
     _evidence: Hashable = None  # what the last look saw
     _refused: Hashable = None  # evidence of a start that failed by its configuration
+    _back: str = ""  # how to go back to what ran before, should this start fail
     _not_before: float = 0.0  # no start before this
     _started: float = 0.0
     _ready_since: float | None = None
@@ -175,7 +176,7 @@ class Lifecycle:
             return self._blocked(event.problem, now)
         if self._refused is not None and event.evidence == self._refused:
             return self._retry(now + self.pace.look_every)
-        self._refused, self._evidence = None, event.evidence
+        self._refused, self._evidence, self._back = None, event.evidence, event.back
         if now < self._not_before:
             return self._retry(self._not_before)
         self.phase = Phase.SPAWNING
@@ -313,8 +314,8 @@ class Lifecycle:
         if self.state is not ChildState.GPU_LOST:
             pause = self._gpu_pauses.next()
             self._gpu_again_at = now + pause
-            self._tell("error", f"{event.words} It looks again in {span_words(pause)}.")
-        self._is(ChildState.GPU_LOST, event.words)
+            self._tell("error", f"{self._with_way_back(event.words)} It looks again in {span_words(pause)}.")
+        self._is(ChildState.GPU_LOST, self._with_way_back(event.words))
         if now < self._gpu_again_at:
             return self._probe_again(min(now + self.limits.probe_every, self._gpu_again_at))
         words = "It is started anew, to look for its GPU again."
@@ -415,6 +416,7 @@ class Lifecycle:
         """A failure that the backoff counts."""
         pause = self._backoff.failed(now, was_ready=self.was_ready, luck=self.luck())
         self.breaker_open = pause.degraded
+        words = self._with_way_back(words)
         if pause.degraded:
             words = f"{words} It fails so often that it is tried only now and then; its log says why."
             self._tell("error", words)
@@ -430,9 +432,14 @@ class Lifecycle:
 
     def _refuse(self, words: str, now: float) -> None:
         self._refused = self._evidence
+        words = self._with_way_back(words)
         self._tell("error", words)
         self._is(ChildState.MISCONFIGURED, words)
         self._retry(now + self.pace.look_every)
+
+    def _with_way_back(self, words: str) -> str:
+        """A start that has never been ready may fail because it is of another program than the last that was."""
+        return words if self.was_ready or not self._back else f"{words} {self._back}"
 
     # --- time ---
 

@@ -91,12 +91,13 @@ class Tuned:
 class Looked:
     """What stands in the way of a start, if anything. `evidence` is equal as long as nothing it stands on has changed.
 
-    `remote`: there is nothing to start; somebody else's process is used.
+    `remote`: there is nothing to start; somebody else's process is used. `back`: what to add if this start fails.
     """
 
     problem: Problem | None
     remote: bool = False
     evidence: Hashable = None
+    back: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import re
 import sys
@@ -15,12 +16,13 @@ from urllib.parse import urlsplit
 import psutil
 
 from controller.config.schema import OLLAMA, Config
-from controller.errors import Unreachable
+from controller.errors import SpawnFailed, Unreachable
 from controller.inside import Kind, inside_of, numbers_of
 from controller.models_folder import ModelsFolder, models_folder
 from controller.obtain import whole
 from controller.ollama import holders
 from controller.readiness import Address, Readiness, Verdict
+from controller.renewal import Disk, Found, Trial, going_back
 from controller.residency.accelerator import Accelerator, accelerator_limit, gpu_lost
 from controller.residency.gauge import ram_size
 from controller.residency.memory import MIB
@@ -46,8 +48,11 @@ from controller.supervision.programs import (
     stamp,
     stopped_outside,
     unfit,
+    which_file,
+    with_last_words,
 )
 from controller.supervision.spec import ChildSpec, ChildState
+from controller.supervision.tools import run_tool
 
 RUNNING_ELSEWHERE = "http://127.0.0.1:11434"  # where an Ollama that somebody else started usually is
 PORT_TAKEN = re.compile(rb"bind: address already in use")
@@ -55,6 +60,7 @@ HIGHEST_QUEUE = 4096  # the gateway keeps the line; Ollama's own, answered with 
 MOST_LOADED = 1024  # and it decides what is loaded: Ollama is never to make room by itself
 APPLE_SILICON = (sys.platform, platform.machine()) == ("darwin", "arm64")
 MODELS = "models"  # in a note: which folder the models were in when it first answered
+TRIAL = 20.0  # seconds a program that is to take over may take to say its version: a Mac looks at a new one first
 NO_GPU = "cpu"  # what Ollama's log calls it
 LOOKS = 20  # into the log of one start: it has said by its first answer what it found, and no version need say it so
 
@@ -100,7 +106,8 @@ class OllamaServe:
         if away := await self._models_away():
             return Problem(ChildState.WAITING, away)
         port = wish.port or ports.free_port()
-        return Launch(self._spec(program, port), {"port": port, "program": str(program)}, stamp(program))
+        note = {"port": port, "program": str(program), "made_of": which_file(program)}
+        return Launch(self._spec(program, port), note, stamp(program))
 
     def spec(self, note: Note) -> ChildSpec | None:
         wish, port = self.config.server.ollama, port_of(note)
@@ -200,7 +207,50 @@ class OllamaServe:
             return answered
         if noted is None and (mark := await asyncio.to_thread(self._models.mark)) is not None:
             answered = replace(answered, note={MODELS: mark})
-        return await self._with_gpu(answered, runs)
+        answered = await self._with_gpu(answered, runs)
+        note = {**answered.note, **self._worth_keeping(answered, version, runs.note)}
+        with contextlib.suppress(OSError):  # it says nothing of whether it is well
+            found = await asyncio.to_thread(self._found, {**note, **runs.note})
+            answered = replace(answered, facts={**answered.facts, "on_disk": found.state})
+        return replace(answered, note=note)
+
+    def _worth_keeping(self, answered: Answer, version: str, note: Note) -> Note:
+        """Which program it is, and that it works: to know another one, and the way back."""
+        kept = {} if "made_of" in note else {"made_of": which_file(Path(str(note.get("program"))))}
+        works = isinstance(answered.verdict, Answered) and note.get("version") != version
+        return {**kept, "version": version} if works else kept
+
+    def disk(self, note: Note) -> Disk:
+        """What a start would run now, beside what runs with this note, and the way back. For a thread."""
+        made_of, version = note.get("made_of"), str(note.get("version") or "")
+        real = str(made_of[0]) if isinstance(made_of, list) else ""
+        back = going_back(version, real, there=bool(real) and which_file(Path(real)) == made_of) if version else ""
+        return Disk(self._found(note), version, back)
+
+    def _found(self, note: Note) -> Found:
+        """Cheap while nothing has changed."""
+        made_of, runs = note.get("made_of"), str(note.get("program"))
+        if not made_of or which_file(Path(runs)) == made_of:
+            return Found()
+        program = self._program()
+        seen = which_file(program) if program is not None else None
+        if program is None or seen is None:
+            return Found("gone", runs)
+        return Found() if seen == made_of else Found("another", str(program), tuple(seen))
+
+    async def attempt(self, program: str) -> Trial:
+        """Whether a program that would take over runs at all, and is whole."""
+        environment = dict(self.place.variables({"OLLAMA_HOST": whole.NOWHERE}))
+        try:
+            said = await run_tool([program, "--version"], limit=TRIAL, environment=environment)
+        except SpawnFailed as problem:
+            return Trial(fault=str(problem).rstrip("."))
+        told = whole.told_version((said.out + said.err).decode(errors="replace"))
+        if said.late or said.code or told is None:
+            words = "it does not answer" if said.late else f"it left with exit code {said.code}"
+            return Trial(fault=with_last_words(f"asked for its version, {words}", said.err))
+        lacks = await asyncio.to_thread(whole.missing, Path(program), told)
+        return Trial(told, f"it has no {whole.SERVER} beside it" if whole.SERVER in lacks else "")
 
     async def _seen(self, version: str, runs: Runs) -> set[Kind]:
         """What holds its models, where its version does not tell."""

@@ -14,6 +14,7 @@ from typing import Protocol
 from controller.obtain import find_program
 from controller.obtain.find import Fault, fault_of, unrunnable
 from controller.readiness import Verdict
+from controller.renewal import going_back
 from controller.supervision import ports, tree
 from controller.supervision.child import Exit
 from controller.supervision.moves import Ending, Limits, Probed, Problem, Reading, Silent, Stranger
@@ -195,6 +196,35 @@ def _stamp(path: Path | None) -> Hashable:
     except OSError:
         return str(path), None
     return (str(path), found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode) if found else None
+
+
+def which_file(program: Path) -> list[object] | None:
+    """Which file this is, links followed, for a note (JSON): its path, inode, time in ns and size. None: it is away."""
+    try:
+        real = os.path.realpath(program)
+        found = os.stat(real)
+    except (OSError, ValueError):
+        return None
+    return [real, found.st_ino, found.st_mtime_ns, found.st_size]
+
+
+def carried(former: Note, note: Note) -> Note:
+    """What the run that begins has to know of the one before: which program last worked, unless it is this one."""
+    if "version" in former and former.get("made_of") != note.get("made_of"):
+        made_of = former.get("made_of")
+        return {"before": {"version": former["version"], "program": made_of[0] if isinstance(made_of, list) else ""}}
+    if "version" not in former and "before" in former:
+        return {"before": former["before"]}
+    return {}
+
+
+def way_back(note: Note) -> str:
+    """What to add when a start with this note fails that was to follow another program; else empty."""
+    before = note.get("before")
+    if not isinstance(before, dict):
+        return ""
+    version, program = str(before.get("version")), str(before.get("program"))
+    return f"Before it ran another program. To go back: {going_back(version, program, there=os.path.exists(program))}"
 
 
 async def port_problem(port: int, setting: str) -> Problem | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from controller.supervision.programs import Program
+from controller.supervision.programs import Note, Program
 from controller.supervision.spec import ChildStatus
 from controller.supervision.supervisor import Supervisor
 
@@ -36,6 +36,10 @@ class Roster:
     def __iter__(self) -> Iterator[ChildStatus]:
         """How each is doing, in the order they were hired."""
         return iter([member.supervisor.status for member in self._members.values()])
+
+    def note(self, name: str) -> Note:
+        """What is known of its run now, or of its last. Raises KeyError."""
+        return self._members[name].supervisor.note
 
     def become(self, programs: Iterable[Program], drained: Collection[str] = ()) -> None:
         """Have exactly these children. Those in `drained` restart only when what uses them is done. Returns at once."""

@@ -18,7 +18,7 @@ from controller.supervision import moves, tree
 from controller.supervision.backoff import Pace
 from controller.supervision.identity import ProcessIdentity
 from controller.supervision.lifecycle import Lifecycle
-from controller.supervision.programs import Attach, Ended, Launch, Note, Plan, Program, Runs, crash
+from controller.supervision.programs import Attach, Ended, Launch, Note, Plan, Program, Runs, carried, crash, way_back
 from controller.supervision.spec import ChildSpec, ChildState, ChildStatus
 
 
@@ -134,6 +134,11 @@ class Supervisor:
             adopted=child.adopted if child else False,
             facts={**self._facts, "log_bytes_dropped": child.dropped} if child else dict(self._facts),
         )
+
+    @property
+    def note(self) -> Note:
+        """What is known of its run now, or of its last."""
+        return self._note
 
     async def run(self) -> None:
         """For ever. Cancelled, it lets go of the child without stopping it."""
@@ -298,8 +303,9 @@ class Supervisor:
         self._plan = plan
         if isinstance(plan, moves.Problem):
             return self._post(moves.Looked(plan))
-        evidence = plan.evidence if isinstance(plan, Launch) else None
-        self._post(moves.Looked(None, remote=isinstance(plan, Attach), evidence=evidence))
+        if isinstance(plan, Attach):
+            return self._post(moves.Looked(None, remote=True))
+        self._post(moves.Looked(None, evidence=plan.evidence, back=way_back(carried(self._note, plan.note))))
 
     async def _spawn(self) -> None:
         plan = self._plan
@@ -308,7 +314,8 @@ class Supervisor:
             self._note = {**plan.note, "generation": self._generation}
             return self._post(moves.Spawned(remote=True))
         assert isinstance(plan, Launch), "a start follows a look that found nothing in its way"
-        note = {**plan.note, "generation": self._generation + 1, "restarts": self._restarts + 1}
+        counts = {"generation": self._generation + 1, "restarts": self._restarts + 1}
+        note = {**plan.note, **carried(self._note, plan.note), **counts}
         child = await self._launch(plan.spec, self._home, note=note, adopt_grace=self._adopt_grace())
         self._note = note
         self._generation, self._restarts = self._generation + 1, self._restarts + 1

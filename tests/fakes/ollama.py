@@ -8,7 +8,8 @@ FAKE_OLLAMA_KNOBS names (no file: none set); it is read again whenever it change
 counts. Beyond the real routes there is `GET /fake/seen`: each request so far, its method, path, headers, size, digest.
 
 At start
-    version         what it says it is ("0.32.0"); below 0.30 its runners and its words are those of that time
+    version         what it says it is ("0.32.0", or what its program was written for); below 0.30 its runners and its
+                    words are those of that time
     exit_code       leave at once with this code; stderr says `exit_words`
     port_taken      fail as the real one does when its port is taken (it does so too when it really is)
     slow_start      seconds between the open port and the first HTTP answer
@@ -71,12 +72,21 @@ FLAGS = (
 )
 
 
-def program(folder: Path) -> Path:
-    """Write an executable `ollama` into `folder` that runs this fake, and return its path."""
-    path = folder / "ollama"
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{Path(__file__).resolve()}" "$@"\n')
-    path.chmod(0o755)
+def program(folder: Path, version: str = VERSION) -> Path:
+    """Write an executable `ollama` into `folder` that runs this fake, and return its path. As installers do, whatever
+    was there is replaced by another file.
+    """
+    path, draft = folder / "ollama", folder / "ollama.new"
+    run = f'FAKE_OLLAMA_VERSION={version} exec "{sys.executable}" -IS "{Path(__file__).resolve()}" "$@"'
+    draft.write_text(f"#!/bin/sh\n{run}\n")
+    draft.chmod(0o755)
+    draft.replace(path)
     return path
+
+
+def own_version() -> str:
+    """What the program is that was started."""
+    return os.environ.get("FAKE_OLLAMA_VERSION", VERSION)
 
 
 class Knobs:
@@ -159,7 +169,7 @@ class Fake:
 
     @property
     def version(self) -> str:
-        return str(self.knobs["version"] or VERSION)
+        return str(self.knobs["version"] or own_version())
 
     @property
     def dated(self) -> bool:
@@ -555,6 +565,10 @@ def main() -> int:
         if "--busy" in sys.argv:
             compute()
         signal.pause()  # weighs nothing, says nothing, and is there to be found, stopped and killed
+        return 0
+    if sys.argv[1:2] == ["--version"]:
+        print("Warning: could not connect to a running Ollama instance")
+        print(f"Warning: client version is {own_version()}")
         return 0
     if sys.argv[1:2] != ["serve"]:
         print("usage: ollama serve", file=sys.stderr)

@@ -14,6 +14,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.readiness import Readiness
+from controller.renewal import Trial
 from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_ollama import OllamaServe
@@ -63,6 +64,18 @@ async def test_one_that_lacks_its_llama_server_is_told_so_and_not_that_the_gpu_i
     async with supervised(bare, bare.place.home) as one:
         await one.reaches(ChildState.GPU_LOST)
         assert "no llama-server beside it" in bare.readiness.reason
+
+
+async def test_a_real_ollama_is_tried_before_it_takes_over(
+    ollama: OllamaServe, bare_ollama: Path, tmp_path: Path
+) -> None:
+    assert await ollama.attempt(str(program())) == Trial(version())
+    assert await ollama.attempt(str(bare_ollama)) == Trial(version(), "it has no llama-server beside it")
+    other = tmp_path / "other"
+    other.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(57))
+    other.chmod(0o755)
+    assert "no program for this machine" in (await ollama.attempt(str(other))).fault
+    assert "does not exist" in (await ollama.attempt(str(tmp_path / "nowhere"))).fault
 
 
 async def test_real_ollama_told_to_leave_by_somebody_else_twice_is_a_conflict_that_passes(ollama: OllamaServe) -> None:

@@ -77,6 +77,7 @@ OTHER: dict[str, object] = {
     "server.ollama.url": "http://127.0.0.1:11434",
     "server.ollama.binary": "/bin/true",
     "server.ollama.port": "11500",
+    "server.ollama.renew": "never",
     "server.ollama.environment": {"OTHER": "secret-value"},
     "server.ollama.startup": "61s",
     "server.ollama.probe_every": "61s",

@@ -56,6 +56,11 @@ def running(**changes: object) -> dict[str, object]:
     return {"phase": "running", "pid": 4, "files": 65536, "children": {"ollama": child}, **changes}
 
 
+def renewed(on_disk: str) -> dict[str, object]:
+    """As an Ollama runs whose program on the disk is as that says."""
+    return running(children={"ollama": {"state": "ready", "reason": "It answers.", "facts": {"on_disk": on_disk}}})
+
+
 def a_folder(**changes: object) -> tuple[Folder, ...]:
     return (replace(Folder("data", Path("/sea/data"), True, 0o700, True, 200 * 10**9), **changes),)  # type: ignore[arg-type]  # as above
 
@@ -161,6 +166,8 @@ TROUBLE = [
     ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
     ("clock", "warn", {"dated": LATER}, "1 key, 2 addresses, 3 copies of the database. The clock was ahead"),
     ("clock", "warn", {"dated": LATER}, " Dec 2033 "),
+    ("ollama's state", "warn", {"running": renewed("another")}, "It takes over by itself (server.ollama.renew)"),
+    ("ollama's state", "warn", {"running": renewed("gone")}, "Its program is gone from the disk"),
     ("open files", "warn", {"files_limit": 256}, "256"),
     ("open files", "warn", {"running": running(files=256)}, "256"),
 ]
@@ -198,6 +205,7 @@ FINE = [
     ("database", {"database": Stored(DB, 20480)}, "seadragon.db is whole, 20 kB."),
     ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
     ("ollama's state", {"running": running()}, "Ready"),
+    ("ollama's state", {"running": renewed("same")}, "Ready"),
     ("ollama's version", {"ollama_version": None}, "Not looked at"),
     ("ollama's version", {"ollama_version": (0, 24, 0)}, "0.24.0"),
     (

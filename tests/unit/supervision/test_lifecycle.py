@@ -522,3 +522,26 @@ def test_a_restart_during_a_start_ends_with_the_new_recipe_running() -> None:
     life.on(moves.Restart("Told to."), 0.1)
     assert moves.End(10.0) in life.on(moves.Spawned(), 0.2)
     assert life.on(moves.Exited(CRASH), 0.3) == [moves.Look()]
+
+
+@pytest.mark.parametrize(
+    "ends", [moves.Exited(CRASH), moves.Failed("It is no program.", "fault"), moves.Failed("It failed.", "other")]
+)
+def test_a_start_of_another_program_that_fails_says_how_to_go_back(ends: moves.Event) -> None:
+    life = Lifecycle()
+    life.on(moves.Begin(), 0.0)
+    life.on(moves.NothingToAdopt(), 0.0)
+    life.on(moves.Looked(None, back="Before it was 0.31."), 0.0)
+    if isinstance(ends, moves.Exited):
+        life.on(moves.Spawned(), 0.0)
+    effects = life.on(ends, 1.0)
+    assert life.reason.endswith("Before it was 0.31.")
+    assert any(isinstance(each, moves.Tell) and "Before it was 0.31." in each.text for each in effects)
+
+
+def test_one_that_has_been_ready_is_no_wrong_program() -> None:
+    world = begun()
+    world.life._back = "Before it was 0.31."
+    world.dies_after = 1.0
+    world.play(1.0)
+    assert not any("Before it was" in text for text in said(world, "warning"))

@@ -15,7 +15,17 @@ from controller.supervision.moves import Ending
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
 from controller.supervision.program_ollama import OllamaServe
-from controller.supervision.programs import Ended, Place, crash, last_words, stopped_outside, unfit_words
+from controller.supervision.programs import (
+    Ended,
+    Note,
+    Place,
+    carried,
+    crash,
+    last_words,
+    stopped_outside,
+    unfit_words,
+    way_back,
+)
 
 PLACE = Place(
     Path("/srv/data"),
@@ -268,3 +278,27 @@ def test_a_crash_tells_its_last_words_and_a_kill_tells_who_may_have_done_it() ->
 )
 def test_a_polite_end_that_nobody_here_asked_for_came_from_outside(exit: Exit, outside: bool) -> None:
     assert stopped_outside(replace(ENDED, exit=exit)) is outside
+
+
+# --- which program it was ---------------------------------------------------------------------------------------------
+
+OLD, NEW = ["/opt/old/ollama", 1, 2, 3], ["/opt/new/ollama", 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("former", "before"),
+    [
+        ({}, None),
+        ({"made_of": NEW}, None),  # the same, and it has never answered
+        ({"made_of": NEW, "version": "0.33.0"}, None),  # the same, and it works
+        ({"made_of": OLD}, None),  # another, of which nobody knows that it worked
+        ({"made_of": OLD, "version": "0.32.0"}, {"version": "0.32.0", "program": "/opt/old/ollama"}),
+        ({"made_of": NEW, "before": {"version": "0.31.0", "program": "/x"}}, {"version": "0.31.0", "program": "/x"}),
+        ({"made_of": NEW, "version": "0.33.0", "before": {"version": "0.31.0", "program": "/x"}}, None),
+    ],
+)
+def test_what_worked_last_is_known_until_another_has_worked(former: Note, before: object) -> None:
+    note = carried(former, {"made_of": NEW})
+    assert note.get("before") == before
+    assert bool(way_back(note)) is (before is not None)
+    assert before is None or str(before["version"]) in way_back(note)  # type: ignore[index]  # a dict of the table
