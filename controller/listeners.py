@@ -37,6 +37,7 @@ KEEP_ALIVE = (
     125  # seconds; longer than the 90 s for which cloudflared keeps an idle connection, so it never meets ours closing
 )
 BACKLOG = 2048
+LOST = 60.0  # seconds for what goes on over connections to a socket that was deleted
 
 
 _REFUSALS = {
@@ -166,6 +167,12 @@ class OpenListener:
     server: _Server
     serving: asyncio.Task[None]
     shown: Shown | None = None  # its certificate, when it speaks https
+    file: tuple[int, int] | None = None  # of a UNIX socket: which one is ours
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody has deleted its socket: nobody finds it any more."""
+        return _socket_file(self.listener.address) != self.file
 
     @property
     def connections(self) -> int:
@@ -254,7 +261,10 @@ class Listeners:
         self._open = {address: self._open[address] for address in goal if address in self._open}  # as they are written
 
     async def look_again(self) -> list[str]:
-        """Open those of the awaited that can be by now, and tell which."""
+        """Open those of the awaited that can be by now, and tell which. A UNIX socket that was deleted is made anew."""
+        for lost in [one for one in self if one.lost]:
+            self._retire(lost, LOST)
+            self._awaited[lost.listener.address] = Awaited(lost.listener, lost.limits, ListenFailed("", "it is lost"))
         found = []
         for address, one in list(self._awaited.items()):
             fresh, failed = _prepared([one.listener])
@@ -312,7 +322,8 @@ class Listeners:
             settings.crowd = Crowd(limits.per_address, map(ip_network, listener.trusted))
         server = _Server(settings, shown.context if shown else None)
         serving = asyncio.create_task(server.serve([opened]), name=f"listener {listener.address}")
-        self._open[listener.address] = OpenListener(listener, limits, server, serving, shown)
+        file = _socket_file(listener.address)
+        self._open[listener.address] = OpenListener(listener, limits, server, serving, shown, file)
         await server.listening.wait()
 
 
@@ -329,6 +340,15 @@ def _prepared(
         except ListenFailed as failure:
             failed[listener.address] = failure
     return fresh, failed
+
+
+def _socket_file(address: str) -> tuple[int, int] | None:
+    """Which file a UNIX socket is now; None for none."""
+    if address.startswith("unix:"):
+        with contextlib.suppress(OSError):
+            seen = os.lstat(address[5:])
+            return seen.st_dev, seen.st_ino
+    return None
 
 
 def _share(limits: Limits) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from typing import Final
 from controller.plain import fault_words
 
 FSTAB: Final = Path("/etc/fstab")
+MOUNTS: Final = Path("/proc/self/mounts")
 _PLUGGED: Final = {"darwin": r"/Volumes/[^/]+", "linux": r"/(?:run/)?media/[^/]+/[^/]+"}
 """Where a system puts the disks that are plugged in: each has a folder of its own, and only while it is there."""
 
@@ -31,7 +32,7 @@ class ModelsFolder:
     def away(
         self,
         platform: str = sys.platform,
-        is_mounted: Callable[[str], bool] = os.path.ismount,
+        is_mounted: Callable[[str], bool] = lambda place: mounted(place),
         fixed: Callable[[], Iterable[str]] = lambda: fixed_disks(),
     ) -> str:
         """Why it cannot be used, and what happens then: some sentences. Empty when it can. Blocks as long as its disk
@@ -79,14 +80,23 @@ def models_folder(configured: Path | None, environment: Mapping[str, str]) -> Mo
     return ModelsFolder(Path(environment.get("HOME", "/")) / ".ollama" / "models", own=True)
 
 
+def mounted(place: str, table: Path = MOUNTS) -> bool:
+    """Whether something is mounted there; also a folder of the same disk, which only the system's own list tells."""
+    return os.path.ismount(place) or place in _places(table)
+
+
 def fixed_disks(table: Path = FSTAB) -> list[str]:
     """Where the system mounts disks when it starts, or when it is asked; none where it has no such table."""
+    return [place for place in _places(table) if place]
+
+
+def _places(table: Path) -> list[str]:
     try:
         lines = table.read_text(errors="replace").splitlines()
     except OSError:
         return []
     fields = [line.split() for line in lines if not line.lstrip().startswith("#")]
-    return [_spelled(each[1]) for each in fields if len(each) > 2 and each[1].startswith("/") and each[1] != "/"]
+    return [_spelled(each[1]) for each in fields if len(each) > 2 and each[1].startswith("/")]
 
 
 def _spelled(place: str) -> str:

@@ -39,7 +39,7 @@ from controller.models_folder import models_folder
 from controller.obtain import whole
 from controller.obtain.find import fault_of, unrunnable
 from controller.ollama import mapped
-from controller.ownership import foreign
+from controller.ownership import as_owner_of, foreign
 from controller.paths import CLONE, Paths
 from controller.residency.accelerator import accelerator_limit
 from controller.residency.gauge import gauge_for_this_machine
@@ -98,6 +98,9 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
     ports = {USUAL_PORT, *_ollama_ports(running), *(port for each in serving for port in each.ports)}
     addresses = _addresses(config, running)
     own_ports = {port for address in addresses if (port := _host_port(address)[1])}
+    with as_owner_of(paths.data):  # to root, what is theirs would be another user's
+        stored, admins = _database(paths.data), _admins(paths.data / NAME)
+        rights = tuple(_rights(paths.data, running))
     return Facts(
         now=time.time(),
         installed_at=max(file.stat().st_mtime for file in (CLONE / "controller").glob("*.py")),
@@ -126,13 +129,13 @@ def gather(paths: Paths, environment: Mapping[str, str], hands: Hands, platform:
         memory=_memory(paths, ours),
         sizes=dict(_sizes(folder.path)),
         left_over=_left_over(folder.path),
-        database=_database(paths.data),
+        database=stored,
         asked=tuple(hands.ask(_public_names(config))),
         certificates=tuple(_certificates(config)),
         secrets=tuple(_secrets(config, paths.data)),
-        admins=_admins(paths.data / NAME),
+        admins=admins,
         dated=tuple(facts_dates.look(paths.data, time.time())),
-        rights=tuple(_rights(paths.data, running)),
+        rights=rights,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -117,6 +118,20 @@ async def test_one_that_changed_and_cannot_be_opened_again_is_awaited_and_not_le
         assert "it cannot speak https" in awaited(listeners)[0][1]
         with pytest.raises(httpx.TransportError):
             await get(one.address)
+
+
+async def test_a_unix_socket_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
+    tunnel = Listener(address=f"unix:{tmp_path}/run/edge.sock", kind="tunnel")
+    app = App()
+    async with opened(app, tunnel) as listeners:
+        slow = asyncio.create_task(get(tunnel.address, "/slow"))
+        await app.asked.wait()
+        assert await listeners.look_again() == []
+        shutil.rmtree(tmp_path / "run")
+        assert await listeners.look_again() == [tunnel.address]
+        assert await get(tunnel.address) == "tunnel"
+        app.go.set()
+        assert await slow == "tunnel", "who was being answered is"
 
 
 async def test_when_nothing_at_all_could_be_opened_what_was_open_stays() -> None:

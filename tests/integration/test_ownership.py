@@ -83,6 +83,13 @@ def test_what_is_done_as_the_owner_ends_with_the_block_and_whatever_happens_in_i
         assert os.geteuid() == 0
 
 
+def test_to_root_the_doctor_says_what_he_says_to_the_owner(home: Path, data: Path) -> None:
+    said = seadragon(home, "doctor").stdout
+    assert f"{data / NAME} is whole" in said
+    (data / "backups").mkdir()
+    assert f"sudo chown -R {ADA} {data}" in seadragon(home, "doctor").stdout
+
+
 def test_root_finds_the_socket_of_the_owners_controller(home: Path, data: Path) -> None:
     long = home / ("x" * 100)
     shutil.move(data, long)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.models_folder import ModelsFolder, fixed_disks, models_folder
+from controller.models_folder import ModelsFolder, fixed_disks, models_folder, mounted
 
 
 def away(
@@ -49,3 +49,12 @@ def test_disks_of_the_systems_table_are_read_as_they_are_spelled_there(tmp_path:
     )
     assert fixed_disks(table) == ["/mnt/my disk"]
     assert fixed_disks(tmp_path / "none") == []
+
+
+def test_a_folder_that_is_mounted_from_the_same_disk_counts_as_mounted(tmp_path: Path) -> None:
+    """Its device is that of the folder above, so that nothing but the system's list tells it apart."""
+    table = tmp_path / "mounts"
+    table.write_text(f"/dev/sda1 {tmp_path}/my\\040models ext4 rw 0 0\n")
+    assert mounted(f"{tmp_path}/my models", table)
+    assert not mounted(f"{tmp_path}/other", table)
+    assert mounted("/", table)

@@ -183,7 +183,7 @@ class Ledger:
 
     def _missed(self, why: str, *, there: bool) -> None:
         """It is not known who has a right, which is not the same as nobody. `there`: there was a database."""
-        words = f"{why} It is tried again by itself; until that works nobody knows who has a key or an account."
+        words = f"Nobody knows now who has a key or an account; it is looked up again and again. {why}"
         if words != self.unread:
             self._journal.say("door", words, level="error")
         self.unread = self.why = words

@@ -30,6 +30,7 @@ from controller.storage.database import LONGEST, Database
 from controller.storage.file import NAME, connect, make_ours
 from controller.storage.migrate import migrate
 from tests.fakes.clock import WoundClock
+from tests.kit.disk import filled, small_disk
 from tests.kit.holding import holding
 from tests.kit.stored import rows, told
 from tests.kit.until import until
@@ -702,11 +703,11 @@ async def test_while_the_database_cannot_be_read_nobody_knows_who_has_a_right_an
         async with holding(path, clock, journal) as holders:
             for _ in range(3):  # tries, and told once
                 await clock.wind(LONGEST)
-            assert "nobody knows who has a key or an account" in holders.unread
+            assert "Nobody knows now who has a key or an account" in holders.unread
             assert told(journal) == [holders.unread]
             assert not holders.keys
             assert [row.cidr for row in holders.allowed.values()] == ["192.0.2.66"]
-            with pytest.raises(SeadragonError, match="It is tried again by itself"):
+            with pytest.raises(SeadragonError, match="it is looked up again and again"):
                 await holders.admin_code()
             trouble.close()
             await _opened_in_the_end(holders, clock)
@@ -726,6 +727,24 @@ async def test_who_is_kept_out_is_so_at_every_moment_of_an_opening(path: Path, c
         while not winding.done():
             assert holders.allowed or not holders.known.is_set(), "or nobody is answered"
             await asyncio.sleep(0)
+
+
+async def test_on_a_full_disk_nobody_knows_who_has_a_right_until_there_is_room(
+    tmp_path: Path, made: Path, clock: WoundClock
+) -> None:
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk / "data" / NAME
+        path.parent.mkdir(mode=0o700)
+        shutil.copy(made, path)
+        async with holding(path, clock) as holders:
+            key = await holders.create_key("editor", by="operator")
+        with filled(disk):
+            async with holding(path, clock) as holders:
+                assert holders.unread
+                (disk / "filler").unlink()
+                await _opened_in_the_end(holders, clock)
+                assert set(holders.keys) == {key.id}
 
 
 async def test_a_disk_that_was_full_at_the_first_start_locks_nobody_out(

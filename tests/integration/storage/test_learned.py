@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,6 +21,7 @@ from controller.storage.database import LONGEST, Database
 from controller.storage.file import NAME, connect, damage, make_ours
 from controller.storage.learned import AGAIN, GATHER, LearnedStore
 from tests.fakes.clock import WoundClock
+from tests.kit.disk import filled, small_disk
 from tests.kit.stored import command, rows, run, told
 from tests.kit.until import until
 
@@ -329,18 +329,10 @@ async def test_a_full_disk_is_told_once_survived_and_made_up_for(path: Path) -> 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own, to be filled or made read-only."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs", str(folder)], capture_output=True
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("no disk can be mounted here")
-    try:
+    with small_disk(folder):
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 async def test_a_disk_that_somebody_else_fills_is_told_once_survived_and_made_up_for(
@@ -351,7 +343,7 @@ async def test_a_disk_that_somebody_else_fills_is_told_once_survived_and_made_up
     async with running(store, Database(path, clock, journal)):
         store.keep("before", LLAMA)
         await store.flush()
-        with _filled(disk):
+        with filled(disk):
             for number in range(3):
                 store.keep(f"while {number}", QWEN)
                 for more in range(30):
@@ -384,19 +376,6 @@ async def test_a_read_only_disk_at_the_start_is_told_and_done_without(
     running_store.cancel()
     await asyncio.wait([running_store])
     assert set(await seen_again(path)) == {"one"}
-
-
-@contextlib.contextmanager
-def _filled(disk: Path) -> Iterator[None]:
-    """Not a byte is free for as long as the block lasts."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"\0" * 4096):
-            pass
-    try:
-        yield
-    finally:
-        filler.unlink()
 
 
 # --- killed in the middle ---
