@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shlex
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,8 @@ Note = Mapping[str, object]
 
 INHERITED = ("HOME", "PATH", "TMPDIR", "LANG", "USER", "LOGNAME")
 """All a child gets of our own environment. No proxies: they would send its loopback traffic out of the house."""
+LOOKS = 3  # at who listens, before it is said that it is a stranger
+BETWEEN_LOOKS = 0.1  # seconds; much longer than a fork takes to become another program
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,24 +233,32 @@ async def port_problem(port: int, setting: str) -> Problem | None:
     """Who has the port that is configured for a child, if anybody."""
     if not await ports.taken(port):
         return None
-    words = f"Port {port} {await _whose(port, set())}: quit that program, or choose another port ({setting})."
+    whose = _whose(await asyncio.to_thread(ports.holders, port))
+    words = f"Port {port} {whose}: quit that program, or choose another port ({setting})."
     return Problem(ChildState.CONFLICT, words)
 
 
 async def not_ours(port: int, pid: int) -> Silent | Stranger | None:
-    """None when our child, and nobody else, listens on `port`. Not a byte is sent to find out."""
+    """None when our child, and nobody else, listens on `port`. Not a byte is sent to find out.
+
+    That costs everybody who waits their place, so it is looked at again before it is said: the system tells sockets
+    and processes one after the other, and between the two a socket is opened, or a process forks with it.
+    """
     if not await ports.accepts(port):
         return Silent("it does not listen yet")
-    ours = await asyncio.to_thread(tree.members, pid)
-    listening = {each.pid for each in await asyncio.to_thread(ports.holders, port)}
-    if listening and listening <= ours:
-        return None
-    return Stranger(f"Port {port} {await _whose(port, ours)}: nothing is sent there. Quit that program.")
+    for last in range(LOOKS, 0, -1):
+        listening = await asyncio.to_thread(ports.holders, port)
+        ours = await asyncio.to_thread(tree.members, pid)
+        strangers = [each for each in listening if each.pid not in ours]
+        if listening and not strangers:
+            return None
+        if last > 1:
+            await asyncio.sleep(BETWEEN_LOOKS)
+    return Stranger(f"Port {port} {_whose(strangers)}: nothing is sent there. Quit that program.")
 
 
-async def _whose(port: int, ours: set[int]) -> str:
-    strangers = [each for each in await asyncio.to_thread(ports.holders, port) if each.pid not in ours]
-    return f"belongs to {strangers[0].words if strangers else 'a program that cannot be seen from here'}"
+def _whose(holders: Sequence[ports.Holder]) -> str:
+    return f"belongs to {holders[0].words if holders else 'a program that cannot be seen from here'}"
 
 
 def port_of(note: Note, key: str = "port") -> int | None:
