@@ -8,10 +8,11 @@ unexport VIRTUAL_ENV
 quoted = '$(subst ','\'',$(1))'
 ROOT := $(shell cd "$$(dirname "$$(printf %s $(call quoted,$(MAKEFILE_LIST)) | sed 's/^ //')")" && pwd)
 CACHE := $(shell home="$${HOME:-$$(eval echo "~$$(id -un 2>/dev/null)")}"; \
-	if [ -n "$$SEADRAGON_CACHE" ]; then echo "$$SEADRAGON_CACHE"; \
-	elif [ "$$(uname)" = Darwin ]; then echo "$$home/Library/Caches/seadragon"; \
-	else echo "$${XDG_CACHE_HOME:-$$home/.cache}/seadragon"; fi)
-export UV := $(shell command -v uv || echo $(call quoted,$(CACHE)/uv/bin/uv))
+	case "$$home" in ("~"*) home=$(call quoted,$(ROOT)/data) ;; esac; \
+	if [ -n "$$SEADRAGON_CACHE" ]; then printf '%s\n' "$$SEADRAGON_CACHE"; \
+	elif [ "$$(uname)" = Darwin ]; then printf '%s\n' "$$home/Library/Caches/seadragon"; \
+	else printf '%s\n' "$${XDG_CACHE_HOME:-$$home/.cache}/seadragon"; fi)
+export UV := $(shell command -v uv || printf '%s\n' $(call quoted,$(CACHE)/uv/bin/uv))
 
 # What is made here is nobody else's to change, whatever the umask lets them.
 IN := umask go-w && cd $(call quoted,$(ROOT)) &&

@@ -536,11 +536,11 @@ class Controller:
     def _wanted_ollama(self) -> OllamaServe:
         return wanted.ollama(self.config, self._paths, os.environ, self.readiness)
 
-    async def _on_disk(self) -> Disk:
+    async def _on_disk(self) -> Disk | None:
         """Of an Ollama that is not ours nobody knows its program."""
         ours = next((child for child in self.children() if child.name == OLLAMA), None)
         if ours is None or ours.state is not ChildState.READY or ours.pid is None:
-            return Disk()
+            return None
         return await asyncio.to_thread(self._wanted_ollama().disk, self._roster.note(OLLAMA))
 
     async def _restart_hung(self, why: str) -> None:

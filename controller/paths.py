@@ -70,11 +70,13 @@ def settle_home(environment: MutableMapping[str, str], otherwise: Path | None = 
     if environment.get("HOME"):
         return
     try:
-        environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+        known = pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:
-        environment.pop("HOME", None)  # an empty one would be the folder that we happen to be in
-        if otherwise is not None:
-            environment["HOME"] = str(otherwise)
+        known = ""
+    home = known or (str(otherwise) if otherwise else "")
+    environment.pop("HOME", None)  # an empty one would be the folder that we happen to be in
+    if home:
+        environment["HOME"] = home
 
 
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are no UTF-8

@@ -13,12 +13,14 @@ LOOK = 2.0  # seconds between two looks: as often as it is probed
 
 
 class Renewing:
-    """`disk` looks at the program of what runs, `attempt` asks a program for its version, `restart` drains first."""
+    """`disk` looks at the program of what runs, None while nothing of ours does. `attempt` asks a program for its
+    version; `restart` drains first.
+    """
 
     def __init__(
         self,
         wish: Callable[[], Wish],
-        disk: Callable[[], Awaitable[Disk]],
+        disk: Callable[[], Awaitable[Disk | None]],
         busy: Callable[[], bool],
         attempt: Callable[[str], Awaitable[Trial]],
         restart: Callable[[], Awaitable[None]],
@@ -39,6 +41,8 @@ class Renewing:
 
     async def _once(self) -> None:
         disk = await self._disk()
+        if disk is None:
+            return
         match self._renewal.look(disk, busy=self._busy(), wish=self._wish(), now=self._clock.now()):
             case Tell(text, level):
                 self._journal.say("ollama", text, level=level)

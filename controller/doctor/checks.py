@@ -78,6 +78,10 @@ def folders(facts: Facts) -> Finding:
     if wide:
         names = quoted(folder.path for folder in wide)
         return Finding("folders", "warn", f"Others on this machine can look into {names}.", f"Run: chmod 700 {names}")
+    if changeable := [folder for folder in facts.folders if folder.there and folder.mode & 0o022]:
+        names = quoted(folder.path for folder in changeable)
+        words = f"Others on this machine can change {names}, and so what runs here."
+        return Finding("folders", "warn", words, f"Run: chmod -R go-w {names}")
     if files:
         names = quoted(files)
         return Finding("folders", "warn", f"Others on this machine can read {names}.", f"Run: chmod 600 {names}")

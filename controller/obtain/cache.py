@@ -15,18 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.errors import ObtainFailed
-from controller.paths import settle_home
+from controller.paths import CLONE, settle_home
 
 
 def cache_folder(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Where it is kept: SEADRAGON_CACHE, else the platform's customary place for caches. Raises ObtainFailed."""
+    """Where it is kept: SEADRAGON_CACHE, else the platform's customary place for caches."""
     if chosen := environment.get("SEADRAGON_CACHE"):
         return Path(chosen)
     settled = dict(environment)
-    settle_home(settled)
-    if "HOME" not in settled:
-        raise ObtainFailed("Nobody knows where the home of this user is: set HOME, or SEADRAGON_CACHE.")
+    settle_home(settled, otherwise=CLONE / "data")
     home = Path(settled["HOME"])
     if platform == "darwin":
         return home / "Library" / "Caches" / "seadragon"

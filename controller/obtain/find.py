@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from controller.errors import ObtainFailed
 from controller.obtain.cache import cache_folder
 from controller.obtain.processors import foreign
 from controller.obtain.site import Site
@@ -39,9 +38,9 @@ def places(name: str, environment: Mapping[str, str], platform: str = sys.platfo
 def built(name: str, environment: Mapping[str, str]) -> list[Path]:
     """What set-up has put into the cache: the Ollama that is known best, then the newest version first."""
     found: list[Path] = []
-    with contextlib.suppress(PermissionError, ObtainFailed):  # somebody else's cache, or nobody's
+    with contextlib.suppress(PermissionError):  # somebody else's cache
         found = list(cache_folder(environment).glob(f"{name}-*/bin/{name}"))
-    pinned = own_ollama(environment) if found else None  # newer ones were built for the tests
+    pinned = own_ollama(environment)  # newer ones, which the tests may have built there, are not for running
     return sorted(found, key=lambda path: (path == pinned, _version(path.parent.parent.name)), reverse=True)
 
 

@@ -99,12 +99,15 @@ def test_without_a_home_and_with_any_umask_what_is_made_is_nobody_elses_to_chang
 def test_without_a_home_what_is_fetched_goes_where_the_system_says_that_this_user_lives(
     clone: Path, home: dict[str, str]
 ) -> None:
-    tool(clone, "mkdir", 'echo "made $*" >&2; exit 1')
+    tool(clone, "mkdir", 'printf "%s\\n" "made $*" >&2; exit 1')
     tool(clone, "python3", "exit 1")
     tool(clone, "id", "echo nobody")
     make = ["make", "-C", str(clone), "uv"]
     ran = subprocess.run(make, env={"PATH": f"{clone / 'bin'}:/usr/bin:/bin", **home}, capture_output=True, text=True)
     kept = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    tool(clone, "id", "echo 54321; exit 1")
+    lost = subprocess.run(make, env={"PATH": f"{clone / 'bin'}:/usr/bin:/bin", **home}, capture_output=True, text=True)
+    assert f"made -p {clone}/data/{kept}/seadragon" in lost.stderr, "a number without a name keeps it with its data"
     assert f"made -p {pwd.getpwnam('nobody').pw_dir}/{kept}/seadragon" in ran.stderr
 
 

@@ -78,6 +78,7 @@ TROUBLE = [
     ("kept out", "fail", {"rights": ("Nobody knows who is kept out. seadragon allow reopen",)}, "allow reopen"),
     ("folders", "fail", {"folders": a_folder(writable=False)}, "chown"),
     ("folders", "warn", {"folders": a_folder(mode=0o755)}, "chmod 700"),
+    ("folders", "warn", {"folders": (Folder("config", Path("/sea/config"), True, 0o777, True, 2 * 10**11),)}, "go-w"),
     (
         "folders",
         "warn",
@@ -188,6 +189,7 @@ FINE = [
     ("controller", {}, "seadragon up"),
     ("controller", {"running": running()}, "process 4"),
     ("folders", {"folders": a_folder(there=False)}, "the first start"),
+    ("folders", {"folders": (Folder("config", Path("/sea/config"), True, 0o755, True, 2 * 10**11),)}, "ours alone"),
     ("disk", {"folders": a_folder(there=False)}, "no folder"),
     (
         "ollama",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from controller.obtain import debian, find_program, golang, homebrew
 from controller.obtain.cache import cache_folder
 from controller.obtain.find import OLLAMA_VERSION, own_ollama, places
 from controller.obtain.site import Site
+from controller.paths import CLONE
 
 HOME = {"HOME": "/home/mia", "PATH": "/opt/bin:/usr/bin"}
 OWN = Path(f"/home/mia/.cache/seadragon/ollama-{OLLAMA_VERSION}/bin/ollama")
@@ -24,6 +27,17 @@ def test_the_cache_is_where_the_platform_keeps_caches() -> None:
     assert cache_folder(HOME, "darwin") == Path("/home/mia/Library/Caches/seadragon")
     assert cache_folder(HOME | {"XDG_CACHE_HOME": "/fast"}, "linux") == Path("/fast/seadragon")
     assert cache_folder(HOME | {"SEADRAGON_CACHE": "/mine"}, "darwin") == Path("/mine")
+
+
+def test_the_cache_of_a_number_without_a_name_or_a_home_is_kept_with_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder({}, "linux") == Path(pwd.getpwuid(os.geteuid()).pw_dir, ".cache/seadragon")
+
+    def nobody(number: int) -> pwd.struct_passwd:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert cache_folder({}, "linux") == CLONE / "data/.cache/seadragon"
+    assert find_program("no-such-program", None, {"HOME": "", "PATH": "/nowhere"}) is None
 
 
 def test_path_comes_before_what_a_mac_has_elsewhere() -> None:

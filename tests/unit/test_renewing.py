@@ -20,7 +20,7 @@ class House:
     """What the loop is given, and what it did."""
 
     clock: WoundClock = field(default_factory=WoundClock)
-    disk: Disk = Disk()
+    disk: Disk | None = Disk()
     trial: Trial = Trial("0.33.0")
     busy: bool = False
     wish: Wish = "when_idle"
@@ -31,7 +31,7 @@ class House:
     def __post_init__(self) -> None:
         self.journal = Journal(self.clock)
 
-    async def look(self) -> Disk:
+    async def look(self) -> Disk | None:
         await asyncio.sleep(0)
         if self.short:
             raise OSError(24, "Too many open files")
@@ -81,6 +81,15 @@ async def test_a_renewed_ollama_is_tried_once_told_and_restarted_once() -> None:
         assert [event.source for event in house.journal.last(10)] == ["ollama", "ollama"]
         await house.clock.wind(3600)
         assert house.restarts == 1
+
+
+async def test_while_it_does_not_run_nothing_is_looked_at_and_what_was_told_is_not_told_again() -> None:
+    house = House(disk=NEW, wish="never")
+    async with living(house):
+        for disk in (NEW, None, NEW):
+            house.disk = disk
+            await house.clock.wind(600)
+        assert (len(house.journal.last(10)), house.restarts) == (1, 0)
 
 
 async def test_a_machine_that_is_short_of_something_ends_no_loop() -> None:
