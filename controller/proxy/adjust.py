@@ -64,6 +64,7 @@ class Adjusted:
     told: Sequence[str] = ()  # what was changed, in a few words of ASCII each
     keep: Keep | None = None  # asked for by one who may
     others: Sequence[str] = ()  # the further models it names
+    mark: bytes = b""  # of a body that is long: to make it takes a while (`aftermath.mark_of`)
 
 
 def adjust(

@@ -48,10 +48,15 @@ class Aftermath:
         return ending if now - at <= KEPT else None
 
 
-def key_of(who: Principal, route: str, query: bytes, body: bytes) -> bytes:
-    """Of a request, from its body as it goes upstream: under another configuration it is another request."""
+def mark_of(body: bytes) -> bytes:
+    """By what a body is known again, as it goes upstream: under another configuration it is another one."""
+    return blake2b(body, digest_size=16).digest()
+
+
+def key_of(who: Principal, route: str, query: bytes, mark: bytes) -> bytes:
+    """Of a request whose body has `mark`."""
     found = blake2b(digest_size=16)
-    for part in (who.identity.encode(), route.encode(), query, body):
+    for part in (who.identity.encode(), route.encode(), query, mark):
         found.update(b"%d:" % len(part))
         found.update(part)
     return found.digest()

@@ -18,7 +18,8 @@ from controller.errors import OrderRefused, Unreachable
 from controller.inside import Inside
 from controller.proxy import forms, own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, no_name, renamed, renaming, told_header, without_value
-from controller.proxy.aftermath import Aftermath, key_of
+from controller.proxy.aftermath import Aftermath, key_of, mark_of
+from controller.proxy.aside import Aside
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.callers import may_not_manage
 from controller.proxy.dialects import Dialect, Reason, Refused, compact
@@ -29,6 +30,7 @@ from controller.proxy.members import entries
 from controller.proxy.peek import Peeked, peek
 from controller.proxy.poison import KNOWN, Poison, guilty
 from controller.proxy.relay import relay
+from controller.proxy.room import SMALL
 from controller.proxy.routes import Body, Match, label
 from controller.proxy.rules import Rules
 from controller.proxy.seat import Seat
@@ -69,6 +71,7 @@ class Inference:
         body: ReadBody,
         leave_room: Callable[[Exchange], None],
         aftermath: Aftermath,
+        aside: Aside,
     ) -> None:
         self._asking = asking
         self._turns = turns
@@ -81,20 +84,18 @@ class Inference:
         self._leave_room = leave_room
         self._poison = Poison()
         self._aftermath = aftermath
+        self._aside = aside
 
     async def __call__(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
         """Answer the client, or return why not. Raises ClientGone."""
         read = await self._body(exchange, match, rules)
         if isinstance(read, Refused):
             return read
-        asked = peek(read, match.route.subject, match.route.names) if match.route.body is Body.JSON else None
-        if isinstance(asked, Refused):
-            return asked
-        inputs = _inputs(asked, match, rules.inputs)
-        if isinstance(inputs, Refused):
-            return inputs
         manages = _manages(exchange, rules)
-        adjusted = _adjusted(exchange, match, rules, read, asked, self._asking.inside, manages=manages)
+        judged = await self._judge(exchange, match, rules, read, manages=manages)
+        if isinstance(judged, Refused):
+            return judged
+        asked, inputs, adjusted = judged
         if isinstance(adjusted, Refused):
             exchange.model = "" if asked is None else label(asked.model)
             return adjusted
@@ -124,6 +125,12 @@ class Inference:
         if stops:
             return await self._unload(exchange, match, runner, adjusted.model)
         return await self._serve(exchange, match, rules, adjusted, runner, asked, min(_WIDEST, inputs))
+
+    async def _judge(
+        self, exchange: Exchange, match: Match, rules: Rules, body: bytes, *, manages: bool
+    ) -> tuple[Peeked | None, int, Adjusted | Refused] | Refused:
+        inside = self._asking.inside
+        return await self._aside.do(len(body), lambda: _judged(exchange, match, rules, body, inside, manages=manages))
 
     # --- names ---
 
@@ -182,12 +189,15 @@ class Inference:
         asked: Peeked | None,
         width: int,
     ) -> Refused | None:
-        who, body = exchange.who, adjusted.body
+        who, body, mark = exchange.who, adjusted.body, adjusted.mark
         assert who is not None, "The doors let nobody in who is nobody."
-        owed = self._owed(exchange, match, who, body)
+        now = self._clock.now()
+        if self._aftermath.any(now) or self._poison.any():
+            mark = mark or mark_of(body)
+        owed = self._aftermath.owed(key_of(who, match.route.path, exchange.query, mark), now) if mark else None
         if owed is not None:
             return owed
-        level = self._poison.level(body, self._clock.now())
+        level = self._poison.level(mark, now)
         if guilty(level, runner.slots):
             return refusals.POISONED
         times = rules.times.of(who.lane, adjusted.model)
@@ -206,14 +216,14 @@ class Inference:
         try:
             if adjusted.keep is not None:
                 (self._turns.stay_after if adjusted.keep is Keep.STAY else self._turns.unload_after)(ticket)
-            answer = await self._answer(seat, match, rules, body, level)
+            answer = await self._answer(seat, match, rules, body, mark, level)
             if answer is None:  # its model has been deleted meanwhile
                 seat.leave()
                 return await self._forward(exchange, match, rules, body)
             if isinstance(answer, Refused):
                 return answer
             if exchange.status and document:
-                exchange.asked = key_of(who, match.route.path, exchange.query, body)
+                exchange.asked = key_of(who, match.route.path, exchange.query, mark or mark_of(body))
             body = b""  # nobody needs it again, and the answer may take minutes
             del adjusted
             self._leave_room(exchange)
@@ -222,17 +232,10 @@ class Inference:
             await self._relayed(exchange, match, answer)
         finally:
             if exchange.status and document and body:
-                exchange.asked = key_of(who, match.route.path, exchange.query, body)
+                exchange.asked = key_of(who, match.route.path, exchange.query, mark or mark_of(body))
             seat.leave()
             self._lists.moved()
         return None
-
-    def _owed(self, exchange: Exchange, match: Match, who: Principal, body: bytes) -> Refused | None:
-        """What its caller was not told when the same request's answer was broken off a moment ago."""
-        now = self._clock.now()
-        if not self._aftermath.any(now):
-            return None
-        return self._aftermath.owed(key_of(who, match.route.path, exchange.query, body), now)
 
     async def _relayed(self, exchange: Exchange, match: Match, answer: Answer) -> None:
         self._tally.streams += 1
@@ -241,7 +244,9 @@ class Inference:
         finally:
             self._tally.streams -= 1
 
-    async def _answer(self, seat: Seat, match: Match, rules: Rules, body: bytes, level: int) -> Answer | Refused | None:
+    async def _answer(
+        self, seat: Seat, match: Match, rules: Rules, body: bytes, mark: bytes, level: int
+    ) -> Answer | Refused | None:
         """Wait for a turn, ask, and once more in the next turn if that came to nothing. None: forward it."""
         exchange, ticket, model = seat.exchange, seat.ticket, seat.ticket.model
         while True:
@@ -251,19 +256,20 @@ class Inference:
                 return connection
             if ticket.model != model:
                 model = ticket.model
-                switched = _switched(exchange, match, body, model)
+                switched = await self._switched(exchange, match, body, model)
                 if isinstance(switched, Refused):
                     connection.abort()
                     return switched
-                body = switched
+                body, mark = switched
             answer = self._asking.send(exchange, match, body, connection, rules.unread, seat.usage)
             failed = await self._head(seat, answer)
             if failed is None:
-                self._poison.answered(body)
+                if self._poison.any():
+                    self._poison.answered(mark or mark_of(body))
                 return answer
             if failed == "died":
                 level += 1
-                self._poison.crashed(body, level, self._clock.now())
+                self._poison.crashed(mark or mark_of(body), level, self._clock.now())
             if not match.route.replayable or exchange.attempts >= ATTEMPTS or level >= KNOWN:
                 self._turns.failed(ticket, failed)
                 return answer if answer.status else lost(exchange.attempts)
@@ -273,6 +279,17 @@ class Inference:
             self._tally.replays += 1
             self._turns.back(ticket, failed)
             await self._clock.sleep(PAUSES[failed])
+
+    async def _switched(
+        self, exchange: Exchange, match: Match, body: bytes, model: str
+    ) -> tuple[bytes, bytes] | Refused:
+        """The operator has given another model to who waited for this one: the body asks for it too. With its mark."""
+        if exchange.who is not None and not exchange.who.sees(model):
+            return refusals.SWITCHED_UNSEEN
+        exchange.model = label(model)
+        if not exchange.status:
+            exchange.extra.append((b"x-seadragon-adjusted", told_header([f"model={label(model)} (switched)"])))
+        return await self._aside.do(len(body), lambda: _renamed(exchange, match, body, model))
 
     async def _connected(self, seat: Seat, hold: float) -> Connection | Refused | None:
         """A connection to go with a grant. Without one it goes back into the line: nothing was sent."""
@@ -365,6 +382,22 @@ class Inference:
                     await task
 
 
+def _judged(
+    exchange: Exchange, match: Match, rules: Rules, body: bytes, inside: Inside, *, manages: bool
+) -> tuple[Peeked | None, int, Adjusted | Refused] | Refused:
+    """What is asked, of how many texts at a time, and how it goes on. Takes a while for a body that is long."""
+    asked = peek(body, match.route.subject, match.route.names) if match.route.body is Body.JSON else None
+    if isinstance(asked, Refused):
+        return asked
+    inputs = _inputs(asked, match, rules.inputs)
+    if isinstance(inputs, Refused):
+        return inputs
+    adjusted = _adjusted(exchange, match, rules, body, asked, inside, manages=manages)
+    if isinstance(adjusted, Adjusted) and len(body) > SMALL:
+        adjusted.mark = mark_of(adjusted.body)
+    return asked, inputs, adjusted
+
+
 def _inputs(asked: Peeked | None, match: Match, most: int) -> int | Refused:
     """How many texts it wants embeddings of, and so how many slots it could use: Ollama works on several of one request
     at a time. 400 for more than `most`: it holds them all in memory, each with what becomes of it.
@@ -418,20 +451,19 @@ def _adjusted_form(exchange: Exchange, rules: Rules, body: bytes) -> Adjusted | 
     return Adjusted(form.written(meaning.name.written), meaning.name.written, [told] if told else [])
 
 
-def _switched(exchange: Exchange, match: Match, body: bytes, model: str) -> bytes | Refused:
-    """The operator has given another model to who waited for this one: the body asks for it too."""
-    if exchange.who is not None and not exchange.who.sees(model):
-        return refusals.SWITCHED_UNSEEN
-    exchange.model = label(model)
-    if not exchange.status:
-        exchange.extra.append((b"x-seadragon-adjusted", told_header([f"model={label(model)} (switched)"])))
+def _renamed(exchange: Exchange, match: Match, body: bytes, model: str) -> tuple[bytes, bytes] | Refused:
+    """`body` for another model, and its mark where it is long."""
     if match.route.body is Body.JSON:
-        return renamed(body, model)
-    form = forms.read(body, exchange.found[b"content-type"], b"")
-    if isinstance(form, Refused):
-        return form
-    exchange.found[b"content-type"] = form.content_type
-    return form.written(model)
+        written = renamed(body, model)
+    else:
+        form = forms.read(body, exchange.found[b"content-type"], b"")
+        if isinstance(form, Refused):
+            return form
+        exchange.found[b"content-type"] = form.content_type
+        written = form.written(model)
+    if isinstance(written, Refused):
+        return written
+    return written, mark_of(written) if len(written) > SMALL else b""
 
 
 def _unloaded(path: str, model: str, wall: float) -> bytes:

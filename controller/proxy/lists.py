@@ -43,12 +43,12 @@ class Lists:
 
     def fresh(self, key: Key, listed: Listed, now: float) -> Kept | None:
         """The answer, if it is at most `AGE` old and nothing has changed since."""
-        kept = self._kept.get(key)
+        kept = self.stale(key)
         return kept if kept and now - kept.at <= AGE and kept.epoch == self._epochs[listed] else None
 
     def stale(self, key: Key) -> Kept | None:
         """The answer, however old."""
-        return self._kept.get(key)
+        return self._kept.get(key) if len(key[1]) <= _LONGEST_ASKED else None
 
     def keep(self, key: Key, kept: Kept) -> None:
         """Remember an answer; the oldest go when all together are too large."""
@@ -72,4 +72,4 @@ class Lists:
 
 
 def _weight(key: Key, kept: Kept) -> int:
-    return len(key[1]) + len(kept.body) + 512
+    return len(key[0]) + len(key[1]) + len(kept.body) + 512

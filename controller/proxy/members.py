@@ -21,6 +21,9 @@ from controller.proxy.dialects import Reason, Refused
 
 MOST_MEMBERS: Final = 256  # of one object; a request has some ten
 LONGEST_MEMBER: Final = 128  # bytes of a member's name
+MOST_ENTRIES: Final = 2**16  # of a list or an object that is longer than a bite
+_BITE: Final = 2 * 2**20  # bytes that are passed over in one step: no other thread runs meanwhile
+_MOST_LEVELS: Final = 32  # of lists and objects that are longer than that
 
 WATCHED: Final = frozenset(
     ("model", "name", "from", "source", "destination", "stream", "keep_alive", "options")
@@ -43,6 +46,7 @@ _TOP: Final[msgspec.json.Decoder[dict[str, Value]]] = msgspec.json.Decoder(dict[
 _ONE: Final = msgspec.json.Decoder(msgspec.Raw)
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _KEY: Final = re.compile(rb'%b("(?:[^"\\]|\\.){0,%d}")%b:%b' % (_GAP, LONGEST_MEMBER, _GAP, _GAP), re.DOTALL)
+_COLON: Final = re.compile(rb"%b:%b" % (_GAP, _GAP))
 _NEXT: Final = re.compile(rb"%b([,}\]])" % _GAP)
 _BYTE: Final = re.compile(r"\bbyte (\d+)")
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -53,10 +57,12 @@ _HIGH: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _LOW: Final = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF: Final = 6  # bytes of a surrogate …
 _PAIR: Final = 12  # … and of two that belong together
+_MOST_HALVES: Final = 8  # in a row
 _ALONE: Final = re.compile("[\ud800-\udfff]")
 
 _TOO_DEEP: Final = Refused(400, Reason.BAD, "The body is nested too deep.")
 _TOO_MANY: Final = Refused(400, Reason.BAD, f"The body has more than {MOST_MEMBERS} members. No request needs so many.")
+_TOO_WIDE: Final = Refused(400, Reason.BAD, f"The body has a list of more than {MOST_ENTRIES} entries.")
 _TOO_LONG: Final = Refused(400, Reason.BAD, f"The body has a member whose name is longer than {LONGEST_MEMBER} bytes.")
 
 
@@ -66,6 +72,10 @@ class _Odd(ValueError):
     def __init__(self, why: str, at: int = 0) -> None:
         super().__init__(why)
         self.at = at
+
+
+class _Wide(Exception):
+    """A list or an object has more entries than anybody needs."""
 
 
 @dataclass(slots=True)
@@ -103,6 +113,8 @@ def read(text: bytes, watched: frozenset[str] = WATCHED) -> Top | Refused:
         return _quick(text, watched) or _walked(text, watched)
     except RecursionError:
         return _TOO_DEEP
+    except _Wide:
+        return _TOO_WIDE
     except _Odd as why:
         if not text.strip(_WHITE):
             return Top(other=text, watched=watched)
@@ -129,6 +141,8 @@ def entries(value: bytes, most: int) -> int | None:
             at = after.end() if after is not None and after[1] == b"," else 0
     except (_Odd, RecursionError):
         return 1
+    except _Wide:
+        return None
     return found
 
 
@@ -223,18 +237,111 @@ def _split(text: bytes, at: int) -> tuple[list[tuple[bytes, bytes]], int] | Refu
     return pairs, after.end()
 
 
-def _past(text: bytes, at: int) -> int:
-    """Where the value that begins at `at` has ended, and the blanks after it."""
+def _past(text: bytes, at: int, level: int = 0) -> int:
+    """Where the value that begins at `at` has ended, and the blanks after it. What is longer than a bite is passed over
+    in several: a text piece by piece, anything else entry by entry.
+    """
+    end = _bitten(text, at, at + _BITE)
+    if end is not None:
+        return end
+    start = at + _blanks_at(text, at)
+    match text[start : start + 1]:
+        case b'"':
+            return _past_text(text, start)
+        case b"[" | b"{":
+            if level >= _MOST_LEVELS:
+                raise RecursionError
+            return _past_entries(text, start, level + 1)
+    raise _Odd("a value, or the blanks before it, are too long", start)
+
+
+def _bitten(text: bytes, at: int, stop: int, *, within: bool = False) -> int | None:
+    """Where the value that begins at `at` has ended, if that is before `stop`. `within`: it is the rest of a text."""
+    piece: memoryview | bytes = memoryview(text)[at:stop]
+    if within:
+        at, piece = at - 1, b'"' + piece
     try:
-        _ONE.decode(memoryview(text)[at:])
+        _ONE.decode(piece)
     except msgspec.DecodeError as problem:
         why = str(problem)
         if trailing := _TRAILING.search(why):
             return at + int(trailing[1]) - 1
         found = _BYTE.search(why)
         where = len(text) if found is None else at + int(found[1])
+        if stop < len(text) and (found is None or (not within and where > stop - _PAIR)):
+            return None  # it goes on
         raise _Odd(_BYTE.sub(f"byte {where}", why), where) from None
-    return len(text)
+    if stop >= len(text):
+        return len(text)
+    return stop if within or text[stop - 1] in b'"]}' else None  # a number may go on
+
+
+def _blanks_at(text: bytes, at: int) -> int:
+    """How many of them stand there, as far as there may be any."""
+    head = text[at : at + _MOST_BLANKS]
+    return len(head) - len(head.lstrip(_WHITE))
+
+
+def _past_text(text: bytes, begins: int) -> int:
+    """`_past` for a text that is longer than a bite."""
+    at = begins + 1
+    while True:
+        stop = at + _BITE
+        if stop < len(text):
+            stop = _whole_character(text, at, stop)
+            if stop <= at:
+                raise _Odd("a text cannot be read", at)
+        end = _bitten(text, at, stop, within=True)
+        if end is not None:
+            return end
+        at = stop
+
+
+def _whole_character(text: bytes, start: int, at: int) -> int:
+    """`at`, or a little before it, where no escape is cut in two, nor what could be a pair of surrogates."""
+    if _escapes(text, start, at):
+        at -= 1
+    else:
+        cut = (u for u in range(at - 4, at) if text[u : u + 1] == b"u" and _escapes(text, start, u))
+        at = next(cut, at + 1) - 1
+    for _ in range(_MOST_HALVES):
+        half = _half_before(text, start, at)
+        if half is None:
+            return at
+        at = half
+    raise _Odd("too many surrogate pairs are not whole", at)
+
+
+def _half_before(text: bytes, start: int, at: int) -> int | None:
+    """Where in front of `at` the first half of a surrogate pair stands without the room for its other half."""
+    places = range(at - _PAIR + 1, at - _HALF + 1)
+    return next((half for half in places if _HIGH.match(text, half) and _escapes(text, start, half + 1)), None)
+
+
+def _escapes(text: bytes, start: int, at: int) -> bool:
+    """Whether a backslash before `at` begins an escape: of several in a row every other one does."""
+    near = text[max(start, at - 64) : at]
+    run = near if near.rstrip(b"\\") else text[start:at]
+    return (len(run) - len(run.rstrip(b"\\"))) % 2 == 1
+
+
+def _past_entries(text: bytes, begins: int, level: int) -> int:
+    """`_past` for a list or an object that is longer than a bite."""
+    named, at = text[begins : begins + 1] == b"{", begins + 1
+    for _ in range(MOST_ENTRIES):
+        if named:
+            colon = _COLON.match(text, _past(text, at, level))
+            if colon is None:
+                raise _Odd("a colon is missing after the name of a member", at)
+            at = colon.end()
+        end = _past(text, at, level)
+        after = _NEXT.match(text, end)
+        if after is None or (after[1] != b"," and after[1] != (b"}" if named else b"]")):
+            raise _Odd("a comma or a bracket is missing after a value", end)
+        at = after.end()
+        if after[1] != b",":
+            return at
+    raise _Wide
 
 
 def _blanks(text: bytes, start: int, end: int) -> int:

@@ -7,8 +7,6 @@ gets one attempt more. An answer clears it.
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 KNOWN = 2  # crashes in a row after which it is not tried twice
 REFUSED = 3  # … and not tried at all, if others may have done it
 FORGOTTEN = 600.0  # seconds
@@ -21,32 +19,28 @@ def guilty(level: int, slots: int) -> bool:
 
 
 class Poison:
-    """Crashes in a row, by the bytes of a request."""
+    """Crashes in a row, by the mark of a request (`mark_of`)."""
 
     def __init__(self) -> None:
         self._crashes: dict[bytes, tuple[int, float]] = {}
 
-    def level(self, body: bytes, now: float) -> int:
+    def any(self) -> bool:
+        """Whether any are known: to mark a body costs."""
+        return bool(self._crashes)
+
+    def level(self, mark: bytes, now: float) -> int:
         """How many crashes in a row it has caused."""
-        if not self._crashes:
-            return 0
-        count, at = self._crashes.get(_digest(body), (0, now))
+        count, at = self._crashes.get(mark, (0, now))
         return count if now - at <= FORGOTTEN else 0
 
-    def crashed(self, body: bytes, level: int, now: float) -> None:
+    def crashed(self, mark: bytes, level: int, now: float) -> None:
         """It has caused `level` crashes in a row. Of equal requests that one crash ended, none counts for another."""
-        key = _digest(body)
-        level = max(level, self.level(body, now))
-        self._crashes.pop(key, None)
-        self._crashes[key] = level, now
+        level = max(level, self.level(mark, now))
+        self._crashes.pop(mark, None)
+        self._crashes[mark] = level, now
         if len(self._crashes) > _MOST:
             del self._crashes[next(iter(self._crashes))]
 
-    def answered(self, body: bytes) -> None:
+    def answered(self, mark: bytes) -> None:
         """It got an answer."""
-        if self._crashes:
-            self._crashes.pop(_digest(body), None)
-
-
-def _digest(body: bytes) -> bytes:
-    return blake2b(body, digest_size=16).digest()
+        self._crashes.pop(mark, None)

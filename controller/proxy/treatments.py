@@ -10,6 +10,7 @@ from controller.clock import Clock
 from controller.proxy import bodies, own
 from controller.proxy.adjust import Adjusted, named, told_header
 from controller.proxy.aftermath import Aftermath
+from controller.proxy.aside import Aside
 from controller.proxy.asking import Asking
 from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import App, Exchange
@@ -71,6 +72,7 @@ class Treatments:
         self._api, self._pages = api, pages
         self._unready = unready
         self._room = Room()
+        self._aside = Aside()
         infer = Inference(
             asking,
             turns,
@@ -82,6 +84,7 @@ class Treatments:
             body=self._body,
             leave_room=self.leave_room,
             aftermath=aftermath,
+            aside=self._aside,
         )
         self.by_kind: Mapping[Kind, Treatment] = {
             Kind.OPEN: self._open,
@@ -108,7 +111,7 @@ class Treatments:
             return await self._counted(exchange, body)
         listed, view = match.route.listed, view_of(match.route.path, exchange.who, rules.clamps.meanings)
         if body or match.parameter:
-            judged = self._judged(exchange, match, body, rules.clamps.meanings)
+            judged = await self._judged(exchange, match, body, rules.clamps.meanings)
             if isinstance(judged, Refused):
                 return judged
             body, name = judged.body, judged.model
@@ -118,14 +121,14 @@ class Treatments:
                 match = replace(match, target=match.target.removesuffix(match.parameter) + name)
         return await self._listed(exchange, match, rules, listed, body, view)
 
-    def _judged(self, exchange: Exchange, match: Match, body: bytes, meanings: Meanings) -> Adjusted | Refused:
+    async def _judged(self, exchange: Exchange, match: Match, body: bytes, meanings: Meanings) -> Adjusted | Refused:
         """The body as it goes upstream, and the models that it or the path names: 404 for one that does not exist for
         its caller.
         """
-        asked = Peeked({"model": match.parameter}) if match.parameter else peek(body, "", match.route.names)
-        if isinstance(asked, Refused):
-            return asked
-        found = named(body, asked, meanings)
+        judged = await self._aside.do(len(body), lambda: _named(match, body, meanings))
+        if isinstance(judged, Refused):
+            return judged
+        asked, found = judged
         if isinstance(found, Refused):
             exchange.model = label(asked.model)
             return found
@@ -228,7 +231,7 @@ class Treatments:
         return Kept(own.headers(own.JSON, data), data, 0.0, 0)
 
     async def _counted(self, exchange: Exchange, body: bytes) -> Refused | None:
-        data = own.count_tokens(body)
+        data = await self._aside.do(len(body), lambda: own.count_tokens(body))
         if isinstance(data, Refused):
             return data
         await exchange.reply(200, own.headers(own.JSON, data), data, self._clock.now())
@@ -246,7 +249,7 @@ class Treatments:
         body = await self._body(exchange, match, rules)
         if isinstance(body, Refused):
             return body
-        names = self._judged(exchange, match, body, _AS_WRITTEN)
+        names = await self._judged(exchange, match, body, _AS_WRITTEN)
         return names if isinstance(names, Refused) else await self._changed(exchange, match, rules, names.body)
 
     async def _changed(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
@@ -326,3 +329,9 @@ class Treatments:
         if not packed or isinstance(body, Refused):
             return body
         return await bodies.unfolded(exchange, body, packed, limit, self._room, rules.hold)
+
+
+def _named(match: Match, body: bytes, meanings: Meanings) -> tuple[Peeked, Adjusted | Refused] | Refused:
+    """The models that a body or a path names, and how it goes on. Takes a while for a body that is long."""
+    asked = Peeked({"model": match.parameter}) if match.parameter else peek(body, "", match.route.names)
+    return asked if isinstance(asked, Refused) else (asked, named(body, asked, meanings))

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import tracemalloc
-from collections.abc import Callable
-from contextlib import suppress
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.proxy import members
 from controller.proxy.dialects import Refused
-from controller.proxy.members import LONGEST_MEMBER, MOST_MEMBERS, WATCHED, Top, entries, fold, read
+from controller.proxy.members import LONGEST_MEMBER, MOST_ENTRIES, MOST_MEMBERS, WATCHED, Top, entries, fold, read
 from tests.kit.examples import examples
 
 
@@ -266,36 +263,41 @@ def test_no_bytes_make_it_fail_and_what_it_writes_it_is_sure_of(text: bytes) -> 
         assert {name: bytes(value) for name, value in again.members.items()} == held(text)
 
 
-MIB = 2**20
-WORST = {
-    "pictures": b'{"model":"m","messages":[{"images":["' + b"A" * 20 * MIB + b'"]}]}',
-    "lists": b'{"model":"m","messages":[' + b"[]," * (6 * MIB) + b"0]}",
-    "objects": b'{"model":"m","messages":[' + b'{"a":1},' * (2 * MIB) + b"0]}",
-    "colons": b'{"model":"m","suffix":"' + b":" * (20 * MIB) + b'"}',
-    "members": b"{" + b",".join(b'"%x":1' % number for number in range(2_000_000)) + b"}",
-    "blanks": b'{"model":"m"' + b" " * (20 * MIB) + b"}",
-    "a name": b'{"' + b"m" * (20 * MIB) + b'":1}',
-    "a model": b'{"model":"' + b"m" * (20 * MIB) + b'"}',
-    "halves": b'{"a":"' + b"\\ud800" * (3 * MIB) + b'"}',
-    "a half": b'{"a":"\\ud800' + b"x" * (20 * MIB) + b'"}',
-    "backslashes": b'{"a":"' + b"\\\\" * (10 * MIB) + b'\\ud800"}',
-}
+_LONG = st.lists(st.sampled_from(_PIECES), max_size=120).map("".join)
+_SLIPS = st.sampled_from(["", "", '"', "]", "\\", "-"])
 
 
-def _passed_over(text: bytes) -> None:
-    with suppress(msgspec.DecodeError):
-        msgspec.json.decode(text, type=msgspec.Raw)
+@examples(500)
+@given(_LONG, st.sampled_from([128, 129, 130, 131, 133, 137]), st.integers(0, 900), _SLIPS)
+def test_what_is_passed_over_in_bites_is_what_is_passed_over_at_once(
+    text: str, bite: int, where: int, slip: str
+) -> None:
+    body = f'{{"note":"{text}","model":"m", "n":[-1.5e+30, {{"k":[true, null,"{text}"]}},{{}}] }}'
+    body = body[:where] + slip + body[where:]
+
+    def seen() -> object:
+        found = read(body.encode())
+        return 400 if isinstance(found, Refused) else (found.written({}), found.sure)
+
+    whole = seen()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(members, "_BITE", bite)
+        assert seen() == whole
 
 
-@pytest.mark.proof
-@pytest.mark.parametrize("shape", WORST)
-def test_no_body_holds_everything_up(shape: str) -> None:
-    """Some 20 MiB each. To pass over lists takes 50 ms by itself; what takes longer is passed over twice at most."""
+def test_a_list_or_an_object_that_is_long_has_so_many_entries_and_no_more() -> None:
+    for entry, opening, closing in ((b'"%b"', b"[", b"]"), (b'"%b":1', b"{", b"}")):
+        for count in (MOST_ENTRIES, MOST_ENTRIES + 1):
+            value = opening + b",".join([entry % (b"x" * 40)] * count) + closing
+            found = read(b'{"model":"m","metadata":{"a":[' + value + b"]}}")
+            assert isinstance(found, Top) == (count == MOST_ENTRIES)
+    numbers = b"[" + b",".join([b"151643"] * 262_144) + b"]"  # a conversation as Ollama's `context` has it
+    assert isinstance(read(b'{"model":"m","context":' + numbers + b"}"), Top)
 
-    def seconds(what: Callable[[bytes], object]) -> float:
-        begun = time.thread_time()
-        what(WORST[shape])
-        return time.thread_time() - begun
 
-    passing = min(seconds(_passed_over) for _ in range(5))
-    assert min(seconds(read) for _ in range(5)) < max(0.05, 2.6 * passing)
+def test_what_is_long_is_not_nested_deep() -> None:
+    for depth, good in ((30, True), (33, False)):
+        assert (
+            isinstance(read(b'{"a":' + b"[" * depth + b'"' + b"x" * 3_000_000 + b'"' + b"]" * depth + b"}"), Top)
+            == good
+        )
