@@ -16,6 +16,7 @@ from controller.config.schema import Access, Allowed
 from controller.residency.spelling import LONGEST, parse
 
 _REMEMBERED = 4096  # addresses whose verdict is kept
+_LONGEST_ADDRESS = 128  # characters, with a zone
 _USUAL: Final = ROLES["address"].may
 _MOST: Final = ROLES["address"].most
 
@@ -222,9 +223,13 @@ def anonymous(access: Access) -> Principal | None:
     return Principal("anonymous", ANONYMOUS_LANE, kind="anonymous", role="anonymous", rights=rights)
 
 
-@lru_cache(_REMEMBERED)
 def plain_address(text: str) -> Address | None:
     """The address in `text`: without a zone, and an IPv4 one in IPv6's clothes as what it is. None when it is none."""
+    return _plain_address(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(_REMEMBERED)
+def _plain_address(text: str) -> Address | None:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -17,6 +17,7 @@ from controller.auth.access import plain_address
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/\\?#\s]+)(:\d{1,5})?")
 _REMEMBERED = 1024
+_LONGEST_HOST = 512  # bytes; no name has as many
 _SAFE = ("GET", "HEAD")
 _ANY_PORT = ":*"
 
@@ -87,6 +88,8 @@ class Gate:
         """Whether a Host header names this server: a configured name, a loopback literal, or `own`, the address the
         connection came in at; also what containers call it, when `peer`, the other end, is one or on this machine.
         """
+        if host is not None and len(host) > _LONGEST_HOST:
+            return False
         key = (host, own)
         verdict = self._verdicts.get(key)
         if verdict is None:

@@ -77,6 +77,7 @@ IMPLIED: Final[Mapping[Right, frozenset[Right]]] = {
 POLICY: Final[Mapping[str, Row]] = {route: _row(entry) for route, entry in _TABLE["routes"].items()}
 PAGES: Final[Mapping[str, Row]] = {path: _row(entry) for path, entry in _TABLE["pages"].items()}
 
+_LONGEST_PATH: Final = 1024  # characters; no page has as many
 _HEARTBEAT: Final = POLICY["HEAD /"]
 _BELOW: Final = {path.removesuffix("*"): row for path, row in PAGES.items() if path.endswith("*")}
 
@@ -86,9 +87,13 @@ def row_of(method: str, route: str) -> Row:
     return _HEARTBEAT if route == "/" and method == "HEAD" else POLICY[route]
 
 
-@lru_cache(1024)
 def page_row(path: str) -> Row | None:
     """The row of a page; None: there is none at this path, whatever the pages themselves think."""
+    return _page_row(path) if len(path) <= _LONGEST_PATH else None
+
+
+@lru_cache(1024)
+def _page_row(path: str) -> Row | None:
     if path.endswith("*"):
         return None
     return PAGES.get(path) or next((row for start, row in _BELOW.items() if path.startswith(start)), None)

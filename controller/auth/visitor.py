@@ -21,6 +21,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 CLOUDFLARE: Final = b"cf-connecting-ip"
 _LONGEST = 64  # hops of a list
+_LONGEST_ADDRESS = 64  # characters; none has as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,13 @@ def arrival(listener: Listener) -> Arrival:
 _PLAIN: Final[Mapping[str, Arrival]] = {"direct": DIRECT, "tunnel": TUNNELLED}
 
 
-@lru_cache(4096)
 def spelled(text: str) -> str | None:
     """The one spelling of an address, an IPv4 one in IPv6's clothes as what it is; None for what is no address."""
+    return _spelled(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(4096)
+def _spelled(text: str) -> str | None:
     if "%" in text:
         return None  # a zone means something on one machine only
     try:

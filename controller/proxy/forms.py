@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from multipart import MultipartError, PushMultipartParser, content_disposition_quote, parse_options_header
 
@@ -20,6 +20,7 @@ from controller.proxy.dialects import Reason, Refused
 from controller.residency.spelling import LONGEST
 
 _MOST_PARTS: Final = 64
+_BITE: Final = 2**20  # bytes
 _LONGEST_HEADER: Final = 1024  # bytes
 _MOST_HEADERS: Final = 8
 _AS_IT_IS: Final = frozenset(("7bit", "8bit", "binary"))
@@ -81,8 +82,9 @@ def read(body: bytes, content_type: bytes, query: bytes) -> Form | Refused:
 
 
 def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
-    _, _, after = body.partition(f"\r\n--{boundary}--".encode())
-    if after.strip(b"\r\n"):
+    mark = f"\r\n--{boundary}--".encode()
+    end = body.find(mark)
+    if end >= 0 and body[end + len(mark) :].strip(b"\r\n"):
         return _refused("Something stands behind the end of the form. Send nothing after it.")
     parts: list[_Part] = []
     pieces: list[bytes] = []
@@ -93,7 +95,7 @@ def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
         max_header_count=_MOST_HEADERS,
         strict=True,
     ) as parser:
-        for event in parser.parse(body):
+        for event in _events(parser, body):
             if isinstance(event, bytes | bytearray):
                 pieces.append(bytes(event))
             elif event is not None:
@@ -108,6 +110,12 @@ def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
                 parts.append(_Part(name, segment.filename, kind, b"".join(pieces)))
                 pieces = []
     return parts
+
+
+def _events(parser: PushMultipartParser, body: bytes) -> Iterator[Any]:
+    """What the parser finds, bite by bite: each is a step of its own."""
+    for start in range(0, len(body), _BITE):
+        yield from parser.parse(body[start : start + _BITE])
 
 
 def _head(part: _Part) -> bytes:

@@ -18,7 +18,8 @@ TEXT = b"text/plain; charset=utf-8"
 RUNNING = b"Ollama is running"
 
 _PICTURE = 4 * 1024  # bytes of text that make as many tokens as a picture
-_PICTURE_DATA = re.compile(rb'"[A-Za-z0-9+/=]{4096,}"')
+_PICTURE_DATA = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{4096,}")
+_BITE = 2**18  # bytes that are looked at in one step: no other thread runs meanwhile
 _UNFOLDED = 256 * 1024  # bytes
 
 _CLOUD_OFF = "ollama cloud is disabled: {} is unavailable"
@@ -68,8 +69,14 @@ def _estimate(value: bytes) -> int:
             return _weight(msgspec.json.decode(value))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
-    pictures = [len(found[0]) for found in _PICTURE_DATA.finditer(value)]
-    return len(value) - sum(pictures) + len(pictures) * _PICTURE
+    size, count, goes_on = 0, 0, False
+    for start in range(0, len(value), _BITE):
+        bite = value[start : start + _BITE]
+        found = list(_PICTURE_DATA.finditer(bite))
+        size += sum(len(each[0]) for each in found)
+        count += len(found) - bool(goes_on and found and not found[0].start())
+        goes_on = bool(found) and found[-1].end() == len(bite)
+    return len(value) - size + count * _PICTURE
 
 
 def _weight(value: object) -> int:
