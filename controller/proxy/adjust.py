@@ -30,7 +30,8 @@ _LENGTHS: Mapping[Ending, tuple[str, ...]] = {
     Ending.MESSAGE_STOP: ("max_tokens",),
     Ending.RESPONSE: ("max_output_tokens",),
 }
-"""The members that bound an answer, by the kind of stream; the first is added where there is none.
+"""The members that bound an answer, by the kind of stream. Ollama goes by the first alone (openai/openai.go), so that
+one is added where it is not given, whatever another says.
 
 Anthropic's is never added: a request without it is for Ollama to refuse.
 """
@@ -230,18 +231,22 @@ def _options(edits: _Edits, fixed: Container[str], bounds: bool, most: int | Non
 
 
 def _bounded(edits: _Edits, names: Sequence[str], most: int, *, add: bool) -> None:
-    there = [name for name in names if edits.value(name) not in (None, b"null")]
-    for name in there or (names[:1] if add and not edits.asked.empty else ()):
-        if _beyond(edits.value(name), most):
+    """No request counts as empty: what is to be answered may stand elsewhere than in its subject (`instructions`)."""
+    add &= edits.asked.top.other is None
+    for name in names:
+        given = edits.value(name) not in (None, b"null")
+        if (given or (add and name == names[0])) and _beyond(edits.value(name), most):
             edits.put(name, b"%d" % most, f"{name}={most} (limit)")
 
 
 def _beyond(value: bytes | None, most: int) -> bool:
-    """Whether a length asks for more than `most`: nought, less than nought and nothing at all mean without end."""
+    """Whether a length asks for more than `most`: less than one and nothing at all mean without end, since Ollama
+    cuts a fraction off.
+    """
     if value is None or value == b"null":
         return True
     try:
         number = json.loads(value) if len(value) <= _LONGEST_NUMBER else most + 1
     except ValueError:
         return False
-    return isinstance(number, int | float) and not isinstance(number, bool) and not 0 < number <= most
+    return isinstance(number, int | float) and not isinstance(number, bool) and not 1 <= number <= most

@@ -12,19 +12,27 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
-from multipart import MultipartError, PushMultipartParser, content_disposition_quote, parse_options_header
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    content_disposition_quote,
+    parse_options_header,
+)
 
 from controller.proxy.dialects import Reason, Refused
 from controller.residency.spelling import LONGEST
 
 _MOST_PARTS: Final = 64
-_BITE: Final = 2**20  # bytes
 _LONGEST_HEADER: Final = 1024  # bytes
 _MOST_HEADERS: Final = 8
+_BITE: Final = 2**20  # bytes
 _AS_IT_IS: Final = frozenset(("7bit", "8bit", "binary"))
 _PLAIN: Final = re.compile(r"[\x20-\x7e]+")
+_BOUNDARY: Final = re.compile(rb";[ \t]*boundary\b", re.IGNORECASE)
+"""The parameter: browsers and axios write the word into its value, too (`----WebKitFormBoundary…`)."""
 _NO_FIELD: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SECRET: Final = secrets.token_bytes(32)
 """Nobody can write a file that holds the boundary it will stand behind."""
@@ -60,7 +68,7 @@ def read(body: bytes, content_type: bytes, query: bytes) -> Form | Refused:
     """The form that `body` is. 400 for what is none, or could be read as two."""
     kind, options = parse_options_header(content_type.decode("latin-1"))
     boundary = options.get("boundary", "")
-    if kind != "multipart/form-data" or not boundary or content_type.lower().count(b"boundary") != 1:
+    if kind != "multipart/form-data" or not boundary or len(_BOUNDARY.findall(content_type)) != 1:
         return _refused("The body must be a form: multipart/form-data, with one boundary.")
     if b"model" in query.lower() or b"%" in query:
         return _refused("The model is named in the form, not in the query. Send it there alone.")
@@ -82,9 +90,10 @@ def read(body: bytes, content_type: bytes, query: bytes) -> Form | Refused:
 
 
 def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
-    mark = f"\r\n--{boundary}--".encode()
-    end = body.find(mark)
-    if end >= 0 and body[end + len(mark) :].strip(b"\r\n"):
+    last = f"\r\n--{boundary}--".encode()
+    at = body.find(last)
+    end = at + len(last) if at >= 0 else len(body)
+    if body[end:].strip(b"\r\n"):
         return _refused("Something stands behind the end of the form. Send nothing after it.")
     parts: list[_Part] = []
     pieces: list[bytes] = []
@@ -95,7 +104,7 @@ def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
         max_header_count=_MOST_HEADERS,
         strict=True,
     ) as parser:
-        for event in _events(parser, body):
+        for event in _events(parser, body, end):
             if isinstance(event, bytes | bytearray):
                 pieces.append(bytes(event))
             elif event is not None:
@@ -112,10 +121,12 @@ def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
     return parts
 
 
-def _events(parser: PushMultipartParser, body: bytes) -> Iterator[Any]:
-    """What the parser finds, bite by bite: each is a step of its own."""
-    for start in range(0, len(body), _BITE):
-        yield from parser.parse(body[start : start + _BITE])
+def _events(
+    parser: PushMultipartParser, body: bytes, end: int
+) -> Iterator[MultipartSegment | bytearray | bytes | None]:
+    """What the parser finds, bite by bite: nobody else's work waits for more than one of them."""
+    for start in range(0, end, _BITE):
+        yield from parser.parse(body[start : min(start + _BITE, end)])
 
 
 def _head(part: _Part) -> bytes:

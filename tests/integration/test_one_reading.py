@@ -334,3 +334,31 @@ def test_twenty_thousand_bodies_names_and_forms_find_no_second_reading(
             check_body(ollama, path, body)
         case (kind, query, body):
             check_form(ollama, kind, query, body)
+
+
+# --- lengths ---
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/api/generate", {"prompt": "hi", "options": {"num_predict": 0.5}}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 1}),
+        ("/v1/completions", {"prompt": "hi", "max_completion_tokens": 1}),
+        ("/v1/responses", {"input": "", "instructions": "hi"}),
+        ("/v1/responses", {"instructions": "hi"}),
+    ],
+)
+def test_no_answer_is_longer_than_the_bound_that_was_read(
+    ollama: httpx.Client, path: str, asked: dict[str, object]
+) -> None:
+    """One token, of a model that would say two words."""
+    body = json.dumps({"model": RED, "stream": False, **asked}).encode()
+    peeked = peek(body, ROUTE[path].subject)
+    assert not isinstance(peeked, Refused)
+    found = adjust(body, peeked, ROUTE[path], Clamps(Meanings(), max_tokens=1), inside_of(real.version()))
+    assert isinstance(found, Adjusted)
+    answer = ollama.post(path, content=found.body)
+    assert answer.is_success
+    assert "Ruby" in answer.text
+    assert "speaks" not in answer.text

@@ -301,7 +301,10 @@ def test_keep_alive_never_passes(value: bytes, manage: bool, keep: Keep | None) 
         ("/api/generate", {}, {"options": {"num_predict": 50}}),
         ("/api/embed", {}, {}),
         ("/v1/chat/completions", {"max_tokens": 99}, {"max_tokens": 50}),
-        ("/v1/chat/completions", {"max_completion_tokens": 99}, {"max_completion_tokens": 50}),
+        ("/v1/chat/completions", {"max_completion_tokens": 99}, {"max_tokens": 50, "max_completion_tokens": 50}),
+        ("/v1/chat/completions", {"max_completion_tokens": 9}, {"max_tokens": 50, "max_completion_tokens": 9}),
+        ("/v1/responses", {"input": ""}, {"input": "", "max_output_tokens": 50}),  # `instructions` are answered
+        ("/api/chat", {"options": {"num_predict": 0.5}}, {"options": {"num_predict": 50}}),
         ("/v1/chat/completions", {"max_tokens": 5}, {"max_tokens": 5}),
         ("/v1/completions", {}, {"max_tokens": 50}),
         ("/v1/responses", {"max_output_tokens": 10**30}, {"max_output_tokens": 50}),

@@ -56,6 +56,14 @@ def test_what_a_part_says_of_its_kind_stays_and_nothing_else_does() -> None:
 
 
 @pytest.mark.parametrize(
+    "boundary", [b"----WebKitFormBoundary7MA4", b"axios-1.7.9-boundary-x", b"----geckoformboundary9"]
+)
+def test_browsers_and_libraries_call_their_boundary_one(boundary: bytes) -> None:
+    body = form(FILE, ('name="model"', b"m"), boundary=boundary)
+    assert ask(body, b"multipart/form-data; boundary=" + boundary).model == "m"
+
+
+@pytest.mark.parametrize(
     "kind", [b'multipart/form-data; boundary="xYz"', b"Multipart/Form-Data ; charset=utf-8; boundary=xYz"]
 )
 def test_a_boundary_may_be_written_in_several_ways(kind: bytes) -> None:
@@ -144,3 +152,12 @@ def test_no_form_upsets_it_and_what_it_writes_it_reads(name: str, filename: str,
         assert [part.value for part in again.parts if part.name != "model"] == [
             part.value for part in found.parts if part.name != "model"
         ]
+
+
+@pytest.mark.parametrize("tail", [b"", b"\r\n", b"\r\n\r\n"])
+@pytest.mark.parametrize("beside", range(-4, 16))
+def test_it_does_not_matter_where_a_bite_ends(beside: int, tail: bytes) -> None:
+    head = form(('name="model"', b"m"), FILE)
+    much = b"x" * (2**20 - len(head) + beside)
+    found = ask(form(('name="model"', b"m"), ('name="file"; filename="a.wav"', much)).removesuffix(b"\r\n") + tail)
+    assert found.parts[1].value == much
