@@ -91,7 +91,8 @@ def read(body: bytes, content_type: bytes, query: bytes) -> Form | Refused:
 
 def _parts(body: bytes, boundary: str) -> list[_Part] | Refused:
     last = f"\r\n--{boundary}--".encode()
-    at = body.find(last)
+    bites = range(0, len(body), _BITE)
+    at = next((at for start in bites if (at := body.find(last, start, start + _BITE + len(last))) >= 0), -1)
     end = at + len(last) if at >= 0 else len(body)
     if body[end:].strip(b"\r\n"):
         return _refused("Something stands behind the end of the form. Send nothing after it.")

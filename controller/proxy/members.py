@@ -397,7 +397,8 @@ def _mended(text: bytes, why: _Odd) -> bytes | None:
     mended, count = _SURROGATES.subn(_whole, masked, count=_MOST_ESCAPES)
     if mended == masked or count == _MOST_ESCAPES:
         return None
-    return b"".join((text[:start], mended.replace(b"\0\0", b"\\\\"), text[start + len(odd) :]))
+    view = memoryview(text)  # a copy less: each takes a while
+    return b"".join((view[:start], mended.replace(b"\0\0", b"\\\\"), view[start + len(odd) :]))
 
 
 def _half(text: bytes, why: _Odd) -> int | None:

@@ -19,7 +19,7 @@ RUNNING = b"Ollama is running"
 
 _PICTURE = 4 * 1024  # bytes of text that make as many tokens as a picture
 _PICTURE_DATA = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{4096,}")
-_BITE = 2**18  # bytes that are looked at in one step: no other thread runs meanwhile
+_BITE = 2**16  # bytes that are looked at in one step: no other thread runs meanwhile
 _UNFOLDED = 256 * 1024  # bytes
 
 _CLOUD_OFF = "ollama cloud is disabled: {} is unavailable"
