@@ -532,7 +532,7 @@ async def test_who_may_not_manage_gets_no_token_and_no_order(
     [
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
-        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
     ],
