@@ -88,12 +88,15 @@ def _target(order: str, about: str) -> str:
     return f"request {about}" if about else "the line"
 
 
+_EVENTS = "text/event-stream"
+_FRESH = {"Cache-Control": "no-store, no-transform"}
+
+
 class _Stream(StreamingResponse):
     """Events without end. `over` is called once, be it that nobody ever heard one."""
 
     def __init__(self, events: AsyncIterator[str], over: Callable[[], None]) -> None:
-        headers = {"Cache-Control": "no-store, no-transform"}
-        super().__init__(events, media_type="text/event-stream", headers=headers)
+        super().__init__(events, media_type=_EVENTS, headers=_FRESH)
         self._over = over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,6 +212,8 @@ class Pages:
     async def _stream(self, request: Request) -> Response:
         asked = Asked(request, person_of(request, self._signin))
         viewer, caller, watchers = viewer_of(request, asked.person), asked.caller, self._live.watchers
+        if request.method == "HEAD":  # has no body, so nothing would ever end it
+            return StreamingResponse(iter(()), media_type=_EVENTS, headers=_FRESH)
         if not watchers.enter(caller, manages=viewer.manage):
             return self.refusal(429)
         return _Stream(self._live.stream(viewer, request.query_params.get("order", "")), lambda: watchers.leave(caller))

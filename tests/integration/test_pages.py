@@ -341,6 +341,14 @@ async def test_a_viewer_who_leaves_makes_room(browser: httpx.AsyncClient) -> Non
             await stream.step()
 
 
+async def test_who_asks_for_the_heads_of_the_stream_alone_takes_no_place(browser: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(10):
+        for _ in range(VIEWERS + 3):
+            answer = await browser.head("/live")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_without_scripts_the_page_refreshes_itself(browser: httpx.AsyncClient) -> None:
     assert '<noscript><meta http-equiv="refresh"' in (await browser.get("/")).text
 
