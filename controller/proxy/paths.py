@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 _HIDDEN = re.compile(rb"%(?:2e|2f|5c|25|[01][0-9a-f]|7f|[89a-f][0-9a-f])", re.IGNORECASE)
-_NAMED = re.compile(rb"(.*/models/)([^/]*%2f[^/]*)/*", re.IGNORECASE)
-"""A path that ends with the name of one model, with a slash in the name: `/v1/models/hf.co%2FMe%2FName:Q4`."""
 _ONE_MODEL = ("/v1/models/", "/api/v1/models/")
+_SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _BROKEN = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _ODD = re.compile(rb"[^\x21-\x7e]|[\\#?]")
 _SLASHES = re.compile(r"/{2,}")
@@ -40,8 +39,8 @@ def resolve(raw: bytes, prefixes: Sequence[str]) -> str | Unclean | None:
 
     "/" is the root of the API: the root itself, or a prefix. A path under a prefix is always the API's.
     """
-    named = _NAMED.fullmatch(raw)
-    path = clean(raw if named is None else named[1] + re.sub(rb"(?i)%2f", b"/", named[2]))
+    before, name = _named(raw)
+    path = clean(before + _SLASH.sub(b"/", name) if name else raw)
     if isinstance(path, Unclean):
         return path
     found = _canonical(path)
@@ -52,9 +51,19 @@ def resolve(raw: bytes, prefixes: Sequence[str]) -> str | Unclean | None:
             rest = path[len(prefix) :]
             found = _canonical(rest) or rest
             break
-    if named is not None and not _whole_name(named[2], found):
+    if name and not _whole_name(name, found):
         return Unclean("The path has an encoded slash, which belongs into the name of a model alone.")
     return found
+
+
+def _named(raw: bytes) -> tuple[bytes, bytes]:
+    """A path that ends with the name of one model, with a slash in the name, as what stands before that and the name:
+    `/v1/models/hf.co%2FMe%2FName:Q4`. Nothing and nothing for any other.
+    """
+    before, _, name = raw.rstrip(b"/").rpartition(b"/")
+    if _SLASH.search(name) and before.lower().endswith(b"/models"):
+        return before + b"/", name
+    return b"", b""
 
 
 def _whole_name(encoded: bytes, path: str | None) -> bool:
