@@ -136,7 +136,7 @@ async def test_inputs_are_counted_before_anybody_else_sees_them(tmp_path: Path, 
     using = config(limits=Limits(inputs=100))
     async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address) as plane, plane.client() as client:
         assert (await client.post(path, content=body(2048))).status_code == 200
-        for count, words in ((2049, "more than 2048 inputs"), (6_000_000, "more than 65536 entries")):
+        for count, words in ((2049, "more than 2048 inputs"), (6_000_000, "more than 524288 commas")):
             answer = await client.post(path, content=body(count))
             assert answer.status_code == 400
             assert words in answer.text
