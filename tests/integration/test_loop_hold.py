@@ -46,6 +46,7 @@ WORST: Mapping[str, tuple[bytes, bytes, bytes]] = {
     "a picture": (CHAT, JSON, chat(b'{"role":"user","images":["' + b"A" * (31 * MIB) + b'"]}')),
     "escapes": (CHAT, JSON, said(b"\\n" * (15 * MIB))),
     "quotes": (CHAT, JSON, said(b'\\"' * (15 * MIB))),
+    "commas in a text": (CHAT, JSON, said(b'{\\",[' * (6 * MIB))),
     "backslashes": (CHAT, JSON, said(b"\\\\" * (15 * MIB))),
     "codes": (CHAT, JSON, said(b"\\u0041" * (5 * MIB))),
     "pairs": (CHAT, JSON, said(b"\\ud83d\\ude00" * (2 * MIB))),
