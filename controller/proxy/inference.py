@@ -25,6 +25,7 @@ from controller.proxy.callers import may_not_manage
 from controller.proxy.dialects import Dialect, Reason, Refused, compact
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, manner_of
+from controller.proxy.forwards import Forwards
 from controller.proxy.lists import Lists
 from controller.proxy.members import entries
 from controller.proxy.peek import Peeked, peek
@@ -83,6 +84,7 @@ class Inference:
         self._body = body
         self._leave_room = leave_room
         self._poison = Poison()
+        self._forwards = Forwards()
         self._aftermath = aftermath
         self._aside = aside
 
@@ -158,10 +160,14 @@ class Inference:
 
     async def _forward(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
         """Nobody knows such a model: for Ollama to say, in its own words, without a place in the line."""
-        answer = await self._asking.ask(exchange, match, body, rules.hold, rules.unread)
-        if isinstance(answer, Refused):
-            return answer
-        await relay(exchange, answer, match.route.ending, self._clock.now())
+        assert exchange.who is not None, "The doors let nobody in who is nobody."
+        with self._forwards.place(exchange.who.identity) as there:
+            if not there:
+                return refusals.TOO_MANY_FORWARDED
+            answer = await self._asking.ask(exchange, match, body, rules.hold, rules.unread)
+            if isinstance(answer, Refused):
+                return answer
+            await relay(exchange, answer, match.route.ending, self._clock.now())
         return None
 
     async def _unload(self, exchange: Exchange, match: Match, runner: Runner, model: str) -> Refused | None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from controller.errors import OrderFault, OrderRefused
 from controller.proxy.dialects import Reason, Refused
+from controller.proxy.forwards import SHARE
 from controller.proxy.routes import label
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
@@ -75,6 +76,13 @@ SURFACE = Refused(
     Reason.TUNNEL,
     "Nothing is managed through the tunnel. Use the server from its own network, or write "
     "`surfaces: {admin: {tunnel: true}}` in server.yaml.",
+)
+TOO_MANY_FORWARDED = Refused(
+    429,
+    Reason.CALLER_FULL,
+    f"You have {SHARE} requests open for models that are not on this machine, as many as one may. Ask again when one "
+    "of them has ended.",
+    5,
 )
 POISONED = Refused(
     400,

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from controller.auth.keyring import Keyring
@@ -151,6 +152,36 @@ async def test_inputs_are_counted_before_anybody_else_sees_them(tmp_path: Path, 
 # --- places -----------------------------------------------------------------------------------------------------------
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n"
+
+
+async def test_models_that_nobody_knows_are_asked_for_so_often_at_a_time_and_no_more(tmp_path: Path) -> None:
+    (many, manys), (other, others) = key("many"), key("other")
+    keyring = Keyring(Rows(manys, others))
+    body = {**CHAT, "model": "nope", "stream": False}
+    arrived: list[str] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.append((await head_of(reader))[0])
+        await reader.read()  # until it is hung up
+
+    async with upstream(silent) as address, gateway(address, keyring=keyring) as plane:
+        plane.names.unknown.add("nope")
+        async with plane.client() as client:
+
+            async def ask(whose: str) -> httpx.Response:
+                return await client.post("/api/chat", json=body, headers={"X-API-Key": whose})
+
+            first = [asyncio.create_task(ask(many)) for _ in range(8)]
+            await until(lambda: len(arrived) == 8)
+            refused = await ask(many)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+            assert "8 requests open" in refused.json()["error"]
+            second = asyncio.create_task(ask(other))
+            await until(lambda: len(arrived) == 9)
+            for each in (*first, second):
+                each.cancel()
+            await asyncio.gather(*first, second, return_exceptions=True)
+            await until(lambda: not plane.plane.in_flight)
 
 
 def login(visitor: str) -> bytes:
