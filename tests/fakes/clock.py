@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from itertools import count
 
 
@@ -59,6 +60,15 @@ class WoundClock:
             await self._settle()
         self._wall += end - self._now
         self._now = end
+
+    async def wind_until(self, what: Callable[[], object], *, by: float) -> None:
+        """Wind `by` seconds, again and again until `what` is so: for whoever is busy with a disk between two sleeps,
+        and goes to sleep when a single `wind` is over. Raises TimeoutError after 30 real seconds.
+        """
+        async with asyncio.timeout(30):
+            while not what():
+                await self.wind(by)
+                await asyncio.sleep(0.01)
 
     @staticmethod
     async def _settle() -> None:

@@ -145,7 +145,7 @@ async def test_it_ends_on_disk_in_the_order_that_took_the_right(house: House, pa
     papers = await gave(house, f"key:{house.script.id}")
     await LOSES[way](house)
     question = f"SELECT count(*) FROM keys WHERE id = '{papers.key.id}' AND revoked_at IS NOT NULL"
-    await until(lambda: rows(path, question) == [(1,)])
+    await house.clock.wind_until(lambda: rows(path, question) == [(1,)], by=1)
     assert rows(path, "SELECT count(*) FROM invites WHERE revoked_at IS NULL") == [(0,)]
     assert rows(path, "SELECT count(*) FROM resets") == rows(path, "SELECT count(*) FROM allowed") == [(0,)]
 
@@ -305,5 +305,5 @@ async def test_the_audit_names_what_was_handed_over_and_what_lapsed(house: House
         "late", by="x", giver=f"person:{house.ada.id}", scopes=("admin",), expires_at=house.clock.wall() + 60
     )
     await house.holders.create_invite("member", label="x", by="late", giver=f"key:{late.id}")
-    await house.clock.wind(120)
-    await until(lambda: ("invites.ended", "seadragon", {"given_by": "late"}) in house.audit.told)
+    ended = ("invites.ended", "seadragon", {"given_by": "late"})
+    await house.clock.wind_until(lambda: ended in house.audit.told, by=60)

@@ -33,7 +33,6 @@ from tests.fakes.clock import WoundClock
 from tests.kit.disk import filled, small_disk
 from tests.kit.holding import holding
 from tests.kit.stored import rows, told
-from tests.kit.until import until
 
 DAY, YEAR = 86400.0, 365 * 86400.0
 HASH = "$2b$12$a-hash-as-bcrypt-writes-it"
@@ -220,8 +219,7 @@ async def test_a_last_use_is_at_hand_and_written_a_minute_later(
     used = clock.wall()
     assert holders.session_used_at(session.id) == used
     assert commits == []
-    await clock.wind(GATHER)
-    await until(lambda: holders.keys[id].used_at == used)
+    await clock.wind_until(lambda: holders.keys[id].used_at == used, by=GATHER)
     assert len(commits) == 1
     assert rows(path, "SELECT used_at, used_from FROM keys") == [(used, "192.0.2.9")]
     assert rows(path, "SELECT used_at, used_from FROM sessions") == [(used, "192.0.2.8")]
@@ -554,7 +552,7 @@ async def test_rights_end_by_themselves_and_whoever_must_act_is_told(
     await clock.wind(100 - LOOK)
     assert heard == []
     await clock.wind(2 * LOOK)
-    await until(lambda: rows(path, "SELECT id FROM sessions") == [(longer.id,)])
+    await clock.wind_until(lambda: rows(path, "SELECT id FROM sessions") == [(longer.id,)], by=1)
     assert set(heard) == {("key", key.id), ("session", session.id), ("allow", entry.id)}
     assert holders.sessions(user.id) == [longer]
     assert key.id in holders.keys  # for its name in what it used
@@ -701,6 +699,7 @@ async def test_while_the_database_cannot_be_read_nobody_knows_who_has_a_right_an
     with contextlib.ExitStack() as trouble:
         trouble.enter_context(why(path))
         async with holding(path, clock, journal) as holders:
+            await clock.wind_until(lambda: holders.unread, by=LONGEST)
             for _ in range(3):  # tries, and told once
                 await clock.wind(LONGEST)
             assert "Nobody knows now who has a key or an account" in holders.unread
@@ -753,9 +752,7 @@ async def test_a_disk_that_was_full_at_the_first_start_locks_nobody_out(
     """An attempt leaves an empty file, which is no database that cannot be read."""
     monkeypatch.setattr(migrating, "_make", _full)
     async with holding(tmp_path / "data" / "seadragon.db", clock) as holders:
-        for _ in range(3):
-            await clock.wind(LONGEST)
-        assert holders.unread
+        await clock.wind_until(lambda: holders.unread, by=LONGEST)
         assert holders.addresses_off == ""
         monkeypatch.undo()
         await _opened_in_the_end(holders, clock)
