@@ -20,7 +20,7 @@ PYTHON := $(IN) .venv/bin/python
 OBTAIN := $(PYTHON) -m controller.obtain
 PYTEST := $(PYTHON) -m pytest
 
-OTHER_OLLAMAS := 0.24.0 0.32.15
+OTHER_OLLAMAS := 0.24.0
 
 .PHONY: help setup run check test proof bench fix native uv config developing real versions audit
 

@@ -367,7 +367,7 @@ async def test_a_switch_loads_one_model_and_lets_the_others_requests_wait(make_l
 async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads_no_other(make_line: MakeLine) -> None:
     house = make_line((1, 1))
     async with callers(house, 2) as (one, other):
-        tokens = await lasting(one, 5.0)  # long enough to be switched from, and over before fillers begin
+        tokens = await lasting(one, 2.0)  # long enough to be switched from, and over before fillers begin
         stream = asyncio.create_task(one.ask("ticker", tokens=tokens))
         await there(lambda: queue(house)["running"] == 1)
         waiter = asyncio.create_task(other.ask("ticker"))
