@@ -33,7 +33,6 @@ SOURCES: dict[str, Source] = {
 }
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
-    "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",  # it is built more often than it is waited for: tests have tiny models
     "-DBUILD_SHARED_LIBS=OFF",
     "-DGGML_NATIVE=OFF",  # a cache may move to another machine
     "-DGGML_OPENMP=OFF",
