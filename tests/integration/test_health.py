@@ -135,7 +135,7 @@ async def test_a_runner_stopped_in_mid_stream_is_killed_and_gone_and_its_model_a
 async def test_a_runner_that_computes_in_silence_is_left_alone(tmp_path: Path, tiny_models: Path) -> None:
     with real.serve(tmp_path / "home", tiny_models) as ollama:
         async with watched(ollama.url, ollama.process.pid, "ticker:latest") as (one, http):
-            options = {"num_predict": 3000}  # some seconds of work, and not a byte until its end
+            options = {"num_predict": 20_000}  # a second of work at least, and not a byte until its end
             text = await one.ask(http, stream=False, options=options)
             assert json.loads(text).get("done") is True, one.killed
             assert one.killed == []
