@@ -153,7 +153,7 @@ class Controller:
         paths: Paths,
         start: Start,
         instead: Instead,
-        held: lock.Held,
+        held: lock.Lock,
         *,
         port: int | None,
         service: bool,

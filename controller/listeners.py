@@ -56,7 +56,7 @@ class ListenFailed(SeadragonError):
 
 
 @dataclass(slots=True)
-class Awaited:
+class Unopened:
     """A listener that could not be opened so far, and is tried again."""
 
     listener: Listener
@@ -200,20 +200,20 @@ class OpenListener:
 
 
 @dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewed:
     """What came of a certificate that changed on disk, in words; `good`: it is in use."""
 
     good: bool
     text: str
 
 
-def _renewal(one: OpenListener, shown: Shown) -> Renewal | None:
+def _renewal(one: OpenListener, shown: Shown) -> Renewed | None:
     address, tls = one.listener.address, one.listener.tls
     try:
-        return Renewal(True, f"{address} shows its renewed certificate.") if shown.renew() else None
+        return Renewed(True, f"{address} shows its renewed certificate.") if shown.renew() else None
     except CertificateFault as fault:
         file = tls.cert if fault.part == "cert" else tls.key
-        return Renewal(False, f"{address} goes on with its old certificate: {file} is {fault}.")
+        return Renewed(False, f"{address} goes on with its old certificate: {file} is {fault}.")
 
 
 class Listeners:
@@ -223,13 +223,13 @@ class Listeners:
         self._application = application
         self._open: dict[str, OpenListener] = {}
         self._retired: set[asyncio.Task[None]] = set()
-        self._awaited: dict[str, Awaited] = {}
+        self._awaited: dict[str, Unopened] = {}
 
     def __iter__(self) -> Iterator[OpenListener]:
         return iter(list(self._open.values()))
 
     @property
-    def awaited(self) -> list[Awaited]:
+    def awaited(self) -> list[Unopened]:
         """Those that could not be opened so far."""
         return list(self._awaited.values())
 
@@ -257,14 +257,14 @@ class Listeners:
         for address, (opened, shown) in (fresh | again).items():
             await self._serve(goal[address], opened, limits, shown)
         failed |= more
-        self._awaited = {address: Awaited(goal[address], limits, failed[address]) for address in failed}
+        self._awaited = {address: Unopened(goal[address], limits, failed[address]) for address in failed}
         self._open = {address: self._open[address] for address in goal if address in self._open}  # as they are written
 
     async def look_again(self) -> list[str]:
         """Open those of the awaited that can be by now, and tell which. A UNIX socket that was deleted is made anew."""
         for lost in [one for one in self if one.lost]:
             self._retire(lost, LOST)
-            self._awaited[lost.listener.address] = Awaited(lost.listener, lost.limits, ListenFailed("", "it is lost"))
+            self._awaited[lost.listener.address] = Unopened(lost.listener, lost.limits, ListenFailed("", "it is lost"))
         found = []
         for address, one in list(self._awaited.items()):
             fresh, failed = _prepared([one.listener])
@@ -288,7 +288,7 @@ class Listeners:
         self._retired.add(one.serving)
         one.serving.add_done_callback(self._retired.discard)
 
-    def renew(self) -> list[Renewal]:
+    def renew(self) -> list[Renewed]:
         """Take over certificates that were renewed on disk: for new connections, while the old ones go on."""
         found = (_renewal(one, one.shown) for one in self if one.shown is not None)
         return [each for each in found if each is not None]

@@ -42,7 +42,7 @@ def holder(data: Path) -> Holder | None:
     return None
 
 
-class Held:
+class Lock:
     """The lock, for as long as it is held."""
 
     def __init__(self, data: Path, started_at: float) -> None:
@@ -85,9 +85,9 @@ class Held:
 
 
 @contextlib.contextmanager
-def held(data: Path, started_at: float) -> Iterator[Held]:
+def held(data: Path, started_at: float) -> Iterator[Lock]:
     """Hold the lock for as long as the block lasts. `started_at`: seconds since the epoch. Raises AlreadyRunning."""
-    found = Held(data, started_at)
+    found = Lock(data, started_at)
     try:
         yield found
     finally:

@@ -12,7 +12,7 @@ from controller.clock import Clock
 from controller.control.server import Counter
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.lock import Held
+from controller.lock import Lock
 from controller.paths import Paths
 from controller.plain import fault_words
 from controller.supervision.spec import ChildStatus
@@ -20,7 +20,7 @@ from controller.supervision.spec import ChildStatus
 LOOK: Final = 15.0  # seconds between two looks
 
 
-async def stay_found(held: Held, counter: Counter, paths: Paths, clock: Clock, journal: Journal) -> None:
+async def stay_found(held: Lock, counter: Counter, paths: Paths, clock: Clock, journal: Journal) -> None:
     """Make the lock and the control socket anew when somebody has deleted them, and tell. Until cancelled."""
     said = ""
     while True:
@@ -31,7 +31,7 @@ async def stay_found(held: Held, counter: Counter, paths: Paths, clock: Clock, j
         said = words
 
 
-async def _looked(held: Held, counter: Counter, paths: Paths) -> str:
+async def _looked(held: Lock, counter: Counter, paths: Paths) -> str:
     """What there is to tell."""
     try:
         anew = await asyncio.to_thread(held.keep)

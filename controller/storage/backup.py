@@ -7,7 +7,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,17 +29,27 @@ def back_up(source: Path, target: Path) -> None:
     Blocks for as long as the disk takes. What was deleted is not in it. A folder that is there keeps its mode, since it
     may be anybody's; a new one is 0700. Raises SeadragonError.
     """
-    part = target.with_name(f"{target.name}.part")
-    try:
+    with placed(target, "The database cannot be copied") as part:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(connect(source)) as connection:
             copy_of(connection, part)
+
+
+@contextlib.contextmanager
+def placed(target: Path, words: str) -> Iterator[Path]:
+    """The file to write to in the block: it takes the place of `target` when that ends well, and is gone when not.
+
+    Raises SeadragonError for OSError and sqlite3.Error, of the block as well; `words`: what could not be done.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        yield part
         part.replace(target)
         durable.flush_path(target.parent)
     except OSError as error:
-        raise SeadragonError(f"The database cannot be copied: {fault_words(error)}.") from error
+        raise SeadragonError(f"{words}: {fault_words(error)}.") from error
     except sqlite3.Error as error:
-        raise SeadragonError(f"The database cannot be copied to {target}: {error}.") from error
+        raise SeadragonError(f"{words}: {error}.") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from controller.events import Journal
 from controller.plain import fault_words
 from controller.storage import backup
 from controller.storage.file import damage, make_ours, set_aside, unusable
-from controller.storage.hold import Hold
+from controller.storage.handle import Handle
 from controller.storage.migrate import migrate
 from controller.supervision.backoff import Doubling
 
@@ -47,7 +47,7 @@ class Database:
         """Why what is in it is not where it belongs: it was deleted under us, and cannot be saved. Empty: it is."""
         self._clock, self._journal = clock, journal
         self._engine: AsyncEngine | None = None
-        self._hold: Hold | None = None
+        self._handle: Handle | None = None
         self._inside = 0  # blocks it is open for
         self._opening = asyncio.Lock()
         self._tries = 0  # to open it
@@ -78,17 +78,17 @@ class Database:
     async def _leave(self) -> None:
         self._inside -= 1
         if not self._inside:
-            engine, hold, self._engine, self._hold = self.engine, self._hold, None, None
-            assert hold is not None, "as long as there is an engine"
+            engine, handle, self._engine, self._handle = self.engine, self._handle, None, None
+            assert handle is not None, "as long as there is an engine"
             await engine.dispose()
-            await to_its_end(asyncio.to_thread(hold.close))
+            await to_its_end(asyncio.to_thread(handle.close))
 
     # --- its file ---
 
     async def look(self) -> None:
         """See whether the file is still there. One that was deleted, or replaced, is put back from what is open."""
         async with self._opening:
-            if self._hold is None or await asyncio.to_thread(lambda hold: hold.there, self._hold):
+            if self._handle is None or await asyncio.to_thread(lambda handle: handle.there, self._handle):
                 return
             self._inside += 1  # nobody closes it meanwhile
         try:
@@ -97,12 +97,12 @@ class Database:
             await self._leave()
 
     async def _save(self) -> None:
-        engine, hold = self.engine, self._hold
-        assert hold is not None
+        engine, handle = self.engine, self._handle
+        assert handle is not None
         try:
             async with self._writing:
-                aside = await asyncio.to_thread(hold.save, self._clock.wall())
-                self._hold, self._engine = await asyncio.to_thread(_opened, self.path)
+                aside = await asyncio.to_thread(handle.save, self._clock.wall())
+                self._handle, self._engine = await asyncio.to_thread(_opened, self.path)
         except SeadragonError as error:
             words = (
                 f"The database was taken away while Seadragon runs. {error} It is tried again; nothing is kept so far."
@@ -118,7 +118,7 @@ class Database:
         while engine.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110  # who reads of it tells nobody
             await asyncio.sleep(LOOK)
         await engine.dispose()
-        await asyncio.to_thread(hold.close)
+        await asyncio.to_thread(handle.close)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -144,14 +144,14 @@ class Database:
         self._tries += 1
         try:
             told = await asyncio.to_thread(self._prepare)
-            hold, engine = await asyncio.to_thread(_opened, self.path)
+            handle, engine = await asyncio.to_thread(_opened, self.path)
         except SeadragonError as error:
             self._failed = error
             raise
         except OSError as error:
             self._failed = SeadragonError(f"The database cannot be opened: {fault_words(error)}.")
             raise self._failed from error
-        self._hold, self._engine, self._failed = hold, engine, None
+        self._handle, self._engine, self._failed = handle, engine, None
         for line in told:
             self._journal.say("storage", line, level="error")
 
@@ -180,11 +180,11 @@ class Database:
         return told
 
 
-def _opened(path: Path) -> tuple[Hold, AsyncEngine]:
+def _opened(path: Path) -> tuple[Handle, AsyncEngine]:
     from controller.storage import engine, tables  # noqa: F401  # whoever opens a database wants its tables next
 
     try:
-        return Hold(path), engine.engine_for(path)
+        return Handle(path), engine.engine_for(path)
     except sqlite3.Error as error:
         raise unusable(path, error) from error
 

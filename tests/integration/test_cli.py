@@ -242,7 +242,9 @@ def coming(desk: FakeDesk) -> Callable[[], None]:
     ],
     ids=" ".join,
 )
-async def test_what_needs_ollama_waits_for_it_and_says_so(desk: FakeDesk, places: list[str], words: list[str]) -> None:
+async def test_what_needs_ollama_waits_for_it_and_says_so(
+    desk: FakeDesk, places: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*_: object) -> None:
         if desk.readiness.verdict != "ready":
             ready()  # while the command waits
@@ -257,7 +259,7 @@ async def test_what_needs_ollama_waits_for_it_and_says_so(desk: FakeDesk, places
         away()
         return await listed()
 
-    desk.models = models  # type: ignore[method-assign]  # this once
+    monkeypatch.setattr(desk, "models", models)
     result = await run(*words, *places)
     assert result.exit_code == 0, result.output
     assert "Waiting for Ollama (0 s of 2 min): It has been started." in result.output

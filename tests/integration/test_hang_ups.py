@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -35,7 +36,7 @@ async def test_a_slot_that_a_hang_up_took_along_comes_back_when_the_model_is_unl
                     continue
                 lost += 1
                 held = await runners.all()
-                await until(lambda held=held: runners.idle(held))  # type: ignore[misc]  # binds the loop's value
+                await until(partial(runners.idle, held))
                 await client.unload("ticker")
                 if not await runners.gone(held, SOON):  # Ollama waits for the answer whose slot is lost
                     await runners.end(held)

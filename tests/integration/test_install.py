@@ -121,8 +121,8 @@ async def test_what_install_makes_is_its_users_and_nobody_elses_to_change_whatev
 
     nobody = pwd.getpwnam("nobody")
     home = tmp_path / "home"
-    where = {"data": home / "sea" / "deep" / "data", "logs": home / "sea" / "logs", "home": home, "user": "nobody"}
-    place = replace(place_in(tmp_path), **where)  # type: ignore[arg-type]  # each is of its own kind
+    data, logs = home / "sea" / "deep" / "data", home / "sea" / "logs"
+    place = replace(place_in(tmp_path), data=data, logs=logs, home=home, user="nobody")
     before = os.umask(umask)
     try:
         for unit in (

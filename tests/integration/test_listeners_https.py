@@ -16,7 +16,7 @@ import pytest
 
 from controller.config.schema import Limits, Listener, Tls
 from controller.doctor.facts import _outer_addresses
-from controller.listeners import Listeners, Renewal
+from controller.listeners import Listeners, Renewed
 from controller.supervision.ports import free_port
 from tests.kit import certificates
 
@@ -93,7 +93,7 @@ async def test_a_renewed_certificate_is_shown_to_the_next_and_connections_go_on(
         before = (await client.get("/")).headers["x-came"]
         assert await asyncio.to_thread(shown, one) == "house"
         certificates.put(tmp_path, "renewed")
-        assert listeners.renew() == [Renewal(True, f"{one.address} shows its renewed certificate.")]
+        assert listeners.renew() == [Renewed(True, f"{one.address} shows its renewed certificate.")]
         assert await asyncio.to_thread(shown, one) == "renewed", "though its key is of another kind"
         assert (await client.get("/")).headers["x-came"] == before, "the same connection"
         assert listeners.renew() == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -297,8 +298,8 @@ OLD, NEW = ["/opt/old/ollama", 1, 2, 3], ["/opt/new/ollama", 4, 5, 6]
         ({"made_of": NEW, "version": "0.33.0", "before": {"version": "0.31.0", "program": "/x"}}, None),
     ],
 )
-def test_what_worked_last_is_known_until_another_has_worked(former: Note, before: object) -> None:
+def test_what_worked_last_is_known_until_another_has_worked(former: Note, before: Mapping[str, str] | None) -> None:
     note = carried(former, {"made_of": NEW})
     assert note.get("before") == before
     assert bool(way_back(note)) is (before is not None)
-    assert before is None or str(before["version"]) in way_back(note)  # type: ignore[index]  # a dict of the table
+    assert before is None or before["version"] in way_back(note)

@@ -1,4 +1,4 @@
-"""A hold on the file of an open database: what is in it can still be read when its name was taken away."""
+"""A handle on the file of an open database: what is in it can still be read when its name was taken away."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import os
 import sqlite3
 from pathlib import Path
 
-from controller import durable
-from controller.errors import SeadragonError
-from controller.plain import fault_words
 from controller.socketpath import private_folder
-from controller.storage.backup import copy_of
+from controller.storage.backup import copy_of, placed
 from controller.storage.file import BESIDE, connect, set_aside
 
 _Marks = tuple[tuple[int, int] | None, ...]
 
 
-class Hold:
+class Handle:
     """One connection that stays open, so that the file lives as long as it does. Everything here blocks.
 
     Raises sqlite3.Error when the file cannot be opened.
@@ -43,20 +40,10 @@ class Hold:
 
         `at`: seconds since the epoch. Raises SeadragonError; then nothing has changed.
         """
-        part = self.path.with_name(f"{self.path.name}.part")
-        try:
+        with placed(self.path, "The database cannot be saved") as part:
             private_folder(self.path.parent)
             copy_of(self._connection, part)
             aside = self._make_way(at)
-            part.replace(self.path)
-            durable.flush_path(self.path.parent)
-        except OSError as error:
-            raise SeadragonError(f"The database cannot be saved: {fault_words(error)}.") from error
-        except sqlite3.Error as error:
-            raise SeadragonError(f"The database cannot be saved: {error}.") from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
         return aside
 
     def _make_way(self, at: float) -> Path | None:
