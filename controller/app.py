@@ -30,13 +30,16 @@ from controller.config.watch import Watch
 from controller.control import server as control
 from controller.desk import JobView, Order, every_model
 from controller.doorroom import DoorRoom
+from controller.engines.ollama.client import OllamaClient
+from controller.engines.ollama.program import OllamaServe
+from controller.engines.ollama.renewal import Disk
+from controller.engines.ollama.renewing import Renewing
 from controller.errors import SeadragonError
 from controller.eventloop import new_loop
 from controller.events import Journal
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
 from controller.modelroom import ModelRoom
-from controller.ollama import OllamaClient
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.paths import Paths
@@ -49,11 +52,8 @@ from controller.proxy.relay import LEAVING
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
-from controller.renewal import Disk
-from controller.renewing import Renewing
 from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
-from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Program
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus

@@ -26,8 +26,8 @@ from prometheus_client.registry import Collector
 
 from controller import openfiles
 from controller.desk import Desk
+from controller.engines.ollama.spelling import full_name
 from controller.residency.runner import Cause
-from controller.residency.spelling import full_name
 from controller.scheduling.tally import OTHER_LANE, LineTally
 from controller.supervision.spec import ChildState, ChildStatus
 

@@ -13,17 +13,17 @@ from typing import Any
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.desk import Order
+from controller.engines.ollama.accelerator import accelerator_limit
+from controller.engines.ollama.aliases import Aliases
+from controller.engines.ollama.client import OllamaClient, Runners
+from controller.engines.ollama.needs import Kept, prompt_cache
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.logtail import Tail
-from controller.ollama import OllamaClient, Runners
 from controller.readiness import Readiness
-from controller.residency.accelerator import accelerator_limit
-from controller.residency.aliases import Aliases
 from controller.residency.gauge import Gauge, ram_size
 from controller.residency.health import Health
 from controller.residency.names import Names
-from controller.residency.needs import Kept, prompt_cache
 from controller.residency.orders import Job, Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Plan, Resident, Runner

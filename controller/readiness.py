@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from controller.inside import NEWEST, Inside
+from controller.engines.ollama.inside import NEWEST, Inside
 
 Verdict = Literal["ready", "coming", "down"]
 """ready: it answers its probe. coming: being started or restarted, worth waiting for. down: do not wait."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from controller.config.schema import TUNNEL, Config, Listener
+from controller.engines.ollama.program import OllamaServe
 from controller.errors import NotApplied
 from controller.listeners import split
 from controller.paths import Paths
@@ -13,7 +14,6 @@ from controller.readiness import Readiness
 from controller.socketpath import socket_path
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
-from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Place, Program
 
 

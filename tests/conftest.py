@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.inside import inside_of
+from controller.engines.ollama.inside import inside_of
 from tests.kit import real
 from tests.kit.examples import load_profile
 from tests.tunnel.local_edge import Edge, edge

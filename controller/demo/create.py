@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from controller.blobs import file_name, remove
 from controller.demo.speaker import write_speaker
+from controller.engines.ollama.blobs import file_name, remove
 from controller.errors import SeadragonError, Unreachable
 from controller.plain import size_words
 

@@ -9,7 +9,7 @@ from controller.config.schema import OLLAMA
 from controller.doctor.checks_mac import examine_mac
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
-from controller.inside import inside_of, strange
+from controller.engines.ollama.inside import inside_of, strange
 from controller.plain import count_words, moment_words, size_words
 from controller.residency.memory import budget, ceiling, memory_words
 

@@ -27,21 +27,21 @@ import psutil
 
 from controller import openfiles, tls
 from controller.auth.barred import REMEDY
-from controller.blobs import left_over
 from controller.config.checks import private_file_fault
 from controller.config.schema import OLLAMA, Config
 from controller.control import client
 from controller.doctor import facts_dates, facts_mac
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
 from controller.doctor.findings_mac import Mac
+from controller.engines.ollama.accelerator import accelerator_limit
+from controller.engines.ollama.blobs import left_over
+from controller.engines.ollama.client import mapped
+from controller.engines.ollama.models_folder import models_folder
 from controller.errors import NotRunning, SeadragonError
-from controller.models_folder import models_folder
 from controller.obtain import whole
 from controller.obtain.find import fault_of, unrunnable
-from controller.ollama import mapped
 from controller.ownership import as_owner_of, foreign
 from controller.paths import CLONE, Paths
-from controller.residency.accelerator import accelerator_limit
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.memory import Reading
 from controller.residency.runner import Taken

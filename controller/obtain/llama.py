@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.engines.ollama.inside import NEWEST
 from controller.errors import ObtainFailed
-from controller.inside import NEWEST
 from controller.obtain import debian, python, release
 from controller.obtain.cache import cache_folder, once
 from controller.obtain.site import Site

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from controller.engines.ollama.inside import inside_of, numbers_of
 from controller.errors import ObtainFailed
-from controller.inside import inside_of, numbers_of
 from controller.obtain.site import Site
 
 SERVER = "llama-server"  # the one without which no GGUF model is loaded

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from controller.inside import Inside
+from controller.engines.ollama.inside import Inside
 from controller.proxy.dialects import Dialect, Ending, Reason, Refused
 from controller.proxy.members import OPTIONS, read
 from controller.proxy.peek import Peeked

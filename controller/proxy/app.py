@@ -10,6 +10,8 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 
+from controller.answering.turns import InMemory, Names, Turns
+from controller.answering.upstream import Pool
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.bridges import Bridges
@@ -33,8 +35,6 @@ from controller.proxy.routes import Match
 from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
-from controller.proxy.turns import InMemory, Names, Turns
-from controller.proxy.upstream import Pool
 from controller.readiness import Readiness
 from controller.scheduling.ticket import End, Ticket
 from controller.usage import Use

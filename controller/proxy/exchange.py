@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from controller.answering.upstream import Answer
 from controller.auth.access import Principal
 from controller.auth.policy import Right
 from controller.auth.visitor import Arrival, neighbourhood
@@ -17,7 +18,6 @@ from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_b
 from controller.proxy.framing import Framing
 from controller.proxy.patience import LARGE, RATE, SENDING, TAKING, Patience
 from controller.proxy.tally import AccessRecord
-from controller.proxy.upstream import Answer
 
 if TYPE_CHECKING:
     from controller.proxy.seat import Seat

@@ -12,10 +12,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from controller.answering.poison import KNOWN, Poison, guilty
+from controller.answering.turns import Names, Problem, Turns
+from controller.answering.upstream import Answer, Connection
 from controller.auth.access import Principal
 from controller.clock import Clock
+from controller.engines.ollama.inside import Inside
 from controller.errors import OrderRefused, Unreachable
-from controller.inside import Inside
 from controller.proxy import forms, own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, no_name, renamed, renaming, told_header, without_value
 from controller.proxy.aftermath import Aftermath, key_of, mark_of
@@ -29,7 +32,6 @@ from controller.proxy.forwards import Forwards
 from controller.proxy.lists import Lists
 from controller.proxy.members import entries
 from controller.proxy.peek import Peeked, peek
-from controller.proxy.poison import KNOWN, Poison, guilty
 from controller.proxy.relay import relay
 from controller.proxy.room import SMALL
 from controller.proxy.routes import Body, Match, label
@@ -37,8 +39,6 @@ from controller.proxy.rules import Rules
 from controller.proxy.seat import Seat
 from controller.proxy.sight import unknown
 from controller.proxy.tally import Tally
-from controller.proxy.turns import Names, Problem, Turns
-from controller.proxy.upstream import Answer, Connection
 from controller.residency.runner import Runner
 from controller.scheduling.ticket import End, State, Turned, Wish
 

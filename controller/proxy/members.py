@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from controller.inside import INSIDES
+from controller.engines.ollama.inside import INSIDES
 from controller.proxy.dialects import Reason, Refused
 
 MOST_MEMBERS: Final = 256  # of one object; a request has some ten

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from controller.answering.times import Times
 from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
 from controller.config.schema import Config, FirstFiller
 from controller.proxy.adjust import Clamps
 from controller.proxy.cleartext import HttpsDoor, Rule
 from controller.proxy.routes import Match, quick
-from controller.proxy.times import Times
 from controller.residency.meaning import Meanings
 from controller.scheduling.ticket import Caps
 

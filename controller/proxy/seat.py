@@ -6,6 +6,9 @@ own task writes it, so that a filler never lands inside a record.
 
 from __future__ import annotations
 
+from controller.answering.turns import Turns
+from controller.answering.upstream import Answer
+from controller.answering.usage import Usage
 from controller.config.schema import Waits
 from controller.proxy.dialects import Ending, Reason, Refused
 from controller.proxy.exchange import Exchange
@@ -13,9 +16,6 @@ from controller.proxy.fillers import Manner, Rhythm, granted_words, headers, wai
 from controller.proxy.framing import Framing
 from controller.proxy.refusals import out_of_time
 from controller.proxy.tally import AccessRecord
-from controller.proxy.turns import Turns
-from controller.proxy.upstream import Answer
-from controller.proxy.usage import Usage
 from controller.scheduling.ticket import State, Ticket
 from controller.scheduling.tokens import Tokens
 from controller.usage import DONE, Use

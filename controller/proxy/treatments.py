@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from controller.answering.turns import InMemory, Names, Turns
+from controller.answering.upstream import Answer
 from controller.clock import Clock
 from controller.proxy import bodies, own
 from controller.proxy.adjust import Adjusted, named, told_header
@@ -24,8 +26,6 @@ from controller.proxy.routes import ROUTES, Body, Kind, Listed, Match, is_digest
 from controller.proxy.rules import Rules
 from controller.proxy.sight import View, picked, unknown, view_of
 from controller.proxy.tally import Tally
-from controller.proxy.turns import InMemory, Names, Turns
-from controller.proxy.upstream import Answer
 from controller.residency.meaning import Meanings
 
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Protocol
 
-from controller.residency.accelerator import Accelerator
+from controller.engines.ollama.accelerator import Accelerator
 from controller.residency.gauge_linux import LinuxGauge
 from controller.residency.gauge_mac import MacGauge
 from controller.residency.memory import Reading

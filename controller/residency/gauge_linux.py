@@ -13,14 +13,14 @@ from typing import Protocol
 
 import psutil
 
-from controller.errors import SpawnFailed
-from controller.residency.accelerator import (
+from controller.engines.ollama.accelerator import (
     NVIDIA,
     NVIDIA_PROCESSES,
     Accelerator,
     nvidia_memory,
     nvidia_processes,
 )
+from controller.errors import SpawnFailed
 from controller.residency.memory import Reading
 from controller.residency.pressure import linux_pressure
 from controller.residency.runner import Taken

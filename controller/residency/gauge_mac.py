@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from controller.engines.ollama.accelerator import Accelerator
 from controller.errors import SpawnFailed
-from controller.residency.accelerator import Accelerator
 from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, RunTool, ram
 from controller.residency.memory import GIB, MIB, Others, Reading
 from controller.residency.metal import IOREG, metal

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controller.clock import Clock, Sleeps
+from controller.engines.ollama.client import gpu_now
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.ollama import gpu_now
 from controller.residency.learned import Learned
 from controller.residency.metal import Metal
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict

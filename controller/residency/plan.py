@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from controller.engines.ollama.needs import need_words
 from controller.residency.memory import Budget, memory_words
-from controller.residency.needs import need_words
 from controller.residency.runner import Fits, NoRoom, Plan, Presence, Resident, Runner, Table, TooBig
 
 

@@ -11,12 +11,12 @@ import psutil
 
 from controller.clock import Clock
 from controller.config.schema import Config
+from controller.engines.ollama.client import OllamaClient, Runners, runs
+from controller.engines.ollama.following import ENDED, Following
+from controller.engines.ollama.loading import Loading, Pace
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.ollama import OllamaClient, Runners, runs
 from controller.plain import fault_words
-from controller.residency.following import ENDED, Following
-from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
 from controller.residency.runner import Cause, Fits, Plan, Presence, Resident, Runner, Swap
 from controller.residency.seams import Demand, Names, Space, Store

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.config.schema import Config, Models
+from controller.engines.ollama.needs import differs
 from controller.plain import span_words
-from controller.residency.needs import differs
 from controller.residency.runner import Cause, Presence, Runner, Swap
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps, Work

@@ -12,11 +12,11 @@ from typing import Protocol
 import psutil
 
 from controller.clock import Clock
+from controller.engines.ollama.failures import Fault, LoadFailed
+from controller.engines.ollama.loading import Loaded, Loading, Pace
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import count_words, size_words, span_words
-from controller.residency.failures import Fault, LoadFailed
-from controller.residency.loading import Loaded, Loading, Pace
 from controller.residency.quarantine import Quarantine
 from controller.residency.rows import Rows
 from controller.residency.runner import NoRoom, Plan, Presence, Resident, Runner, Swap, Taken, TooBig

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from controller.ollama import UNSEEN, Runners, runs
+from controller.engines.ollama.client import UNSEEN, Runners, runs
 from controller.residency.runner import Runner
 from controller.residency.slots import Slots
 

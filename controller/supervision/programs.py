@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from controller.engines.ollama.renewal import going_back
 from controller.obtain import find_program
 from controller.obtain.find import Fault, fault_of, unrunnable
 from controller.readiness import Verdict
-from controller.renewal import going_back
 from controller.supervision import ports, tree
 from controller.supervision.child import Exit
 from controller.supervision.moves import Ending, Limits, Probed, Problem, Reading, Silent, Stranger

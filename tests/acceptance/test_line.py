@@ -21,7 +21,7 @@ import httpx
 import psutil
 import pytest
 
-from controller.inside import inside_of
+from controller.engines.ollama.inside import inside_of
 from tests.kit import real
 from tests.kit.below import runners_below, started_in
 from tests.kit.callers import Caller, Told, allow, callers

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from controller.inside import Kind, inside_of
+from controller.engines.ollama.inside import Kind, inside_of
 from tests.kit import real
 from tests.kit.below import runners_below
 from tests.kit.house import FakeHouse, House, fake_house, until

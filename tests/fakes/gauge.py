@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.residency.accelerator import Accelerator
+from controller.engines.ollama.accelerator import Accelerator
 from controller.residency.memory import GIB, Reading
 from controller.residency.runner import Pressure, Taken
 

@@ -1,6 +1,6 @@
 """A line without rules: first come, first served, so many at a time. And names that mean what a test says.
 
-`Line` is a `controller.proxy.turns.Turns`, `Known` a `Names`, `Memory` an `InMemory`. Tests take slots away, end
+`Line` is a `controller.answering.turns.Turns`, `Known` a `Names`, `Memory` an `InMemory`. Tests take slots away, end
 tickets, and look at what the gateway has said of each.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 
+from controller.answering.turns import Problem
 from controller.errors import OrderRefused, Unreachable
-from controller.proxy.turns import Problem
 from controller.readiness import Readiness
 from controller.residency.runner import Facts, Runner
 from controller.scheduling.ticket import End, State, Ticket, Turned, Why, Wish

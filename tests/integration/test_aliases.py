@@ -10,9 +10,9 @@ import pytest
 
 from controller.clock import SystemClock
 from controller.config.schema import Config
+from controller.engines.ollama.aliases import Aliases
+from controller.engines.ollama.client import OllamaClient
 from controller.events import Journal
-from controller.ollama import OllamaClient
-from controller.residency.aliases import Aliases
 from controller.residency.learned import Learned
 from controller.residency.names import Names
 from controller.residency.runner import Runner

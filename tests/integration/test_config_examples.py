@@ -13,8 +13,8 @@ from controller.config.load import ROOTS, understand
 from controller.config.reference import page
 from controller.config.schema import Config
 from controller.config.tree import ANY, Leaf, leaves
+from controller.engines.ollama.needs import prompt_cache
 from controller.residency.memory import GIB
-from controller.residency.needs import prompt_cache
 from tests.unit.residency.shows import example
 
 TOP = Path(__file__).parents[2]

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.blobs import file_name, left_over, manifests, remove
 from controller.demo import create
+from controller.engines.ollama.blobs import file_name, left_over, manifests, remove
+from controller.engines.ollama.inside import inside_of
 from controller.errors import SeadragonError, Unreachable
-from controller.inside import inside_of
 from controller.supervision.ports import free_port
 from tests.kit import real
 from tests.kit.real import RealOllama

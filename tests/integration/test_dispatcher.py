@@ -14,9 +14,9 @@ import pytest
 
 from controller.clock import SystemClock
 from controller.config.schema import Config
+from controller.engines.ollama.client import OllamaClient, Runners
+from controller.engines.ollama.inside import inside_of
 from controller.events import Journal
-from controller.inside import inside_of
-from controller.ollama import OllamaClient, Runners
 from controller.readiness import Address, Readiness
 from controller.residency.names import Names
 from controller.residency.orders import Orders

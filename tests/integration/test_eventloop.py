@@ -12,9 +12,9 @@ import pytest
 import uvloop
 
 from controller.clock import SystemClock
+from controller.engines.ollama.client import OllamaClient, Runners
+from controller.engines.ollama.loading import Loading, Pace
 from controller.eventloop import AwakeLoop, new_loop
-from controller.ollama import OllamaClient, Runners
-from controller.residency.loading import Loading, Pace
 from tests.fakes.residents import runner
 
 A_TURN = 0.005  # seconds; libuv starts timers only when the loop comes round

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from controller.answering.upstream import Connection
 from controller.proxy import exchange as exchanges
 from controller.proxy import wire
-from controller.proxy.upstream import Connection
 from controller.readiness import Address
 from tests.integration.plane import CHAT, MANAGER, config, exchange, fake_ollama, gateway, head_of, request_of, upstream
 from tests.kit.until import until

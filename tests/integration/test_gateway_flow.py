@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from controller.config.schema import Limits
-from controller.inside import OWN_RUNNER
+from controller.engines.ollama.inside import OWN_RUNNER
 from controller.proxy.fillers import Rhythm
 from controller.proxy.own import PLAUSIBLE_VERSION
 from controller.readiness import Address

@@ -14,15 +14,15 @@ import psutil
 import pytest
 
 from controller.config.schema import Memory
-from controller.inside import NEWEST, Kind, inside_of
-from controller.ollama import OllamaClient, Runners
-from controller.residency.accelerator import accelerator_limit
-from controller.residency.facts import facts_of, forced_single
+from controller.engines.ollama.accelerator import accelerator_limit
+from controller.engines.ollama.client import OllamaClient, Runners
+from controller.engines.ollama.facts import facts_of, forced_single
+from controller.engines.ollama.inside import NEWEST, Kind, inside_of
+from controller.engines.ollama.needs import Start, estimate
+from controller.engines.ollama.recipe import recipe_of
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.gauge_linux import LinuxGauge
 from controller.residency.memory import GIB, MIB, budget, ceiling
-from controller.residency.needs import Start, estimate
-from controller.residency.recipe import recipe_of
 from controller.residency.runner import Taken
 from tests.fakes.gauge import FakeGauge, FileGauge, write_gauge
 from tests.kit.real import RealOllama

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.ollama import OllamaClient, Runners
+from controller.engines.ollama.client import OllamaClient, Runners
 from tests.kit import real
 from tests.kit.until import until
 

@@ -14,12 +14,12 @@ import httpx
 import psutil
 
 from controller.clock import SystemClock
+from controller.engines.ollama.client import OllamaClient, Runners
+from controller.engines.ollama.recipe import recipe_of
 from controller.events import Journal
-from controller.ollama import OllamaClient, Runners
 from controller.residency.health import Health, Pace
 from controller.residency.learned import Learned
 from controller.residency.progress import Rule
-from controller.residency.recipe import recipe_of
 from controller.residency.runner import Facts, Presence, Resident, Runner
 from controller.residency.vitals import Pulse
 from controller.scheduling.ticket import End, State, Ticket

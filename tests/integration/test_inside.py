@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from controller.inside import Kind, held_by, inside_of, strange
-from controller.ollama import OllamaClient
-from controller.residency.failures import runner_died, words_of
+from controller.engines.ollama.client import OllamaClient
+from controller.engines.ollama.failures import runner_died, words_of
+from controller.engines.ollama.inside import Kind, held_by, inside_of, strange
 from tests.kit import real
 from tests.kit.below import argv_of, runners_below
 from tests.kit.until import until

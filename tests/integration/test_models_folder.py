@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller.models_folder import ModelsFolder
+from controller.engines.ollama.models_folder import ModelsFolder
 
 
 def test_a_named_one_has_to_be_there_and_ollamas_own_need_not(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.engines.ollama.inside import NEWEST
 from controller.errors import ObtainFailed
-from controller.inside import NEWEST
 from controller.obtain import __main__ as setup
 from controller.obtain import find, find_program, homebrew, release, whole
 from controller.obtain.processors import foreign, processors

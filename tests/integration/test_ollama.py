@@ -17,10 +17,10 @@ import httpx
 import psutil
 import pytest
 
+from controller.engines.ollama.client import OllamaClient, Runners, gpu_now
+from controller.engines.ollama.inside import Kind, inside_of
+from controller.engines.ollama.recipe import recipe_of
 from controller.errors import Unreachable
-from controller.inside import Kind, inside_of
-from controller.ollama import OllamaClient, Runners, gpu_now
-from controller.residency.recipe import recipe_of
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit import real
@@ -160,8 +160,8 @@ async def test_runners_that_cannot_be_seen_are_not_taken_for_none(monkeypatch: p
 def mac(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bytes], None]:
     """What `ioreg` says from now on, as a Mac hears it."""
     said = tmp_path / "ioreg.plist"
-    monkeypatch.setattr("controller.ollama.sys", SimpleNamespace(platform="darwin"))
-    monkeypatch.setattr("controller.ollama.IOREG", ("/bin/cat", str(said)))
+    monkeypatch.setattr("controller.engines.ollama.client.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr("controller.engines.ollama.client.IOREG", ("/bin/cat", str(said)))
 
     def says(text: bytes) -> None:
         said.write_bytes(text)
@@ -189,7 +189,7 @@ async def test_a_gpu_that_does_not_tell_how_busy_it_is_works(mac: Callable[[byte
 async def test_a_mac_without_the_tool_thinks_its_gpu_works(
     mac: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.ollama.IOREG", ("/usr/sbin/no-ioreg-here",))
+    monkeypatch.setattr("controller.engines.ollama.client.IOREG", ("/usr/sbin/no-ioreg-here",))
     assert not await Runners(lambda: None).idle([])
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.inside import Kind, inside_of
+from controller.engines.ollama.inside import Kind, inside_of
+from controller.engines.ollama.needs import CHECKPOINTS, Kept
 from controller.residency.memory import MIB
-from controller.residency.needs import CHECKPOINTS, Kept
 from controller.residency.runner import NoRoom, Resident, Runner
 from tests.kit import real
 from tests.kit.models import KNOWS_ALL, speaker

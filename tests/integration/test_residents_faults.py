@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.client import Runners, runs
+from controller.engines.ollama.inside import LLAMA_SERVER
 from controller.errors import OrderRefused
-from controller.inside import LLAMA_SERVER
-from controller.ollama import Runners, runs
 from controller.residency.runner import NoRoom, Presence, Runner, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama

@@ -17,12 +17,12 @@ import psutil
 import pytest
 
 from controller.config.schema import Config, Models
+from controller.engines.ollama import program as program_ollama
+from controller.engines.ollama.program import OllamaServe
 from controller.readiness import Readiness
-from controller.supervision import program_ollama
 from controller.supervision.backoff import Pace
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
-from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Place, Program
 from controller.supervision.spec import ChildState
 from tests.fakes import ollama as fake
@@ -211,7 +211,7 @@ async def test_a_stranger_that_answers_in_our_child_s_place_gets_no_question(
     async def blind(port: int, setting: str) -> None:
         return None
 
-    monkeypatch.setattr("controller.supervision.program_ollama.port_problem", blind)
+    monkeypatch.setattr("controller.engines.ollama.program.port_problem", blind)
     lab.program.write_text("#!/bin/sh\nexec sleep 60\n")
     async with supervised(lab.serve(port=stranger.getsockname()[1]), lab.place.home) as one:
         status = await one.reaches(ChildState.CONFLICT)

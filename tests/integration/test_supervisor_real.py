@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.program import OllamaServe
+from controller.engines.ollama.renewal import Trial
 from controller.readiness import Readiness
-from controller.renewal import Trial
 from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
-from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import Place, find
 from controller.supervision.spec import ChildState
 from tests.kit.real import program, version

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from controller.inside import held_by
+from controller.engines.ollama.inside import held_by
 
 STARTED = re.compile(r'msg="starting (?:runner|llama-server)" cmd="[^"]*--model ')
 

@@ -13,12 +13,12 @@ import psutil
 
 from controller.clock import Clock, SystemClock
 from controller.config.schema import Config
+from controller.engines.ollama.client import QUESTION_LIMIT, OllamaClient, Runners
+from controller.engines.ollama.inside import Inside, inside_of
+from controller.engines.ollama.loading import Pace
+from controller.engines.ollama.needs import Kept
 from controller.events import Journal
-from controller.inside import Inside, inside_of
-from controller.ollama import QUESTION_LIMIT, OllamaClient, Runners
-from controller.residency.loading import Pace
 from controller.residency.names import Names
-from controller.residency.needs import Kept
 from controller.residency.orders import Orders
 from controller.residency.residents import Residents
 from controller.residency.runner import Fits, Presence, Runner, Swap

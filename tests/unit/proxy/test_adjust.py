@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.inside import LLAMA_SERVER, OWN_RUNNER, Inside
+from controller.engines.ollama.inside import LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.proxy.adjust import (
     LONGEST_TOLD,
     Adjusted,

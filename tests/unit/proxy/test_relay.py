@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from controller.answering.upstream import Answer
 from controller.auth.visitor import DIRECT
 from controller.proxy.crowd import Places
 from controller.proxy.dialects import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.relay import break_off, relay
-from controller.proxy.upstream import Answer
 from tests.kit.until import until
 
 FIRST, LAST = b'{"response":"hi","done":false}\n', b'{"response":"","done":true}\n'

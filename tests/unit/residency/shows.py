@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.inside import LLAMA_SERVER, Inside
-from controller.residency.facts import facts_of
-from controller.residency.needs import Kept, Start, cache, estimate, need, predicted
+from controller.engines.ollama.facts import facts_of
+from controller.engines.ollama.inside import LLAMA_SERVER, Inside
+from controller.engines.ollama.needs import Kept, Start, cache, estimate, need, predicted
 from controller.residency.runner import Facts, Presence, Resident, Runner
 
 

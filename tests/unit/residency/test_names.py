@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.inside import NEWEST, OWN_RUNNER
+from controller.engines.ollama.needs import Kept, Start, cache, estimate
 from controller.errors import Declined, Unreachable
-from controller.inside import NEWEST, OWN_RUNNER
 from controller.residency import names as module
 from controller.residency.learned import Learned
 from controller.residency.memory import GIB
 from controller.residency.names import Names
-from controller.residency.needs import Kept, Start, cache, estimate
 from controller.residency.runner import Runner
 from tests.fakes.clock import WoundClock
 

@@ -9,8 +9,8 @@ from itertools import combinations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from controller.engines.ollama.needs import Kept, Start
 from controller.residency.memory import GIB, MIB, Budget
-from controller.residency.needs import Kept, Start
 from controller.residency.plan import plan, too_big_words
 from controller.residency.runner import Fits, NoRoom, Presence, Resident, Runner, TooBig
 from tests.unit.residency.shows import LLAMA, QWEN3, resident, runner, sized

@@ -10,9 +10,9 @@ from itertools import permutations
 import pytest
 
 from controller.config.schema import Memory
-from controller.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
+from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
+from controller.engines.ollama.needs import Start
 from controller.residency.memory import GIB, Budget, budget
-from controller.residency.needs import Start
 from controller.residency.plan import plan
 from controller.residency.runner import Facts, Fits, NoRoom, Resident, Runner, Taken, TooBig
 from tests.fakes.gauge import FakeGauge

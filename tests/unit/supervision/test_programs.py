@@ -9,13 +9,13 @@ from typing import Any, get_args
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.program import OllamaServe
 from controller.obtain.find import Fault
 from controller.readiness import Readiness
 from controller.supervision.child import Exit
 from controller.supervision.moves import Ending
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
-from controller.supervision.program_ollama import OllamaServe
 from controller.supervision.programs import (
     Ended,
     Note,

@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
+from controller.engines.ollama.failures import brief, words_of
+from controller.engines.ollama.inside import NEWEST, Held, Inside, Kind, file_in_place, held_by
 from controller.errors import Declined, SpawnFailed, Unreachable
-from controller.inside import NEWEST, Held, Inside, Kind, file_in_place, held_by
-from controller.residency.failures import brief, words_of
 from controller.residency.metal import DOUBTED, IOREG, Metal, metal
 from controller.residency.slots import Slots, slots_in, together
 from controller.supervision.ports import HERE

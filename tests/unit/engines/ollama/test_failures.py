@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
-from controller.residency.failures import LONGEST, Fault, brief, fault_of, runner_died, words_of
+from controller.engines.ollama.failures import LONGEST, Fault, brief, fault_of, runner_died, words_of
+from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
 
 ALIKE = [
     (500, "model requires more system memory (48.2 GiB) than is available (31.0 GiB)", Fault.MEMORY),

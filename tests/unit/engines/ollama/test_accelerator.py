@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from controller.residency.accelerator import (
+from controller.engines.ollama.accelerator import (
     Accelerator,
     accelerator_limit,
     gpu_lost,

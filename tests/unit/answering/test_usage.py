@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.answering.usage import Usage
 from controller.proxy.dialects import Ending
-from controller.proxy.usage import Usage
 from controller.scheduling.tokens import Tokens
 from tests.kit.examples import examples
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from controller.clock import Clock
+from controller.engines.ollama.renewal import Disk, Renewal, Restart, Tell, Trial, Try, Wish
 from controller.events import Journal
-from controller.renewal import Disk, Renewal, Restart, Tell, Trial, Try, Wish
 
 LOOK = 2.0  # seconds between two looks: as often as it is probed
 

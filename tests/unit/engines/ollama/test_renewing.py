@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from controller.engines.ollama.renewal import SETTLED, Disk, Found, Trial, Wish
+from controller.engines.ollama.renewing import LOOK, Renewing
 from controller.events import Journal
-from controller.renewal import SETTLED, Disk, Found, Trial, Wish
-from controller.renewing import LOOK, Renewing
 from tests.fakes.clock import WoundClock
 
 NEW = Disk(Found("another", "/opt/ollama", "new"), "0.32.0", "take the old one.")

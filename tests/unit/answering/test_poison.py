@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.proxy.poison import FORGOTTEN, KNOWN, REFUSED, Poison, guilty
+from controller.answering.poison import FORGOTTEN, KNOWN, REFUSED, Poison, guilty
 
 BODY = b'{"model":"m"}'
 

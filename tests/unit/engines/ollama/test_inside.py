@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.inside import (
+from controller.engines.ollama.inside import (
     INSIDES,
     LLAMA_SERVER,
     NEWEST,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from controller.engines.ollama.following import Following
+from controller.engines.ollama.loading import Loading, Pace
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.residency.following import Following
-from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
 from controller.residency.runner import Presence, Resident
 from controller.residency.seams import Names

@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 
 from controller.clock import Clock
+from controller.engines.ollama.client import OllamaClient, Runners, mapped, work_done
+from controller.engines.ollama.failures import Fault, LoadFailed, brief, fault_of
+from controller.engines.ollama.spelling import full_name
 from controller.errors import Declined, Unreachable
-from controller.ollama import OllamaClient, Runners, mapped, work_done
 from controller.residency import standstill
-from controller.residency.failures import Fault, LoadFailed, brief, fault_of
 from controller.residency.runner import Runner
-from controller.residency.spelling import full_name
 from controller.residency.standstill import Standstill
 from controller.supervision.tree import frozen
 

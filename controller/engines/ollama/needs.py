@@ -1,6 +1,6 @@
 """How much memory a model needs: when it is loaded, and what it may come to take on top of that. Pure.
 
-By the rules of Ollama's runners, which differ by its version (`controller/inside.py`). Bytes throughout.
+By the rules of Ollama's runners, which differ by its version (`controller/engines/ollama/inside.py`). Bytes throughout.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.config.schema import Models
-from controller.inside import Inside
-from controller.residency.facts import F32
+from controller.engines.ollama.facts import F32
+from controller.engines.ollama.inside import Inside
 from controller.residency.memory import GIB, MIB, memory_words
 from controller.residency.runner import Estimate, Facts, Runner
 

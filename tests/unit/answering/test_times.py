@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from controller.answering.times import Times
 from controller.config.schema import Config, Line, Models, OneModel, Server, SomeWaits, Waits
-from controller.proxy.times import Times
 
 
 def test_a_model_has_the_last_word_after_its_lane() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.inside import INSIDES, LLAMA_SERVER
-from controller.residency.facts import facts_of, forced_single
+from controller.engines.ollama.facts import facts_of, forced_single
+from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER
 from controller.residency.runner import Facts
 from tests.unit.residency.shows import LLAMA, LLAMA_70B_SIZE, QWEN3, QWEN25, show, tensors
 

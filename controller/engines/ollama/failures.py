@@ -10,8 +10,8 @@ import json
 from enum import StrEnum
 from typing import Final
 
+from controller.engines.ollama.inside import Inside
 from controller.errors import SeadragonError
-from controller.inside import Inside
 
 NOT_FOUND: Final = 404
 LONGEST: Final = 240  # letters of a reason that people are told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.models_folder import ModelsFolder, fixed_disks, models_folder, mounted
+from controller.engines.ollama.models_folder import ModelsFolder, fixed_disks, models_folder, mounted
 
 
 def away(

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.schema import Models
-from controller.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
-from controller.residency.memory import GIB, MIB
-from controller.residency.needs import (
+from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
+from controller.engines.ollama.needs import (
     CHECKPOINTS,
     RUNNER,
     Kept,
@@ -24,6 +23,7 @@ from controller.residency.needs import (
     predicted,
     prompt_cache,
 )
+from controller.residency.memory import GIB, MIB
 from controller.residency.runner import Facts
 from tests.unit.residency.shows import GEMMA3, LLAMA, QWEN3, runner, sized
 

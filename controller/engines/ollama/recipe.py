@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.inside import Inside
+from controller.engines.ollama.inside import Inside
 
 KEY_LENGTH: Final = 16  # hexadecimal digits
 LEAST_CONTEXT: Final = 4

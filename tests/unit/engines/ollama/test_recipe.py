@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.inside import LLAMA_SERVER, OWN_RUNNER, Inside
-from controller.residency.recipe import Recipe, key_of, recipe_of
+from controller.engines.ollama.inside import LLAMA_SERVER, OWN_RUNNER, Inside
+from controller.engines.ollama.recipe import Recipe, key_of, recipe_of
 
 BLOB = "sha256-" + "a" * 64
 OTHER = "sha256-" + "b" * 64

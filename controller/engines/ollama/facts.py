@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.inside import Inside
+from controller.engines.ollama.inside import Inside
 from controller.residency.runner import Facts, Flash
 
 F16, F32 = 2, 4  # bytes of a number

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.renewal import (
+from controller.engines.ollama.renewal import (
     AWAY,
     IDLE,
     SETTLED,

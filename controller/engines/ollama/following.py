@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 
 from controller.clock import Clock
+from controller.engines.ollama.client import OllamaClient, mapped
+from controller.engines.ollama.loading import Loading, Pace
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.ollama import OllamaClient, mapped
 from controller.plain import size_words
-from controller.residency.loading import Loading, Pace
 from controller.residency.rows import Rows
 from controller.residency.runner import Facts, Resident, Runner
 from controller.residency.seams import Names
