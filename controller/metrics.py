@@ -26,9 +26,9 @@ from prometheus_client.registry import Collector
 
 from controller import openfiles
 from controller.desk import Desk
-from controller.engines.ollama.spelling import full_name
 from controller.residency.runner import Cause
 from controller.scheduling.tally import OTHER_LANE, LineTally
+from controller.spelling import full_name
 from controller.supervision.spec import ChildState, ChildStatus
 
 FIRST_STATUS = 200  # the one every route starts with, at nought

@@ -5,7 +5,7 @@ the model's.
 from __future__ import annotations
 
 from controller.config.schema import Config, SomeWaits, Waits
-from controller.engines.ollama.spelling import full_name
+from controller.spelling import full_name
 
 _REMEMBERED = 1024
 

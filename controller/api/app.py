@@ -22,10 +22,10 @@ from controller.api.callers import Caller, MayNot, manager, who
 from controller.api.rights import Rights
 from controller.auth.access import Principal
 from controller.desk import Desk, JobView, Order, job_document
-from controller.engines.ollama.spelling import full_name
 from controller.errors import OrderRefused, SeadragonError, Unreachable
 from controller.line_words import paused_seen, seen_by
 from controller.residency.meaning import Meanings
+from controller.spelling import full_name
 
 ROOT = "/api/v1"
 LARGEST = 64 * 2**10  # bytes of a body

@@ -10,8 +10,8 @@ from controller.config.finding import Check, Finding
 from controller.config.options import OPTIONS, WORDS, fits
 from controller.config.problem import shown
 from controller.config.schema import Config
-from controller.engines.ollama.spelling import full_name
 from controller.residency.meaning import Meanings
+from controller.spelling import full_name
 
 
 def _precision_possible(config: Config) -> Iterator[Finding]:

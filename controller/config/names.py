@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from controller.engines.ollama.spelling import parse
+from controller.spelling import parse
 
 MODEL_WORDS = "the name of a model, such as qwen3:32b"
 PATTERN_WORDS = "a name of a model in which * stands for anything, such as gpt-4o*"

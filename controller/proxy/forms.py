@@ -22,8 +22,8 @@ from multipart import (
     parse_options_header,
 )
 
-from controller.engines.ollama.spelling import LONGEST
 from controller.proxy.dialects import Reason, Refused
+from controller.spelling import LONGEST
 
 _MOST_PARTS: Final = 64
 _LONGEST_HEADER: Final = 1024  # bytes

@@ -10,9 +10,9 @@ from math import inf
 
 import msgspec
 
-from controller.engines.ollama.spelling import LONGEST
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.members import Top, read
+from controller.spelling import LONGEST
 
 _TEXT = msgspec.json.Decoder(str)
 _PART = re.compile(r"(\d*)\.?(\d*)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.engines.ollama.spelling import parse
 from controller.proxy.dialects import Dialect, Ending
 from controller.proxy.paths import spellings
+from controller.spelling import parse
 
 
 class Kind(StrEnum):

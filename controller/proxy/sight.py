@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from controller.auth.access import Principal
-from controller.engines.ollama.spelling import full_name
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.routes import label
 from controller.residency.meaning import Meanings
+from controller.spelling import full_name
 
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENTRIES: Final = msgspec.json.Decoder(list[msgspec.Raw])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from controller.engines.ollama.spelling import LONGEST, Name, parse
+from controller.spelling import LONGEST, Name, parse
 
 _REMEMBERED: Final = 1024
 _WILD: Final = frozenset("*?[")

@@ -17,11 +17,11 @@ from controller.engines.ollama.facts import facts_of, forced_single
 from controller.engines.ollama.inside import Inside
 from controller.engines.ollama.needs import Kept, Start, cache, estimate, need, predicted
 from controller.engines.ollama.recipe import Recipe, key_of, recipe_of
-from controller.engines.ollama.spelling import full_name
 from controller.errors import Declined
 from controller.residency.learned import Learned
 from controller.residency.meaning import Meanings
 from controller.residency.runner import Facts, Runner
+from controller.spelling import full_name
 
 AT_A_TIME: Final = 4  # questions to Ollama
 MISSING_FOR: Final = 1.0  # seconds: a model that was pulled behind our back is found soon

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.config.schema import Models, OneModel
-from controller.engines.ollama.spelling import full_name
 from controller.residency.runner import Resident
+from controller.spelling import full_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.engines.ollama.inside import inside_of
-from controller.engines.ollama.spelling import full_name, parse
 from controller.proxy import forms
 from controller.proxy.adjust import Adjusted, Clamps, adjust, named
 from controller.proxy.dialects import Refused
 from controller.proxy.peek import peek
 from controller.proxy.routes import ROUTES, Kind
 from controller.residency.meaning import Meanings
+from controller.spelling import full_name, parse
 from tests.kit import real
 from tests.kit.examples import examples
 from tests.kit.models import speaker

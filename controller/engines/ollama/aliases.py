@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from controller.config.schema import Alias, Config
-from controller.engines.ollama.spelling import full_name
 from controller.errors import Declined
 from controller.events import Journal, Level
+from controller.spelling import full_name
 
 SOURCE: Final = "models"
 _MARK: Final = "Made by Seadragon from models.yaml as {name}; it is remade when that changes. [{print}]"

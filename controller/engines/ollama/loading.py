@@ -13,11 +13,11 @@ import psutil
 from controller.clock import Clock
 from controller.engines.ollama.client import OllamaClient, Runners, mapped, work_done
 from controller.engines.ollama.failures import Fault, LoadFailed, brief, fault_of
-from controller.engines.ollama.spelling import full_name
 from controller.errors import Declined, Unreachable
 from controller.residency import standstill
 from controller.residency.runner import Runner
 from controller.residency.standstill import Standstill
+from controller.spelling import full_name
 from controller.supervision.tree import frozen
 
 FOREVER = -1.0  # seconds, as Ollama takes it

@@ -11,8 +11,8 @@ from controller.auth.access import plain_address
 from controller.auth.gate import Gate
 from controller.auth.policy import page_row
 from controller.auth.visitor import spelled
-from controller.engines.ollama.spelling import parse
 from controller.residency.meaning import Meanings
+from controller.spelling import parse
 
 LONG = "a" * 30_000  # as long as a head may be
 _GATE, _MEANINGS = Gate(("localhost",), ()), Meanings({"gpt*": "red"})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engines.ollama.spelling import LONGEST, full_name, parse
+from controller.spelling import LONGEST, full_name, parse
 from tests.kit.names import ABSENT, ELSEWHERE, NEVER, SAME
 
 WORD = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,20}", fullmatch=True)
