@@ -25,7 +25,7 @@ from controller.storage.backup import by_hand
 from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
-from controller.storage.usage import Usage
+from controller.storage.usage import UsageStore
 
 LOOK: Final = 15.0  # seconds between two looks at whether our files are still there
 
@@ -38,7 +38,7 @@ class DoorRoom:
     def __init__(self, data: Path, clock: Clock, journal: Journal, settings: Callable[[], Config]) -> None:
         self.database = Database(data / NAME, clock, journal)
         self.holders = Holders(clock, journal, access=lambda: settings().access)
-        self.usage = Usage(clock, journal, lambda: settings().server.usage)
+        self.usage = UsageStore(clock, journal, lambda: settings().server.usage)
         self.audit = Audit(clock, journal, lambda: settings().server.audit)
         self.office = Office(self.holders, self.audit, clock, settings, self._rotate)
         self._data, self._clock, self._rotating = data, clock, asyncio.Lock()

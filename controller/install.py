@@ -35,7 +35,7 @@ SEARCHED = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Installation:
     """Who runs Seadragon, and from where. All paths are absolute."""
 
     user: str
@@ -81,10 +81,10 @@ class Unit:
     after: tuple[Step, ...] = ()  # once it is removed
 
 
-def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server, agent: bool = False) -> Place:
+def place_of(user: str, *, config: Path, data: Path, logs: Path, server: Server, agent: bool = False) -> Installation:
     """The place of this clone, run by `user`. Raises SeadragonError when there is no such user."""
     account = _account(user)
-    return Place(
+    return Installation(
         user=user,
         group=_group(account.pw_gid),
         home=Path(account.pw_dir),
@@ -135,7 +135,7 @@ def stop_limit(server: Server) -> int:
     return max(LEAST_STOP_LIMIT, math.ceil(server.drain + server.tunnel.grace + max(children) + STOP_MARGIN))
 
 
-def unit_for(place: Place, platform: str = sys.platform) -> Unit:
+def unit_for(place: Installation, platform: str = sys.platform) -> Unit:
     """The plan for this machine. Raises SeadragonError for a platform without launchd or systemd."""
     plan = {"darwin": launchd, "linux": systemd}.get(platform)
     if plan is None:
@@ -150,14 +150,14 @@ def agents(home: Path) -> Path:
     return home / "Library" / "LaunchAgents"
 
 
-def installed(place: Place) -> Place:
+def installed(place: Installation) -> Installation:
     """The same place, as an agent's if that is what is installed there."""
     name = f"{LABEL}.plist"
     agent = (agents(place.home) / name).exists() and not (DAEMONS / name).exists()
     return replace(place, agent_of=_account(place.user).pw_uid) if agent else place
 
 
-def launchd(place: Place) -> Unit:
+def launchd(place: Installation) -> Unit:
     """A LaunchDaemon, or an agent. To be proved on a Mac: that Metal is there before anybody has logged in.
 
     `bootout` may return while the service still finishes its answers; until `print` finds it no more, and a little
@@ -180,7 +180,7 @@ def launchd(place: Place) -> Unit:
     return Unit(file, render_plist(place), daemon, begin, (leave, gone), halt, _string(str(place.data)))
 
 
-def systemd(place: Place) -> Unit:
+def systemd(place: Installation) -> Unit:
     """A system unit."""
     all_its_time = place.stop_limit + STEP_LIMIT
     reload = Step(("systemctl", "daemon-reload"))
@@ -192,11 +192,11 @@ def systemd(place: Place) -> Unit:
     return Unit(file, render_unit(place), True, begin, end, halt, works_on, (reload,))
 
 
-def _waiting(place: Place) -> str:
+def _waiting(place: Installation) -> str:
     return f"The one that runs finishes its answers first; that may take {place.stop_limit // 60} minutes."
 
 
-def render_plist(place: Place) -> str:
+def render_plist(place: Installation) -> str:
     """The property list."""
     environment = (f"\t\t<key>{escape(name)}</key>\n\t\t{_string(value)}" for name, value in place.environment.items())
     arguments = (f"\t\t{_string(argument)}" for argument in place.arguments)
@@ -207,14 +207,14 @@ def _string(value: str) -> str:
     return f"<string>{escape(value)}</string>"
 
 
-def _whose_plist(place: Place) -> str:
+def _whose_plist(place: Installation) -> str:
     keys = {"UserName": place.user, "GroupName": place.group}
     if place.agent_of is not None:
         keys = {"LimitLoadToSessionType": "Aqua"}
     return "\n".join(f"\t<key>{key}</key>\n\t{_string(value)}" for key, value in keys.items())
 
 
-def render_unit(place: Place) -> str:
+def render_unit(place: Installation) -> str:
     """The systemd unit."""
     arguments = " ".join(map(_argument, place.arguments))
     environment = (f"Environment={_quoted(f'{name}={value}')}" for name, value in place.environment.items())
@@ -223,7 +223,7 @@ def render_unit(place: Place) -> str:
 
 
 def _fill(
-    template: str, place: Place, written: Callable[[str], str], whose: str, arguments: str, environment: str
+    template: str, place: Installation, written: Callable[[str], str], whose: str, arguments: str, environment: str
 ) -> str:
     return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(
         label=LABEL,
@@ -254,7 +254,7 @@ def _quoted(value: str) -> str:
     return '"' + _plain(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def concerns(place: Place, models: Path) -> list[str]:
+def concerns(place: Installation, models: Path) -> list[str]:
     """What a Mac's owner has to know beforehand: sentences, none of them a reason to stop."""
     folders = (place.folder, place.config, place.data, place.logs, models)
     found = guarded_places((Path(os.path.realpath(folder)) for folder in folders), Path(os.path.realpath(place.home)))
@@ -269,7 +269,7 @@ def concerns(place: Place, models: Path) -> list[str]:
     ]
 
 
-async def install(unit: Unit, place: Place, run: Run, say: Callable[[str], None]) -> None:
+async def install(unit: Unit, place: Installation, run: Run, say: Callable[[str], None]) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
     _check_right(unit, "install")
     if translocated(place.folder):

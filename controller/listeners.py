@@ -26,7 +26,7 @@ from controller.errors import SeadragonError
 from controller.proxy.cleartext import HttpsDoor, by_https
 from controller.proxy.crowd import Crowd
 from controller.proxy.wire import HEAD_LIMIT, Settings, Wire
-from controller.tls import CertificateFault, Shown
+from controller.tls import CertificateFault, ServedCertificate
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """ASGI: scope, receive, send. Of ours, the scope says in `seadragon.https` whether the visitor came by https, and in
@@ -166,7 +166,7 @@ class OpenListener:
     limits: Limits
     server: _Server
     serving: asyncio.Task[None]
-    shown: Shown | None = None  # its certificate, when it speaks https
+    shown: ServedCertificate | None = None  # its certificate, when it speaks https
     file: tuple[int, int] | None = None  # of a UNIX socket: which one is ours
 
     @property
@@ -207,7 +207,7 @@ class Renewed:
     text: str
 
 
-def _renewal(one: OpenListener, shown: Shown) -> Renewed | None:
+def _renewal(one: OpenListener, shown: ServedCertificate) -> Renewed | None:
     address, tls = one.listener.address, one.listener.tls
     try:
         return Renewed(True, f"{address} shows its renewed certificate.") if shown.renew() else None
@@ -302,7 +302,9 @@ class Listeners:
             if one.shown is not None and one.listener.kind == "direct"
         ]
 
-    async def _serve(self, listener: Listener, opened: socket.socket, limits: Limits, shown: Shown | None) -> None:
+    async def _serve(
+        self, listener: Listener, opened: socket.socket, limits: Limits, shown: ServedCertificate | None
+    ) -> None:
         settings = Settings(
             _told(self._application(listener), listener),
             interface="asgi3",
@@ -329,9 +331,9 @@ class Listeners:
 
 def _prepared(
     listeners: Iterable[Listener],
-) -> tuple[dict[str, tuple[socket.socket, Shown | None]], dict[str, ListenFailed]]:
+) -> tuple[dict[str, tuple[socket.socket, ServedCertificate | None]], dict[str, ListenFailed]]:
     """By address: what each is to be served with, or why it cannot be."""
-    fresh: dict[str, tuple[socket.socket, Shown | None]] = {}
+    fresh: dict[str, tuple[socket.socket, ServedCertificate | None]] = {}
     failed: dict[str, ListenFailed] = {}
     for listener in listeners:
         try:
@@ -356,13 +358,13 @@ def _share(limits: Limits) -> tuple[int, int]:
     return limits.connections, limits.per_address
 
 
-def _shown(listener: Listener) -> Shown | None:
+def _shown(listener: Listener) -> ServedCertificate | None:
     """Raises ListenFailed."""
     cert, key = listener.tls.cert, listener.tls.key
     if cert is None or key is None:
         return None
     try:
-        return Shown(cert, key)
+        return ServedCertificate(cert, key)
     except CertificateFault as fault:
         file = cert if fault.part == "cert" else key
         why = f"it cannot speak https: {file} is {fault}"

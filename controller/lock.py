@@ -20,14 +20,14 @@ LOOK = 0.01  # seconds between two tries, since a lock cannot be awaited with a 
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds the lock, as it wrote of itself."""
 
     pid: int
     started_at: float  # seconds since the epoch
 
 
-def holder(data: Path) -> Holder | None:
+def holder(data: Path) -> LockHolder | None:
     """Who holds the lock on this data folder now; None when nobody does."""
     try:
         descriptor = os.open(data / NAME, os.O_RDONLY | os.O_CLOEXEC)
@@ -106,9 +106,9 @@ def _taken(descriptor: int) -> bool:
         time.sleep(LOOK)
 
 
-def _read(descriptor: int) -> Holder | None:
+def _read(descriptor: int) -> LockHolder | None:
     try:
         facts = json.loads(os.pread(descriptor, 4096, 0))
-        return Holder(int(facts["pid"]), float(facts["started_at"]))
+        return LockHolder(int(facts["pid"]), float(facts["started_at"]))
     except (ValueError, KeyError, TypeError):
         return None  # it is just being written

@@ -42,7 +42,7 @@ CHATTY = (
 RETRY = 1.0  # seconds between two tries of a disk that refuses
 
 
-class Line(msgspec.Struct, frozen=True, tag_field="kind", tag="line"):
+class LogLine(msgspec.Struct, frozen=True, tag_field="kind", tag="line"):
     """Something said, by an event or by a library. (Access lines are the gateway's own records.)"""
 
     at: float
@@ -115,7 +115,7 @@ class Spool:
                 return True
 
 
-class LogFile:
+class RotatingFile:
     """A file (0600) that only grows by whole lines, and makes room for its successor when it is large enough."""
 
     def __init__(self, path: Path, *, size: int, files: int) -> None:
@@ -165,7 +165,7 @@ class LogFile:
 
 def encode(batch: Sequence[Item]) -> bytes:
     """The lines of the file, without secrets. About a microsecond for an access record: every request pays it."""
-    if any(isinstance(item, Line) for item in batch):  # seldom, and what it says may be of any shape
+    if any(isinstance(item, LogLine) for item in batch):  # seldom, and what it says may be of any shape
         return b"".join(map(_line, batch))
     try:
         lines = _ENCODER.encode_lines(batch)
@@ -195,7 +195,7 @@ class Log:
     def __init__(
         self, path: Path, settings: schema.Log, *, console: TextIO | None = None, retry: float = RETRY
     ) -> None:
-        self._file = LogFile(path, size=settings.file_size, files=settings.files)
+        self._file = RotatingFile(path, size=settings.file_size, files=settings.files)
         self._spool = Spool("log", self._to_file, retry=retry)
         self._console = console
         self._console_spool = Spool("console", self._to_console) if console is not None else None
@@ -254,7 +254,7 @@ class Log:
         """Write a line, if its level is worth it."""
         if RANKS[level] < self._rank:
             return
-        line = Line(time.time() if at is None else at, level, source, text, facts)
+        line = LogLine(time.time() if at is None else at, level, source, text, facts)
         self._spool.put(line)
         if self._console_spool is not None:
             self._console_spool.put(line)
@@ -270,7 +270,7 @@ class Log:
     def _to_console(self, batch: Sequence[Item]) -> None:
         assert self._console is not None
         with contextlib.suppress(OSError, ValueError):  # the terminal went away; the file has it all
-            self._console.write("".join(f"{line.words()}\n" for line in batch if isinstance(line, Line)))
+            self._console.write("".join(f"{line.words()}\n" for line in batch if isinstance(line, LogLine)))
             self._console.flush()
 
 

@@ -37,7 +37,7 @@ OTHER = "other"  # the label of whatever is one too many
 GB = 2**30
 
 
-class Histogram(Protocol):
+class BucketCounts(Protocol):
     """How long things took: counts per bucket, not added up, the last one for what is above all bounds."""
 
     @property
@@ -54,9 +54,9 @@ class Counts(Protocol):
     @property
     def errors(self) -> Mapping[str, int]: ...  # by reason
     @property
-    def first_byte(self) -> Mapping[str, Histogram]: ...  # by dialect
+    def first_byte(self) -> Mapping[str, BucketCounts]: ...  # by dialect
     @property
-    def total(self) -> Mapping[str, Histogram]: ...  # by dialect
+    def total(self) -> Mapping[str, BucketCounts]: ...  # by dialect
     @property
     def bytes_in(self) -> int: ...
     @property
@@ -187,7 +187,7 @@ class Metrics(Collector):
 
     def _waits(self) -> Iterator[Metric]:
         waits = HistogramMetricFamily("seadragon_line_wait_seconds", "Time until a grant.", labels=("lane",))
-        seen: dict[str, list[Histogram]] = {lane: [] for lane in self._lanes()}
+        seen: dict[str, list[BucketCounts]] = {lane: [] for lane in self._lanes()}
         for lane, histogram in self._line.waits.items():
             seen.setdefault(self._lane(lane), []).append(histogram)
         for label, histograms in seen.items():

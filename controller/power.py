@@ -27,7 +27,7 @@ TOOLS: Final[Mapping[str, Sequence[str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class PowerTimes:
     """Seconds; tests scale them down."""
 
     look: float = 1.0  # between two looks at whether there is something to do
@@ -58,14 +58,14 @@ class Power:
         *,
         platform: str = sys.platform,
         hold: Hold = held_tool,
-        rhythm: Rhythm | None = None,
+        rhythm: PowerTimes | None = None,
     ) -> None:
         self._wish, self._busy = wish, busy
         self._clock, self._journal = clock, journal
         self._mac = platform == "darwin"
         self._tool = TOOLS.get(platform, ())
         self._hold = hold
-        self._rhythm = rhythm or Rhythm()
+        self._rhythm = rhythm or PowerTimes()
         self._worked: float | None = None  # when there was last something to do
         self._told = ""
 

@@ -25,7 +25,7 @@ class Step:
     waiting: str = ""  # what is told when the first try was not enough
 
 
-class Ended(Protocol):
+class StepResult(Protocol):
     """How a command ended."""
 
     @property
@@ -37,7 +37,7 @@ class Ended(Protocol):
 class Run(Protocol):
     """Runs one command to its end (`supervision.tools.run_tool`)."""
 
-    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Ended]: ...
+    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, StepResult]: ...
 
 
 async def walk(steps: Sequence[Step], run: Run, say: Callable[[str], None], clock: Clock | None = None) -> None:
@@ -66,7 +66,7 @@ def _done(step: Step, code: int) -> bool:
     return code > 0 if step.until == "fails" else code in step.fine  # below 0: it was killed, which says nothing
 
 
-def _failure(step: Step, ended: Ended) -> str:
+def _failure(step: Step, ended: StepResult) -> str:
     command = " ".join(step.argv)
     if step.until == "fails":
         return f"The service did not end within {step.limit:g} s. Look at: sudo {command}"

@@ -55,7 +55,7 @@ def check(cert: Path, key: Path, now: float) -> Certificate:
     return found
 
 
-class Shown:
+class ServedCertificate:
     """The certificate that a listener shows. `context` is the listener's for good; `renew` changes what it shows."""
 
     def __init__(self, cert: Path, key: Path) -> None:

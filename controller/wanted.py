@@ -14,7 +14,7 @@ from controller.readiness import Readiness
 from controller.socketpath import socket_path
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
-from controller.supervision.programs import Place, Program
+from controller.supervision.programs import Program, Workspace
 
 
 def on_port(config: Config, port: int | None) -> Config:
@@ -74,9 +74,9 @@ def ollama(config: Config, paths: Paths, environment: Mapping[str, str], readine
     return OllamaServe(config, _place(config, paths, environment), readiness)
 
 
-def _place(config: Config, paths: Paths, environment: Mapping[str, str]) -> Place:
+def _place(config: Config, paths: Paths, environment: Mapping[str, str]) -> Workspace:
     log = config.server.log
-    return Place(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
+    return Workspace(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
 
 
 async def accept(programs: Iterable[Program]) -> None:

@@ -58,7 +58,7 @@ def _remedy(error: OSError) -> str:
     return "Run this as the user Seadragon runs as." if isinstance(error, PermissionError) else ""
 
 
-def _holder(paths: Paths) -> lock.Holder | None:
+def _holder(paths: Paths) -> lock.LockHolder | None:
     """Who runs here, whether or not they can be asked."""
     try:
         return lock.holder(paths.data)

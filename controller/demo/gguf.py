@@ -44,17 +44,17 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueType:
     """How GGUF types a value: Ollama's reader insists on the exact one."""
 
     code: int
     layout: str
 
 
-U32, I32, F32, BOOL = Kind(4, "<I"), Kind(5, "<i"), Kind(6, "<f"), Kind(7, "<?")
+U32, I32, F32, BOOL = ValueType(4, "<I"), ValueType(5, "<i"), ValueType(6, "<f"), ValueType(7, "<?")
 STRING, ARRAY = 8, 9
 
-Field = str | tuple[Kind, int | float | bool] | tuple[Kind, list[int] | list[float]] | list[str]
+Field = str | tuple[ValueType, int | float | bool] | tuple[ValueType, list[int] | list[float]] | list[str]
 
 
 def write(path: Path, fields: Mapping[str, Field], tensors: Mapping[str, Tensor]) -> None:
@@ -88,10 +88,10 @@ def _value(value: Field) -> bytes:
     match value:
         case str():
             return struct.pack("<I", STRING) + _string(value)
-        case (Kind() as kind, list() as items):
+        case (ValueType() as kind, list() as items):
             packed = b"".join(struct.pack(kind.layout, item) for item in items)
             return struct.pack("<IIQ", ARRAY, kind.code, len(items)) + packed
-        case (Kind() as kind, number):
+        case (ValueType() as kind, number):
             return struct.pack("<I", kind.code) + struct.pack(kind.layout, number)
         case strings:
             return struct.pack("<IIQ", ARRAY, STRING, len(strings)) + b"".join(map(_string, strings))

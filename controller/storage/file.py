@@ -38,7 +38,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FileFault:
     """Why a database cannot be used as it is, and what to do: two plain sentences."""
 
     words: str
@@ -63,7 +63,7 @@ def make_ours(path: Path) -> None:
         raise SeadragonError(str(fault))
 
 
-def not_ours(path: Path) -> Fault | None:
+def not_ours(path: Path) -> FileFault | None:
     """Whether somebody else could read or have written what is in it: a link, another owner, a wide mode."""
     for file in (path, *_beside(path)):
         with contextlib.suppress(FileNotFoundError):
@@ -72,14 +72,16 @@ def not_ours(path: Path) -> Fault | None:
     return None
 
 
-def _fault_of(file: Path, seen: os.stat_result) -> Fault | None:
+def _fault_of(file: Path, seen: os.stat_result) -> FileFault | None:
     quoted = shlex.quote(str(file))
     if not stat.S_ISREG(seen.st_mode):
-        return Fault(f"The database {file} is not a plain file.", f"Look what it is, and move it away: ls -l {quoted}")
+        return FileFault(
+            f"The database {file} is not a plain file.", f"Look what it is, and move it away: ls -l {quoted}"
+        )
     if seen.st_uid != os.geteuid():
-        return Fault(f"The database {file} belongs to another user.", f"Run: sudo chown $USER {quoted}")
+        return FileFault(f"The database {file} belongs to another user.", f"Run: sudo chown $USER {quoted}")
     if seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return Fault(f"Others on this machine can get at the database {file}.", f"Run: chmod 600 {quoted}")
+        return FileFault(f"Others on this machine can get at the database {file}.", f"Run: chmod 600 {quoted}")
     return None
 
 

@@ -47,7 +47,7 @@ _FIELDS: Final = Use.__struct_fields__
 _QUARTER: Final = 900  # seconds; every offset from UTC is a number of these, so a day never ends within one
 
 
-class Usage:
+class UsageStore:
     """`note` from the first moment to the last, whatever becomes of the database; questions once it is open."""
 
     def __init__(

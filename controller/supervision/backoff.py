@@ -54,7 +54,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Delay:
     """How long to wait, and whether that is because the breaker is open."""
 
     seconds: float
@@ -71,7 +71,7 @@ class Backoff:
     starts: deque[float] = field(default_factory=deque)  # moments of failed starts
     crashes: deque[float] = field(default_factory=deque)  # moments of any failure
 
-    def failed(self, now: float, *, was_ready: bool, luck: float) -> Pause:
+    def failed(self, now: float, *, was_ready: bool, luck: float) -> Delay:
         """It failed now; `luck` in 0…1 draws the jitter. The first failure of one that was ready costs no wait."""
         self.failures += 1
         self.crashes.append(now)
@@ -80,10 +80,10 @@ class Backoff:
         if self._breaks(now):
             self.tries += 1
             seconds = min(self.pace.degraded_longest, self.pace.degraded_first * 2 ** min(self.tries - 1, 16))
-            return Pause(self._jittered(seconds, luck), degraded=True)
+            return Delay(self._jittered(seconds, luck), degraded=True)
         if was_ready and self.failures == 1:
-            return Pause(0.0)
-        return Pause(self._jittered(min(self.pace.longest, self.pace.first * 2 ** min(self.failures, 16)), luck))
+            return Delay(0.0)
+        return Delay(self._jittered(min(self.pace.longest, self.pace.first * 2 ** min(self.failures, 16)), luck))
 
     def prove(self) -> None:
         """It has been ready for `pace.proven`. The windows slide on: a crash every three minutes still adds up."""

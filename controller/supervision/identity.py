@@ -30,7 +30,7 @@ class ProcessIdentity(namedtuple("ProcessIdentity", ["pid", "start"])):
     start: int
 
 
-class Row(namedtuple("Row", ["pid", "parent", "group", "start", "dead"])):
+class ProcessRow(namedtuple("Row", ["pid", "parent", "group", "start", "dead"])):
     """One line of the process table. `dead`: a zombie, whose parent has not asked about it yet."""
 
     __slots__ = ()
@@ -45,7 +45,7 @@ class Row(namedtuple("Row", ["pid", "parent", "group", "start", "dead"])):
         return ProcessIdentity(self.pid, self.start)
 
 
-Table = dict[int, Row]
+Table = dict[int, ProcessRow]
 
 
 def boot_id() -> str:
@@ -69,22 +69,22 @@ def _pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if LINUX else libproc.pids()
 
 
-def _row(pid: int) -> Row | None:
+def _row(pid: int) -> ProcessRow | None:
     """One process; None when there is none of that number (any more). About 20 µs on Linux."""
     if LINUX:
         return _proc_row(pid)
     seen = libproc.seen(pid)
-    return None if seen is None else Row(pid, *seen)
+    return None if seen is None else ProcessRow(pid, *seen)
 
 
-def _proc_row(pid: int) -> Row | None:
+def _proc_row(pid: int) -> ProcessRow | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold blanks and brackets
-    return Row(pid, int(fields[1]), int(fields[2]), int(fields[19]), fields[0] in b"ZX")
+    return ProcessRow(pid, int(fields[1]), int(fields[2]), int(fields[19]), fields[0] in b"ZX")
 
 
 # ------------------------------------------------------------------------------------------- asking about processes
@@ -108,10 +108,10 @@ def survivors(identities: Iterable[ProcessIdentity], rows: Table) -> set[Process
 
 def descendants(roots: Collection[int], rows: Table) -> set[ProcessIdentity]:
     """Every living process below `roots` (themselves not counted), however deep."""
-    children: dict[int, list[Row]] = {}
+    children: dict[int, list[ProcessRow]] = {}
     for row in rows.values():
         children.setdefault(row.parent, []).append(row)
-    found: dict[int, Row] = {}
+    found: dict[int, ProcessRow] = {}
     front = list(roots)
     while front:
         for row in children.get(front.pop(), ()):

@@ -49,7 +49,7 @@ KINDS = {
 }
 
 
-class Failed(Exception):
+class ExecFailed(Exception):
     """The child could not be started: `kind` of fault, and the system's own words."""
 
     def __init__(self, kind: str, text: str) -> None:
@@ -58,14 +58,14 @@ class Failed(Exception):
         self.text = text
 
 
-def _reason(error: OSError, *, of_program: bool = False) -> Failed:
+def _reason(error: OSError, *, of_program: bool = False) -> ExecFailed:
     """An OSError as a reason. Only of the program itself can it be said that it is missing or of the wrong kind."""
     kind = KINDS.get(error.errno or 0, "other")
     if kind == "missing" and error.filename and os.path.exists(error.filename):
         kind = "wrong_kind"  # it is there: what is missing is the interpreter or the loader that it names
     if not of_program and kind != "exhausted":
         kind = "other"
-    return Failed(kind, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    return ExecFailed(kind, f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
         keeping = _begin(_hear_order(controller), controller)
     except OSError as error:
         _give_up(controller, _reason(error))
-    except Failed as reason:
+    except ExecFailed as reason:
         _give_up(controller, reason)
     try:
         keeping.run()
@@ -105,7 +105,7 @@ def _hear_order(controller: socket.socket) -> Message:
         heard += chunk
     order = decode(heard)
     if order is None or order.get("do") != "keep":
-        raise Failed("other", "the keeper was not told what to keep")
+        raise ExecFailed("other", "the keeper was not told what to keep")
     return order
 
 
@@ -114,7 +114,7 @@ def _begin(order: Message, controller: socket.socket) -> Keeping:
     home = Home(order["folder"], order["socket"])
     lock = home.take_lock(LOCK_LIMIT)
     if lock is None:
-        raise Failed("held", f"{home.lock} is held by another keeper, or by what one left behind")
+        raise ExecFailed("held", f"{home.lock} is held by another keeper, or by what one left behind")
     if _hung_up(controller):
         # The next controller may have looked before we had the lock, and found nothing to adopt. One that looks from
         # now on waits for us; so whoever launched us must have been alive until here.
@@ -125,7 +125,7 @@ def _begin(order: Message, controller: socket.socket) -> Keeping:
         pump = Pump(order["spec"])
         keeping = Keeping(order, home, lock, pump, controller)
         _bear(order["spec"], lock, pump.into, keeping.put_on_record)
-    except (OSError, Failed):
+    except (OSError, ExecFailed):
         home.forget()
         os.close(lock)
         raise
@@ -143,7 +143,7 @@ def _hung_up(controller: socket.socket) -> bool:
         return True
 
 
-def _give_up(controller: socket.socket, reason: Failed) -> NoReturn:
+def _give_up(controller: socket.socket, reason: ExecFailed) -> NoReturn:
     controller.settimeout(TELL_LIMIT)
     try:
         controller.sendall(encode({"v": VERSION, "say": "failed", "kind": reason.kind, "text": reason.text}))

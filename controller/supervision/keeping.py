@@ -17,7 +17,7 @@ from collections.abc import Callable
 from controller.supervision.home import Home, end_all, pairs
 from controller.supervision.identity import ProcessIdentity, boot_id, descendants, identify, survivors, table
 from controller.supervision.pump import Pump
-from controller.supervision.wire import VERSION, Line, Message
+from controller.supervision.wire import VERSION, KeeperSocket, Message
 
 FIRST_LOOK = 0.2  # seconds until the descendants are looked up for the first time
 LOOK = 2.0  # seconds between two looks at them
@@ -55,8 +55,8 @@ class Keeping:
         self._told: Message = {}
         self._timers: dict[Callable[[], None], float] = {}
         self._selector = selectors.DefaultSelector()
-        self._lines: set[Line] = set()
-        self._controller: Line | None = self._line(controller)
+        self._lines: set[KeeperSocket] = set()
+        self._controller: KeeperSocket | None = self._line(controller)
         self._watch_signals()
 
     def put_on_record(self, child: ProcessIdentity) -> None:
@@ -296,8 +296,8 @@ class Keeping:
 
     # ------------------------------------------------------------------------------------------- the controller
 
-    def _line(self, sock: socket.socket) -> Line:
-        line = Line(sock, self._selector, self._hear, self._gone)
+    def _line(self, sock: socket.socket) -> KeeperSocket:
+        line = KeeperSocket(sock, self._selector, self._hear, self._gone)
         self._lines.add(line)
         return line
 
@@ -307,13 +307,13 @@ class Keeping:
         except OSError:  # it hung up before we came, or descriptors are short just now: it will try again
             pass
 
-    def _hear(self, line: Line, message: Message) -> None:
+    def _hear(self, line: KeeperSocket, message: Message) -> None:
         try:
             VERBS[message["do"]](self, line, message)
         except (LookupError, TypeError, ValueError):  # of a newer protocol, or of none: no reason to fall over
             line.say("unknown", id=message.get("id"))
 
-    def _gone(self, line: Line) -> None:
+    def _gone(self, line: KeeperSocket) -> None:
         self._lines.discard(line)
         if line is not self._controller or self._left:
             return
@@ -324,7 +324,7 @@ class Keeping:
             found = os.path.lexists(self._home.socket)  # if it was deleted, no other controller will ever come
             self._after(self._adopt_grace if found else 0.0, self._abandon)
 
-    def _attach(self, line: Line, message: Message) -> None:
+    def _attach(self, line: KeeperSocket, message: Message) -> None:
         """Another controller. It wins: it holds the controller's lock, so the one before it is dead or about to be."""
         if self._stopping_until is not None:
             within = max(0.0, self._stopping_until - time.monotonic()) + SWEEP_LIMIT
@@ -340,29 +340,29 @@ class Keeping:
         if self._ended:
             line.say("ended", **self._ended)
 
-    def _take_note(self, line: Line, message: Message) -> None:
+    def _take_note(self, line: KeeperSocket, message: Message) -> None:
         self._note = message["note"]
         self._save()
         line.say("done", id=message.get("id"), durable=self._recorded)
 
-    def _set_lease(self, line: Line, message: Message) -> None:
+    def _set_lease(self, line: KeeperSocket, message: Message) -> None:
         self._adopt_grace = message["adopt_grace"]
         line.say("done", id=message.get("id"))
 
-    def _tell_tail(self, line: Line, message: Message) -> None:
+    def _tell_tail(self, line: KeeperSocket, message: Message) -> None:
         line.say("tail", id=message.get("id"), text=self._pump.tail(message["size"]))
 
-    def _obey_stop(self, line: Line, message: Message) -> None:
+    def _obey_stop(self, line: KeeperSocket, message: Message) -> None:
         grace = message.get("grace")
         self._asked = self._asked or self._status is None
         self._stop(self._spec["stop_grace"] if grace is None else grace)
 
-    def _obey_leave(self, line: Line, message: Message) -> None:
+    def _obey_leave(self, line: KeeperSocket, message: Message) -> None:
         if self._ended:
             self._leave()
 
 
-VERBS: dict[str, Callable[[Keeping, Line, Message], None]] = {
+VERBS: dict[str, Callable[[Keeping, KeeperSocket, Message], None]] = {
     "attach": Keeping._attach,
     "note": Keeping._take_note,
     "lease": Keeping._set_lease,

@@ -19,7 +19,7 @@ from controller.plain import span_words
 from controller.readiness import Verdict
 from controller.supervision import moves
 from controller.supervision.backoff import Backoff, Doubling, Pace
-from controller.supervision.moves import Ending, Limits, Problem, Reading
+from controller.supervision.moves import ChildLimits, Diagnosis, ExitKind, Obstacle
 from controller.supervision.outage import Outage
 from controller.supervision.spec import ChildState
 
@@ -53,7 +53,7 @@ _UNSETTLED = {Phase.ADOPTING, Phase.LOOKING, Phase.SPAWNING, Phase.LEAVING}
 class Lifecycle:
     """One child. `on` is the whole interface; the public attributes are for reading."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ChildLimits = field(default_factory=ChildLimits)
     pace: Pace = field(default_factory=Pace)
     luck: Callable[[], float] = lambda: 0.5  # draws from 0…1, for the jitter
     name: str = "NAME"  # as the command line takes it
@@ -185,7 +185,7 @@ class Lifecycle:
         self.retry_at = None
         self._do(moves.Spawn())
 
-    def _blocked(self, problem: Problem, now: float) -> None:
+    def _blocked(self, problem: Obstacle, now: float) -> None:
         if (self.state, self.reason) != (problem.state, problem.words):
             self._tell("error", problem.words)
         self._is(problem.state, problem.words)
@@ -214,7 +214,7 @@ class Lifecycle:
             self._is(ChildState.STARTING, "It runs, and has not answered yet.")
         self._probe()
 
-    def _on_failed(self, event: moves.Failed, now: float) -> None:
+    def _on_failed(self, event: moves.StartFailed, now: float) -> None:
         self.phase = Phase.ABSENT
         self.was_ready = False
         self._left_over = self._left_over or event.kind == "held"
@@ -375,13 +375,13 @@ class Lifecycle:
             return self._hold_off(now)
         self._look()
 
-    def _crashed(self, reading: Reading, now: float) -> None:
+    def _crashed(self, reading: Diagnosis, now: float) -> None:
         self._fell(f"It {reading.words}.", now)
 
-    def _faulted(self, reading: Reading, now: float) -> None:
+    def _faulted(self, reading: Diagnosis, now: float) -> None:
         self._refuse(f"It {reading.words}.", now)
 
-    def _taken(self, reading: Reading, now: float) -> None:
+    def _taken(self, reading: Diagnosis, now: float) -> None:
         words = f"It {reading.words}."
         self._tell("error", words)
         self._is(ChildState.CONFLICT, words)
@@ -394,14 +394,14 @@ class Lifecycle:
         self._not_before = now + max(pause.seconds, self.pace.conflict_every)
         self._look()
 
-    def _network_away(self, reading: Reading, now: float) -> None:
+    def _network_away(self, reading: Diagnosis, now: float) -> None:
         words = f"It {reading.words}."
         if self.state is not ChildState.OFFLINE:
             self._tell("warning", words)
         self._is(ChildState.OFFLINE, words)
         self._retry(now + self._offline_pauses.next())
 
-    def _stopped_from_outside(self, reading: Reading, now: float) -> None:
+    def _stopped_from_outside(self, reading: Diagnosis, now: float) -> None:
         before, self._outside = self._outside, now
         if before is None or now - before > self.pace.outside_window:
             return self._crashed(reading, now)
@@ -531,7 +531,7 @@ class Lifecycle:
             self._do(moves.LetGo())
             return self._look() if self.wanted else self._rest()
         self.phase, self._cause = Phase.LEAVING, cause
-        self._do(moves.End(grace))
+        self._do(moves.Terminate(grace))
 
     def _kill(self, cause: Cause, words: str) -> None:
         self._tell("error", words)
@@ -548,7 +548,7 @@ _ON: dict[type, Callable[..., None]] = {
     moves.NothingToAdopt: Lifecycle._on_adopted_nothing,
     moves.Looked: Lifecycle._on_looked,
     moves.Spawned: Lifecycle._on_spawned,
-    moves.Failed: Lifecycle._on_failed,
+    moves.StartFailed: Lifecycle._on_failed,
     moves.Answered: Lifecycle._on_answered,
     moves.Waiting: Lifecycle._on_waiting,
     moves.Silent: Lifecycle._on_silent,
@@ -563,10 +563,10 @@ _ON: dict[type, Callable[..., None]] = {
     moves.Tick: Lifecycle._on_tick,
 }
 
-_AFTER: dict[Ending, Callable[[Lifecycle, Reading, float], None]] = {
-    Ending.CRASH: Lifecycle._crashed,
-    Ending.FAULT: Lifecycle._faulted,
-    Ending.TAKEN: Lifecycle._taken,
-    Ending.NETWORK: Lifecycle._network_away,
-    Ending.OUTSIDE: Lifecycle._stopped_from_outside,
+_AFTER: dict[ExitKind, Callable[[Lifecycle, Diagnosis, float], None]] = {
+    ExitKind.CRASH: Lifecycle._crashed,
+    ExitKind.FAULT: Lifecycle._faulted,
+    ExitKind.TAKEN: Lifecycle._taken,
+    ExitKind.NETWORK: Lifecycle._network_away,
+    ExitKind.OUTSIDE: Lifecycle._stopped_from_outside,
 }

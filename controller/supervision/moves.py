@@ -14,7 +14,7 @@ from controller.supervision.spec import ChildState
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChildLimits:
     """What the configuration says about patience with a child. Taken over live by `Tuned`. Seconds."""
 
     startup: float = 120.0
@@ -25,14 +25,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Obstacle:
     """Why it cannot be started now, and what a person can do about it."""
 
     state: Literal[ChildState.MISCONFIGURED, ChildState.CONFLICT, ChildState.OFFLINE, ChildState.WAITING]
     words: str
 
 
-class Ending(Enum):
+class ExitKind(Enum):
     """What an exit means for the next start."""
 
     CRASH = auto()
@@ -43,10 +43,10 @@ class Ending(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Diagnosis:
     """What a program makes of an exit: the ending, a clause that follows the child's name, who may have done it."""
 
-    ending: Ending
+    ending: ExitKind
     words: str
     culprit: str = ""
 
@@ -84,7 +84,7 @@ class Changed:
 class Tuned:
     """Limits that changed while it runs."""
 
-    limits: Limits
+    limits: ChildLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Looked:
     `remote`: there is nothing to start; somebody else's process is used. `back`: what to add if this start fails.
     """
 
-    problem: Problem | None
+    problem: Obstacle | None
     remote: bool = False
     evidence: Hashable = None
     back: str = ""
@@ -116,7 +116,7 @@ class NothingToAdopt:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class StartFailed:
     """It could not be looked after or started. fault: it will fail again until something is put right; exhausted: the
     machine has no process, file or memory left for it just now, or what any child needs is away; held: what ran before
     it is not gone.
@@ -185,7 +185,7 @@ class Glanced:
 class Exited:
     """Its process and all descendants are gone."""
 
-    reading: Reading
+    reading: Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Tick:
 
 
 Event = (
-    Begin | Start | Stop | Restart | Changed | Tuned | Looked | Spawned | NothingToAdopt | Failed | Answered
+    Begin | Start | Stop | Restart | Changed | Tuned | Looked | Spawned | NothingToAdopt | StartFailed | Answered
     | Waiting | Silent | GpuLost | Bereft | Stranger | NotAsked | Glanced | Exited | NetworkIs | Resumed | Tick
 )  # fmt: skip
 
@@ -239,7 +239,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Terminate:
     """Stop the whole tree: TERM, `grace` seconds, KILL."""
 
     grace: float
@@ -270,4 +270,4 @@ class Tell:
     text: str
 
 
-Effect = Adopt | Look | Spawn | Probe | End | LetGo | AskNetwork | Wake | Tell
+Effect = Adopt | Look | Spawn | Probe | Terminate | LetGo | AskNetwork | Wake | Tell

@@ -27,7 +27,7 @@ class _Connection(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class PortHolder:
     """Who listens on a port. `pid` is None when the kernel does not tell us: a process of another user."""
 
     pid: int | None
@@ -86,7 +86,7 @@ async def accepts(port: int) -> bool:
     return True
 
 
-def holders(port: int) -> list[Holder]:
+def holders(port: int) -> list[PortHolder]:
     """Everybody whom a connection to 127.0.0.1:`port` could reach. Blocking (8 ms on Linux): for a thread."""
     return [_describe(pid) for pid in sorted(_listeners(port), key=lambda pid: pid or 0)]
 
@@ -110,12 +110,12 @@ def _listens(connection: _Connection, port: int) -> bool:
     return connection.status == psutil.CONN_LISTEN and address[1:] == (port,) and address[0] in REACHED_BY_LOOPBACK
 
 
-def _describe(pid: int | None) -> Holder:
+def _describe(pid: int | None) -> PortHolder:
     if pid is None:
-        return Holder(None)
+        return PortHolder(None)
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            return Holder(pid, process.username(), process.name())
+            return PortHolder(pid, process.username(), process.name())
     except (psutil.Error, KeyError):  # gone meanwhile, or a user without a name
-        return Holder(pid)
+        return PortHolder(pid)

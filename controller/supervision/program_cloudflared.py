@@ -21,16 +21,16 @@ from controller.config.schema import TUNNEL, Config
 from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Verdict
 from controller.supervision import ports
-from controller.supervision.moves import Answered, Bereft, Ending, Limits, Problem, Reading, Silent, Waiting
+from controller.supervision.moves import Answered, Bereft, ChildLimits, Diagnosis, ExitKind, Obstacle, Silent, Waiting
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
-    Answer,
-    Ended,
+    EndedRun,
     Launch,
     Note,
-    Place,
     Plan,
+    ProbeResult,
     Runs,
+    Workspace,
     blocked,
     crash,
     find,
@@ -67,7 +67,7 @@ class Cloudflared:
     """
 
     config: Config
-    place: Place
+    place: Workspace
     origin: str
     open: Callable[[], bool] = lambda: True
     edges: Sequence[str] = EDGES
@@ -81,9 +81,9 @@ class Cloudflared:
         return TUNNEL
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> ChildLimits:
         """Its metrics listener opens only after its look-ups, each with a limit of up to 15 s."""
-        return Limits(startup=60, probe_every=2, probe_limit=5, probe_misses=3, stop_grace=self._wish.grace + 5)
+        return ChildLimits(startup=60, probe_every=2, probe_limit=5, probe_misses=3, stop_grace=self._wish.grace + 5)
 
     @property
     def _wish(self) -> Any:
@@ -94,16 +94,16 @@ class Cloudflared:
     async def plan(self) -> Plan:
         program = self._program() or blocked("cloudflared", self._wish.binary, self.place)
         if program is None:
-            return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
+            return Obstacle(ChildState.MISCONFIGURED, NOT_FOUND)
         if problem := unfit(program, "server.tunnel.binary") or self._incomplete():
             return problem
         if not self.open():
-            return Problem(ChildState.WAITING, self._unopened)
+            return Obstacle(ChildState.WAITING, self._unopened)
         evidence = stamp(program, self._wish.token_file, self._wish.credentials_file), self._configuration()
         try:
             self._write_configuration()
         except OSError as error:
-            return Problem(ChildState.MISCONFIGURED, f"{self._file} cannot be written: {error.strerror}.")
+            return Obstacle(ChildState.MISCONFIGURED, f"{self._file} cannot be written: {error.strerror}.")
         if self._wish.mode == "named" and (problem := await self._invalid(program, evidence)):
             return problem
         port = ports.free_port()
@@ -125,7 +125,7 @@ class Cloudflared:
             "by itself once it is open. `seadragon status` says why it is not."
         )
 
-    def _incomplete(self) -> Problem | None:
+    def _incomplete(self) -> Obstacle | None:
         """What this mode needs and does not have."""
         wish = self._wish
         words: dict[str, Callable[[], str | None]] = {
@@ -142,7 +142,7 @@ class Cloudflared:
             "quick": lambda: None,
         }
         problem = words[wish.mode]()
-        return None if problem is None else Problem(ChildState.MISCONFIGURED, problem)
+        return None if problem is None else Obstacle(ChildState.MISCONFIGURED, problem)
 
     @property
     def _file(self) -> Path:
@@ -193,7 +193,7 @@ class Cloudflared:
             draft.unlink(missing_ok=True)
         return problem.words if problem is not None else None
 
-    async def _invalid(self, program: Path, evidence: Hashable) -> Problem | None:
+    async def _invalid(self, program: Path, evidence: Hashable) -> Obstacle | None:
         """What it has against what it would be started with; not asked again when it has accepted just that."""
         if self._valid == evidence:
             return None
@@ -202,16 +202,16 @@ class Cloudflared:
             self._valid = evidence
         return problem
 
-    async def _refused(self, program: Path, file: Path) -> Problem | None:
+    async def _refused(self, program: Path, file: Path) -> Obstacle | None:
         """What cloudflared itself has against `file`. It must say OK: unknown keys only make it warn."""
         argv = [str(program), "tunnel", "--config", str(file), "ingress", "validate"]
         try:
             result = await self.tool(argv, limit=VALIDATE_LIMIT, environment=dict(self._environment()))
         except SpawnFailed as problem:
-            return None if problem.kind == "exhausted" else Problem(ChildState.MISCONFIGURED, str(problem))
+            return None if problem.kind == "exhausted" else Obstacle(ChildState.MISCONFIGURED, str(problem))
         if b"OK" not in result.out.split():
             words = with_last_words("cloudflared does not accept the tunnel's configuration", result.err or result.out)
-            return Problem(ChildState.MISCONFIGURED, f"{words}: correct server.tunnel.")
+            return Obstacle(ChildState.MISCONFIGURED, f"{words}: correct server.tunnel.")
         return None
 
     def _environment(self) -> tuple[tuple[str, str], ...]:
@@ -250,23 +250,23 @@ class Cloudflared:
 
     # --- asking ---
 
-    async def probe(self, runs: Runs) -> Answer:
+    async def probe(self, runs: Runs) -> ProbeResult:
         """Its own word on its connections. That it gives one, whatever it is, shows that it lives."""
         port = port_of(runs.note)
         if runs.pid is None or port is None:
-            return Answer(Silent("it does not run"))
+            return ProbeResult(Silent("it does not run"))
         if not self.open():
-            return Answer(Bereft(self._unopened))
+            return ProbeResult(Bereft(self._unopened))
         if self._verified != (runs.pid, port):
             if (verdict := await not_ours(port, runs.pid)) is not None:
-                return Answer(verdict)
+                return ProbeResult(verdict)
             self._verified = (runs.pid, port)
         try:
             reply = await ask(f"http://{ports.HERE}:{port}/ready", self.limits.probe_limit)
             facts = {"connections": reply.facts().get("readyConnections", 0), **await self._public_name(port)}
         except Unreachable as problem:
-            return Answer(Silent(str(problem)))
-        return Answer(Answered() if reply.status == 200 else Waiting(NOT_CONNECTED), facts)
+            return ProbeResult(Silent(str(problem)))
+        return ProbeResult(Answered() if reply.status == 200 else Waiting(NOT_CONNECTED), facts)
 
     async def _public_name(self, port: int) -> dict[str, object]:
         if self._wish.mode != "quick":
@@ -285,21 +285,23 @@ class Cloudflared:
 
     # --- telling ---
 
-    async def read(self, ended: Ended) -> Reading:
+    async def read(self, ended: EndedRun) -> Diagnosis:
         words = with_last_words(ended.exit.words, ended.tail)
         code = ended.exit.code
         if code == 255:
-            return Reading(Ending.FAULT, f"{words}: put its token, or its credentials and tunnel_id, right")
+            return Diagnosis(ExitKind.FAULT, f"{words}: put its token, or its credentials and tunnel_id, right")
         if code == 0 and not ended.was_ready and (USAGE.search(ended.tail) or ended.lived < SOON):
-            return Reading(Ending.FAULT, f"{words} at once: it does not know one of its flags, so update cloudflared")
+            return Diagnosis(
+                ExitKind.FAULT, f"{words} at once: it does not know one of its flags, so update cloudflared"
+            )
         if stopped_outside(ended):
-            return Reading(
-                Ending.OUTSIDE, "was told to leave by another program", "Find out who stops cloudflared here."
+            return Diagnosis(
+                ExitKind.OUTSIDE, "was told to leave by another program", "Find out who stops cloudflared here."
             )
         if code == 1 and PORT_TAKEN.search(ended.tail):
-            return Reading(Ending.TAKEN, "found the port of its metrics taken by another program")
+            return Diagnosis(ExitKind.TAKEN, "found the port of its metrics taken by another program")
         if code == 1 and (self.uptime() < BOOTING or not await self.network()):
-            return Reading(Ending.NETWORK, f"{words}: the network is away, and it is tried again")
+            return Diagnosis(ExitKind.NETWORK, f"{words}: the network is away, and it is tried again")
         return crash(ended)
 
     def tell(self, verdict: Verdict, reason: str, note: Note) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 from controller.config.schema import Child
 from controller.errors import Unreachable
 from controller.readiness import Verdict
-from controller.supervision.moves import Answered, Ending, Limits, Reading, Silent
+from controller.supervision.moves import Answered, ChildLimits, Diagnosis, ExitKind, Silent
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
-    Answer,
-    Ended,
+    EndedRun,
     Launch,
     Note,
-    Place,
     Plan,
+    ProbeResult,
     Runs,
+    Workspace,
     crash,
     stamp,
     stopped_outside,
@@ -34,11 +34,11 @@ class Further:
 
     name: str
     wish: Child
-    place: Place
+    place: Workspace
 
     @property
-    def limits(self) -> Limits:
-        return Limits(startup=self.wish.startup, stop_grace=self.wish.stop_grace)
+    def limits(self) -> ChildLimits:
+        return ChildLimits(startup=self.wish.startup, stop_grace=self.wish.stop_grace)
 
     async def plan(self) -> Plan:
         program = self._program()
@@ -74,18 +74,18 @@ class Further:
             log_files=self.place.log_files,
         )
 
-    async def probe(self, runs: Runs) -> Answer:
+    async def probe(self, runs: Runs) -> ProbeResult:
         if self.wish.probe is None:
-            return Answer(Answered())
+            return ProbeResult(Answered())
         try:
             reply = await ask(self.wish.probe, self.limits.probe_limit)
         except Unreachable as problem:
-            return Answer(Silent(str(problem)))
-        return Answer(Answered() if reply.status == 200 else Silent(f"{self.wish.probe} says {reply.status}"))
+            return ProbeResult(Silent(str(problem)))
+        return ProbeResult(Answered() if reply.status == 200 else Silent(f"{self.wish.probe} says {reply.status}"))
 
-    async def read(self, ended: Ended) -> Reading:
+    async def read(self, ended: EndedRun) -> Diagnosis:
         if stopped_outside(ended) and ended.exit.signal is not None:
-            return Reading(Ending.OUTSIDE, "was told to leave by another program")
+            return Diagnosis(ExitKind.OUTSIDE, "was told to leave by another program")
         return crash(ended)
 
     async def network(self) -> bool:

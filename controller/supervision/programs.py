@@ -17,7 +17,7 @@ from controller.obtain.find import Fault, fault_of, unrunnable
 from controller.readiness import Verdict
 from controller.supervision import ports, tree
 from controller.supervision.child import Exit
-from controller.supervision.moves import Ending, Limits, Probed, Problem, Reading, Silent, Stranger
+from controller.supervision.moves import ChildLimits, Diagnosis, ExitKind, Obstacle, Probed, Silent, Stranger
 from controller.supervision.spec import ChildSpec, ChildState
 
 Note = Mapping[str, object]
@@ -30,7 +30,7 @@ BETWEEN_LOOKS = 0.1  # seconds; much longer than a fork takes to become another 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Workspace:
     """Where children live: our folders, and the environment that the controller was started with."""
 
     data: Path
@@ -72,7 +72,7 @@ class Attach:
     note: Note
 
 
-Plan = Launch | Attach | Problem
+Plan = Launch | Attach | Obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """What a probe brought: the verdict, facts for the status (version, connections …), and what of this process has
     to be known to later controllers too.
     """
@@ -96,7 +96,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedRun:
     """A child that has ended, for whoever must make sense of it."""
 
     exit: Exit
@@ -114,7 +114,7 @@ class Program(Protocol):
         ...
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> ChildLimits:
         """What the configuration says about patience with it."""
         ...
 
@@ -128,11 +128,11 @@ class Program(Protocol):
         """What a child with this note would be started as today; None when it would not be started at all."""
         ...
 
-    async def probe(self, runs: Runs) -> Answer:
+    async def probe(self, runs: Runs) -> ProbeResult:
         """How it is. Raises nothing for what the child does; OSError when we could not ask."""
         ...
 
-    async def read(self, ended: Ended) -> Reading:
+    async def read(self, ended: EndedRun) -> Diagnosis:
         """What its end means. Raises OSError when the system does not let us look."""
         ...
 
@@ -152,20 +152,20 @@ class Program(Protocol):
 # --- what the kinds share ---------------------------------------------------------------------------------------------
 
 
-def find(name: str, configured: Path | None, place: Place) -> Path | None:
+def find(name: str, configured: Path | None, place: Workspace) -> Path | None:
     """The program `name`. A configured one is taken at its word, so that what is wrong with it can be told."""
     return configured.expanduser() if configured else find_program(name, None, place.environment)
 
 
-def blocked(name: str, configured: Path | None, place: Place) -> Path | None:
+def blocked(name: str, configured: Path | None, place: Workspace) -> Path | None:
     """One that would be found if it could be run."""
     return None if configured else unrunnable(name, place.environment)
 
 
-def unfit(program: Path, setting: str) -> Problem | None:
+def unfit(program: Path, setting: str) -> Obstacle | None:
     """Why this file cannot be started, if so."""
     fault = fault_of(program)
-    return None if fault is None else Problem(ChildState.MISCONFIGURED, unfit_words(program, fault, setting))
+    return None if fault is None else Obstacle(ChildState.MISCONFIGURED, unfit_words(program, fault, setting))
 
 
 def unfit_words(program: Path, fault: Fault, setting: str) -> str:
@@ -229,13 +229,13 @@ def way_back(note: Note) -> str:
     return f"Before it ran another program. To go back: {going_back(version, program, there=os.path.exists(program))}"
 
 
-async def port_problem(port: int, setting: str) -> Problem | None:
+async def port_problem(port: int, setting: str) -> Obstacle | None:
     """Who has the port that is configured for a child, if anybody."""
     if not await ports.taken(port):
         return None
     whose = _whose(await asyncio.to_thread(ports.holders, port))
     words = f"Port {port} {whose}: quit that program, or choose another port ({setting})."
-    return Problem(ChildState.CONFLICT, words)
+    return Obstacle(ChildState.CONFLICT, words)
 
 
 async def not_ours(port: int, pid: int) -> Silent | Stranger | None:
@@ -257,7 +257,7 @@ async def not_ours(port: int, pid: int) -> Silent | Stranger | None:
     return Stranger(f"Port {port} {_whose(strangers)}: nothing is sent there. Quit that program.")
 
 
-def _whose(holders: Sequence[ports.Holder]) -> str:
+def _whose(holders: Sequence[ports.PortHolder]) -> str:
     return f"belongs to {holders[0].words if holders else 'a program that cannot be seen from here'}"
 
 
@@ -287,10 +287,10 @@ _SIGNAL_WORDS = {
 }
 
 
-def crash(ended: Ended) -> Reading:
+def crash(ended: EndedRun) -> Diagnosis:
     """An end that nothing particular explains."""
     hint = _SIGNAL_WORDS.get(ended.exit.signal or 0, "") if not ended.exit.asked else ""
-    return Reading(Ending.CRASH, with_last_words(ended.exit.words, ended.tail if ended.exit.code else b"") + hint)
+    return Diagnosis(ExitKind.CRASH, with_last_words(ended.exit.words, ended.tail if ended.exit.code else b"") + hint)
 
 
 def with_last_words(words: str, tail: bytes) -> str:
@@ -299,6 +299,6 @@ def with_last_words(words: str, tail: bytes) -> str:
     return f'{words} ("{said}")' if said else words
 
 
-def stopped_outside(ended: Ended) -> bool:
+def stopped_outside(ended: EndedRun) -> bool:
     """Whether somebody but us asked it to leave: TERM or INT, which well-mannered programs turn into exit code 0."""
     return not ended.exit.asked and (ended.exit.signal in OUTSIDE_SIGNALS or ended.exit.code == 0)

@@ -18,11 +18,22 @@ from controller.supervision import moves, tree
 from controller.supervision.backoff import Pace
 from controller.supervision.identity import ProcessIdentity
 from controller.supervision.lifecycle import Lifecycle
-from controller.supervision.programs import Attach, Ended, Launch, Note, Plan, Program, Runs, carried, crash, way_back
+from controller.supervision.programs import (
+    Attach,
+    EndedRun,
+    Launch,
+    Note,
+    Plan,
+    Program,
+    Runs,
+    carried,
+    crash,
+    way_back,
+)
 from controller.supervision.spec import ChildSpec, ChildState, ChildStatus
 
 
-class Kept(Protocol):
+class KeptChild(Protocol):
     """What a supervisor needs of a started child; `child.Child` is the real one."""
 
     pid: int
@@ -53,12 +64,12 @@ class Starts(Protocol):
 
     def __call__(
         self, spec: ChildSpec, home: Path, /, *, note: Mapping[str, object], adopt_grace: float
-    ) -> Awaitable[Kept]: ...
+    ) -> Awaitable[KeptChild]: ...
 
 
 WHOLE_TAIL = 256 * 1024  # bytes: as much as a keeper keeps
 
-Adopts = Callable[[str, Path], Awaitable[Kept | None]]
+Adopts = Callable[[str, Path], Awaitable[KeptChild | None]]
 
 _FAILURES: Mapping[SpawnFault, Literal["fault", "exhausted", "held", "other"]] = {
     "missing": "exhausted",  # it was there a moment ago, when it was looked for: the next look will tell
@@ -100,7 +111,7 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._jobs: dict[str, asyncio.Task[None]] = {}  # at most one of each kind is under way
         self._plan: Plan | None = None
-        self._child: Kept | None = None
+        self._child: KeptChild | None = None
         self._note: Note = {}
         self._generation = 0
         self._restarts = -1  # the first start is none
@@ -252,7 +263,7 @@ class Supervisor:
                 self._job("start", self._or_failed(self._spawn()))
             case moves.Probe():
                 self._job("probe", self._ask())
-            case moves.End(grace):
+            case moves.Terminate(grace):
                 self._cancel("probe", "network")
                 self._job("end", self._end(grace))
             case moves.LetGo():
@@ -280,9 +291,9 @@ class Supervisor:
         try:
             await work
         except SpawnFailed as problem:
-            self._post(moves.Failed(str(problem), _FAILURES[problem.kind]))
+            self._post(moves.StartFailed(str(problem), _FAILURES[problem.kind]))
         except OSError as problem:
-            self._post(moves.Failed(f"It cannot be started just now: {problem}. It is tried again.", "exhausted"))
+            self._post(moves.StartFailed(f"It cannot be started just now: {problem}. It is tried again.", "exhausted"))
 
     async def _take_over(self) -> None:
         child = await self._adopt(self._program.name, self._home)
@@ -301,7 +312,7 @@ class Supervisor:
             program = self._program
             plan = await program.plan()
         self._plan = plan
-        if isinstance(plan, moves.Problem):
+        if isinstance(plan, moves.Obstacle):
             return self._post(moves.Looked(plan))
         if isinstance(plan, Attach):
             return self._post(moves.Looked(None, remote=True))
@@ -322,7 +333,7 @@ class Supervisor:
         self._hold(child)
         self._post(moves.Spawned())
 
-    def _hold(self, child: Kept) -> None:
+    def _hold(self, child: KeptChild) -> None:
         self._child = child
         self._born = self._clock.now() - child.age
         self._facts = {name: fact for name, fact in self._facts.items() if name == "last_exit"}
@@ -330,16 +341,16 @@ class Supervisor:
         self._leased = None
         self._tasks.create_task(self._watch(child))
 
-    async def _watch(self, child: Kept) -> None:
+    async def _watch(self, child: KeptChild) -> None:
         try:
             exit = await child.wait()
         except Unreachable as problem:
-            return self._post(moves.Exited(moves.Reading(moves.Ending.CRASH, f"is out of reach: {problem}")))
+            return self._post(moves.Exited(moves.Diagnosis(moves.ExitKind.CRASH, f"is out of reach: {problem}")))
         self._facts["last_exit"] = exit.words
-        ended = Ended(exit, self._clock.now() - self._born, self._life.was_ready, await child.tail())
+        ended = EndedRun(exit, self._clock.now() - self._born, self._life.was_ready, await child.tail())
         self._post(moves.Exited(crash(ended) if exit.asked else await self._read(ended)))
 
-    async def _read(self, ended: Ended) -> moves.Reading:
+    async def _read(self, ended: EndedRun) -> moves.Diagnosis:
         try:
             return await self._program.read(ended)
         except OSError:  # nothing can be looked at to make sense of it
@@ -389,7 +400,7 @@ class Supervisor:
                 self._memory = tree.memory([child.pid, *(each.pid for each in child.descendants())])
                 await self._renew(child)
 
-    async def _renew(self, child: Kept) -> None:
+    async def _renew(self, child: KeptChild) -> None:
         """Tell the keeper how long to hold the child when we are gone: the configuration may have changed that."""
         if (grace := self._adopt_grace()) != self._leased:
             with contextlib.suppress(Unreachable):

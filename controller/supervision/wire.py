@@ -34,15 +34,15 @@ def encode(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
-class Line:
+class KeeperSocket:
     """The keeper's end of one connection. Never blocks, never raises: a line that breaks is `gone`."""
 
     def __init__(
         self,
         sock: socket.socket,
         selector: selectors.BaseSelector,
-        hear: Callable[[Line, Message], None],
-        gone: Callable[[Line], None],
+        hear: Callable[[KeeperSocket, Message], None],
+        gone: Callable[[KeeperSocket], None],
     ) -> None:
         sock.setblocking(False)
         self.open = True

@@ -12,7 +12,7 @@ from controller.readiness import Readiness, Verdict
 from controller.supervision import moves
 from controller.supervision.child import Exit
 from controller.supervision.identity import ProcessIdentity
-from controller.supervision.programs import Answer, Ended, Launch, Note, Plan, Runs
+from controller.supervision.programs import EndedRun, Launch, Note, Plan, ProbeResult, Runs
 from controller.supervision.spec import ChildSpec
 
 NO_PID = 2**22 - 1  # above what this machine gives out: nothing real is looked at
@@ -110,14 +110,14 @@ class FakeProgram:
     """Answers as it is told to."""
 
     name: str = "ollama"
-    limits: moves.Limits = field(default_factory=moves.Limits)
+    limits: moves.ChildLimits = field(default_factory=moves.ChildLimits)
     argument: str = "serve"
     planned: Plan | None = None  # instead of a launch
     verdict: moves.Probed = field(default_factory=moves.Answered)
-    reading: moves.Reading | None = None
+    reading: moves.Diagnosis | None = None
     readiness: Readiness = field(default_factory=Readiness)
     refused: OSError | None = None  # what looking at anything raises
-    ended: list[Ended] = field(default_factory=list)  # what it was asked to make sense of
+    ended: list[EndedRun] = field(default_factory=list)  # what it was asked to make sense of
 
     def _look(self) -> None:
         if self.refused is not None:
@@ -133,14 +133,14 @@ class FakeProgram:
     def spec(self, note: Note) -> ChildSpec | None:
         return self._spec()
 
-    async def probe(self, runs: Runs) -> Answer:
+    async def probe(self, runs: Runs) -> ProbeResult:
         self._look()
-        return Answer(self.verdict, {"version": "0.24.0"})
+        return ProbeResult(self.verdict, {"version": "0.24.0"})
 
-    async def read(self, ended: Ended) -> moves.Reading:
+    async def read(self, ended: EndedRun) -> moves.Diagnosis:
         self._look()
         self.ended.append(ended)
-        return self.reading or moves.Reading(moves.Ending.CRASH, ended.exit.words)
+        return self.reading or moves.Diagnosis(moves.ExitKind.CRASH, ended.exit.words)
 
     async def network(self) -> bool:
         return True

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from controller.supervision import moves
 from controller.supervision.lifecycle import Lifecycle, Phase
-from controller.supervision.moves import Ending, Reading
+from controller.supervision.moves import Diagnosis, ExitKind
 from controller.supervision.spec import ChildState
 
-CRASH = Reading(Ending.CRASH, "left with exit code 1")
-TOLD = Reading(Ending.CRASH, "left with exit code 0")
+CRASH = Diagnosis(ExitKind.CRASH, "left with exit code 1")
+TOLD = Diagnosis(ExitKind.CRASH, "left with exit code 0")
 
 
 @dataclass
@@ -20,12 +20,12 @@ class World:
 
     life: Lifecycle
     now: float = 1000.0
-    problem: moves.Problem | None = None
+    problem: moves.Obstacle | None = None
     evidence: Hashable = "as it was"
     remote: bool = False
     probe: moves.Probed | moves.NotAsked = field(default_factory=moves.Answered)
     dies_after: float | None = None  # seconds after its start
-    reading: Reading = CRASH
+    reading: Diagnosis = CRASH
     network: bool = True
     running: bool = False
     spawns: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class World:
                 return [moves.Spawned(remote=self.remote)]
             case moves.Probe():
                 return [self.probe]
-            case moves.End():
+            case moves.Terminate():
                 self.running = False
                 return [moves.Exited(TOLD)]
             case moves.AskNetwork():

@@ -290,7 +290,7 @@ async def test_a_command_right_after_up_waits_until_seadragon_hears_orders(
 ) -> None:
     data, looked, loop = tmp_path / "data", asyncio.Event(), asyncio.get_running_loop()
 
-    def holder(data: Path, look: Callable[[Path], lock.Holder | None] = lock.holder) -> lock.Holder | None:
+    def holder(data: Path, look: Callable[[Path], lock.LockHolder | None] = lock.holder) -> lock.LockHolder | None:
         loop.call_soon_threadsafe(looked.set)
         return look(data)
 

@@ -17,13 +17,13 @@ import pytest
 from controller import install, steps
 from controller.config.schema import Server
 from controller.errors import SeadragonError
-from controller.install import Place
+from controller.install import Installation
 from controller.supervision.tools import run_tool
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="installing needs root")
 
 
-def place_in(folder: Path) -> Place:
+def place_in(folder: Path) -> Installation:
     """This clone, run by whoever runs the tests, keeping its things in `folder`."""
     return install.place_of(
         pwd.getpwuid(os.geteuid()).pw_name,
@@ -185,7 +185,7 @@ async def test_installed_twice_on_a_mac_it_is_loaded_each_time(tmp_path: Path, m
     assert not file.exists()
 
 
-def at_home(home: Path, **changes: object) -> Place:
+def at_home(home: Path, **changes: object) -> Installation:
     """This clone, of somebody who lives at `home`."""
     return replace(place_in(home), **{"home": home, "folder": home / "seadragon", **changes})  # type: ignore[arg-type]
 

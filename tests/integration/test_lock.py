@@ -15,7 +15,7 @@ def test_a_second_controller_is_told_who_runs(tmp_path: Path) -> None:
     with lock.held(tmp_path, 12.5):
         with pytest.raises(AlreadyRunning, match=str(os.getpid())), lock.held(tmp_path, 13):
             pass
-        assert lock.holder(tmp_path) == lock.Holder(os.getpid(), 12.5)
+        assert lock.holder(tmp_path) == lock.LockHolder(os.getpid(), 12.5)
     assert lock.holder(tmp_path) is None
 
 
@@ -27,7 +27,7 @@ def test_the_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert lock.holder(tmp_path) == lock.Holder(other.pid, 1)
+        assert lock.holder(tmp_path) == lock.LockHolder(other.pid, 1)
         other.kill()
         other.wait()
     with lock.held(tmp_path, 2):

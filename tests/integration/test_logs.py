@@ -18,7 +18,7 @@ import pytest
 
 from controller.config.schema import Log as Settings
 from controller.events import Event, Journal
-from controller.logs import ROOM, Log, LogFile
+from controller.logs import ROOM, Log, RotatingFile
 from tests.fakes.clock import WoundClock
 
 
@@ -135,7 +135,7 @@ def test_nothing_said_can_break_a_line_or_drive_a_terminal(tmp_path: Path) -> No
 
 
 def test_a_full_file_makes_room_and_only_the_newest_are_kept(tmp_path: Path) -> None:
-    file = LogFile(tmp_path / "c.jsonl", size=100, files=2)
+    file = RotatingFile(tmp_path / "c.jsonl", size=100, files=2)
     for number in range(10):
         file.write(b"%d" % number * 59 + b"\n")
     file.close()
@@ -147,7 +147,7 @@ def test_a_full_file_makes_room_and_only_the_newest_are_kept(tmp_path: Path) -> 
 
 
 def test_a_write_cut_short_by_the_disk_leaves_no_half_line(tmp_path: Path) -> None:
-    file = LogFile(tmp_path / "c.jsonl", size=2**20, files=2)
+    file = RotatingFile(tmp_path / "c.jsonl", size=2**20, files=2)
     file.write(b"first\n")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))  # the kernel takes four more bytes, then refuses

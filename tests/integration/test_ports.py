@@ -52,7 +52,7 @@ async def test_connections_that_were_closed_a_moment_ago_do_not_take_it() -> Non
 
 
 def test_a_holder_that_the_kernel_does_not_name_is_somebody_else_s() -> None:
-    assert ports.Holder(None).words == "a program of another user"
+    assert ports.PortHolder(None).words == "a program of another user"
 
 
 def test_where_the_whole_table_is_told_to_root_only_our_own_processes_are_asked(

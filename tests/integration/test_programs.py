@@ -10,7 +10,7 @@ import pytest
 
 from controller.supervision import ports
 from controller.supervision.moves import Silent, Stranger
-from controller.supervision.ports import Holder
+from controller.supervision.ports import PortHolder
 from controller.supervision.programs import LOOKS, not_ours, port_problem
 
 LISTENER = """
@@ -39,7 +39,7 @@ def bystander() -> Iterator[int]:
         child.communicate(b"\n")
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *looks: list[Holder]) -> list[list[Holder]]:
+def told(monkeypatch: pytest.MonkeyPatch, *looks: list[PortHolder]) -> list[list[PortHolder]]:
     """The system tells this, one look after the other, and the last for ever; what is left to tell."""
     left = list(looks)
     monkeypatch.setattr(ports, "holders", lambda port: left.pop(0) if len(left) > 1 else left[0])
@@ -63,13 +63,13 @@ async def test_a_port_on_which_nobody_listens_is_only_silent() -> None:
     assert isinstance(await not_ours(ports.free_port(), 1), Silent)
 
 
-@pytest.mark.parametrize("half_seen", [[], [Holder(None)], [Holder(2**22 - 1, "", "sh")]])
+@pytest.mark.parametrize("half_seen", [[], [PortHolder(None)], [PortHolder(2**22 - 1, "", "sh")]])
 async def test_what_is_seen_in_the_moment_of_a_change_is_looked_at_again(
-    listener: tuple[int, int], monkeypatch: pytest.MonkeyPatch, half_seen: list[Holder]
+    listener: tuple[int, int], monkeypatch: pytest.MonkeyPatch, half_seen: list[PortHolder]
 ) -> None:
     """A socket of a process that was not listed yet; a fork that has not become its own program yet."""
     pid, port = listener
-    told(monkeypatch, *[half_seen] * (LOOKS - 1), [Holder(pid)])
+    told(monkeypatch, *[half_seen] * (LOOKS - 1), [PortHolder(pid)])
     assert await not_ours(port, pid) is None
 
 
@@ -77,12 +77,12 @@ async def test_what_is_seen_in_the_moment_of_a_change_is_looked_at_again(
     ("seen", "words"),
     [
         ([], "a program that cannot be seen from here"),
-        ([Holder(None)], "a program of another user"),
-        ([Holder(2**22 - 1, "ann", "ollama")], "ollama, pid 4194303, of user ann"),
+        ([PortHolder(None)], "a program of another user"),
+        ([PortHolder(2**22 - 1, "ann", "ollama")], "ollama, pid 4194303, of user ann"),
     ],
 )
 async def test_who_is_seen_there_each_time_is_a_stranger(
-    listener: tuple[int, int], monkeypatch: pytest.MonkeyPatch, seen: list[Holder], words: str
+    listener: tuple[int, int], monkeypatch: pytest.MonkeyPatch, seen: list[PortHolder], words: str
 ) -> None:
     pid, port = listener
     told(monkeypatch, seen)

@@ -25,7 +25,7 @@ from controller.proxy.routes import ROUTES
 from controller.storage.audit import Audit
 from controller.storage.database import Database
 from controller.storage.file import NAME
-from controller.storage.usage import Usage
+from controller.storage.usage import UsageStore
 from tests.fakes.desk import FakeDesk
 from tests.kit.stored import at_work, no_rotation
 from tests.kit.uses import a_use
@@ -40,7 +40,7 @@ class House:
 
     app: Any
     audit: Audit
-    usage: Usage
+    usage: UsageStore
     admin: Principal
     who: Principal | None
 
@@ -53,7 +53,7 @@ class House:
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
-    audit, usage = Audit(clock, desk.journal, schema.Audit), Usage(clock, desk.journal, schema.Usage)
+    audit, usage = Audit(clock, desk.journal, schema.Audit), UsageStore(clock, desk.journal, schema.Usage)
     desk.office, desk.audit, desk.usage = Office(holders, audit, clock, Config, no_rotation), audit, usage
     async with AsyncExitStack() as stack:
         for part in (audit, usage):

@@ -26,7 +26,7 @@ from controller.storage.audit import Audit
 from controller.storage.backup import back_up
 from controller.storage.database import Database
 from controller.storage.file import NAME, connect
-from controller.storage.usage import Usage
+from controller.storage.usage import UsageStore
 from tests.fakes.desk import FakeDesk
 from tests.kit.stored import at_work, no_rotation
 from tests.kit.uses import a_use
@@ -46,7 +46,7 @@ class House:
 
     holders: Holders
     audit: Audit
-    usage: Usage
+    usage: UsageStore
     database: Path
     places: list[str]
     desk: FakeDesk
@@ -73,7 +73,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         places += [f"--{name}", str(tmp_path / name)]
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
-    audit, usage = Audit(clock, desk.journal, schema.Audit), Usage(clock, desk.journal, schema.Usage)
+    audit, usage = Audit(clock, desk.journal, schema.Audit), UsageStore(clock, desk.journal, schema.Usage)
     desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: desk.config, no_rotation), audit, usage
     desk.config = CONFIG
     async with AsyncExitStack() as stack:

@@ -23,7 +23,7 @@ from controller.readiness import Readiness
 from controller.supervision.backoff import Pace
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
-from controller.supervision.programs import Place, Program
+from controller.supervision.programs import Program, Workspace
 from controller.supervision.spec import ChildState
 from tests.fakes import ollama as fake
 from tests.kit.supervised import Supervised, config, counted, crash_the_controller, place, supervised, turn
@@ -37,7 +37,7 @@ class Lab:
     """A place with a fake ollama in it."""
 
     folder: Path
-    place: Place
+    place: Workspace
     program: Path
     knobs: Path
     readiness: Readiness
@@ -344,7 +344,7 @@ async def test_a_changed_recipe_restarts_only_its_own_child(lab: Lab) -> None:
 async def test_an_ollama_that_runs_already_is_used_and_not_stopped(lab: Lab) -> None:
     async with supervised(lab.serve(), lab.place.home) as theirs:
         url = (await theirs.reaches(ChildState.READY)).url
-        away = Place(lab.folder / "other", lab.folder / "logs", lab.place.environment)
+        away = Workspace(lab.folder / "other", lab.folder / "logs", lab.place.environment)
         away.data.mkdir()
         ours = OllamaServe(lab.config(mode="adopt", url=url), away, Readiness())
         async with supervised(ours, away.home) as one:
@@ -469,7 +469,7 @@ async def test_a_program_that_may_not_be_executed_is_told_so_and_starts_once_it_
     program = bin / name
     program.write_text("#!/bin/sh\nexec /bin/sleep 1000\n" if name != "ollama" else lab.program.read_text())
     program.chmod(0o644)
-    where = Place(lab.place.data, lab.place.logs, {**lab.place.environment, "PATH": f"{bin}:{os.defpath}"})
+    where = Workspace(lab.place.data, lab.place.logs, {**lab.place.environment, "PATH": f"{bin}:{os.defpath}"})
     further = Config.model_validate({"server": {"children": {"further": {"command": ["further"]}}}})
     programs: dict[str, Program] = {
         "ollama": OllamaServe(lab.config(binary=None), where, lab.readiness),

@@ -18,7 +18,7 @@ from controller.engines.ollama.renewal import Trial
 from controller.readiness import Readiness
 from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
-from controller.supervision.programs import Place, find
+from controller.supervision.programs import Workspace, find
 from controller.supervision.spec import ChildState
 from tests.kit.real import program, version
 from tests.kit.supervised import config, counted, place, supervised
@@ -31,7 +31,7 @@ CACHES = {
 
 def cloudflared_program() -> Path:
     """What `make test` has built."""
-    found = find("cloudflared", None, Place(Path("/"), Path("/"), {**CACHES, "PATH": "/nowhere"}))
+    found = find("cloudflared", None, Workspace(Path("/"), Path("/"), {**CACHES, "PATH": "/nowhere"}))
     if found is None:
         pytest.skip("real cloudflared is not built: `make test` does that, and says so where it cannot")
     return found

@@ -20,7 +20,7 @@ import pytest
 
 from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
-from controller.supervision.programs import Place
+from controller.supervision.programs import Workspace
 from controller.supervision.spec import ChildState
 from tests.fakes import cloudflared as fake
 from tests.kit.supervised import QUICK, config, counted, place, supervised, turn
@@ -34,7 +34,7 @@ class Lab:
     """A place with a fake cloudflared in it, and an edge that can be reached or not."""
 
     folder: Path
-    place: Place
+    place: Workspace
     program: Path
     knobs: Path
     edge: str

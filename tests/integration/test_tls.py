@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.config.load import ConfigInvalid, load
-from controller.tls import CertificateFault, Shown, check
+from controller.tls import CertificateFault, ServedCertificate, check
 from tests.kit import certificates
 
 Break = Callable[[Path, Path], object]
@@ -59,7 +59,7 @@ def test_a_certificate_of_tomorrow_speaks_for_a_wrong_clock(tmp_path: Path) -> N
 
 
 def test_files_that_stay_as_they_are_are_not_read_again(tmp_path: Path) -> None:
-    shown = Shown(*certificates.house(tmp_path))
+    shown = ServedCertificate(*certificates.house(tmp_path))
     assert not shown.renew()
     certificates.put(tmp_path, "renewed")
     assert shown.renew()
@@ -67,7 +67,7 @@ def test_files_that_stay_as_they_are_are_not_read_again(tmp_path: Path) -> None:
 
 
 def test_a_renewal_that_will_not_do_is_told_once_and_the_old_one_stays(tmp_path: Path) -> None:
-    shown = Shown(*certificates.house(tmp_path))
+    shown = ServedCertificate(*certificates.house(tmp_path))
     before = shown.certificate
     certificates.put(tmp_path, "old")
     with pytest.raises(CertificateFault, match="ended on"):

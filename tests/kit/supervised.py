@@ -16,7 +16,7 @@ from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.events import Journal
 from controller.supervision.backoff import Pace
-from controller.supervision.programs import Place, Program
+from controller.supervision.programs import Program, Workspace
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.supervision.supervisor import Supervisor
 from tests.kit.until import until
@@ -25,11 +25,11 @@ QUICK = Pace(first=0.02, longest=0.5, look_every=0.1, conflict_every=0.2, outsid
 """Rules as shipped but for the waits, which would only make a test long."""
 
 
-def place(folder: Path) -> Place:
+def place(folder: Path) -> Workspace:
     """Data and logs below `folder`, and an environment of its own."""
     (folder / "data").mkdir(exist_ok=True)
     home = {"HOME": str(folder), "PATH": os.defpath, "LANG": "C.UTF-8"}
-    return Place(folder / "data", folder / "logs", home)
+    return Workspace(folder / "data", folder / "logs", home)
 
 
 def config(**server: Any) -> Config:

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from controller import install
 from controller.config.schema import Child, Limits, Ollama, Server, Tunnel
 from controller.errors import SeadragonError
-from controller.install import Place, Unit
+from controller.install import Installation, Unit
 from controller.steps import Step, walk
 from tests.fakes.clock import WoundClock
 
-PLACE = Place(
+PLACE = Installation(
     user="mia",
     group="staff",
     home=Path("/Users/mia"),
@@ -55,14 +55,14 @@ PLIST_TYPES = {
 }
 
 
-def plist(place: Place) -> dict[str, object]:
+def plist(place: Installation) -> dict[str, object]:
     """The rendered property list, read back."""
     read = plistlib.loads(install.render_plist(place).encode())
     assert isinstance(read, dict)
     return read
 
 
-def unit_file(place: Place) -> configparser.ConfigParser:
+def unit_file(place: Installation) -> configparser.ConfigParser:
     """The rendered unit, read back; `Environment` may stand there several times, the last is kept."""
     parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=["="])
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # documented way to keep the case of keys
@@ -106,7 +106,7 @@ def test_an_agent_is_for_macs() -> None:
 
 
 @pytest.mark.parametrize("place", [PLACE, AWKWARD])
-def test_the_plist_says_what_the_place_says_however_awkward_its_names(place: Place) -> None:
+def test_the_plist_says_what_the_place_says_however_awkward_its_names(place: Installation) -> None:
     read = plist(place)
     assert read["ProgramArguments"] == list(place.arguments)
     assert read["WorkingDirectory"] == str(place.folder)

@@ -11,10 +11,10 @@ import pytest
 
 from controller.errors import SpawnFailed
 from controller.events import Journal
-from controller.power import Power, Rhythm, Wish
+from controller.power import Power, PowerTimes, Wish
 from tests.fakes.clock import WoundClock
 
-PACE = Rhythm()
+PACE = PowerTimes()
 
 
 @dataclass

@@ -28,17 +28,17 @@ from controller.readiness import Address, Readiness, Verdict
 from controller.residency.gauge import ram_size
 from controller.residency.memory import MIB
 from controller.supervision import ports
-from controller.supervision.moves import Answered, Bereft, Ending, GpuLost, Limits, Problem, Reading, Silent
+from controller.supervision.moves import Answered, Bereft, ChildLimits, Diagnosis, ExitKind, GpuLost, Obstacle, Silent
 from controller.supervision.probe import ask
 from controller.supervision.programs import (
-    Answer,
     Attach,
-    Ended,
+    EndedRun,
     Launch,
     Note,
-    Place,
     Plan,
+    ProbeResult,
     Runs,
+    Workspace,
     blocked,
     crash,
     find,
@@ -72,7 +72,7 @@ class OllamaServe:
     """
 
     config: Config
-    place: Place
+    place: Workspace
     readiness: Readiness
     ram: Callable[[], int] = ram_size
     _looks: tuple[int | None, int] = field(default=(None, 0), init=False)  # (pid, times its log was searched)
@@ -84,9 +84,9 @@ class OllamaServe:
         return OLLAMA
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> ChildLimits:
         wish = self.config.server.ollama
-        return Limits(wish.startup, wish.probe_every, wish.probe_limit, wish.probe_misses, wish.stop_grace)
+        return ChildLimits(wish.startup, wish.probe_every, wish.probe_limit, wish.probe_misses, wish.stop_grace)
 
     # --- starting ---
 
@@ -98,13 +98,13 @@ class OllamaServe:
             return Attach({"url": self._elsewhere()})
         program = self._program() or blocked("ollama", self.config.server.ollama.binary, self.place)
         if program is None:
-            return Problem(ChildState.MISCONFIGURED, NOT_FOUND)
+            return Obstacle(ChildState.MISCONFIGURED, NOT_FOUND)
         if problem := unfit(program, "server.ollama.binary"):
             return problem
         if wish.port is not None and (problem := await port_problem(wish.port, "server.ollama.port")):
             return problem
         if away := await self._models_away():
-            return Problem(ChildState.WAITING, away)
+            return Obstacle(ChildState.WAITING, away)
         port = wish.port or ports.free_port()
         note = {"port": port, "program": str(program), "made_of": which_file(program)}
         return Launch(self._spec(program, port), note, stamp(program))
@@ -184,25 +184,25 @@ class OllamaServe:
 
     # --- asking ---
 
-    async def probe(self, runs: Runs) -> Answer:
+    async def probe(self, runs: Runs) -> ProbeResult:
         port = port_of(runs.note)
         if runs.pid is not None and port is not None and self._verified != (runs.pid, port):
             if (verdict := await not_ours(port, runs.pid)) is not None:
-                return Answer(verdict)
+                return ProbeResult(verdict)
             self._verified = (runs.pid, port)
         noted = runs.note.get(MODELS)
         with suppress(TimeoutError):  # a disk that is slow to wake up says nothing of Ollama
             if runs.pid is not None and (away := await self._models_away(noted)):
-                return Answer(Bereft(away))
+                return ProbeResult(Bereft(away))
         try:
             reply = await ask(f"{self.url(runs.note)}/api/version", self.limits.probe_limit)
         except Unreachable as problem:
-            return Answer(Silent(str(problem)))
+            return ProbeResult(Silent(str(problem)))
         if reply.status != 200 or "version" not in reply.facts():
-            return Answer(Silent(f"what answers at {self.url(runs.note)} is no Ollama: status {reply.status}"))
+            return ProbeResult(Silent(f"what answers at {self.url(runs.note)} is no Ollama: status {reply.status}"))
         version = str(reply.facts()["version"])
         self.readiness.learn(inside_of(version, await self._seen(version, runs)))
-        answered = Answer(Answered(), {"version": version})
+        answered = ProbeResult(Answered(), {"version": version})
         if runs.pid is None:
             return answered
         if noted is None and (mark := await asyncio.to_thread(self._models.mark)) is not None:
@@ -214,7 +214,7 @@ class OllamaServe:
             answered = replace(answered, facts={**answered.facts, "on_disk": found.state})
         return replace(answered, note=note)
 
-    def _worth_keeping(self, answered: Answer, version: str, note: Note) -> Note:
+    def _worth_keeping(self, answered: ProbeResult, version: str, note: Note) -> Note:
         """Which program it is, and that it works: to know another one, and the way back."""
         kept = {} if "made_of" in note else {"made_of": which_file(Path(str(note.get("program"))))}
         works = isinstance(answered.verdict, Answered) and note.get("version") != version
@@ -258,14 +258,14 @@ class OllamaServe:
             return set()
         return {held.kind for _, held in await asyncio.to_thread(holders, runs.pid)}
 
-    async def _with_gpu(self, answered: Answer, runs: Runs) -> Answer:
+    async def _with_gpu(self, answered: ProbeResult, runs: Runs) -> ProbeResult:
         """What the answer is worth, given what it computes with. Of an Ollama that is not ours nobody can tell."""
         noted = runs.note.get("library")
         library = noted if isinstance(noted, str) else await self._library(runs)
         if library is None:
             unsaid = self._lost(NO_GPU) and self._looks[1] < LOOKS
             return replace(answered, verdict=Silent(UNSAID)) if unsaid else answered
-        return Answer(
+        return ProbeResult(
             await _gpu_lost(answered, runs) if self._lost(library) else answered.verdict,
             {**answered.facts, "library": library},
             {**answered.note, **({} if noted else {"library": library})},  # an adopted one may have said it long ago
@@ -301,11 +301,13 @@ class OllamaServe:
 
     # --- telling ---
 
-    async def read(self, ended: Ended) -> Reading:
+    async def read(self, ended: EndedRun) -> Diagnosis:
         if PORT_TAKEN.search(ended.tail) and ended.exit.code == 1:
-            return Reading(Ending.TAKEN, "found its port taken by another program")
+            return Diagnosis(ExitKind.TAKEN, "found its port taken by another program")
         if stopped_outside(ended):
-            return Reading(Ending.OUTSIDE, "was told to leave by another program", await asyncio.to_thread(_culprit))
+            return Diagnosis(
+                ExitKind.OUTSIDE, "was told to leave by another program", await asyncio.to_thread(_culprit)
+            )
         return crash(ended)
 
     def tell(self, verdict: Verdict, reason: str, note: Note) -> None:
@@ -333,7 +335,7 @@ NOT_FOUND = (
 )
 
 
-async def _gpu_lost(answered: Answer, runs: Runs) -> GpuLost:
+async def _gpu_lost(answered: ProbeResult, runs: Runs) -> GpuLost:
     program, version = runs.note.get("program"), answered.facts["version"]
     lacks = await asyncio.to_thread(whole.missing, Path(str(program)), str(version)) if program else ()
     return GpuLost(INCOMPLETE if whole.SERVER in lacks else GPU_LOST)

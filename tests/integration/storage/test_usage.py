@@ -16,7 +16,7 @@ from controller.events import Journal
 from controller.storage import behind
 from controller.storage.behind import AGAIN, GATHER
 from controller.storage.database import Database
-from controller.storage.usage import SWEEP, Usage, day_of, forget
+from controller.storage.usage import SWEEP, UsageStore, day_of, forget
 from tests.fakes.clock import WoundClock
 from tests.kit.stored import at_work, rows, told
 from tests.kit.until import until
@@ -26,12 +26,12 @@ DAY = 86400.0
 
 
 @pytest.fixture
-def usage(clock: WoundClock, journal: Journal) -> Usage:
-    return Usage(clock, journal, schema.Usage)
+def usage(clock: WoundClock, journal: Journal) -> UsageStore:
+    return UsageStore(clock, journal, schema.Usage)
 
 
 async def test_every_request_becomes_a_row_and_a_part_of_its_day(
-    usage: Usage, clock: WoundClock, open_database: Callable[[], Database], path: Path
+    usage: UsageStore, clock: WoundClock, open_database: Callable[[], Database], path: Path
 ) -> None:
     async with at_work(usage, open_database()):
         usage.note(a_use(caller="anna", answer_tokens=10))
@@ -50,7 +50,7 @@ async def test_every_request_becomes_a_row_and_a_part_of_its_day(
 
 
 async def test_rows_are_written_behind_within_two_seconds(
-    usage: Usage, clock: WoundClock, open_database: Callable[[], Database], path: Path
+    usage: UsageStore, clock: WoundClock, open_database: Callable[[], Database], path: Path
 ) -> None:
     async with at_work(usage, open_database()):
         await clock.wind(0)
@@ -62,7 +62,7 @@ async def test_rows_are_written_behind_within_two_seconds(
 
 
 async def test_what_waits_at_the_end_is_written(
-    usage: Usage, open_database: Callable[[], Database], path: Path
+    usage: UsageStore, open_database: Callable[[], Database], path: Path
 ) -> None:
     async with at_work(usage, open_database()):
         await asyncio.sleep(0)
@@ -72,7 +72,7 @@ async def test_what_waits_at_the_end_is_written(
 
 
 async def test_sums_are_told_by_day_week_model_and_key_of_whoever_is_meant(
-    usage: Usage, open_database: Callable[[], Database]
+    usage: UsageStore, open_database: Callable[[], Database]
 ) -> None:
     sunday = time.mktime((2026, 11, 22, 12, 0, 0, 0, 0, -1))
     async with at_work(usage, open_database()):
@@ -94,7 +94,7 @@ async def test_sums_are_told_by_day_week_model_and_key_of_whoever_is_meant(
 
 
 async def test_old_rows_go_and_the_sums_of_their_days_stay_longer(
-    usage: Usage, clock: WoundClock, open_database: Callable[[], Database]
+    usage: UsageStore, clock: WoundClock, open_database: Callable[[], Database]
 ) -> None:
     now = clock.wall()
     async with at_work(usage, open_database()) as database:
@@ -110,7 +110,7 @@ async def test_the_sweep_keeps_what_the_configuration_says(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database], path: Path
 ) -> None:
     settings = [schema.Usage()]
-    usage = Usage(clock, journal, lambda: settings[0])
+    usage = UsageStore(clock, journal, lambda: settings[0])
     async with at_work(usage, open_database()):
         usage.note(a_use(at=clock.wall() - 10 * DAY))
         usage.note(a_use(at=clock.wall()))
@@ -125,7 +125,7 @@ async def test_the_sweep_keeps_what_the_configuration_says(
 
 
 async def test_a_question_waits_for_a_database_that_is_being_opened(
-    usage: Usage, open_database: Callable[[], Database]
+    usage: UsageStore, open_database: Callable[[], Database]
 ) -> None:
     usage.note(a_use(caller="anna"))
     asked = asyncio.create_task(usage.sums("caller"))
@@ -135,7 +135,7 @@ async def test_a_question_waits_for_a_database_that_is_being_opened(
 
 
 async def test_without_a_database_a_question_is_answered_in_words(clock: WoundClock, journal: Journal) -> None:
-    usage = Usage(clock, journal, schema.Usage, opening=0.01)
+    usage = UsageStore(clock, journal, schema.Usage, opening=0.01)
     usage.note(a_use())
     with pytest.raises(SeadragonError, match="seadragon logs"):
         await usage.sums("caller")
@@ -144,7 +144,7 @@ async def test_without_a_database_a_question_is_answered_in_words(clock: WoundCl
 async def test_a_disk_that_takes_nothing_costs_no_more_than_a_bounded_room(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database], path: Path
 ) -> None:
-    usage = Usage(clock, journal, schema.Usage, room=10)
+    usage = UsageStore(clock, journal, schema.Usage, room=10)
     full = "CREATE TRIGGER full BEFORE INSERT ON usage BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     async with at_work(usage, open_database()) as database:
         await clock.wind(0)
@@ -170,7 +170,7 @@ def test_noting_a_request_costs_less_than_a_microsecond() -> None:
     clock = SystemClock()
 
     async def cost() -> float:
-        usage, use, times = Usage(clock, Journal(clock), schema.Usage), a_use(), 20_000
+        usage, use, times = UsageStore(clock, Journal(clock), schema.Usage), a_use(), 20_000
         began = time.perf_counter()
         for _ in range(times):
             usage.note(use)

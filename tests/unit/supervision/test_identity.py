@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.supervision.child import Exit
-from controller.supervision.identity import ProcessIdentity, Row, Table, descendants, survivors
+from controller.supervision.identity import ProcessIdentity, ProcessRow, Table, descendants, survivors
 
 
 def table_of(*rows: tuple[int, int]) -> Table:
     """A table of (pid, parent); start times are ten times the pid."""
-    return {pid: Row(pid, parent, pid, 10 * pid, False) for pid, parent in rows}
+    return {pid: ProcessRow(pid, parent, pid, 10 * pid, False) for pid, parent in rows}
 
 
 def test_descendants_are_found_at_any_depth_and_the_roots_are_not_among_them() -> None:
@@ -22,7 +22,7 @@ def test_descendants_are_found_at_any_depth_and_the_roots_are_not_among_them() -
 
 def test_a_zombie_is_no_descendant_but_its_children_are() -> None:
     rows = table_of((2, 1), (3, 2), (4, 3))
-    rows[3] = Row(3, 2, 3, 30, True)
+    rows[3] = ProcessRow(3, 2, 3, 30, True)
     assert descendants([2], rows) == {ProcessIdentity(4, 40)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from controller import sysctl
 from controller.supervision import identity, keeper, libproc
-from controller.supervision.identity import ProcessIdentity, Row
+from controller.supervision.identity import ProcessIdentity, ProcessRow
 from tests.fakes.mac import RUNS, ZOMBIE, BsdInfo, Kernel
 
 START = 1_755_767_107  # a second in 2025
@@ -70,8 +70,8 @@ def test_the_table_holds_who_can_be_seen_and_lives(kernel: Kernel) -> None:
         702: errno.ESRCH,  # a zombie, or gone since it was listed
     }
     assert identity.table() == {
-        700: Row(700, 1, 700, START * 1_000_000, False),
-        701: Row(701, 700, 700, START * 1_000_000, False),
+        700: ProcessRow(700, 1, 700, START * 1_000_000, False),
+        701: ProcessRow(701, 700, 700, START * 1_000_000, False),
     }
     assert identity.identify(702) is None
 

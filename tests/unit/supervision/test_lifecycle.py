@@ -4,17 +4,17 @@ import pytest
 
 from controller.supervision import moves
 from controller.supervision.lifecycle import Lifecycle, Phase
-from controller.supervision.moves import Ending, Limits, Problem, Reading
+from controller.supervision.moves import ChildLimits, Diagnosis, ExitKind, Obstacle
 from controller.supervision.spec import ChildState
 from tests.fakes.world import CRASH, World, begun
 
-MISSING = Problem(
+MISSING = Obstacle(
     ChildState.MISCONFIGURED, "There is no ollama at /opt/ollama: install it or set server.ollama.binary."
 )
-TAKEN = Problem(ChildState.CONFLICT, "Port 11434 belongs to ollama, pid 7, of ann: quit it or choose another port.")
-OUTSIDE = Reading(Ending.OUTSIDE, "was ended by signal 15 (TERM)", "Ollama.app is running: quit it.")
-FAULT = Reading(Ending.FAULT, "left with exit code 255: the token is not valid")
-NETWORK = Reading(Ending.NETWORK, "found no network")
+TAKEN = Obstacle(ChildState.CONFLICT, "Port 11434 belongs to ollama, pid 7, of ann: quit it or choose another port.")
+OUTSIDE = Diagnosis(ExitKind.OUTSIDE, "was ended by signal 15 (TERM)", "Ollama.app is running: quit it.")
+FAULT = Diagnosis(ExitKind.FAULT, "left with exit code 255: the token is not valid")
+NETWORK = Diagnosis(ExitKind.NETWORK, "found no network")
 
 
 def said(world: World, level: str) -> list[str]:
@@ -39,7 +39,7 @@ def test_what_a_former_controller_left_is_adopted_and_not_started_again() -> Non
 def test_what_was_adopted_with_an_old_spec_is_stopped_and_started_anew() -> None:
     life = Lifecycle()
     life.on(moves.Begin(), 0.0)
-    assert moves.End(10.0) in life.on(moves.Spawned(adopted=True, stale=True), 0.1)
+    assert moves.Terminate(10.0) in life.on(moves.Spawned(adopted=True, stale=True), 0.1)
     assert life.on(moves.Exited(CRASH), 0.2) == [moves.Look()]
     assert life.state is ChildState.STARTING
 
@@ -49,9 +49,9 @@ def test_an_adopted_child_that_does_not_answer_is_killed_after_its_misses_not_af
     life.on(moves.Begin(), 0.0)
     life.on(moves.Spawned(adopted=True, age=3600.0), 0.1)
     for n in (1.0, 2.0):
-        assert moves.End(0.0) not in life.on(moves.Silent("no answer"), n)
+        assert moves.Terminate(0.0) not in life.on(moves.Silent("no answer"), n)
         life.on(moves.Tick(), n + 1)
-    assert moves.End(0.0) in life.on(moves.Silent("no answer"), 3.0)
+    assert moves.Terminate(0.0) in life.on(moves.Silent("no answer"), 3.0)
 
 
 def test_the_first_restart_after_readiness_is_immediate() -> None:
@@ -142,7 +142,7 @@ def test_a_program_of_the_wrong_kind_costs_one_attempt_until_it_is_replaced() ->
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     assert moves.Spawn() in life.on(moves.Looked(None, evidence="arm64"), 0.0)
-    life.on(moves.Failed("It is not a program for this machine.", "fault"), 0.0)
+    life.on(moves.StartFailed("It is not a program for this machine.", "fault"), 0.0)
     for n in range(1, 50):
         life.on(moves.Tick(), float(n))
         assert moves.Spawn() not in life.on(moves.Looked(None, evidence="arm64"), float(n))
@@ -168,7 +168,7 @@ def test_a_machine_out_of_processes_is_no_failure_of_the_child_and_is_tried_agai
     now = 0.0
     for _ in range(100):
         life.on(moves.Looked(None), now)
-        effects = life.on(moves.Failed("No process is left.", "exhausted"), now)
+        effects = life.on(moves.StartFailed("No process is left.", "exhausted"), now)
         assert life.state is ChildState.BACKOFF
         wake = next(each for each in effects if isinstance(each, moves.Wake))
         assert wake.at - now <= 5
@@ -186,7 +186,7 @@ def test_a_taken_port_is_told_once_and_used_soon_after_it_is_free() -> None:
 
 
 def test_a_start_that_finds_its_port_taken_by_someone_no_look_can_see_backs_off() -> None:
-    taken = Reading(Ending.TAKEN, "found its port taken")
+    taken = Diagnosis(ExitKind.TAKEN, "found its port taken")
     world = begun(dies_after=0.1, reading=taken, probe=moves.Silent("nobody listens"))
     world.play(600)
     assert world.life.state is ChildState.CONFLICT
@@ -206,7 +206,7 @@ def test_a_stranger_on_the_port_gets_nothing_and_our_own_child_is_stopped() -> N
 def test_one_whose_disk_goes_is_stopped_told_once_and_started_when_it_is_there_again() -> None:
     world = begun()
     world.probe = moves.Bereft("Its disk is gone.")
-    world.problem = moves.Problem(ChildState.WAITING, "Its disk is gone.")
+    world.problem = moves.Obstacle(ChildState.WAITING, "Its disk is gone.")
     world.play(600)
     assert (world.life.state, world.life.verdict, world.running) == (ChildState.WAITING, "down", False)
     assert (world.life.reason, len(world.spawns)) == ("Its disk is gone.", 1)
@@ -267,7 +267,7 @@ def test_fewer_misses_than_the_limit_change_nothing() -> None:
 
 def test_new_limits_are_believed_at_once() -> None:
     world = begun()
-    world.feed(moves.Tuned(Limits(probe_misses=1, probe_every=0.5)))
+    world.feed(moves.Tuned(ChildLimits(probe_misses=1, probe_every=0.5)))
     world.probe = moves.Silent("timed out")
     world.play(0.5)
     assert len(world.spawns) == 2
@@ -498,18 +498,18 @@ def test_a_stop_during_a_start_stops_what_has_just_started() -> None:
     life.on(moves.NothingToAdopt(), 0.0)
     life.on(moves.Looked(None), 0.0)
     life.on(moves.Stop(), 0.1)
-    assert life.on(moves.Spawned(), 0.2) == [moves.End(10.0)]
+    assert life.on(moves.Spawned(), 0.2) == [moves.Terminate(10.0)]
     life.on(moves.Exited(CRASH), 0.3)
     assert (life.state, life.phase) == (ChildState.STOPPED, Phase.ABSENT)
 
 
 def test_a_start_while_a_hung_one_is_being_killed_does_not_wait_for_a_pause() -> None:
-    life = Lifecycle(Limits(startup=1.0, probe_misses=1))
+    life = Lifecycle(ChildLimits(startup=1.0, probe_misses=1))
     life.on(moves.Begin(), 0.0)
     life.on(moves.NothingToAdopt(), 0.0)
     life.on(moves.Looked(None), 0.0)
     life.on(moves.Spawned(), 0.0)
-    assert moves.End(0.0) in life.on(moves.Silent("no answer"), 2.0)
+    assert moves.Terminate(0.0) in life.on(moves.Silent("no answer"), 2.0)
     life.on(moves.Start(), 2.1)
     assert life.on(moves.Exited(CRASH), 2.2) == [moves.Look()]
 
@@ -520,12 +520,13 @@ def test_a_restart_during_a_start_ends_with_the_new_recipe_running() -> None:
     life.on(moves.NothingToAdopt(), 0.0)
     life.on(moves.Looked(None), 0.0)
     life.on(moves.Restart("Told to."), 0.1)
-    assert moves.End(10.0) in life.on(moves.Spawned(), 0.2)
+    assert moves.Terminate(10.0) in life.on(moves.Spawned(), 0.2)
     assert life.on(moves.Exited(CRASH), 0.3) == [moves.Look()]
 
 
 @pytest.mark.parametrize(
-    "ends", [moves.Exited(CRASH), moves.Failed("It is no program.", "fault"), moves.Failed("It failed.", "other")]
+    "ends",
+    [moves.Exited(CRASH), moves.StartFailed("It is no program.", "fault"), moves.StartFailed("It failed.", "other")],
 )
 def test_a_start_of_another_program_that_fails_says_how_to_go_back(ends: moves.Event) -> None:
     life = Lifecycle()

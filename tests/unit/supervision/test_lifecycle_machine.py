@@ -19,20 +19,20 @@ from hypothesis.stateful import (
 
 from controller.supervision import moves
 from controller.supervision.lifecycle import Lifecycle
-from controller.supervision.moves import Ending, Limits, Problem, Reading
+from controller.supervision.moves import ChildLimits, Diagnosis, ExitKind, Obstacle
 from controller.supervision.spec import ChildState
 
 PROBLEMS = st.sampled_from(
     [
-        Problem(ChildState.MISCONFIGURED, "The program is missing."),
-        Problem(ChildState.CONFLICT, "The port is taken."),
-        Problem(ChildState.OFFLINE, "Nothing answers."),
-        Problem(ChildState.WAITING, "Its disk is gone."),
+        Obstacle(ChildState.MISCONFIGURED, "The program is missing."),
+        Obstacle(ChildState.CONFLICT, "The port is taken."),
+        Obstacle(ChildState.OFFLINE, "Nothing answers."),
+        Obstacle(ChildState.WAITING, "Its disk is gone."),
     ]
 )
 LOOKS = st.builds(moves.Looked, st.none() | PROBLEMS, st.just(False), st.sampled_from(["this", "that"]))
 REMOTE_LOOKS = st.just(moves.Looked(None, remote=True))
-FAILURES = st.builds(moves.Failed, st.just("It failed."), st.sampled_from(["fault", "exhausted", "held", "other"]))
+FAILURES = st.builds(moves.StartFailed, st.just("It failed."), st.sampled_from(["fault", "exhausted", "held", "other"]))
 PROBES: st.SearchStrategy[moves.Event] = st.sampled_from(
     [
         moves.Answered(),
@@ -45,17 +45,17 @@ PROBES: st.SearchStrategy[moves.Event] = st.sampled_from(
         moves.NotAsked(),
     ]
 )
-READINGS = st.builds(Reading, st.sampled_from(list(Ending)), st.just("left with exit code 1"))
+READINGS = st.builds(Diagnosis, st.sampled_from(list(ExitKind)), st.just("left with exit code 1"))
 ORDERS: st.SearchStrategy[moves.Event] = st.sampled_from(
     [
         moves.Start(),
         moves.Stop(),
         moves.Restart("Told to."),
         moves.Changed("New port."),
-        moves.Tuned(Limits(probe_misses=1)),
+        moves.Tuned(ChildLimits(probe_misses=1)),
     ]
 )
-TOLD = Reading(Ending.CRASH, "left with exit code 0")
+TOLD = Diagnosis(ExitKind.CRASH, "left with exit code 0")
 HEAL_WITHIN = 1500.0  # a refused look, an open breaker at its longest, an outage's patience and a start, with some air
 
 
@@ -105,8 +105,8 @@ class Life(RuleBasedStateMachine):
         if isinstance(effect, moves.Spawn):
             assert self.life.wanted, "started though unwanted"
             assert not self.process, "started twice"
-            assert not self.jobs & {moves.Adopt, moves.Look, moves.Spawn, moves.End}
-        if isinstance(effect, moves.End):
+            assert not self.jobs & {moves.Adopt, moves.Look, moves.Spawn, moves.Terminate}
+        if isinstance(effect, moves.Terminate):
             assert self.process, "ended what is not ours"
 
     def done(self, job: type[moves.Effect]) -> None:
@@ -131,13 +131,13 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: moves.Adopt in self.jobs)
     @rule(failed=FAILURES)
-    def fail_to_adopt(self, failed: moves.Failed) -> None:
+    def fail_to_adopt(self, failed: moves.StartFailed) -> None:
         self.done(moves.Adopt)
         self.feed(failed)
 
     @precondition(lambda self: moves.Look in self.jobs)
     @rule(failed=FAILURES)
-    def fail_to_look(self, failed: moves.Failed) -> None:
+    def fail_to_look(self, failed: moves.StartFailed) -> None:
         self.done(moves.Look)
         self.feed(failed)
 
@@ -150,7 +150,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: moves.Spawn in self.jobs)
     @rule(failed=st.none() | FAILURES)
-    def spawn(self, failed: moves.Failed | None) -> None:
+    def spawn(self, failed: moves.StartFailed | None) -> None:
         self.done(moves.Spawn)
         if failed is not None and not self.remote:
             return self.feed(failed)
@@ -163,19 +163,23 @@ class Life(RuleBasedStateMachine):
         self.done(moves.Probe)
         self.feed(probed)
 
-    @precondition(lambda self: moves.End in self.jobs)
+    @precondition(lambda self: moves.Terminate in self.jobs)
     @rule()
     def end(self) -> None:
         self.leave(TOLD)
 
     @precondition(lambda self: self.process and moves.Spawn not in self.jobs)
     @rule(reading=READINGS)
-    def die(self, reading: Reading) -> None:
+    def die(self, reading: Diagnosis) -> None:
         self.leave(reading)
 
-    def leave(self, reading: Reading) -> None:
+    def leave(self, reading: Diagnosis) -> None:
         self.process = False
-        self.jobs -= {moves.End, moves.Probe, moves.AskNetwork}  # whoever carries effects out drops what is under way
+        self.jobs -= {
+            moves.Terminate,
+            moves.Probe,
+            moves.AskNetwork,
+        }  # whoever carries effects out drops what is under way
         self.feed(moves.Exited(reading))
 
     @precondition(lambda self: moves.AskNetwork in self.jobs)
@@ -239,13 +243,13 @@ class Life(RuleBasedStateMachine):
             moves.Look: moves.Looked(None, evidence="put right"),
             moves.Spawn: moves.Spawned(),
             moves.Probe: moves.Answered(),
-            moves.End: moves.Exited(TOLD),
+            moves.Terminate: moves.Exited(TOLD),
             moves.AskNetwork: moves.NetworkIs(True),
         }
         for job in sorted(self.jobs, key=lambda job: job.__name__):
             self.done(job)
-            self.process = (self.process or job is moves.Spawn) and job is not moves.End
-            if job is moves.End:
+            self.process = (self.process or job is moves.Spawn) and job is not moves.Terminate
+            if job is moves.Terminate:
                 self.jobs.discard(moves.Probe)
             return self.feed(healthy[job])
         if self.wake_at is not None:

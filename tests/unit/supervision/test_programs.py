@@ -13,13 +13,13 @@ from controller.engines.ollama.program import OllamaServe
 from controller.obtain.find import Fault
 from controller.readiness import Readiness
 from controller.supervision.child import Exit
-from controller.supervision.moves import Ending
+from controller.supervision.moves import ExitKind
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
 from controller.supervision.programs import (
-    Ended,
+    EndedRun,
     Note,
-    Place,
+    Workspace,
     carried,
     crash,
     last_words,
@@ -28,12 +28,12 @@ from controller.supervision.programs import (
     way_back,
 )
 
-PLACE = Place(
+PLACE = Workspace(
     Path("/srv/data"),
     Path("/srv/logs"),
     {"HOME": "/home/ann", "PATH": "/bin", "http_proxy": "http://proxy", "OLLAMA_ORIGINS": "*", "LANG": "de_DE.UTF-8"},
 )
-ENDED = Ended(Exit(1, None, asked=False), lived=60.0, was_ready=True, tail=b"")
+ENDED = EndedRun(Exit(1, None, asked=False), lived=60.0, was_ready=True, tail=b"")
 
 
 def ollama(models: dict[str, Any] | None = None, inherited: dict[str, str] | None = None, **wish: Any) -> OllamaServe:
@@ -159,7 +159,7 @@ async def test_an_end_of_ollama_is_read_by_what_it_said_and_who_asked_for_it() -
     term = replace(ENDED, exit=Exit(0, None, asked=False))  # it turns TERM into exit code 0
     crashed = replace(ENDED, tail=b"panic: out of luck\n")
     readings = [(await ollama().read(each)).ending for each in (taken, term, crashed)]
-    assert readings == [Ending.TAKEN, Ending.OUTSIDE, Ending.CRASH]
+    assert readings == [ExitKind.TAKEN, ExitKind.OUTSIDE, ExitKind.CRASH]
 
 
 # --- cloudflared ------------------------------------------------------------------------------------------------------
@@ -199,24 +199,24 @@ def test_a_quick_tunnel_names_its_origin_and_runs_no_tunnel_of_anybody_s() -> No
 @pytest.mark.parametrize(
     ("ended", "ending"),
     [
-        (replace(ENDED, exit=Exit(255, None, asked=False), was_ready=False), Ending.FAULT),
-        (replace(ENDED, exit=Exit(0, None, asked=False), was_ready=False, lived=0.2), Ending.FAULT),
-        (replace(ENDED, exit=Exit(0, None, asked=False), was_ready=False, tail=b"Incorrect Usage: x"), Ending.FAULT),
-        (replace(ENDED, exit=Exit(0, None, asked=False)), Ending.OUTSIDE),
-        (replace(ENDED, exit=Exit(None, 15, asked=False)), Ending.OUTSIDE),
-        (replace(ENDED, tail=b"listen tcp 127.0.0.1:4712: bind: address already in use"), Ending.TAKEN),
-        (ENDED, Ending.NETWORK),  # exit code 1, and no edge takes a connection
-        (replace(ENDED, exit=Exit(2, None, asked=False)), Ending.CRASH),
-        (replace(ENDED, exit=Exit(None, 9, asked=False)), Ending.CRASH),
+        (replace(ENDED, exit=Exit(255, None, asked=False), was_ready=False), ExitKind.FAULT),
+        (replace(ENDED, exit=Exit(0, None, asked=False), was_ready=False, lived=0.2), ExitKind.FAULT),
+        (replace(ENDED, exit=Exit(0, None, asked=False), was_ready=False, tail=b"Incorrect Usage: x"), ExitKind.FAULT),
+        (replace(ENDED, exit=Exit(0, None, asked=False)), ExitKind.OUTSIDE),
+        (replace(ENDED, exit=Exit(None, 15, asked=False)), ExitKind.OUTSIDE),
+        (replace(ENDED, tail=b"listen tcp 127.0.0.1:4712: bind: address already in use"), ExitKind.TAKEN),
+        (ENDED, ExitKind.NETWORK),  # exit code 1, and no edge takes a connection
+        (replace(ENDED, exit=Exit(2, None, asked=False)), ExitKind.CRASH),
+        (replace(ENDED, exit=Exit(None, 9, asked=False)), ExitKind.CRASH),
     ],
 )
-async def test_an_end_of_cloudflared_is_read_by_its_code(ended: Ended, ending: Ending) -> None:
+async def test_an_end_of_cloudflared_is_read_by_its_code(ended: EndedRun, ending: ExitKind) -> None:
     assert (await tunnel(mode="quick").read(ended)).ending is ending
 
 
 async def test_soon_after_the_machine_came_up_a_missing_network_is_nobody_s_fault() -> None:
     program = replace(tunnel(mode="quick"), uptime=lambda: 30.0)
-    assert (await program.read(ENDED)).ending is Ending.NETWORK
+    assert (await program.read(ENDED)).ending is ExitKind.NETWORK
 
 
 # --- any further child ------------------------------------------------------------------------------------------------

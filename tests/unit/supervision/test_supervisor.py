@@ -96,7 +96,7 @@ async def test_a_stop_returns_when_it_is_gone_and_a_start_brings_it_back() -> No
 
 
 async def test_a_start_that_cannot_be_returns_and_the_state_tells() -> None:
-    problem = moves.Problem(ChildState.MISCONFIGURED, "There is no program at /opt/ollama.")
+    problem = moves.Obstacle(ChildState.MISCONFIGURED, "There is no program at /opt/ollama.")
     async with running(FakeProgram(planned=problem)) as stage:
         for _ in range(2):
             await stage.supervisor.start()
@@ -171,7 +171,7 @@ async def test_the_keeper_hears_how_long_to_hold_the_child_whenever_that_changes
 
 async def test_a_recipe_that_starts_the_same_process_is_taken_over_live() -> None:
     async with running() as stage:
-        impatient = FakeProgram(limits=moves.Limits(probe_misses=1), verdict=moves.Silent("no answer"))
+        impatient = FakeProgram(limits=moves.ChildLimits(probe_misses=1), verdict=moves.Silent("no answer"))
         await stage.supervisor.reconfigure(impatient)
         assert stage.status.restarts == 0
         await stage.clock.wind(0)
@@ -258,7 +258,7 @@ async def test_a_nap_is_not_worth_a_word() -> None:
 async def test_a_start_that_is_slept_through_gets_no_more_time_than_any_other_and_no_less(
     sleep: Callable[[WoundClock, float], None],
 ) -> None:
-    silent = FakeProgram(verdict=moves.Silent("nobody listens"), limits=moves.Limits(startup=60))
+    silent = FakeProgram(verdict=moves.Silent("nobody listens"), limits=moves.ChildLimits(startup=60))
     async with running(silent) as stage:
         await stage.clock.wind(30)
         sleep(stage.clock, 8 * 3600)
