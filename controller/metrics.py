@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from controller import openfiles
 from controller.desk import Desk
-from controller.residency.runner import Cause
+from controller.residency.resident import Cause
 from controller.scheduling.tally import OTHER_LANE, LineTally
 from controller.spelling import full_name
 from controller.supervision.spec import ChildState, ChildStatus

@@ -17,6 +17,7 @@ from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.aliases import Aliases
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.needs import Kept, prompt_cache
+from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.logtail import Tail
@@ -25,8 +26,8 @@ from controller.residency.gauge import Gauge, ram_size
 from controller.residency.health import Health
 from controller.residency.names import Names
 from controller.residency.orders import Job, Orders
+from controller.residency.resident import Plan, Resident
 from controller.residency.residents import Residents
-from controller.residency.runner import Plan, Resident, Runner
 from controller.residency.space import MachineSpace, is_here
 from controller.residency.view import memory_document, models_document
 from controller.residency.vitals import Pulse

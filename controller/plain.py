@@ -8,6 +8,7 @@ import time
 from typing import Protocol
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+GIB, MIB = 2**30, 2**20
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -36,6 +37,11 @@ def size_words(count: float) -> str:
     while count >= 999.5 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
     return f"{count:.1f} {_UNITS[unit]}" if unit and count < 9.95 else f"{count:.0f} {_UNITS[unit]}"
+
+
+def memory_words(count: float) -> str:
+    """Bytes as memory is sold, and as the configuration takes it: `39.1 GiB`, `812 MiB`."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
 
 
 def span_words(seconds: float) -> str:

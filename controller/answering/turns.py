@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from controller.residency.runner import Runner
+from controller.engines.runner import Runner
 from controller.scheduling.ticket import Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
 

@@ -10,8 +10,8 @@ from controller.doctor.checks_mac import examine_mac
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
 from controller.engines.ollama.inside import inside_of, strange
-from controller.plain import count_words, moment_words, size_words
-from controller.residency.memory import budget, ceiling, memory_words
+from controller.plain import count_words, memory_words, moment_words, size_words
+from controller.residency.memory import budget, ceiling
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_OLLAMA = (0, 17, 1)  # CVE-2026-7482

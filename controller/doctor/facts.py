@@ -44,7 +44,7 @@ from controller.ownership import as_owner_of, foreign
 from controller.paths import CLONE, Paths
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.memory import Reading
-from controller.residency.runner import Taken
+from controller.residency.resident import Taken
 from controller.storage.backup import FOLDER, newest
 from controller.storage.barred import NAME as BARRED
 from controller.storage.barred import BarredFile

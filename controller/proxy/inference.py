@@ -18,6 +18,7 @@ from controller.answering.upstream import Answer, Connection
 from controller.auth.access import Principal
 from controller.clock import Clock
 from controller.engines.ollama.inside import Inside
+from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.proxy import forms, own, refusals
 from controller.proxy.adjust import Adjusted, Keep, adjust, no_name, renamed, renaming, told_header, without_value
@@ -39,7 +40,6 @@ from controller.proxy.rules import Rules
 from controller.proxy.seat import Seat
 from controller.proxy.sight import unknown
 from controller.proxy.tally import Tally
-from controller.residency.runner import Runner
 from controller.scheduling.ticket import End, State, Turned, Wish
 
 _WIDEST = 256  # slots; no runner has as many

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Protocol
 
-from controller.engines.ollama.accelerator import Accelerator
+from controller.engines.engine import Accelerator
 from controller.residency.gauge_linux import LinuxGauge
 from controller.residency.gauge_mac import MacGauge
 from controller.residency.memory import Reading
-from controller.residency.runner import Taken
+from controller.residency.resident import Taken
 
 
 class Gauge(Protocol):

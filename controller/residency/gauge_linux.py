@@ -13,17 +13,12 @@ from typing import Protocol
 
 import psutil
 
-from controller.engines.ollama.accelerator import (
-    NVIDIA,
-    NVIDIA_PROCESSES,
-    Accelerator,
-    nvidia_memory,
-    nvidia_processes,
-)
+from controller.engines.engine import Accelerator
 from controller.errors import SpawnFailed
 from controller.residency.memory import Reading
+from controller.residency.nvidia import NVIDIA, NVIDIA_PROCESSES, nvidia_memory, nvidia_processes
 from controller.residency.pressure import linux_pressure
-from controller.residency.runner import Taken
+from controller.residency.resident import Taken
 from controller.supervision.tools import run_tool
 
 TOOL_LIMIT = 5.0  # seconds a tool may take

@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from controller.engines.ollama.accelerator import Accelerator
+from controller.engines.engine import Accelerator
 from controller.errors import SpawnFailed
+from controller.plain import GIB, MIB
 from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, RunTool, ram
-from controller.residency.memory import GIB, MIB, Others, Reading
+from controller.residency.memory import Others, Reading
 from controller.residency.metal import IOREG, metal
-from controller.residency.runner import Pressure, Taken
+from controller.residency.resident import Pressure, Taken
 from controller.supervision.tools import run_tool
 from controller.sysctl import SYSTEM, number
 

@@ -14,12 +14,13 @@ from typing import Protocol
 
 from controller.clock import Clock, Sleeps
 from controller.engines.ollama.client import gpu_now
+from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.residency.learned import Learned
 from controller.residency.metal import Metal
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
-from controller.residency.runner import Presence, Resident, Runner
+from controller.residency.resident import Presence, Resident
 from controller.residency.silence import Silence
 from controller.residency.vitals import Vitals
 from controller.scheduling.ticket import End, Ticket

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.config.schema import Memory
-from controller.residency.runner import Pressure, Resident, Runner
+from controller.engines.runner import Runner
+from controller.residency.resident import Pressure, Resident
 
-GIB, MIB = 2**30, 2**20
 SHARE = 0.9  # of the accelerator's limit: a Mac near its limit answers wrongly before it fails
 LINGERS = 10.0  # seconds after its end in which a process may still be counted by those who tell only the whole
 LEAVES = 0.8  # Ollama ≥ 0.30 makes others leave for a model that it predicts to take more than this of what is free
@@ -46,7 +46,7 @@ class Budget:
         """Whether `target` fits beside these."""
         rows = list(stay)
         promised = sum(row.promised for row in rows) + target.need + target.cache
-        there = sum(row.there for row in rows) + target.need + (target.cache if target.facts.mlx else 0)
+        there = sum(row.there for row in rows) + target.need + (target.cache if target.facts.keeps_beside else 0)
         return promised <= self.ram and (self.there is None or there <= self.there)
 
     def lets_stay(self, stay: Iterable[Resident], gone: Iterable[Resident], target: Runner) -> bool:
@@ -109,8 +109,3 @@ class Others:
         self._ours.append((now, ours))
         self.have = min(max(self.have, together - self._ours[0][1]), together)
         return self.have
-
-
-def memory_words(count: float) -> str:
-    """`39.1 GiB`, `812 MiB`."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"

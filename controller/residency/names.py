@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from controller.config.schema import Config
-from controller.engines.ollama.facts import facts_of, forced_single
+from controller.engines.ollama.facts import Anatomy, facts_of, forced_single
 from controller.engines.ollama.inside import Inside
 from controller.engines.ollama.needs import Kept, Start, cache, estimate, need, predicted
 from controller.engines.ollama.recipe import Recipe, key_of, recipe_of
+from controller.engines.runner import Runner
 from controller.errors import Declined
 from controller.residency.learned import Learned
 from controller.residency.meaning import Meanings
-from controller.residency.runner import Facts, Runner
 from controller.spelling import full_name
 
 AT_A_TIME: Final = 4  # questions to Ollama
@@ -48,7 +48,7 @@ class _Known:
 
     name: str  # as Ollama writes it
     recipe: Recipe
-    facts: Facts
+    facts: Anatomy
 
 
 class Names:
@@ -234,9 +234,9 @@ class Names:
             known.recipe.blob,
             known.name,
             facts,
-            known.recipe.options,
-            context,
-            slots,
+            engine="ollama",
+            context=context,
+            slots=slots,
             need=need(facts, start, inside, ordered, seen),
             cache=cache(facts, start, inside, kept),
             predicted=predicted(facts, start, inside),

@@ -12,9 +12,10 @@ from typing import Literal
 
 from controller.clock import Clock
 from controller.config.schema import Config
+from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
+from controller.residency.resident import Fits, NoRoom, Swap, TooBig
 from controller.residency.residents import Residents
-from controller.residency.runner import Fits, NoRoom, Runner, Swap, TooBig
 from controller.residency.seams import Demand, Names
 from controller.residency.swap import Ending, Work
 from controller.scheduling.ticket import End

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.residency.runner import Pressure
+from controller.residency.resident import Pressure
 
 SHORT, VERY_SHORT = 0.08, 0.04  # share of all memory that is still available (Linux)
 STALLED, VERY_STALLED = 10.0, 40.0  # percent of the last ten seconds in which nobody got on (Linux PSI, full avg10)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
-from controller.residency.slots import Slots
+from controller.engines.engine import SlotStates
 
 _GAPS = 100  # silences between two pieces of an answer that are remembered
 
@@ -63,7 +63,7 @@ class Sample:
     gpu: float | None = None  # percent, of the whole machine's; None: there is none, or the processor tells enough
     own_gpu: float | None = None  # seconds it has worked for its processes so far; None: nobody tells
     stopped: bool = False
-    slots: Slots | None = None  # as it tells them itself; None: it does not
+    slots: SlotStates | None = None  # as it tells them itself; None: it does not
 
 
 @dataclass(slots=True)

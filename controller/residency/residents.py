@@ -14,11 +14,12 @@ from controller.config.schema import Config
 from controller.engines.ollama.client import OllamaClient, Runners, runs
 from controller.engines.ollama.following import ENDED, Following
 from controller.engines.ollama.loading import Loading, Pace
+from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import fault_words
+from controller.residency.resident import Cause, Fits, Plan, Presence, Resident, Swap
 from controller.residency.rows import Rows
-from controller.residency.runner import Cause, Fits, Plan, Presence, Resident, Runner, Swap
 from controller.residency.seams import Demand, Names, Space, Store
 from controller.residency.staying import Staying
 from controller.residency.swap import SOURCE, Swaps, Work, as_seen

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from controller.residency.runner import Presence, Resident, Runner
+from controller.engines.runner import Runner
+from controller.residency.resident import Presence, Resident
 
 
 class Rows:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from controller.engines.runner import Runner
 from controller.residency.learned import Learned
-from controller.residency.runner import Plan, Runner, Table, Taken
+from controller.residency.resident import Plan, Table, Taken
 from controller.scheduling.ticket import Ticket
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from controller.engines.engine import SlotStates
 from controller.residency.progress import Rule, Sample
-from controller.residency.slots import Slots
 
 _STALE = 3  # windows after which an older look says nothing of now
 
@@ -57,7 +57,7 @@ class Silence:
         return now.gpu is not None and now.gpu >= rule.gpu
 
 
-def _advancing(before: Slots, now: Slots) -> int:
-    """Slots that are still at the task they were at, and further."""
+def _advancing(before: SlotStates, now: SlotStates) -> int:
+    """SlotStates that are still at the task they were at, and further."""
     pairs = zip(before.far, now.far, now.works, strict=False)
     return sum(works and then[0] == mark[0] and then != mark for then, mark, works in pairs)

@@ -9,13 +9,14 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from controller.config.schema import Config
+from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.plain import fault_words
 from controller.residency.gauge import Gauge
 from controller.residency.memory import Budget, Reading, budget, ceiling
 from controller.residency.plan import plan
 from controller.residency.pressure import Action, Pressures
-from controller.residency.runner import NoRoom, Plan, Runner, Table, Taken
+from controller.residency.resident import NoRoom, Plan, Table, Taken
 
 SOURCE = "memory"  # in the journal
 FINE = Action(level=1, may_load=True, may_swap=True, may_grant=True, share=1.0, unload=False)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from controller.config.schema import Config, Models
 from controller.engines.ollama.needs import differs
+from controller.engines.runner import Runner
 from controller.plain import span_words
-from controller.residency.runner import Cause, Presence, Runner, Swap
+from controller.residency.resident import Cause, Presence, Swap
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps, Work
 from controller.residency.wishes import Wishes, idle_too_long, some_leave_at_once, wishes

@@ -12,14 +12,15 @@ from typing import Protocol
 import psutil
 
 from controller.clock import Clock
-from controller.engines.ollama.failures import Fault, LoadFailed
+from controller.engines.engine import LoadFailed, LoadFault
 from controller.engines.ollama.loading import Loaded, Loading, Pace
+from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import count_words, size_words, span_words
 from controller.residency.quarantine import Quarantine
+from controller.residency.resident import NoRoom, Plan, Presence, Resident, Swap, Taken, TooBig
 from controller.residency.rows import Rows
-from controller.residency.runner import NoRoom, Plan, Presence, Resident, Runner, Swap, Taken, TooBig
 from controller.residency.seams import Demand, Space, Store
 from controller.scheduling.ticket import End
 
@@ -213,7 +214,7 @@ class Swaps:
                 loaded = await self.loading.load(runner)
             except Unreachable:
                 await self.clock.sleep(self.pace.lost)  # when Ollama went, that ends this swap; else it was the load
-                failed = LoadFailed("Ollama broke off the load", Fault.CRASH)
+                failed = LoadFailed("Ollama broke off the load", LoadFault.CRASH)
             except LoadFailed as problem:
                 failed = problem
             else:
@@ -223,30 +224,30 @@ class Swaps:
             ending = await self._again(work, runner, failed, left, alone=alone)
             if ending is not None:
                 return ending
-            alone = alone or failed.fault is Fault.MEMORY
+            alone = alone or failed.fault is LoadFault.MEMORY
 
     async def _again(
         self, work: Work, runner: Runner, failed: LoadFailed, left: list[Resident], *, alone: bool
     ) -> Ending | None:
         """What a failed load means. None: it is worth another try, and what stood in its way has been removed."""
         learned = self.store.get(runner.key).crashed(str(failed))
-        if failed.fault is Fault.MEMORY and not alone:
+        if failed.fault is LoadFault.MEMORY and not alone:
             learned = learned.takes(self._raise(runner))
         self.store.keep(runner.key, learned, runner.name)
         words = f"{runner.name} could not be loaded: {failed}."
         self.journal.say(SOURCE, words, level="warning", fault=failed.fault.value)
-        if failed.fault is Fault.MEMORY and not alone:
+        if failed.fault is LoadFault.MEMORY and not alone:
             evict = self.leavable()
             self.rows.begin(evict, runner, self.need(runner), self.clock.now())
             return None if await self._leave(work, evict, left) else self._given_up(work, left)
-        if failed.fault in (Fault.CRASH, Fault.LATE):
+        if failed.fault in (LoadFault.CRASH, LoadFault.LATE):
             until = self.quarantine.crashed(runner.key, self.clock.now())
-            if until is None and failed.fault is Fault.CRASH:
+            if until is None and failed.fault is LoadFault.CRASH:
                 return None if self._still_wanted(work) else self._given_up(work, left)
             if until is None:
                 return Ending(failed=End.LOAD_FAILED, words=words, left=tuple(left))
             return Ending(failed=End.QUARANTINED, words=self.aside_words(runner, until), left=tuple(left))
-        as_ = {Fault.MEMORY: End.NO_ROOM, Fault.MISSING: End.UNKNOWN}.get(failed.fault, End.LOAD_FAILED)
+        as_ = {LoadFault.MEMORY: End.NO_ROOM, LoadFault.MISSING: End.UNKNOWN}.get(failed.fault, End.LOAD_FAILED)
         return Ending(failed=as_, words=words, left=tuple(left))
 
     def _raise(self, runner: Runner) -> int:

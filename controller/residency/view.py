@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.engines.runner import Runner
 from controller.residency.learned import Learned
 from controller.residency.memory import Budget, Reading
-from controller.residency.runner import Presence, Resident, Runner, Table
+from controller.residency.resident import Presence, Resident, Table
 from controller.scheduling.ticket import Ticket
 
 GIB = 2**30

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import psutil
 
+from controller.engines.engine import SlotStates
 from controller.engines.ollama.client import UNSEEN, Runners, runs
-from controller.residency.runner import Runner
-from controller.residency.slots import Slots
+from controller.engines.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Vitals:
     processor: float | None = None  # seconds its processes have used so far; None: they cannot be seen
     stopped: bool = False  # by a signal
     pids: tuple[int, ...] = ()
-    slots: Slots | None = None  # as it tells them itself; None: it does not
+    slots: SlotStates | None = None  # as it tells them itself; None: it does not
 
 
 class Pulse:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.config.schema import Models, OneModel
-from controller.residency.runner import Resident
+from controller.residency.resident import Resident
 from controller.spelling import full_name
 
 

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from controller.engines.runner import Runner
 from controller.plain import fault_words
-from controller.residency.runner import Presence, Runner, Swap
+from controller.residency.resident import Presence, Swap
 from controller.residency.swap import SOURCE, Ending, Swaps, Work, as_seen, freed_by
 from controller.scheduling.ticket import End
 

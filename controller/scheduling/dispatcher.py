@@ -14,11 +14,12 @@ from typing import Literal
 
 from controller.clock import Clock
 from controller.config.schema import Config
+from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.readiness import Readiness
 from controller.residency.learned import Learned
-from controller.residency.runner import Presence, Runner, Swap
+from controller.residency.resident import Presence, Swap
 from controller.scheduling.alarm import Alarm
 from controller.scheduling.away import Away
 from controller.scheduling.estimate import seconds_until

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Mapping
 
 from controller.residency.learned import Learned
-from controller.residency.runner import Presence
+from controller.residency.resident import Presence
 from controller.scheduling.line import Flow
 from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Hold, State, Ticket

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from controller.config.schema import Config
-from controller.residency.runner import Presence, Runner, Table
+from controller.engines.runner import Runner
+from controller.residency.resident import Presence, Table
 from controller.scheduling.shares import Shares
 from controller.scheduling.ticket import Ticket
 

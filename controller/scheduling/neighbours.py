@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from controller.residency.runner import Resident, Runner, Swap
+from controller.engines.runner import Runner
+from controller.residency.resident import Resident, Swap
 from controller.scheduling.ticket import End
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from controller.clock import Clock
+from controller.engines.runner import Runner
 from controller.errors import Unreachable
-from controller.residency.runner import Runner
 from controller.scheduling.neighbours import Names
 from controller.scheduling.ticket import Ticket
 

@@ -10,7 +10,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controller.residency.runner import Presence, Resident, Runner, Swap, Table
+from controller.engines.runner import Runner
+from controller.residency.resident import Presence, Resident, Swap, Table
 from controller.scheduling.admission import admit
 from controller.scheduling.awaited import Awaited
 from controller.scheduling.line import Entry, Line, Paused, Rules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.residency.runner import Presence
+from controller.residency.resident import Presence
 from controller.scheduling.line import Flow, Line
 from controller.scheduling.swaps import Swaps
 from controller.scheduling.ticket import Hold, Ticket

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from controller.residency.runner import Fits, NoRoom, Plan, Presence, Resident, Runner, Swap, Table, TooBig
+from controller.engines.runner import Runner
+from controller.residency.resident import Fits, NoRoom, Plan, Presence, Resident, Swap, Table, TooBig
 from controller.scheduling.line import Entry, Line
 from controller.scheduling.slots import Slots
 from controller.scheduling.ticket import End, Hold, Ticket

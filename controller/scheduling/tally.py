@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from controller.proxy.tally import Histogram
-from controller.residency.runner import Swap
+from controller.residency.resident import Swap
 from controller.scheduling.ticket import Cap, End, Ticket, Why
 from controller.scheduling.tokens import Tokens
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from controller.residency.runner import Runner
+from controller.engines.runner import Runner
 
 
 class State(StrEnum):

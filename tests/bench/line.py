@@ -7,7 +7,7 @@ import tracemalloc
 from statistics import median
 from time import perf_counter
 
-from controller.residency.runner import Runner
+from controller.engines.runner import Runner
 from controller.scheduling.line import Rules
 from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Caps, Ticket

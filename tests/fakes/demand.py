@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
+from controller.engines.runner import Runner
 from controller.residency.learned import Learned
-from controller.residency.runner import Runner
 from controller.scheduling.ticket import State, Ticket
 
 

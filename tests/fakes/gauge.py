@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.engines.ollama.accelerator import Accelerator
-from controller.residency.memory import GIB, Reading
-from controller.residency.runner import Pressure, Taken
+from controller.engines.engine import Accelerator
+from controller.plain import GIB
+from controller.residency.memory import Reading
+from controller.residency.resident import Pressure, Taken
 
 
 @dataclass(slots=True)

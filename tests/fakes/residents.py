@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controller.clock import Clock
+from controller.engines.runner import ModelFacts, Runner
 from controller.errors import OrderRefused
-from controller.residency.runner import Facts, Fits, NoRoom, Plan, Presence, Resident, Runner, Swap
+from controller.residency.resident import Fits, NoRoom, Plan, Presence, Resident, Swap
 from controller.scheduling.ticket import End
 
 
 def runner(key: str, *, slots: int = 1, context: int = 0) -> Runner:
     """A runner whose blob and name follow from its key."""
-    return Runner(key, f"sha256-{key}", f"{key}:latest", Facts(weights=1), slots=slots, context=context)
+    return Runner(
+        key, f"sha256-{key}", f"{key}:latest", ModelFacts(weights=1), engine="ollama", slots=slots, context=context
+    )
 
 
 class FakeResidents:

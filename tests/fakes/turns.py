@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from controller.answering.turns import Problem
+from controller.engines.runner import ModelFacts, Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.readiness import Readiness
-from controller.residency.runner import Facts, Runner
 from controller.scheduling.ticket import End, State, Ticket, Turned, Why, Wish
 from controller.scheduling.tokens import Tokens
 
@@ -28,7 +28,9 @@ async def no_suspicion(model: str) -> bool:
 
 
 def runner(name: str, key: str | None = None, slots: int = 1, can: frozenset[str] = frozenset()) -> Runner:
-    return Runner(key or name, f"sha256-{name}", name, Facts(4_000_000, capabilities=can), slots=slots)
+    return Runner(
+        key or name, f"sha256-{name}", name, ModelFacts(4_000_000, capabilities=can), engine="ollama", slots=slots
+    )
 
 
 @dataclass

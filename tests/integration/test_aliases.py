@@ -12,10 +12,10 @@ from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.engines.ollama.aliases import Aliases
 from controller.engines.ollama.client import OllamaClient
+from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.residency.learned import Learned
 from controller.residency.names import Names
-from controller.residency.runner import Runner
 from tests.kit import real
 from tests.kit.real import RealOllama
 

@@ -14,7 +14,7 @@ from controller.config.reference import page
 from controller.config.schema import Config
 from controller.config.tree import ANY, Leaf, leaves
 from controller.engines.ollama.needs import prompt_cache
-from controller.residency.memory import GIB
+from controller.plain import GIB
 from tests.unit.residency.shows import example
 
 TOP = Path(__file__).parents[2]

@@ -16,12 +16,13 @@ from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.inside import inside_of
+from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.readiness import Address, Readiness
 from controller.residency.names import Names
 from controller.residency.orders import Orders
+from controller.residency.resident import Fits, Plan, Resident
 from controller.residency.residents import Residents
-from controller.residency.runner import Fits, Plan, Resident, Runner
 from controller.residency.space import MachineSpace
 from controller.scheduling.dispatcher import Dispatcher, Rests
 from controller.scheduling.line import rules_of

@@ -20,10 +20,11 @@ from controller.engines.ollama.facts import facts_of, forced_single
 from controller.engines.ollama.inside import NEWEST, Kind, inside_of
 from controller.engines.ollama.needs import Start, estimate
 from controller.engines.ollama.recipe import recipe_of
+from controller.plain import GIB, MIB
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.gauge_linux import LinuxGauge
-from controller.residency.memory import GIB, MIB, budget, ceiling
-from controller.residency.runner import Taken
+from controller.residency.memory import budget, ceiling
+from controller.residency.resident import Taken
 from tests.fakes.gauge import FakeGauge, FileGauge, write_gauge
 from tests.kit.real import RealOllama
 

@@ -16,11 +16,12 @@ import psutil
 from controller.clock import SystemClock
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.recipe import recipe_of
+from controller.engines.runner import ModelFacts, Runner
 from controller.events import Journal
 from controller.residency.health import Health, Pace
 from controller.residency.learned import Learned
 from controller.residency.progress import Rule
-from controller.residency.runner import Facts, Presence, Resident, Runner
+from controller.residency.resident import Presence, Resident
 from controller.residency.vitals import Pulse
 from controller.scheduling.ticket import End, State, Ticket
 from tests.integration.test_ollama import fake_ollama
@@ -86,7 +87,7 @@ async def watched(url: str, pid: int, model: str) -> AsyncIterator[tuple[OneRunn
     client, clock = OllamaClient(lambda: url), SystemClock()
     recipe = recipe_of(await client.show(model), client.inside)
     assert recipe is not None
-    runner = Runner("k", recipe.blob, model, Facts(weights=1))
+    runner = Runner("k", recipe.blob, model, ModelFacts(weights=1), engine="ollama")
     one = OneRunner(runner, Runners(lambda: pid))
     one.table["k"] = Resident(runner, Presence.RESIDENT, clock.now(), 1, 1)
     health = Health(

@@ -13,7 +13,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.errors import OrderRefused
-from controller.residency.runner import Presence, Swap
+from controller.residency.resident import Presence, Swap
 from controller.scheduling.ticket import End
 from tests.kit import real
 from tests.kit.residing import House, residing

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.engines.ollama.inside import Kind, inside_of
-from controller.residency.memory import GIB, MIB
+from controller.plain import GIB, MIB
 from tests.kit import real
 from tests.kit.models import KNOWS_ALL, speaker
 from tests.kit.residing import PATIENT, House, residing

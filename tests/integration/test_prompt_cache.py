@@ -11,8 +11,9 @@ import pytest
 
 from controller.engines.ollama.inside import Kind, inside_of
 from controller.engines.ollama.needs import CHECKPOINTS, Kept
-from controller.residency.memory import MIB
-from controller.residency.runner import NoRoom, Resident, Runner
+from controller.engines.runner import Runner
+from controller.plain import MIB
+from controller.residency.resident import NoRoom, Resident
 from tests.kit import real
 from tests.kit.models import KNOWS_ALL, speaker
 from tests.kit.residing import PATIENT, House, residing
@@ -76,7 +77,7 @@ async def test_promise_6_a_runner_grows_by_conversations_and_never_beyond_what_w
 
 async def test_room_that_a_runner_may_yet_grow_into_is_given_to_nobody_else(tmp_path: Path) -> None:
     async with keeping(tmp_path, 32) as (house, row):
-        other = Runner("other", "other", "other", row.runner.facts, need=row.taken)
+        other = Runner("other", "other", "other", row.runner.facts, engine="ollama", need=row.taken)
         for more, fits in ((0, True), (-1, False)):
             budget = {"memory": {"budget": row.promised + other.need + more}}
             house.config = house.config.model_validate({"server": budget, "models": house.config.models.model_dump()})

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from controller.config.schema import Config
-from controller.residency.runner import Presence, Swap
+from controller.residency.resident import Presence, Swap
 from tests.fakes.clock import WoundClock
 from tests.kit import real
 from tests.kit.residing import QUICK, House, residing

@@ -17,8 +17,9 @@ import pytest
 from controller.config.schema import Config
 from controller.engines.ollama.client import Runners, runs
 from controller.engines.ollama.inside import LLAMA_SERVER
+from controller.engines.runner import Runner
 from controller.errors import OrderRefused
-from controller.residency.runner import NoRoom, Presence, Runner, Swap
+from controller.residency.resident import NoRoom, Presence, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
 from tests.kit.residing import QUICK, House, residing

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
-from controller.residency.runner import Facts, Fits, NoRoom, Plan, Presence, Resident, Runner, Swap, Table, TooBig
+from controller.engines.runner import ModelFacts, Runner
+from controller.residency.resident import Fits, NoRoom, Plan, Presence, Resident, Swap, Table, TooBig
 from controller.scheduling.line import Rules
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.ticket import Caps, State, Ticket, Turned
@@ -23,7 +24,7 @@ BIG = Caps(running=1000, waiting=100_000, size=2**60)
 
 def runner(key: str, need: int = 1, slots: int = 1, blob: str = "") -> Runner:
     """One that needs `need` units of memory."""
-    return Runner(key, blob or key, key, Facts(need), slots=slots, need=need)
+    return Runner(key, blob or key, key, ModelFacts(need), engine="ollama", slots=slots, need=need)
 
 
 class SmallRoom:

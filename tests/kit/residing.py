@@ -17,11 +17,12 @@ from controller.engines.ollama.client import QUESTION_LIMIT, OllamaClient, Runne
 from controller.engines.ollama.inside import Inside, inside_of
 from controller.engines.ollama.loading import Pace
 from controller.engines.ollama.needs import Kept
+from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.residency.names import Names
 from controller.residency.orders import Orders
+from controller.residency.resident import Fits, Presence, Swap
 from controller.residency.residents import Residents
-from controller.residency.runner import Fits, Presence, Runner, Swap
 from controller.residency.space import MachineSpace
 from controller.scheduling.ticket import End
 from tests.fakes.demand import FakeDemand, KeptInMemory

@@ -15,11 +15,12 @@ from typing import Any
 
 import psutil
 
+from controller.engines.engine import SlotStates
 from controller.engines.ollama.failures import brief, words_of
 from controller.engines.ollama.inside import NEWEST, Held, Inside, Kind, file_in_place, held_by
+from controller.engines.ollama.slots import slots_in, together
 from controller.errors import Declined, SpawnFailed, Unreachable
 from controller.residency.metal import DOUBTED, IOREG, Metal, metal
-from controller.residency.slots import Slots, slots_in, together
 from controller.supervision.ports import HERE
 from controller.supervision.probe import ask
 from controller.supervision.tools import run_tool
@@ -156,7 +157,7 @@ class Runners:
         """Whether none of them does anything. In doubt they work."""
         return await _idle(runners)
 
-    async def slots(self, runners: Sequence[psutil.Process]) -> Slots | None:
+    async def slots(self, runners: Sequence[psutil.Process]) -> SlotStates | None:
         """What these say of their slots, together. None: they do not say, as all but llama-server.
 
         Raises OSError when we have no socket left to ask with.
@@ -201,7 +202,7 @@ def _argv(process: psutil.Process) -> list[str]:
         return []
 
 
-async def _slots(runners: Sequence[psutil.Process]) -> Slots | None:
+async def _slots(runners: Sequence[psutil.Process]) -> SlotStates | None:
     held = [held_by(argv) for argv in await asyncio.to_thread(lambda: [_argv(each) for each in runners])]
     ports = [each.port for each in held if each is not None and each.kind is Kind.LLAMA_SERVER and each.port]
     if len(ports) < len(runners):
@@ -209,7 +210,7 @@ async def _slots(runners: Sequence[psutil.Process]) -> Slots | None:
     return together(await asyncio.gather(*map(_slots_at, ports)))
 
 
-async def _slots_at(port: int) -> Slots | None:
+async def _slots_at(port: int) -> SlotStates | None:
     try:
         reply = await ask(f"http://{HERE}:{port}/slots", SLOTS_LIMIT)
     except Unreachable:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from controller.engines.ollama.inside import Inside
-from controller.residency.runner import Facts, Flash
+from controller.engines.runner import ModelFacts
 
 F16, F32 = 2, 4  # bytes of a number
 MOST_TOKENS = 262_144  # no vocabulary is larger
@@ -39,19 +40,44 @@ ALWAYS_FLASH = {
 }
 SAFETENSORS = "safetensors"  # the format of the models that the MLX runner holds
 
+Flash = Literal["never", "asked", "always"]
+"""When a model computes attention in pieces (flash attention) such that its context memory may be of less precision:
+always unless switched off, only when switched on, or never."""
+
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
-def facts_of(show: Mapping[str, Any], size: int) -> Facts:
-    """Facts from the answer of /api/show, and the model's `size` on disk in bytes (of /api/tags: all its parts)."""
+@dataclass(frozen=True, slots=True)
+class Anatomy(ModelFacts):
+    """… and what its need of memory is worked out from."""
+
+    family: str = ""
+    kv_per_token: float = 0.0  # bytes of context memory for each token of each slot, at f16
+    fixed: int = 0  # bytes beside weights and context that each slot takes whatever the context (recurrent state …)
+    returns: bool = False  # Ollama's own runner keeps earlier copies of these, to return to
+    kv_in_window: float = 0.0  # as kv_per_token, of layers that look back only `window` tokens: they keep no more
+    window: int = 0  # tokens
+    work: int = 0  # bytes of work space for each token of a batch, whatever the context
+    kv_predicted: float = 0.0  # as kv_per_token, as Ollama ≥ 0.30 predicts it before it loads the model
+    heads: int = 0  # attention heads of a layer
+    flash: Flash = "asked"
+
+    @property
+    def mlx(self) -> bool:
+        """Whether the MLX runner holds it, on Apple silicon."""
+        return self.keeps_beside
+
+
+def facts_of(show: Mapping[str, Any], size: int) -> Anatomy:
+    """Anatomy from the answer of /api/show, and the model's `size` on disk in bytes (of /api/tags: all its parts)."""
     info = _Info(show)
     widths = [info.width(layer) for layer in range(info.layers)]
     slides = [info.slides(layer) for layer in range(info.layers)]
-    return Facts(
+    return Anatomy(
         weights=size,
         family=str(_mapping(show.get("details")).get("family") or info.family),
         context=info.number("context_length"),
-        mlx=_mapping(show.get("details")).get("format") == SAFETENSORS,
+        keeps_beside=_mapping(show.get("details")).get("format") == SAFETENSORS,
         capabilities=frozenset(map(str, show.get("capabilities") or ())),
         kv_per_token=float(F16 * sum(width for width, slide in zip(widths, slides, strict=True) if not slide)),
         fixed=info.state(attending=sum(1 for width in widths if width)),
@@ -65,7 +91,7 @@ def facts_of(show: Mapping[str, Any], size: int) -> Facts:
     )
 
 
-def forced_single(facts: Facts, inside: Inside) -> bool:
+def forced_single(facts: Anatomy, inside: Inside) -> bool:
     """Whether this model has one slot, whatever OLLAMA_NUM_PARALLEL says: Ollama gives it no more, or its runner works
     on one request at a time, as the MLX one does.
     """

@@ -7,42 +7,27 @@ own JSON within Ollama's.
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from typing import Final
 
+from controller.engines.engine import LoadFault
 from controller.engines.ollama.inside import Inside
-from controller.errors import SeadragonError
 
 NOT_FOUND: Final = 404
 LONGEST: Final = 240  # letters of a reason that people are told
 MOST_WRAPPINGS: Final = 3  # an error within an error within …
 
 
-class Fault(StrEnum):
-    """Of one load."""
-
-    MEMORY = "memory"
-    CRASH = "crash"  # its process died, or stood still and was ended
-    LATE = "late"  # it took longer than any load may
-    MISSING = "missing"  # there is no such model any more
-    OTHER = "other"  # Ollama will not, whatever we do
-
-
-class LoadFailed(SeadragonError):
-    """A load that did not come to its end. Its text is the reason, in Ollama's own words where it gave some."""
-
-    def __init__(self, text: str, fault: Fault) -> None:
-        super().__init__(text)
-        self.fault = fault
-
-
-def fault_of(status: int, words: str, inside: Inside) -> Fault:
+def fault_of(status: int, words: str, inside: Inside) -> LoadFault:
     """What an error answer to a load means. Memory goes first: a runner that dies of it says both."""
     said = words.lower()
-    for fault, known in ((Fault.MEMORY, inside.memory), (Fault.LATE, inside.late), (Fault.CRASH, inside.crashed)):
+    for fault, known in (
+        (LoadFault.MEMORY, inside.memory),
+        (LoadFault.LATE, inside.late),
+        (LoadFault.CRASH, inside.crashed),
+    ):
         if any(each in said for each in known):
             return fault
-    return Fault.MISSING if status == NOT_FOUND else Fault.OTHER
+    return LoadFault.MISSING if status == NOT_FOUND else LoadFault.OTHER
 
 
 def runner_died(words: str, inside: Inside) -> bool:

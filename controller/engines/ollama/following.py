@@ -14,11 +14,12 @@ import psutil
 from controller.clock import Clock
 from controller.engines.ollama.client import OllamaClient, mapped
 from controller.engines.ollama.loading import Loading, Pace
+from controller.engines.runner import ModelFacts, Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import size_words
+from controller.residency.resident import Resident
 from controller.residency.rows import Rows
-from controller.residency.runner import Facts, Resident, Runner
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps
 
@@ -128,7 +129,9 @@ class Following:
         mine = next((row.runner for row in self.rows.here() if row.runner.name == name), None)
         runner = mine or self.names.known(name) or await self.names.look_up(name)
         size = int(listed.get("size") or 0)
-        return runner or Runner(f"{NAMELESS}{name}", blob=name, name=name, facts=Facts(size), need=size)
+        return runner or Runner(
+            f"{NAMELESS}{name}", blob=name, name=name, facts=ModelFacts(size), engine="ollama", need=size
+        )
 
     async def _nameless(self) -> list[Resident]:
         """Whose last name was deleted: nobody can ask for them again. Looked at when names have changed only."""

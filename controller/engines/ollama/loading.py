@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 
 from controller.clock import Clock
+from controller.engines.engine import LoadFailed, LoadFault
 from controller.engines.ollama.client import OllamaClient, Runners, mapped, work_done
-from controller.engines.ollama.failures import Fault, LoadFailed, brief, fault_of
+from controller.engines.ollama.failures import brief, fault_of
+from controller.engines.ollama.standstill import LIMIT, Standstill
+from controller.engines.runner import Runner
 from controller.errors import Declined, Unreachable
-from controller.residency import standstill
-from controller.residency.runner import Runner
-from controller.residency.standstill import Standstill
 from controller.spelling import full_name
 from controller.supervision.tree import frozen
 
@@ -33,7 +33,7 @@ class Pace:
     poll_limit: float = 2.0  # … which may be late while it loads: busy, not dead
     look: float = 1.0  # between two looks at a load's processes
     back: float = 3.0  # for the memory of one that has ended to be free again
-    standstill: float = standstill.LIMIT
+    standstill: float = LIMIT
     leave: float = 5.0  # for an unloaded runner to be gone, before it is killed
     leave_elsewhere: float = 30.0  # the same, where its process cannot be seen
     forgets: float = 0.1  # for Ollama to strike one off its list whose process has ended
@@ -85,7 +85,7 @@ class Loading:
                 if runner.facts.embeds or "completion" in runner.facts.capabilities:
                     await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
         except TimeoutError:
-            raise LoadFailed(f"it was not loaded within {limit:g} s", Fault.LATE) from None
+            raise LoadFailed(f"it was not loaded within {limit:g} s", LoadFault.LATE) from None
         except Declined as problem:
             raise self._failed(problem) from problem
         seconds = self._clock.now() - began
@@ -132,7 +132,7 @@ class Loading:
             if not load.done():
                 why = still.result()
                 await self._runners.end(await self.processes(runner))
-                raise LoadFailed(why, Fault.CRASH)
+                raise LoadFailed(why, LoadFault.CRASH)
             load.result()
         finally:
             load.cancel()

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.config.schema import Models
-from controller.engines.ollama.facts import F32
+from controller.engines.ollama.facts import F32, Anatomy
 from controller.engines.ollama.inside import Inside
-from controller.residency.memory import GIB, MIB, memory_words
-from controller.residency.runner import Estimate, Facts, Runner
+from controller.engines.runner import Estimate, Runner
+from controller.plain import GIB, MIB, memory_words
 
 KV_FACTORS: Mapping[str, float] = {"f16": 1.0, "q8_0": 34 / 64, "q4_0": 18 / 64}  # blocks of 32 numbers and a scale
 RUNNER = 16 * MIB  # a runner's process without any model (measured, Linux)
@@ -50,7 +50,7 @@ class Start:
     batch: int | None = None  # tokens read at a time, where the model says so itself
 
 
-def estimate(facts: Facts, start: Start, inside: Inside) -> Estimate:
+def estimate(facts: Anatomy, start: Start, inside: Inside) -> Estimate:
     """What a model takes right after its load.
 
     Each slot has all of the context, at f16 where a model cannot do flash attention or was not told to. The 512 MiB
@@ -64,7 +64,7 @@ def estimate(facts: Facts, start: Start, inside: Inside) -> Estimate:
     return Estimate(facts.weights, round(context), round(RUNNER + batch * facts.work + scores))
 
 
-def cache(facts: Facts, start: Start, inside: Inside, kept: Kept) -> int:
+def cache(facts: Anatomy, start: Start, inside: Inside, kept: Kept) -> int:
     """What it may come to take beside that.
 
     llama-server puts a conversation away when another one takes its slot, and only then forgets the oldest: so it has
@@ -83,7 +83,7 @@ def cache(facts: Facts, start: Start, inside: Inside, kept: Kept) -> int:
     return round(put_away + start.slots * earlier)
 
 
-def predicted(facts: Facts, start: Start, inside: Inside) -> int:
+def predicted(facts: Anatomy, start: Start, inside: Inside) -> int:
     """What Ollama itself expects, before it decides whether others have to leave; 0: it does not ask that way.
 
     An MLX model must leave `MLX_MINIMUM` of what is free, any other a fifth (`memory.LEAVES`): both as that fifth.
@@ -97,7 +97,7 @@ def predicted(facts: Facts, start: Start, inside: Inside) -> int:
     return facts.weights + round(kv) + inside.surcharge(batch)
 
 
-def need(facts: Facts, start: Start, inside: Inside, ordered_gb: float | None = None, seen: int | None = None) -> int:
+def need(facts: Anatomy, start: Start, inside: Inside, ordered_gb: float | None = None, seen: int | None = None) -> int:
     """Bytes to keep free for its load: the operator's order (`memory_gb`, GiB), else what was seen, else the estimate.
 
     `seen` must be of a load that was started alike, right after it. It never counts for less than the weights: a runner
@@ -126,29 +126,29 @@ def need_words(target: Runner) -> str:
     return f"{memory_words(target.need)} ({told}){kept}"
 
 
-def _tokens(facts: Facts, start: Start) -> int:
+def _tokens(facts: Anatomy, start: Start) -> int:
     return min(start.context, facts.context) if facts.context else start.context
 
 
-def _batch(facts: Facts, start: Start, inside: Inside) -> int:
+def _batch(facts: Anatomy, start: Start, inside: Inside) -> int:
     if start.batch is not None:
         return start.batch
     tokens = _tokens(facts, start) * start.slots
     return min(inside.embedding_batch, tokens) if facts.embeds else inside.batch(tokens)
 
 
-def _all(facts: Facts, start: Start, inside: Inside) -> float:
+def _all(facts: Anatomy, start: Start, inside: Inside) -> float:
     """Of one slot: what layers keep that see all of the context."""
     return _tokens(facts, start) * facts.kv_per_token * _factor(facts, start, inside)
 
 
-def _window(facts: Facts, start: Start, inside: Inside) -> float:
+def _window(facts: Anatomy, start: Start, inside: Inside) -> float:
     """Of one slot: what layers keep that look back a while only."""
     tokens = min(_tokens(facts, start), facts.window + _batch(facts, start, inside))
     return tokens * facts.kv_in_window * _factor(facts, start, inside)
 
 
-def _factor(facts: Facts, start: Start, inside: Inside) -> float:
+def _factor(facts: Anatomy, start: Start, inside: Inside) -> float:
     usual = inside.always_flash or facts.flash == "always"
     shrinks = start.flash is not False and (usual or (facts.flash == "asked" and start.flash is True))
     return KV_FACTORS.get(start.kv_type or "f16", 1.0) if shrinks else 1.0

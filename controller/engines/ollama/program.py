@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from controller.config.schema import OLLAMA, Config
-from controller.engines.ollama.accelerator import Accelerator, accelerator_limit, gpu_lost
+from controller.engines.engine import Accelerator
+from controller.engines.ollama.accelerator import accelerator_limit, gpu_lost
 from controller.engines.ollama.client import holders
 from controller.engines.ollama.inside import Kind, inside_of, numbers_of
 from controller.engines.ollama.models_folder import ModelsFolder, models_folder
@@ -24,9 +25,9 @@ from controller.engines.ollama.needs import CHECKPOINTS, prompt_cache
 from controller.engines.ollama.renewal import Disk, Found, Trial, going_back
 from controller.errors import SpawnFailed, Unreachable
 from controller.obtain import whole
+from controller.plain import MIB
 from controller.readiness import Address, Readiness, Verdict
 from controller.residency.gauge import ram_size
-from controller.residency.memory import MIB
 from controller.supervision import ports
 from controller.supervision.moves import Answered, Bereft, ChildLimits, Diagnosis, ExitKind, GpuLost, Obstacle, Silent
 from controller.supervision.probe import ask

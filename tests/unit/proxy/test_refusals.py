@@ -6,15 +6,15 @@ from typing import get_args
 
 import pytest
 
+from controller.engines.runner import ModelFacts, Runner
 from controller.errors import OrderFault, OrderRefused
 from controller.proxy.dialects import Reason, Refused
 from controller.proxy.refusals import ended, for_guest, order_refused, out_of_time, turned_away, upstreams_words
-from controller.residency.runner import Facts, Runner
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
 
 def ticket(end: End, words: str = "") -> Ticket:
-    made = Ticket(1, "me", 1, "m", Runner("m", "b", "m", Facts(1)), 0, 1)
+    made = Ticket(1, "me", 1, "m", Runner("m", "b", "m", ModelFacts(1), engine="ollama"), 0, 1)
     made.ended, made.words = end, words
     return made
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.plain import GIB
 from controller.residency.gauge_mac import Vm
-from controller.residency.memory import GIB
-from controller.residency.runner import Taken
+from controller.residency.resident import Taken
 
 _HEAD = b"""<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.engines.ollama.facts import facts_of
+from controller.engines.ollama.facts import Anatomy, facts_of
 from controller.engines.ollama.inside import LLAMA_SERVER, Inside
 from controller.engines.ollama.needs import Kept, Start, cache, estimate, need, predicted
-from controller.residency.runner import Facts, Presence, Resident, Runner
+from controller.engines.runner import ModelFacts, Runner
+from controller.residency.resident import Presence, Resident
 
 
 def show(family: str, *capabilities: str, **numbers: Any) -> dict[str, Any]:
@@ -105,7 +106,7 @@ GEMMA3 = facts_of(GEMMA3_27B, GEMMA3_27B_SIZE)
 
 def runner(
     name: str,
-    facts: Facts,
+    facts: Anatomy,
     start: Start,
     inside: Inside = LLAMA_SERVER,
     kept: Kept = Kept(0),  # noqa: B008  # it is a value
@@ -116,6 +117,7 @@ def runner(
         f"sha256-{name}",
         name,
         facts,
+        engine="ollama",
         context=start.context,
         slots=start.slots,
         need=need(facts, start, inside),
@@ -135,7 +137,7 @@ def example(context: int = 16384, prompts: int = 2 * 2**30) -> dict[str, Runner]
 
 def sized(key: str, need: int, blob: str = "", cache: int = 0) -> Runner:
     """One that needs so many bytes, whatever it is."""
-    return Runner(key, blob or key, key, Facts(weights=need), need=need, cache=cache)
+    return Runner(key, blob or key, key, ModelFacts(weights=need), engine="ollama", need=need, cache=cache)
 
 
 def resident(runner: Runner, presence: Presence = Presence.RESIDENT, *, pinned: bool = False) -> Resident:

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Memory
-from controller.engines.ollama.accelerator import Accelerator, accelerator_limit
+from controller.engines.engine import Accelerator
+from controller.engines.ollama.accelerator import accelerator_limit
 from controller.errors import SpawnFailed
+from controller.plain import GIB
 from controller.residency import gauge_mac
 from controller.residency.gauge_linux import ONE, TWO, groups, limit_of, resident_pages, stalled_share
 from controller.residency.gauge_mac import MacGauge, Pages, Usage, footprint, usual_limit, vm
-from controller.residency.memory import GIB, Reading, budget
+from controller.residency.memory import Reading, budget
 from controller.residency.plan import plan
-from controller.residency.runner import Fits, Taken
+from controller.residency.resident import Fits, Taken
 from tests.unit.engines.ollama.test_accelerator import METAL, SEARCH
 from tests.unit.residency.macs import AT_REST, IDLE, JUST_USED, LARGE, LARGE_USED, MIDDLE, OURS, Mac, ioreg
 from tests.unit.residency.shows import example, resident

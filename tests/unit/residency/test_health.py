@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
+from controller.plain import GIB
 from controller.residency.health import Health
 from controller.residency.learned import Learned
-from controller.residency.memory import GIB
 from controller.residency.metal import Metal, metal
 from controller.residency.progress import Rule
-from controller.residency.runner import Runner
 from controller.residency.vitals import Vitals
 from controller.scheduling.ticket import End, State, Ticket
 from tests.fakes.clock import WoundClock

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.schema import Memory
-from controller.residency.memory import GIB, LINGERS, Budget, Others, Reading, budget, ceiling, memory_words
-from controller.residency.runner import Facts, Resident, Runner
+from controller.engines.runner import ModelFacts, Runner
+from controller.plain import GIB, memory_words
+from controller.residency.memory import LINGERS, Budget, Others, Reading, budget, ceiling
+from controller.residency.resident import Resident
 from tests.unit.residency.shows import resident, sized
 
 MAC = Reading(total=64 * GIB, available=56 * GIB, limit=48 * GIB, unified=True)
@@ -88,7 +90,7 @@ A = resident(sized("a", 40, cache=10))
 
 
 def mlx(key: str, need: int, cache: int) -> Runner:
-    return Runner(key, key, key, Facts(need, mlx=True), need=need, cache=cache)
+    return Runner(key, key, key, ModelFacts(need, keeps_beside=True), engine="ollama", need=need, cache=cache)
 
 
 def test_conversations_lie_in_ram_and_not_where_the_gpu_works() -> None:
@@ -113,7 +115,7 @@ def test_what_is_shown_is_what_models_may_take_beside_the_conversations() -> Non
 
 
 def asks(predicted: int) -> Runner:
-    return Runner("new", "new", "new", Facts(1), predicted=predicted)
+    return Runner("new", "new", "new", ModelFacts(1), engine="ollama", predicted=predicted)
 
 
 def test_ollama_lets_others_stay_while_it_predicts_four_fifths_of_what_is_free_at_most() -> None:

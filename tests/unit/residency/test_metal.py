@@ -6,7 +6,7 @@ import plistlib
 
 import pytest
 
-from controller.residency.memory import GIB
+from controller.plain import GIB
 from controller.residency.metal import Metal, metal
 from tests.unit.residency.macs import WINDOW_SERVER, ioreg
 

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import NEWEST, OWN_RUNNER
 from controller.engines.ollama.needs import Kept, Start, cache, estimate
+from controller.engines.runner import Runner
 from controller.errors import Declined, Unreachable
+from controller.plain import GIB
 from controller.residency import names as module
 from controller.residency.learned import Learned
-from controller.residency.memory import GIB
 from controller.residency.names import Names
-from controller.residency.runner import Runner
 from tests.fakes.clock import WoundClock
 
 
@@ -57,6 +58,12 @@ class Shop:
     async def tags(self) -> list[dict[str, Any]]:
         self.asked["(all)"] += 1
         return [{"name": name.upper(), "size": 1000} for name in self.models]
+
+
+def anatomy(runner: Runner) -> Anatomy:
+    """What is known of its model."""
+    assert isinstance(runner.facts, Anatomy)
+    return runner.facts
 
 
 class House:
@@ -240,7 +247,7 @@ async def test_names_of_one_recipe_are_one_runner_and_those_of_another_are_not()
     assert len({red, short, blue}) == 3
     assert red.blob == short.blob != blue.blob
     assert house.names.names_of(red.key) == ["CRIMSON:LATEST", "RED:LATEST"]
-    assert short.options == (("num_ctx", "1024"),)
+    assert short.context == 1024
 
 
 @pytest.mark.parametrize(
@@ -269,7 +276,7 @@ async def test_what_a_runner_needs_is_an_order_or_what_was_seen_or_an_estimate()
     shop.blobs = dict.fromkeys(shop.models, "sha256-1")
     house = House(shop, context_length=4096)
     red = await house.there("red")
-    assert red.need == estimate(red.facts, Start(4096), shop.inside).total > red.facts.weights == 1000
+    assert red.need == estimate(anatomy(red), Start(4096), shop.inside).total > red.facts.weights == 1000
     house.learned[red.key] = Learned(memory=7777)
     house.names.weigh()
     assert (house.names.known("red") or red).need == 7777
@@ -285,7 +292,7 @@ async def test_what_was_seen_right_after_a_load_is_not_all_that_a_runner_may_com
     house, kept = House(shop, context_length=4096), Kept(2 * GIB)
     house.kept = kept
     red = await house.there("red")
-    assert red.cache == cache(red.facts, Start(4096), shop.inside, kept) >= 2 * GIB
+    assert red.cache == cache(anatomy(red), Start(4096), shop.inside, kept) >= 2 * GIB
     house.learned[red.key] = Learned(memory=7777)
     house.names.weigh()
     seen = await house.there("red")
@@ -293,7 +300,7 @@ async def test_what_was_seen_right_after_a_load_is_not_all_that_a_runner_may_com
         7777,
         red.cache,
         None,
-        estimate(red.facts, Start(4096), shop.inside),
+        estimate(anatomy(red), Start(4096), shop.inside),
     )
 
 
@@ -313,14 +320,14 @@ async def test_what_was_learned_with_another_kind_of_runner_is_forgotten() -> No
     house.names.changed()
     other = await house.there("red")
     assert other.key != red.key
-    assert other.need == estimate(other.facts, Start(8192), OWN_RUNNER).total
+    assert other.need == estimate(anatomy(other), Start(8192), OWN_RUNNER).total
 
 
 async def test_a_batch_that_a_model_asks_for_counts() -> None:
     shop = Shop(red_latest="num_batch 4096", blue_latest="")
     house = House(shop)
     red, blue = await house.there("red"), await house.there("blue")
-    assert red.parts == estimate(red.facts, Start(8192, batch=4096), shop.inside)
+    assert red.parts == estimate(anatomy(red), Start(8192, batch=4096), shop.inside)
     assert red.predicted == blue.predicted + 2 * GIB
 
 

@@ -10,9 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.engines.ollama.needs import Kept, Start
-from controller.residency.memory import GIB, MIB, Budget
+from controller.engines.runner import Runner
+from controller.plain import GIB, MIB
+from controller.residency.memory import Budget
 from controller.residency.plan import plan, too_big_words
-from controller.residency.runner import Fits, NoRoom, Presence, Resident, Runner, TooBig
+from controller.residency.resident import Fits, NoRoom, Presence, Resident, TooBig
 from tests.unit.residency.shows import LLAMA, QWEN3, resident, runner, sized
 
 MANY = 8
@@ -242,5 +244,5 @@ def test_a_refusal_by_another_figure_than_the_estimate_says_where_it_is_from() -
 
 
 def test_a_runner_is_known_by_its_key_alone() -> None:
-    same = Runner("a", "elsewhere", "other name", A.runner.facts, need=1000)
+    same = Runner("a", "elsewhere", "other name", A.runner.facts, engine="ollama", need=1000)
     assert plan(same, table(A), [], Budget(5), 1) == Fits()

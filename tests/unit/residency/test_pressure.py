@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.residency.memory import GIB
+from controller.plain import GIB
 from controller.residency.pressure import SETTLED, UNLOAD_EVERY, Pressures, linux_pressure
-from controller.residency.runner import Pressure
+from controller.residency.resident import Pressure
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.engines.engine import SlotStates
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
-from controller.residency.slots import Slots
 
 RULE = Rule()
 
@@ -26,7 +26,7 @@ class Machine:
     at: float = 100.0
     processor: float = 7.0
     stopped: bool = False
-    slots: Slots | None = None
+    slots: SlotStates | None = None
     seen: bool = True
     progress: Progress = field(default_factory=Progress)
 
@@ -223,7 +223,7 @@ def test_one_that_says_it_gets_further_is_at_work_though_nothing_else_shows_it()
     machine = Machine()
     machine.begin()
     for second in range(1800):
-        machine.slots = Slots(1, ((1, 4, second // 5),)) if second % 7 else None  # now and then it does not answer
+        machine.slots = SlotStates(1, ((1, 4, second // 5),)) if second % 7 else None  # now and then it does not answer
         assert machine.second() is Verdict.BUSY
     after = machine.stuck_after()  # and then it does not
     assert after is not None
@@ -231,12 +231,12 @@ def test_one_that_says_it_gets_further_is_at_work_though_nothing_else_shows_it()
 
 
 def test_one_that_says_it_has_nothing_to_do_is_stuck_whoever_keeps_the_gpu_busy() -> None:
-    machine = Machine(gpu=100.0, own_gpu=None, slots=Slots(0, ((1, 4, 9),)))
+    machine = Machine(gpu=100.0, own_gpu=None, slots=SlotStates(0, ((1, 4, 9),)))
     machine.begin()
     assert machine.stuck_after() == RULE.first + RULE.apart
 
 
 def test_one_that_says_it_works_is_not_stuck_while_the_gpu_is_busy() -> None:
-    machine = Machine(gpu=100.0, slots=Slots(1, ((1, 4, 9),)))
+    machine = Machine(gpu=100.0, slots=SlotStates(1, ((1, 4, 9),)))
     machine.begin()
     assert machine.stuck_after() is None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.residency.memory import GIB
+from controller.engines.runner import ModelFacts, Runner
+from controller.plain import GIB
+from controller.residency.resident import Presence, Resident
 from controller.residency.rows import Rows
-from controller.residency.runner import Facts, Presence, Resident, Runner
 from controller.residency.view import memory_document
 
-A, B = (Runner(key, blob=key, name=key, facts=Facts(1), slots=4, need=100) for key in "ab")
+A, B = (Runner(key, blob=key, name=key, facts=ModelFacts(1), engine="ollama", slots=4, need=100) for key in "ab")
 
 
 def with_a() -> Rows:

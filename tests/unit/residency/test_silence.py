@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from controller.engines.engine import SlotStates
 from controller.residency.progress import Flight, Rule, Sample
 from controller.residency.silence import Silence
-from controller.residency.slots import Slots
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Runner:
         slots = None
         if self.steps is not None:
             far = tuple((task, 0, step * self._far) for task, step in enumerate(self.steps))
-            slots = Slots(len(far), far, (True,) * len(far))
+            slots = SlotStates(len(far), far, (True,) * len(far))
         processor = None if self.works is None else self.works * self.at
         own = self.at if self.own_gpu else None
         return set(self.silence.see(Sample(self.at, flights, processor, None, own, False, slots)))
@@ -67,7 +67,7 @@ def test_a_neighbour_that_has_ended_says_nothing_of_a_silent_one() -> None:
     for second in range(60):
         far = ((second // 3, 0, second % 3), (99, 0, 5))
         flights = (Flight(2, 90.0, 0), Flight(10 + second // 3, 100.0 + second // 3, second % 3))
-        slots = Slots(2, far, (True, True))
+        slots = SlotStates(2, far, (True, True))
         assert not runner.silence.see(Sample(100.0 + second, flights, 5.0 * second, None, slots=slots))
 
 

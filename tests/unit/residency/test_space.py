@@ -6,9 +6,11 @@ from collections.abc import Mapping
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.runner import ModelFacts, Runner
 from controller.events import Journal
-from controller.residency.memory import GIB, Budget, Reading
-from controller.residency.runner import Facts, Fits, NoRoom, Presence, Resident, Runner, Taken, TooBig
+from controller.plain import GIB
+from controller.residency.memory import Budget, Reading
+from controller.residency.resident import Fits, NoRoom, Presence, Resident, Taken, TooBig
 from controller.residency.space import MachineSpace, is_here
 from tests.fakes.clock import WoundClock
 from tests.fakes.gauge import FakeGauge
@@ -48,7 +50,7 @@ async def test_the_memory_of_an_ollama_on_another_machine_is_not_this_ones() -> 
     space = MachineSpace(gauge, Journal(WoundClock()), lambda: config[0])
     await space.look({})
     space.judge(0.0)
-    big = Runner("big", "blob", "big", Facts(40 * GIB), need=40 * GIB)
+    big = Runner("big", "blob", "big", ModelFacts(40 * GIB), engine="ollama", need=40 * GIB)
     assert (space.budget, space.may_load, space.plan(big, {}, ())) == (None, True, Fits())
     config[0] = Config.model_validate({"server": {**wish, "memory": {"budget": "32GiB"}}})
     assert space.budget == Budget(32 * GIB)
@@ -76,7 +78,9 @@ async def test_while_memory_is_short_only_what_frees_more_is_loaded_and_when_it_
     await space.look({})
     space.judge(0.0)
     assert (space.may_load, space.may_swap, space.may_grant) == (False, True, True)
-    large, small = (Runner(key, key, key, Facts(1), need=need) for key, need in (("large", 20), ("small", 10)))
+    large, small = (
+        Runner(key, key, key, ModelFacts(1), engine="ollama", need=need) for key, need in (("large", 20), ("small", 10))
+    )
     table = {"large": Resident(large, Presence.RESIDENT, 0.0, 20, 1)}
     assert space.plan(small, table, ["large"]) == Fits(("large",))
     assert space.plan(small, {}, [], freed=20) == Fits()

@@ -10,11 +10,14 @@ from itertools import permutations
 import pytest
 
 from controller.config.schema import Memory
+from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.engines.ollama.needs import Start
-from controller.residency.memory import GIB, Budget, budget
+from controller.engines.runner import Runner
+from controller.plain import GIB
+from controller.residency.memory import Budget, budget
 from controller.residency.plan import plan
-from controller.residency.runner import Facts, Fits, NoRoom, Resident, Runner, Taken, TooBig
+from controller.residency.resident import Fits, NoRoom, Resident, Taken, TooBig
 from tests.fakes.gauge import FakeGauge
 from tests.unit.residency.shows import LLAMA, QWEN3, QWEN25, example, resident, runner
 
@@ -27,7 +30,7 @@ def room(available: int = 58 * GIB) -> Budget:
     return budget(FakeGauge(available=available).read({}), Memory())
 
 
-def loadable(name: str, facts: Facts, context: int, kv_type: str | None, inside: Inside = LLAMA_SERVER) -> Runner:
+def loadable(name: str, facts: Anatomy, context: int, kv_type: str | None, inside: Inside = LLAMA_SERVER) -> Runner:
     return runner(name, facts, Start(context, 1, kv_type, flash=True), inside)
 
 

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.schema import Models
-from controller.residency.runner import Facts, Presence, Resident, Runner
+from controller.engines.runner import ModelFacts, Runner
+from controller.residency.resident import Presence, Resident
 from controller.residency.wishes import Wishes, idle_too_long, preloads, some_leave_at_once, wishes
 
 
 def resident(key: str, used: float, *, since: float = 0.0, pinned: bool = False) -> Resident:
-    runner = Runner(key, blob=key, name=key, facts=Facts(1))
+    runner = Runner(key, blob=key, name=key, facts=ModelFacts(1), engine="ollama")
     return Resident(runner, Presence.RESIDENT, since, taken=1, slots=1, used=used, pinned=pinned)
 
 

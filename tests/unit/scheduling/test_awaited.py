@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.residency.runner import Presence
+from controller.residency.resident import Presence
 from controller.scheduling.awaited import Awaited
 from tests.kit.line_world import World, runner
 

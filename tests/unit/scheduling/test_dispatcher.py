@@ -11,11 +11,12 @@ import pytest
 
 from controller.config.schema import Config
 from controller.desk import every_model
+from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.readiness import Address, Readiness
 from controller.residency.learned import Learned
-from controller.residency.runner import Presence, Resident, Runner
+from controller.residency.resident import Presence, Resident
 from controller.scheduling.dispatcher import Dispatcher, Problem
 from controller.scheduling.line import rules_of
 from controller.scheduling.scheduler import Scheduler

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.residency.learned import Learned
-from controller.residency.runner import Presence, Resident
+from controller.residency.resident import Presence, Resident
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.ticket import Hold, Ticket
 from tests.kit.line_world import World, runner

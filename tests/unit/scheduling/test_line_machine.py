@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from controller.residency.runner import Runner
+from controller.engines.runner import Runner
 from controller.scheduling.line import Rules
 from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
 from tests.kit.examples import examples

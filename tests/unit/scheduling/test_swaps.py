@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.residency.runner import Presence
+from controller.residency.resident import Presence
 from controller.scheduling.line import Rules
 from controller.scheduling.ticket import End, Hold, Ticket, Why
 from tests.kit.line_world import World, runner

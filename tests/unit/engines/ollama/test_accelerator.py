@@ -6,13 +6,8 @@ from typing import Literal
 
 import pytest
 
-from controller.engines.ollama.accelerator import (
-    Accelerator,
-    accelerator_limit,
-    gpu_lost,
-    nvidia_memory,
-    nvidia_processes,
-)
+from controller.engines.engine import Accelerator
+from controller.engines.ollama.accelerator import accelerator_limit, gpu_lost
 
 GIB, MIB = 2**30, 2**20
 STAMP = "time=2026-02-03T04:05:06.789Z level=INFO source="
@@ -102,16 +97,3 @@ def test_a_gpu_that_must_be_there_is_missed(
     log: str, wanted: Literal["auto", "required", "any"], silicon: bool, lost: bool
 ) -> None:
     assert gpu_lost(accelerator_limit(log), wanted, silicon=silicon) is lost
-
-
-def test_nvidias_cards_are_added_up() -> None:
-    assert nvidia_memory("24576, 1234\n12288, 100\n") == (36864 * MIB, 1334 * MIB)
-
-
-@pytest.mark.parametrize("text", ["", "No devices were found\n", "[N/A], [N/A]\n", "NVIDIA-SMI has failed, because\n"])
-def test_a_card_that_does_not_tell_is_unknown(text: str) -> None:
-    assert nvidia_memory(text) is None
-
-
-def test_a_process_holds_the_sum_of_what_it_has_on_each_card() -> None:
-    assert nvidia_processes("4711, 300\n4712, [N/A]\n4711, 200\n") == {4711: 500 * MIB}

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engines.ollama.facts import facts_of, forced_single
+from controller.engines.ollama.facts import Anatomy, facts_of, forced_single
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER
-from controller.residency.runner import Facts
 from tests.unit.residency.shows import LLAMA, LLAMA_70B_SIZE, QWEN3, QWEN25, show, tensors
 
 KIB = 2**10
@@ -185,7 +184,7 @@ def test_of_an_empty_answer_only_the_size_is_known() -> None:
     nothing = {"model_info": None, "details": None, "capabilities": None, "tensors": None}
     for show_answer in ({}, nothing):
         facts = facts_of(show_answer, 7)
-        assert facts == Facts(weights=7, work=facts.work)
+        assert facts == Anatomy(weights=7, work=facts.work)
 
 
 JSON = st.recursive(

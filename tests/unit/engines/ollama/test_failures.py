@@ -8,40 +8,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engines.ollama.failures import LONGEST, Fault, brief, fault_of, runner_died, words_of
+from controller.engines.engine import LoadFault
+from controller.engines.ollama.failures import LONGEST, brief, fault_of, runner_died, words_of
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
 
 ALIKE = [
-    (500, "model requires more system memory (48.2 GiB) than is available (31.0 GiB)", Fault.MEMORY),
-    (500, "insufficient memory - required allocations: …", Fault.MEMORY),
-    (500, "unable to load full model on GPU", Fault.MEMORY),
-    (500, "unable to allocate CUDA0 buffer", Fault.MEMORY),
-    (500, "mlx runner failed: mlx: exception (exit: exit status 1)", Fault.CRASH),
-    (500, "mlx runner exited unexpectedly: signal: killed", Fault.CRASH),
-    (500, "failed to start mlx runner: fork/exec: no such file", Fault.CRASH),
-    (500, "timeout waiting for mlx runner to start", Fault.LATE),
-    (404, "model 'red' not found", Fault.MISSING),
-    (400, '"red" does not support generate', Fault.OTHER),
-    (500, "", Fault.OTHER),
+    (500, "model requires more system memory (48.2 GiB) than is available (31.0 GiB)", LoadFault.MEMORY),
+    (500, "insufficient memory - required allocations: …", LoadFault.MEMORY),
+    (500, "unable to load full model on GPU", LoadFault.MEMORY),
+    (500, "unable to allocate CUDA0 buffer", LoadFault.MEMORY),
+    (500, "mlx runner failed: mlx: exception (exit: exit status 1)", LoadFault.CRASH),
+    (500, "mlx runner exited unexpectedly: signal: killed", LoadFault.CRASH),
+    (500, "failed to start mlx runner: fork/exec: no such file", LoadFault.CRASH),
+    (500, "timeout waiting for mlx runner to start", LoadFault.LATE),
+    (404, "model 'red' not found", LoadFault.MISSING),
+    (400, '"red" does not support generate', LoadFault.OTHER),
+    (500, "", LoadFault.OTHER),
 ]
 OLD = [
-    (500, "llama runner process has terminated: cudaMalloc failed: out of memory", Fault.MEMORY),
-    (500, "llama runner process has terminated: error: kIOGPUCommandBufferCallbackErrorOutOfMemory", Fault.MEMORY),
-    (500, "llama runner process has terminated: signal: killed", Fault.CRASH),
-    (500, "llama runner process no longer running: 2 error loading model", Fault.CRASH),
-    (500, "timed out waiting for llama runner to start - progress 0.31 - ", Fault.LATE),
+    (500, "llama runner process has terminated: cudaMalloc failed: out of memory", LoadFault.MEMORY),
+    (500, "llama runner process has terminated: error: kIOGPUCommandBufferCallbackErrorOutOfMemory", LoadFault.MEMORY),
+    (500, "llama runner process has terminated: signal: killed", LoadFault.CRASH),
+    (500, "llama runner process no longer running: 2 error loading model", LoadFault.CRASH),
+    (500, "timed out waiting for llama runner to start - progress 0.31 - ", LoadFault.LATE),
 ]
 NEW = [
-    (500, "llama-server process has terminated: signal: killed", Fault.CRASH),
-    (500, "llama-server process has terminated: exit status 1: error loading model: unknown architecture", Fault.CRASH),
-    (500, "llama-server process no longer running: -1 ", Fault.CRASH),
-    (500, "error starting llama-server: fork/exec /opt/lib/ollama/llama-server: exec format error ", Fault.CRASH),
-    (500, "timed out waiting for llama-server to start - ", Fault.LATE),
-    (500, "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory", Fault.MEMORY),
-    (500, "llama-server reported out-of-memory during startup: …", Fault.MEMORY),
-    (500, "llama-server process has terminated: vk::Device::allocateMemory: ErrorOutOfDeviceMemory", Fault.CRASH),
-    (500, "ggml_vulkan: vk_error_out_of_device_memory", Fault.MEMORY),
-    (500, "model requires 20.1 GB but only 10.2 GB are available (after 512 MB overhead)", Fault.MEMORY),
+    (500, "llama-server process has terminated: signal: killed", LoadFault.CRASH),
+    (
+        500,
+        "llama-server process has terminated: exit status 1: error loading model: unknown architecture",
+        LoadFault.CRASH,
+    ),
+    (500, "llama-server process no longer running: -1 ", LoadFault.CRASH),
+    (500, "error starting llama-server: fork/exec /opt/lib/ollama/llama-server: exec format error ", LoadFault.CRASH),
+    (500, "timed out waiting for llama-server to start - ", LoadFault.LATE),
+    (500, "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory", LoadFault.MEMORY),
+    (500, "llama-server reported out-of-memory during startup: …", LoadFault.MEMORY),
+    (500, "llama-server process has terminated: vk::Device::allocateMemory: ErrorOutOfDeviceMemory", LoadFault.CRASH),
+    (500, "ggml_vulkan: vk_error_out_of_device_memory", LoadFault.MEMORY),
+    (500, "model requires 20.1 GB but only 10.2 GB are available (after 512 MB overhead)", LoadFault.MEMORY),
 ]
 
 
@@ -51,7 +56,7 @@ NEW = [
     + [(OWN_RUNNER, *each) for each in OLD]
     + [(LLAMA_SERVER, *each) for each in NEW],
 )
-def test_each_of_its_sentences_is_understood(inside: Inside, status: int, words: str, fault: Fault) -> None:
+def test_each_of_its_sentences_is_understood(inside: Inside, status: int, words: str, fault: LoadFault) -> None:
     assert fault_of(status, words, inside) is fault
 
 

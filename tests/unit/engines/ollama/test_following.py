@@ -8,8 +8,8 @@ from controller.engines.ollama.following import Following
 from controller.engines.ollama.loading import Loading, Pace
 from controller.errors import Unreachable
 from controller.events import Journal
+from controller.residency.resident import Presence, Resident
 from controller.residency.rows import Rows
-from controller.residency.runner import Presence, Resident
 from controller.residency.seams import Names
 from controller.residency.swap import Swaps
 from tests.fakes.clock import WoundClock

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.schema import Models
+from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.engines.ollama.needs import (
     CHECKPOINTS,
@@ -23,8 +24,7 @@ from controller.engines.ollama.needs import (
     predicted,
     prompt_cache,
 )
-from controller.residency.memory import GIB, MIB
-from controller.residency.runner import Facts
+from controller.plain import GIB, MIB
 from tests.unit.residency.shows import GEMMA3, LLAMA, QWEN3, runner, sized
 
 PLAIN = Start(8192)
@@ -61,7 +61,7 @@ def test_less_precise_context_memory_takes_less(inside: Inside, kv_type: str | N
     assert estimate(QWEN3, Start(8192, 1, kv_type), inside).context == factor * 8192 * QWEN3.kv_per_token
 
 
-def context(facts: Facts, kv_type: str, flash: bool | None, inside: Inside) -> int:
+def context(facts: Anatomy, kv_type: str, flash: bool | None, inside: Inside) -> int:
     return estimate(facts, Start(8192, 1, kv_type, flash), inside).context
 
 
@@ -87,7 +87,7 @@ def test_without_flash_attention_each_head_needs_its_own_work_space(inside: Insi
 
 
 def test_layers_with_a_window_keep_no_more_than_it_and_a_batch() -> None:
-    facts = Facts(weights=0, kv_in_window=100.0, window=1024)
+    facts = Anatomy(weights=0, kv_in_window=100.0, window=1024)
     assert estimate(facts, Start(512), OWN_RUNNER).context == 512 * 100
     assert estimate(facts, Start(1024), OWN_RUNNER).context == 1024 * 100
     assert estimate(facts, Start(65536), OWN_RUNNER).context == (1024 + 512) * 100
@@ -96,7 +96,7 @@ def test_layers_with_a_window_keep_no_more_than_it_and_a_batch() -> None:
 
 
 def test_ollamas_own_runner_keeps_earlier_states_of_some_recurrent_models_beside_the_context() -> None:
-    facts = Facts(weights=0, fixed=10 * MIB)
+    facts = Anatomy(weights=0, fixed=10 * MIB)
     assert estimate(facts, Start(8192, 2), OWN_RUNNER).context == 2 * 10 * MIB
     assert estimate(replace(facts, returns=True), Start(8192, 2), OWN_RUNNER).context == 2 * 25 * 10 * MIB
     assert estimate(replace(facts, returns=True), Start(8192, 2), LLAMA_SERVER).context == 2 * 10 * MIB
@@ -118,7 +118,7 @@ def test_work_space_is_what_llama_server_tells_of_its_compute_buffer(
     tokens: int, slots: int, batch: int, told: float
 ) -> None:
     assert LLAMA_SERVER.batch(tokens * slots) == batch
-    work = estimate(Facts(weights=0, work=4 * 1014), Start(tokens, slots), LLAMA_SERVER).work - RUNNER
+    work = estimate(Anatomy(weights=0, work=4 * 1014), Start(tokens, slots), LLAMA_SERVER).work - RUNNER
     assert work == pytest.approx(told * MIB, rel=0.01)
 
 
@@ -128,7 +128,7 @@ def test_a_batch_that_the_model_asks_for_is_what_it_gets() -> None:
 
 
 def test_a_model_for_embeddings_is_read_in_batches_of_its_own() -> None:
-    bert = Facts(weights=0, context=8192, capabilities=frozenset(("embedding",)), work=1000)
+    bert = Anatomy(weights=0, context=8192, capabilities=frozenset(("embedding",)), work=1000)
     assert estimate(bert, PLAIN, LLAMA_SERVER).work == RUNNER + 2048 * (1000 + 2 * 8192)
     assert estimate(bert, Start(256), LLAMA_SERVER).work == RUNNER + 256 * (1000 + 2 * 256)
     assert estimate(bert, PLAIN, OWN_RUNNER).work == RUNNER + 512 * (1000 + 6 * 8192)
@@ -136,12 +136,12 @@ def test_a_model_for_embeddings_is_read_in_batches_of_its_own() -> None:
 
 @both
 def test_a_tiny_model_is_not_expected_to_take_hundreds_of_megabytes(inside: Inside) -> None:
-    tiny = Facts(weights=4 * MIB, context=32768, kv_per_token=64.0, work=4 * 640, heads=1)
+    tiny = Anatomy(weights=4 * MIB, context=32768, kv_per_token=64.0, work=4 * 640, heads=1)
     assert need(tiny, PLAIN, inside) < 64 * MIB
 
 
 FACTS = st.builds(
-    Facts,
+    Anatomy,
     weights=st.integers(0, 2**40),
     context=st.integers(0, 2**20),
     kv_per_token=st.floats(0, 2**22),
@@ -152,7 +152,7 @@ FACTS = st.builds(
     work=st.integers(0, 2**20),
     heads=st.integers(0, 256),
     flash=st.sampled_from(["never", "asked", "always"]),
-    mlx=st.booleans(),
+    keeps_beside=st.booleans(),
     kv_predicted=st.floats(0, 2**22),
 )
 INSIDE = st.sampled_from(INSIDES)
@@ -161,7 +161,7 @@ KV = st.sampled_from([None, "q8_0", "q4_0"])
 
 @given(FACTS, st.integers(1, 2**20), st.integers(1, 16), KV, INSIDE)
 def test_more_context_or_slots_never_need_less_and_less_precision_never_more(
-    facts: Facts, tokens: int, slots: int, kv_type: str | None, inside: Inside
+    facts: Anatomy, tokens: int, slots: int, kv_type: str | None, inside: Inside
 ) -> None:
     start = Start(tokens, slots, kv_type)
     one = need(facts, start, inside)
@@ -199,7 +199,7 @@ def test_the_own_runner_of_earlier_versions_keeps_none_nor_does_a_model_for_embe
 
 @both
 def test_the_mlx_runner_keeps_what_it_likes(inside: Inside) -> None:
-    assert cache(replace(QWEN3, mlx=True), PLAIN, inside, Kept(0)) == 8 * GIB
+    assert cache(replace(QWEN3, keeps_beside=True), PLAIN, inside, Kept(0)) == 8 * GIB
 
 
 def test_a_context_that_forgets_is_kept_in_earlier_states_in_each_slot_and_with_each_conversation() -> None:
@@ -219,7 +219,7 @@ def test_what_nobody_told_llama_server_it_keeps_as_it_is_built() -> None:
 
 @given(FACTS, st.integers(1, 2**20), st.integers(1, 16), KV, st.integers(0, 2**35), INSIDE)
 def test_who_may_keep_more_never_keeps_less(
-    facts: Facts, tokens: int, slots: int, kv_type: str | None, prompts: int, inside: Inside
+    facts: Anatomy, tokens: int, slots: int, kv_type: str | None, prompts: int, inside: Inside
 ) -> None:
     start = Start(tokens, slots, kv_type)
     kept = cache(facts, start, inside, Kept(prompts))
@@ -257,7 +257,7 @@ def test_it_takes_a_large_batch_into_account_only_where_the_model_asks_for_it() 
 
 
 def test_of_an_mlx_model_it_wants_the_weights_and_half_a_gibibyte_to_be_free() -> None:
-    found = predicted(replace(QWEN3, mlx=True), PLAIN, LLAMA_SERVER)
+    found = predicted(replace(QWEN3, keeps_beside=True), PLAIN, LLAMA_SERVER)
     assert found / 0.8 == pytest.approx(QWEN3.weights + 512 * MIB, abs=2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.residency.standstill import BYTES, LIMIT, WORK, Standstill
+from controller.engines.ollama.standstill import BYTES, LIMIT, WORK, Standstill
 
 
 def test_a_load_that_neither_works_nor_grows_for_a_minute_stands_still() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.residency.slots import Slots, slots_in, together
+from controller.engines.engine import SlotStates
+from controller.engines.ollama.slots import slots_in, together
 
 AT_WORK = {
     "id": 0,
@@ -23,9 +24,11 @@ NEVER_USED = {"id": 1, "n_ctx": 8192, "speculative": False, "is_processing": Fal
 
 
 def test_whether_a_slot_works_and_how_far() -> None:
-    assert slots_in(json.dumps([AT_WORK, NEVER_USED]).encode()) == Slots(1, ((7, 4, 1557), (-1, 0, 0)), (True, False))
+    assert slots_in(json.dumps([AT_WORK, NEVER_USED]).encode()) == SlotStates(
+        1, ((7, 4, 1557), (-1, 0, 0)), (True, False)
+    )
     once = {**AT_WORK, "next_token": {"n_decoded": 3}, "is_processing": False}  # as other builds write it
-    assert slots_in(json.dumps([once]).encode()) == Slots(0, ((7, 4, 3),), (False,))
+    assert slots_in(json.dumps([once]).encode()) == SlotStates(0, ((7, 4, 3),), (False,))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,7 @@ def test_no_answer_whatever_does_any_harm(said: bytes | str) -> None:
 
 
 def test_of_several_processes_all_have_to_say() -> None:
-    one, other = Slots(1, ((1, 2, 3),), (True,)), Slots(0, ((4, 5, 6),), (False,))
-    assert together([one, other]) == Slots(1, ((1, 2, 3), (4, 5, 6)), (True, False))
+    one, other = SlotStates(1, ((1, 2, 3),), (True,)), SlotStates(0, ((4, 5, 6),), (False,))
+    assert together([one, other]) == SlotStates(1, ((1, 2, 3), (4, 5, 6)), (True, False))
     assert together([one, None]) is None
     assert together([]) is None

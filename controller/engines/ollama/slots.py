@@ -8,40 +8,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """All of one runner's at one moment."""
-
-    working: int  # those that read or write
-    far: tuple[tuple[int, ...], ...]  # of each: its task, tokens read, tokens written. Equal: nothing has moved
-    works: tuple[bool, ...] = ()  # each
+from controller.engines.engine import SlotStates
 
 
-def together(told: Iterable[Slots | None]) -> Slots | None:
+def together(told: Iterable[SlotStates | None]) -> SlotStates | None:
     """Those of several processes. None when there is none, or one of them did not say."""
     known = list(told)
     if not known or None in known:
         return None
     all_of = [each for each in known if each is not None]
-    return Slots(
+    return SlotStates(
         sum(each.working for each in all_of),
         tuple(mark for each in all_of for mark in each.far),
         tuple(works for each in all_of for works in each.works),
     )
 
 
-def slots_in(body: bytes) -> Slots | None:
+def slots_in(body: bytes) -> SlotStates | None:
     """What an answer to `GET /slots` says; None for what is no such answer."""
     try:
         listed = json.loads(body)
         if not isinstance(listed, list):
             return None
         works = tuple(bool(each["is_processing"]) for each in listed)
-        return Slots(sum(works), tuple(_far(each) for each in listed), works)
+        return SlotStates(sum(works), tuple(_far(each) for each in listed), works)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
