@@ -47,11 +47,11 @@ from controller.plain import fault_words
 from controller.power import Power
 from controller.presence import can_be_found, stay_found
 from controller.proxy.app import DataPlane
-from controller.proxy.dialects import Reason
 from controller.proxy.relay import LEAVING
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
+from controller.refusal import Reason
 from controller.residency.gauge import Gauge, gauge_for_this_machine
 from controller.socketpath import private_folder
 from controller.supervision.programs import Program

@@ -14,9 +14,9 @@ from typing import cast
 
 import httptools
 
+from controller.answering.heads import ANSWERED
 from controller.answering.usage import Usage
-from controller.proxy.dialects import Headers
-from controller.proxy.headers import ANSWERED
+from controller.dialect import Headers
 from controller.readiness import Address
 
 _PACE = 256 * 1024  # unread bytes at which upstream is paused, where it may be

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from controller.proxy.dialects import Ending
+from controller.dialect import Ending
 from controller.scheduling.tokens import Tokens
 
 _KEPT = 4  # pieces: the record with the counts, the terminal one, and either may be torn in two

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
+from controller.dialect import Dialect, Ending
 from controller.engines.ollama.inside import Inside
-from controller.proxy.dialects import Dialect, Ending, Reason, Refused
 from controller.proxy.members import OPTIONS, read
 from controller.proxy.peek import Peeked
 from controller.proxy.routes import Route, label
+from controller.refusal import Reason, Refused
 from controller.residency.meaning import Meaning, Meanings
 
 LONGEST_TOLD = 400  # bytes of X-Seadragon-Adjusted

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from controller.auth.access import Principal
-from controller.proxy.dialects import Reason, Refused
+from controller.refusal import Reason, Refused
 
 KEPT = 60.0  # seconds
 _MOST = 256  # endings that are remembered

@@ -22,7 +22,6 @@ from controller.proxy.asking import Asking
 from controller.proxy.callers import Callers
 from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.crowd import Places
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
@@ -36,6 +35,7 @@ from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
 from controller.readiness import Readiness
+from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import End, Ticket
 from controller.usage import Use
 

@@ -7,19 +7,19 @@ connect is no attempt: nothing was sent, so the request goes on waiting. An infe
 
 from __future__ import annotations
 
+from controller.answering.heads import request_head
 from controller.answering.turns import Problem
 from controller.answering.upstream import Answer, Connection, Pool
 from controller.answering.usage import Usage
 from controller.clock import Clock
 from controller.engines.ollama.failures import runner_died, words_of
 from controller.engines.ollama.inside import Inside
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
-from controller.proxy.headers import request_head
 from controller.proxy.relay import upload
 from controller.proxy.routes import Kind, Match
 from controller.proxy.tally import Tally
 from controller.readiness import Address, Readiness
+from controller.refusal import Reason, Refused
 
 ATTEMPTS = 2
 KNOCK = 0.05  # seconds between two tries to connect

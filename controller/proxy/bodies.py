@@ -10,9 +10,9 @@ from typing import Protocol
 import brotli
 import zstandard
 
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
 from controller.proxy.room import SMALL, Room
+from controller.refusal import Reason, Refused
 
 _ZSTD_WINDOW = 2**27  # bytes; a frame that tells its length has a window of that length
 _ZSTD_BITE = 256  # bytes, of which four may unfold to 128 KiB

@@ -11,9 +11,9 @@ from controller.auth.policy import Right
 from controller.auth.rates import Rates
 from controller.auth.visitor import neighbourhood
 from controller.clock import Clock
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.exchange import Exchange
 from controller.proxy.rules import Rules
+from controller.refusal import Reason, Refused
 
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="seadragon"'),)
 """Never `Basic`: browsers would ask people for a password that nobody gave them."""

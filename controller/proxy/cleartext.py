@@ -14,7 +14,7 @@ from typing import Literal
 
 from controller.auth.access import plain_address
 from controller.certificate import Certificate
-from controller.proxy.dialects import Reason, Refused
+from controller.refusal import Reason, Refused
 
 Rule = Literal["off", "pages", "all"]
 Kind = Literal["direct", "tunnel", "proxy"]

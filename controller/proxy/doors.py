@@ -11,16 +11,17 @@ from controller.auth.gate import Sent
 from controller.auth.policy import Right, Row, Tunnel, page_row, row_of
 from controller.auth.secrets import parse_key
 from controller.auth.visitor import Unclear
+from controller.dialect import Headers
 from controller.proxy import cleartext
 from controller.proxy.callers import Callers, may_not
 from controller.proxy.crowd import Full
-from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import Exchange, Scope
 from controller.proxy.headers import holds_secret, read
 from controller.proxy.paths import Unclean, resolve
 from controller.proxy.refusals import SURFACE
 from controller.proxy.routes import Match, WrongMethod, dialect_of, find
 from controller.proxy.rules import Rules
+from controller.refusal import Reason, Refused
 
 
 class Elsewhere(Enum):

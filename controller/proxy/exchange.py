@@ -13,11 +13,13 @@ from controller.auth.access import Principal
 from controller.auth.policy import Right
 from controller.auth.visitor import Arrival, neighbourhood
 from controller.config.schema import Limits
+from controller.dialect import Dialect, Headers
 from controller.proxy.crowd import Full, Places
-from controller.proxy.dialects import Dialect, Headers, Reason, Refused, error_body, refusal_headers
+from controller.proxy.dialects import error_body, refusal_headers
 from controller.proxy.framing import Framing
 from controller.proxy.patience import LARGE, RATE, SENDING, TAKING, Patience
 from controller.proxy.tally import AccessRecord
+from controller.refusal import Reason, Refused
 
 if TYPE_CHECKING:
     from controller.proxy.seat import Seat

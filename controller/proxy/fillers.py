@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from controller.proxy.dialects import Dialect, Ending, Headers
+from controller.dialect import Dialect, Ending, Headers
 from controller.proxy.routes import Body, Route
 
 _JSON = b"application/json; charset=utf-8"

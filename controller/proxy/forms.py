@@ -22,7 +22,7 @@ from multipart import (
     parse_options_header,
 )
 
-from controller.proxy.dialects import Reason, Refused
+from controller.refusal import Reason, Refused
 from controller.spelling import LONGEST
 
 _MOST_PARTS: Final = 64

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from controller.proxy.dialects import Ending, error_record
+from controller.dialect import Ending
+from controller.proxy.dialects import error_record
 
 LONGEST_RECORD = 16 * 2**20  # bytes
 

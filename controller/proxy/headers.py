@@ -1,4 +1,4 @@
-"""Which headers matter, and the few that go on. Everything else stays here: Ollama passes what it gets to strangers."""
+"""Which headers of a request matter here. The few that go on stand in `answering/heads.py`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from collections.abc import Iterable
 from itertools import count
 from urllib.parse import unquote_to_bytes
 
+from controller.answering.heads import FORWARDED
 from controller.auth.cookies import together
 from controller.auth.credentials import holds_key
 from controller.redact import may_hold_secret
-
-FORWARDED = frozenset((b"accept", b"content-type", b"user-agent"))
-"""What of a request goes upstream. (A user agent of Copilot's changes what /api/show says.)"""
-
-ANSWERED = frozenset((b"content-type", b"content-length", b"cache-control", b"retry-after"))
-"""What of an answer goes back. Server and date are our own; no cookie of upstream's ever passes."""
 
 READ = FORWARDED | {
     b"host",
@@ -81,22 +76,6 @@ class RequestIds:
         if incoming is not None and _WELL_FORMED.fullmatch(incoming) and not may_hold_secret(incoming.decode("ascii")):
             return incoming
         return b"%b-%x" % (self._beginning, next(self._numbers))
-
-
-def request_head(
-    method: bytes, target: bytes, query: bytes, host: bytes, found: dict[bytes, bytes], request_id: bytes, length: bytes
-) -> bytes:
-    """The head that goes upstream. `length` is a whole header line that says how long the body is, or b""."""
-    lines = [method, b" ", target]
-    if query:
-        lines += (b"?", query)
-    lines += (b" HTTP/1.1\r\nhost: ", host, b"\r\nx-request-id: ", request_id, b"\r\n")
-    for name in FORWARDED:
-        value = found.get(name)
-        if value is not None:
-            lines += (name, b": ", value, b"\r\n")
-    lines += (length, b"\r\n")
-    return b"".join(lines)
 
 
 _SECRETS = frozenset(

@@ -17,6 +17,7 @@ from controller.answering.turns import Names, Problem, Turns
 from controller.answering.upstream import Answer, Connection
 from controller.auth.access import Principal
 from controller.clock import Clock
+from controller.dialect import Dialect
 from controller.engines.ollama.inside import Inside
 from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
@@ -26,7 +27,7 @@ from controller.proxy.aftermath import Aftermath, key_of, mark_of
 from controller.proxy.aside import Aside
 from controller.proxy.asking import ATTEMPTS, KNOCK, PAUSES, Asking, lost, problem
 from controller.proxy.callers import may_not_manage
-from controller.proxy.dialects import Dialect, Reason, Refused, compact
+from controller.proxy.dialects import compact
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, manner_of
 from controller.proxy.forwards import Forwards
@@ -40,6 +41,7 @@ from controller.proxy.rules import Rules
 from controller.proxy.seat import Seat
 from controller.proxy.sight import unknown
 from controller.proxy.tally import Tally
+from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import End, State, Turned, Wish
 
 _WIDEST = 256  # slots; no runner has as many

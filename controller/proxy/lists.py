@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.proxy.dialects import Headers
+from controller.dialect import Headers
 from controller.proxy.routes import Listed
 
 AGE = 10.0  # seconds an answer counts as fresh

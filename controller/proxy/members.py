@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from controller.engines.ollama.inside import INSIDES
-from controller.proxy.dialects import Reason, Refused
+from controller.refusal import Reason, Refused
 
 MOST_MEMBERS: Final = 256  # of one object; a request has some ten
 LONGEST_MEMBER: Final = 128  # bytes of a member's name

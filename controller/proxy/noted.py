@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from controller.auth.policy import POLICY, Right
-from controller.proxy.dialects import Reason
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import AccessRecord
+from controller.refusal import Reason
 
 _SPOOFED: Final = frozenset({Reason.PROXIED.value, Reason.ADDRESS.value})
 _KEYS: Final = frozenset(each.value for each in (Reason.KEY, Reason.KEYS, Reason.ENDED, Reason.GUESSING))

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from controller.proxy.dialects import Headers, Reason, Refused, compact
+from controller.dialect import Headers
+from controller.proxy.dialects import compact
 from controller.proxy.members import read
+from controller.refusal import Reason, Refused
 
 PLAUSIBLE_VERSION = "0.32.0"
 """Told while Ollama is away and has never been seen: some clients refuse to work with a server before 0.6.4."""

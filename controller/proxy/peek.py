@@ -10,8 +10,8 @@ from math import inf
 
 import msgspec
 
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.members import Top, read
+from controller.refusal import Reason, Refused
 from controller.spelling import LONGEST
 
 _TEXT = msgspec.json.Decoder(str)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from controller.errors import OrderFault, OrderRefused
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.forwards import SHARE
 from controller.proxy.routes import label
+from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
 EMBEDDER = "nomic-embed-text"  # small, and known to every client

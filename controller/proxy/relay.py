@@ -7,11 +7,13 @@ import asyncio
 import msgspec
 
 from controller.answering.upstream import Answer, Connection
-from controller.proxy.dialects import Ending, Reason, error_body
+from controller.dialect import Ending
+from controller.proxy.dialects import error_body
 from controller.proxy.exchange import Exchange
 from controller.proxy.framing import Framing
 from controller.proxy.own import JSON, headers
 from controller.proxy.refusals import upstreams_words
+from controller.refusal import Reason
 
 _LONGEST_ERROR = 64 * 1024  # bytes
 _STREAMS = (b"application/x-ndjson", b"text/event-stream")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.proxy.dialects import Dialect, Ending
+from controller.dialect import Dialect, Ending
 from controller.proxy.paths import spellings
 from controller.spelling import parse
 

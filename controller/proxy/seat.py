@@ -10,12 +10,13 @@ from controller.answering.turns import Turns
 from controller.answering.upstream import Answer
 from controller.answering.usage import Usage
 from controller.config.schema import Waits
-from controller.proxy.dialects import Ending, Reason, Refused
+from controller.dialect import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, granted_words, headers, waiting_words
 from controller.proxy.framing import Framing
 from controller.proxy.refusals import out_of_time
 from controller.proxy.tally import AccessRecord
+from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import State, Ticket
 from controller.scheduling.tokens import Tokens
 from controller.usage import DONE, Use

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from controller.auth.access import Principal
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.routes import label
+from controller.refusal import Reason, Refused
 from controller.residency.meaning import Meanings
 from controller.spelling import full_name
 

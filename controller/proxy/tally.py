@@ -23,7 +23,7 @@ class AccessRecord(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag=
     route: str  # a path of the route table, "pages" or "unlisted"
     model: str
     status: int  # 499: the client left before it got one
-    reason: str  # a `dialects.Reason`; "" when all went well
+    reason: str  # a `refusal.Reason`; "" when all went well
     first_byte: float | None  # seconds until the answer began
     total: float  # seconds
     bytes_in: int

@@ -9,12 +9,12 @@ from dataclasses import replace
 from controller.answering.turns import InMemory, Names, Turns
 from controller.answering.upstream import Answer
 from controller.clock import Clock
+from controller.dialect import Headers
 from controller.proxy import bodies, own
 from controller.proxy.adjust import Adjusted, named, told_header
 from controller.proxy.aftermath import Aftermath
 from controller.proxy.aside import Aside
 from controller.proxy.asking import Asking
-from controller.proxy.dialects import Headers, Reason, Refused
 from controller.proxy.exchange import App, Exchange
 from controller.proxy.fillers import Rhythm
 from controller.proxy.inference import Inference
@@ -26,6 +26,7 @@ from controller.proxy.routes import ROUTES, Body, Kind, Listed, Match, is_digest
 from controller.proxy.rules import Rules
 from controller.proxy.sight import View, picked, unknown, view_of
 from controller.proxy.tally import Tally
+from controller.refusal import Reason, Refused
 from controller.residency.meaning import Meanings
 
 Treatment = Callable[[Exchange, Match, Rules], Awaitable["Refused | None"]]

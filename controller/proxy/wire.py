@@ -19,10 +19,11 @@ from uvicorn._types import ASGI3Application, ASGISendEvent, ASGIVersions, HTTPSc
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from controller.proxy.crowd import Crowd
-from controller.proxy.dialects import Reason, Refused, error_body, refusal_headers
+from controller.proxy.dialects import error_body, refusal_headers
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.patience import TAKING
 from controller.proxy.routes import dialect_of
+from controller.refusal import Reason, Refused
 
 _ASGI: Final[ASGIVersions] = {"version": "3.0", "spec_version": "2.3"}
 _REMEMBERED = 256  # bytes of the longest target that is remembered

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from controller.engines.ollama.inside import inside_of
 from controller.proxy import forms
 from controller.proxy.adjust import Adjusted, Clamps, adjust, named
-from controller.proxy.dialects import Refused
 from controller.proxy.peek import peek
 from controller.proxy.routes import ROUTES, Kind
+from controller.refusal import Refused
 from controller.residency.meaning import Meanings
 from controller.spelling import full_name, parse
 from tests.kit import real

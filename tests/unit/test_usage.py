@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.dialects import Reason
+from controller.refusal import Reason
 from controller.usage import DONE, HARMLESS, Slot, Use, rolled_up, week_of
 from tests.kit.uses import a_use
 

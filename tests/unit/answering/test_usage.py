@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.answering.usage import Usage
-from controller.proxy.dialects import Ending
+from controller.dialect import Ending
 from controller.scheduling.tokens import Tokens
 from tests.kit.examples import examples
 

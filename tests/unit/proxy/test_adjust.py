@@ -21,9 +21,9 @@ from controller.proxy.adjust import (
     told_header,
     without_value,
 )
-from controller.proxy.dialects import Refused
 from controller.proxy.peek import Peeked, peek
 from controller.proxy.routes import Match, Route, find
+from controller.refusal import Refused
 from controller.residency.meaning import Meanings
 from tests.kit.examples import examples
 

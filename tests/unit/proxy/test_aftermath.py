@@ -7,8 +7,8 @@ import pytest
 from controller.auth.access import Principal
 from controller.config.schema import Config, FirstFiller, Server
 from controller.proxy.aftermath import KEPT, Aftermath, key_of
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.rules import rules_of
+from controller.refusal import Reason, Refused
 
 NO_ROOM = Refused(503, Reason.NO_ROOM, "There is no memory left.", retry_after=60)
 KEY = b"k"

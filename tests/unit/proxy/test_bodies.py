@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy.bodies import decoded, packing
-from controller.proxy.dialects import Refused
+from controller.refusal import Refused
 from tests.kit.examples import examples
 
 LIMIT = 100_000

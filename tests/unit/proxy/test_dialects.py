@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from controller.proxy.dialects import Dialect, Ending, Reason, Refused, error_body, error_record, refusal_headers
+from controller.dialect import Dialect, Ending
+from controller.proxy.dialects import error_body, error_record, refusal_headers
+from controller.refusal import Reason, Refused
 
 TEXT = 'A "plain" sentence.\nWith é and \u2028.'
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.dialects import Ending
+from controller.dialect import Ending
 from controller.proxy.fillers import Manner, granted_words, headers, manner_of, waiting_words
 from controller.proxy.framing import Framing
 from controller.proxy.routes import ROUTES, Kind, Match, find

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.dialects import Refused
 from controller.proxy.forms import Form, read
+from controller.refusal import Refused
 from tests.kit.examples import examples
 
 KIND = b"multipart/form-data; boundary=xYz"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.dialects import Ending
+from controller.dialect import Ending
 from controller.proxy.framing import LONGEST_RECORD, Framing, is_last
 from tests.kit.examples import examples
 

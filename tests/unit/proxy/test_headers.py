@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.answering.heads import FORWARDED, request_head
 from controller.auth.cookies import token_in
-from controller.proxy.headers import FORWARDED, RequestIds, holds_secret, read, request_head
+from controller.proxy.headers import RequestIds, holds_secret, read
 
 _SECRET = b"sd_secret"
 

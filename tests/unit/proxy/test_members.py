@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.proxy import members
-from controller.proxy.dialects import Refused
 from controller.proxy.members import (
     LONGEST_MEMBER,
     MOST_ENTRIES,
@@ -23,6 +22,7 @@ from controller.proxy.members import (
     fold,
     read,
 )
+from controller.refusal import Refused
 from tests.kit.examples import examples
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from controller.proxy.dialects import Reason
 from controller.proxy.noted import DEEDS, TURNED_AWAY, Noting
 from controller.proxy.tally import AccessRecord
+from controller.refusal import Reason
 from tests.fakes.desk import FakeAudit
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.dialects import Refused
 from controller.proxy.own import count_tokens
+from controller.refusal import Refused
 
 
 def tokens(body: bytes) -> int:

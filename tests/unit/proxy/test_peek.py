@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.proxy.dialects import Refused
 from controller.proxy.peek import Peeked, peek, seconds
+from controller.refusal import Refused
 from tests.kit.examples import examples
 
 

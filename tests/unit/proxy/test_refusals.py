@@ -8,8 +8,8 @@ import pytest
 
 from controller.engines.runner import ModelFacts, Runner
 from controller.errors import OrderFault, OrderRefused
-from controller.proxy.dialects import Reason, Refused
 from controller.proxy.refusals import ended, for_guest, order_refused, out_of_time, turned_away, upstreams_words
+from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from controller.answering.upstream import Answer
 from controller.auth.visitor import DIRECT
+from controller.dialect import Ending
 from controller.proxy.crowd import Places
-from controller.proxy.dialects import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.relay import break_off, relay
 from tests.kit.until import until

@@ -6,7 +6,7 @@ import pytest
 
 from controller.config.addresses import path_prefix
 from controller.config.schema import Server
-from controller.proxy.dialects import Dialect
+from controller.dialect import Dialect
 from controller.proxy.paths import resolve, spellings
 from controller.proxy.routes import ROUTES, Body, Kind, Match, WrongMethod, dialect_of, find, is_digest, label
 

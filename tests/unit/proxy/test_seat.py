@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.schema import Waits
-from controller.proxy.dialects import Ending, Reason, Refused
+from controller.dialect import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm
 from controller.proxy.seat import Seat
 from controller.readiness import Readiness
+from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import State, Ticket
 from tests.fakes.turns import Line, runner
 
