@@ -24,7 +24,8 @@ from controller.config.change import Change
 from controller.config.last_good import load_last_good
 from controller.config.load import load
 from controller.config.problem import ConfigInvalid
-from controller.config.schema import OLLAMA, TUNNEL, Config, Server
+from controller.config.processes import TUNNEL
+from controller.config.schema import Config, Server
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
@@ -34,6 +35,7 @@ from controller.engines.ollama.client import OllamaClient
 from controller.engines.ollama.program import OllamaServe
 from controller.engines.ollama.renewal import Disk
 from controller.engines.ollama.renewing import Renewing
+from controller.engines.ollama.settings import OLLAMA
 from controller.errors import SeadragonError
 from controller.eventloop import new_loop
 from controller.events import Journal

@@ -21,7 +21,7 @@ import uvicorn
 
 from controller.auth.access import plain_address
 from controller.certificate import Certificate
-from controller.config.schema import Limits, Listener
+from controller.config.listening import LimitSettings, Listener
 from controller.errors import SeadragonError
 from controller.proxy.cleartext import HttpsDoor, by_https
 from controller.proxy.crowd import Crowd
@@ -60,7 +60,7 @@ class Unopened:
     """A listener that could not be opened so far, and is tried again."""
 
     listener: Listener
-    limits: Limits
+    limits: LimitSettings
     failure: ListenFailed
 
     def to_json(self) -> dict[str, str]:
@@ -163,7 +163,7 @@ class OpenListener:
     """One listener that is open, and how to close it."""
 
     listener: Listener
-    limits: Limits
+    limits: LimitSettings
     server: _Server
     serving: asyncio.Task[None]
     shown: ServedCertificate | None = None  # its certificate, when it speaks https
@@ -237,7 +237,9 @@ class Listeners:
         """Whether we listen there: if not, whoever is sent there may meet another program."""
         return address in self._open
 
-    async def become(self, wanted: Iterable[Listener], limits: Limits, drain: float, *, patient: bool = False) -> None:
+    async def become(
+        self, wanted: Iterable[Listener], limits: LimitSettings, drain: float, *, patient: bool = False
+    ) -> None:
         """Open, close and reopen until all of `wanted` listen, and nobody else. One that cannot be opened stops none of
         the others: it is `awaited`.
 
@@ -303,7 +305,7 @@ class Listeners:
         ]
 
     async def _serve(
-        self, listener: Listener, opened: socket.socket, limits: Limits, shown: ServedCertificate | None
+        self, listener: Listener, opened: socket.socket, limits: LimitSettings, shown: ServedCertificate | None
     ) -> None:
         settings = Settings(
             _told(self._application(listener), listener),
@@ -353,7 +355,7 @@ def _socket_file(address: str) -> tuple[int, int] | None:
     return None
 
 
-def _share(limits: Limits) -> tuple[int, int]:
+def _share(limits: LimitSettings) -> tuple[int, int]:
     """What a listener is opened with."""
     return limits.connections, limits.per_address
 

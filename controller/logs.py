@@ -23,7 +23,7 @@ from typing import Literal, Self, TextIO, TypeAlias
 import msgspec
 from msgspec.structs import astuple
 
-from controller.config import schema
+from controller.config.machine import LogSettings
 from controller.events import Event
 from controller.plain import clock_words, printable
 from controller.redact import may_hold_secret, redact, redact_all
@@ -193,7 +193,7 @@ class Log:
     """Where everything goes that is worth keeping. Enter it, and `logging` is written through it as well."""
 
     def __init__(
-        self, path: Path, settings: schema.Log, *, console: TextIO | None = None, retry: float = RETRY
+        self, path: Path, settings: LogSettings, *, console: TextIO | None = None, retry: float = RETRY
     ) -> None:
         self._file = RotatingFile(path, size=settings.file_size, files=settings.files)
         self._spool = Spool("log", self._to_file, retry=retry)
@@ -203,7 +203,7 @@ class Log:
         self._handler = _Ear(self)
         self.apply(settings)
 
-    def apply(self, settings: schema.Log) -> None:
+    def apply(self, settings: LogSettings) -> None:
         """New settings, from the next line on."""
         self._rank = RANKS[settings.level]
         self._access = settings.access

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from controller.config.schema import TUNNEL, Config, Listener
+from controller.config.listening import Listener
+from controller.config.processes import TUNNEL
+from controller.config.schema import Config
 from controller.engines.ollama.program import OllamaServe
 from controller.errors import NotApplied
 from controller.listeners import split

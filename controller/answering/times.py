@@ -4,7 +4,8 @@ the model's.
 
 from __future__ import annotations
 
-from controller.config.schema import Config, SomeWaits, Waits
+from controller.config.schema import Config
+from controller.config.waiting import SomeWaits, Waits
 from controller.spelling import full_name
 
 _REMEMBERED = 1024

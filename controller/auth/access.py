@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from controller.auth.policy import IMPLIED, ROLES, Right
 from controller.auth.rows import AHEAD, AllowRow
-from controller.config.schema import Access, Allowed
+from controller.config.entry import Access, Allowed
 from controller.spelling import LONGEST, parse
 
 _REMEMBERED = 4096  # addresses whose verdict is kept

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from controller.auth.access import rights_of
 from controller.auth.policy import Right
 from controller.auth.rows import OPERATOR, KeyRow, UserRow, counts
-from controller.config.schema import Access
+from controller.config.entry import Access
 
 
 class Standing(Enum):

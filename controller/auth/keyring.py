@@ -17,7 +17,7 @@ from controller.auth.giving import Standing, standing
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow, counts
 from controller.auth.secrets import NO_HASH, hash_secret, parse_key, same
-from controller.config.schema import Access
+from controller.config.entry import Access
 
 
 class Why(StrEnum):

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from controller.auth.access import Principal, rights_of
 from controller.auth.rows import SessionRow, UserRow, counts
-from controller.config.schema import Access
+from controller.config.entry import Access
 
 LANE: Final = 3.0
 """Of a person without one of their own."""

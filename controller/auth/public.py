@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from controller.config.schema import Config, Listener, Server
+from controller.config.listening import Listener
+from controller.config.schema import Config, Server
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - what is listened on is compared, not bound
 

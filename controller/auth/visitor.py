@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Literal, Protocol
 
 from controller.auth.access import Address, Network
-from controller.config.schema import Listener
+from controller.config.listening import Listener
 
 Kind = Literal["direct", "tunnel", "proxy"]
 Headers = Iterable[tuple[bytes, bytes]]

@@ -6,9 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.config.impact import OWN, Impact
+from controller.config.listening import Listener
 from controller.config.problem import Location, dotted
-from controller.config.schema import Branch, Child, Config, Listener
+from controller.config.processes import ChildSettings
+from controller.config.schema import Config
 from controller.config.tree import Leaf, below, leaf_at
+from controller.config.values import Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _among(old: Entries, new: Entries, location: Location) -> Iterator[Differenc
 
 def _whole(entry: Branch, location: Location, *, added: bool) -> Iterator[Difference]:
     """Every setting of an entry that only one side has, but for those that are empty there too."""
-    if isinstance(entry, Child | Listener):
+    if isinstance(entry, ChildSettings | Listener):
         return
     for name in type(entry).model_fields:
         value, at = getattr(entry, name), (*location, name)

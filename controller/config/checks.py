@@ -25,7 +25,9 @@ from controller.config.addresses import Place, place
 from controller.config.checks_listeners import clash
 from controller.config.finding import Check, Finding
 from controller.config.problem import Location, dotted, shown
-from controller.config.schema import OLLAMA, TUNNEL, Config
+from controller.config.processes import TUNNEL
+from controller.config.schema import Config
+from controller.engines.ollama.settings import OLLAMA
 from controller.obtain.find import Fault, fault_of
 
 ADOPTED_URL: Final = "http://127.0.0.1:11434"

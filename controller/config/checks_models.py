@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from controller.config.finding import Check, Finding
-from controller.config.options import OPTIONS, WORDS, fits
 from controller.config.problem import shown
 from controller.config.schema import Config
+from controller.engines.ollama.options import OPTIONS, WORDS, fits
 from controller.residency.meaning import Meanings
 from controller.spelling import full_name
 

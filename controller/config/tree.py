@@ -20,8 +20,9 @@ from pydantic_core import PydanticUndefined
 
 from controller.config.impact import Impact
 from controller.config.problem import Location
-from controller.config.schema import Branch, Config
+from controller.config.schema import Config
 from controller.config.units import Says
+from controller.config.values import Branch
 
 ANY: Final = "*"
 """Stands in a leaf's path for the index in a list, or the name in a block, that the operator chooses."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 
-from controller.config.schema import OLLAMA
 from controller.doctor.checks_mac import examine_mac
 from controller.doctor.checks_open import admins, certificates, cookies, public, secret_files
 from controller.doctor.findings import A_DAY, Facts, Finding, quoted
 from controller.engines.ollama.inside import inside_of, strange
+from controller.engines.ollama.settings import OLLAMA
 from controller.plain import count_words, memory_words, moment_words, size_words
 from controller.residency.memory import budget, ceiling
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.config.schema import OLLAMA
 from controller.doctor.findings import Facts, Finding, quoted
 from controller.doctor.findings_mac import Mac, Service
+from controller.engines.ollama.settings import OLLAMA
 from controller.guarded import allowing_words, places_words, program_to_allow
 from controller.plain import count_words
 from controller.supervision.spec import ChildState

@@ -28,7 +28,7 @@ import psutil
 from controller import openfiles, tls
 from controller.auth.barred import REMEDY
 from controller.config.checks import private_file_fault
-from controller.config.schema import OLLAMA, Config
+from controller.config.schema import Config
 from controller.control import client
 from controller.doctor import facts_dates, facts_mac
 from controller.doctor.findings import Asked, Door, Facts, Folder, Secret, Serving, Shown, Stored
@@ -37,6 +37,7 @@ from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.blobs import left_over
 from controller.engines.ollama.client import mapped
 from controller.engines.ollama.models_folder import models_folder
+from controller.engines.ollama.settings import OLLAMA
 from controller.errors import NotRunning, SeadragonError
 from controller.obtain import whole
 from controller.obtain.find import fault_of, unrunnable

@@ -15,8 +15,8 @@ from typing import Any
 
 from jinja2 import Environment
 
-from controller.config.schema import OLLAMA
 from controller.desk import Desk, JobView
+from controller.engines.ollama.settings import OLLAMA
 from controller.errors import Unreachable
 from controller.events import Event
 from controller.pages.contexts import Now

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from controller.config.schema import OLLAMA, TUNNEL
+from controller.config.processes import TUNNEL
 from controller.desk import JobView
+from controller.engines.ollama.settings import OLLAMA
 from controller.events import Event
 from controller.pages.contexts import Address, ChildCard, EventLine, Mood, Now, Tone
 from controller.pages.line_view import Viewer, line_seen, memory_seen, models_seen, notice_of

@@ -15,7 +15,7 @@ from typing import Final
 
 from controller.auth.access import Network, plain_address
 from controller.auth.visitor import neighbourhood
-from controller.config.schema import Limits
+from controller.config.listening import LimitSettings
 
 PAGES: Final = 2
 """Pages have every second place of a listener at most: the API never waits for what strangers send to a form."""
@@ -73,7 +73,7 @@ class Places:
         self._visitors = Crowd(0)
         self._pages = 0
 
-    def enter(self, visitor: str, limits: Limits, *, page: bool) -> Full | None:
+    def enter(self, visitor: str, limits: LimitSettings, *, page: bool) -> Full | None:
         """One more of `visitor`; why not, and then it is not counted."""
         self._visitors.limit = limits.per_address
         if page and self._pages >= limits.connections // PAGES:

@@ -12,7 +12,7 @@ from controller.answering.upstream import Answer
 from controller.auth.access import Principal
 from controller.auth.policy import Right
 from controller.auth.visitor import Arrival, neighbourhood
-from controller.config.schema import Limits
+from controller.config.listening import LimitSettings
 from controller.dialect import Dialect, Headers
 from controller.proxy.crowd import Full, Places
 from controller.proxy.dialects import error_body, refusal_headers
@@ -163,7 +163,7 @@ class Exchange:
         """
         return self.handed is not None and not self.status and now - self.handed < CARRYING_OUT
 
-    def take_place(self, limits: Limits, *, page: bool) -> Full | None:
+    def take_place(self, limits: LimitSettings, *, page: bool) -> Full | None:
         """Count as open on its listener, until it is over; why not."""
         full = self.places.enter(self._visitor, limits, page=page)
         if full is None:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from controller.answering.times import Times
 from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
-from controller.config.schema import Config, FirstFiller
+from controller.config.listening import FirstFiller
+from controller.config.schema import Config
 from controller.proxy.adjust import Clamps
 from controller.proxy.cleartext import HttpsDoor, Rule
 from controller.proxy.routes import Match, quick

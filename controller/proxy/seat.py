@@ -9,7 +9,7 @@ from __future__ import annotations
 from controller.answering.turns import Turns
 from controller.answering.upstream import Answer
 from controller.answering.usage import Usage
-from controller.config.schema import Waits
+from controller.config.waiting import Waits
 from controller.dialect import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm, granted_words, headers, waiting_words

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from controller.config.schema import Memory
+from controller.config.machine import Memory
 from controller.engines.runner import Runner
 from controller.residency.resident import Pressure, Resident
 

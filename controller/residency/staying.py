@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from controller.config.schema import Config, Models
+from controller.config.models import Models
+from controller.config.schema import Config
 from controller.engines.ollama.needs import differs
 from controller.engines.runner import Runner
 from controller.plain import span_words

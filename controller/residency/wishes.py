@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from controller.config.schema import Models, OneModel
+from controller.config.models import Models, OneModel
 from controller.residency.resident import Resident
 from controller.spelling import full_name
 

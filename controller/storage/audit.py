@@ -15,7 +15,7 @@ from controller.auth.chain import FORGOTTEN, Inspection, Verdict, mark, sealed
 from controller.auth.rows import AuditRow
 from controller.auth.sparing import Sparing
 from controller.clock import Clock
-from controller.config import schema
+from controller.config.machine import AuditSettings
 from controller.events import Journal
 from controller.plain import printable
 from controller.redact import redact, redact_all
@@ -40,7 +40,7 @@ class Audit:
     """`note` from the first moment to the last, whatever becomes of the database; questions once it is open."""
 
     def __init__(
-        self, clock: Clock, journal: Journal, settings: Callable[[], schema.Audit], *, opening: float = OPENING
+        self, clock: Clock, journal: Journal, settings: Callable[[], AuditSettings], *, opening: float = OPENING
     ) -> None:
         self._clock, self._journal, self._settings = clock, journal, settings
         self._behind: Behind[AuditRow] = Behind(

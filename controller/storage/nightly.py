@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.clock import Clock
-from controller.config.schema import Backup
+from controller.config.machine import Backup
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage.backup import FOLDER, nightly, nights

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from msgspec.structs import astuple
 
 from controller.clock import Clock
-from controller.config import schema
+from controller.config.machine import UsageSettings
 from controller.events import Journal
 from controller.storage.behind import OPENING, ROOM, Behind
 from controller.storage.database import Database
@@ -54,7 +54,7 @@ class UsageStore:
         self,
         clock: Clock,
         journal: Journal,
-        settings: Callable[[], schema.Usage],
+        settings: Callable[[], UsageSettings],
         *,
         room: int = ROOM,
         opening: float = OPENING,

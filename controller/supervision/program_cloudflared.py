@@ -17,7 +17,8 @@ import psutil
 import yaml
 
 from controller.config import checks
-from controller.config.schema import TUNNEL, Config
+from controller.config.processes import TUNNEL
+from controller.config.schema import Config
 from controller.errors import SpawnFailed, Unreachable
 from controller.readiness import Verdict
 from controller.supervision import ports

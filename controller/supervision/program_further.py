@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.config.schema import Child
+from controller.config.processes import ChildSettings
 from controller.errors import Unreachable
 from controller.readiness import Verdict
 from controller.supervision.moves import Answered, ChildLimits, Diagnosis, ExitKind, Silent
@@ -33,7 +33,7 @@ class Further:
     """The child `name` as `wish` has it."""
 
     name: str
-    wish: Child
+    wish: ChildSettings
     place: Workspace
 
     @property

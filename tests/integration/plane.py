@@ -20,7 +20,9 @@ import uvicorn
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import SystemClock
-from controller.config.schema import Access, Allowed, Config, Limits, Server
+from controller.config.entry import Access, Allowed
+from controller.config.listening import LimitSettings
+from controller.config.schema import Config, Server
 from controller.proxy.app import DataPlane
 from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.exchange import App, Receive, Scope, Send
@@ -37,9 +39,9 @@ CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
 MANAGER = Access(allow=(Allowed(label="this computer", addresses=("127.0.0.1", "::1"), manage=True),))
 
 
-def config(*, access: Access | None = None, limits: Limits | None = None, hold: float = 20.0) -> Config:
+def config(*, access: Access | None = None, limits: LimitSettings | None = None, hold: float = 20.0) -> Config:
     """A configuration for tests: requests wait `hold` seconds."""
-    return Config(server=Server(hold=hold, limits=limits or Limits()), access=access or Access())
+    return Config(server=Server(hold=hold, limits=limits or LimitSettings()), access=access or Access())
 
 
 @dataclass

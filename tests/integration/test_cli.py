@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 
 from controller import lock
 from controller.cli import main
-from controller.config import schema
 from controller.config.schema import Config, Server
 from controller.control.server import serve
+from controller.engines.ollama.settings import OllamaSettings
 from controller.errors import OrderRefused, SeadragonError
 from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket, an_ollama
@@ -275,7 +275,7 @@ async def test_what_ollama_will_not_come_back_for_fails_at_once_with_the_reason(
 
 
 async def test_ollama_is_waited_for_as_long_as_its_start_may_take(desk: FakeDesk, places: list[str]) -> None:
-    desk.config = Config(server=Server(ollama=schema.Ollama(startup=0.3)))
+    desk.config = Config(server=Server(ollama=OllamaSettings(startup=0.3)))
     desk.readiness.set("coming", "It does not answer yet.")
     result = await run("demo", *places)
     assert result.exit_code == 1

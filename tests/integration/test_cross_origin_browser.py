@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from controller.auth.gate import Gate, Sent
-from controller.config.schema import Access
+from controller.config.entry import Access
 from tests.integration.plane import CHAT, config, fake_ollama, gateway, head_of
 from tests.kit.browser import Tab, browsing
 

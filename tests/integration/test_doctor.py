@@ -17,12 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Listener, Models, Ollama, Server, Tls, Tunnel
+from controller.config.listening import Listener, Tls
+from controller.config.models import Models
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 from controller.control.server import serve
 from controller.doctor.checks import examine
 from controller.doctor.facts import Hands, _exposed, _outer_addresses, gather
 from controller.doctor.findings import Asked, Door, Facts, Secret, Stored
 from controller.doctor.outside import ROUTES, ask_one
+from controller.engines.ollama.settings import OllamaSettings
 from controller.errors import SeadragonError
 from controller.paths import Paths
 from controller.storage.backup import FOLDER, back_up
@@ -124,12 +128,12 @@ def test_broken_yaml_is_a_fact_and_not_a_failure(paths: Paths) -> None:
 def test_a_program_that_is_there_and_cannot_be_run_is_not_called_missing(paths: Paths, tmp_path: Path) -> None:
     for name in ("ollama", "cloudflared"):
         program(tmp_path / name, "true").chmod(0o644)
-    config = Config(server=Server(tunnel=Tunnel(mode="quick")))
+    config = Config(server=Server(tunnel=TunnelSettings(mode="quick")))
     found = {each.name: each for each in examine(look(paths, config, PATH=str(tmp_path)))}
     for name, file in (("ollama", "ollama"), ("tunnel", "cloudflared")):
         assert found[name].verdict == "fail"
         assert f"chmod +x {tmp_path / file}" in found[name].words
-    configured = Config(server=Server(ollama=Ollama(binary=tmp_path)))
+    configured = Config(server=Server(ollama=OllamaSettings(binary=tmp_path)))
     found = {each.name: each for each in examine(look(paths, configured))}
     assert f"{tmp_path} is a folder, not a program" in found["ollama"].words
 
@@ -348,9 +352,9 @@ def test_only_our_own_public_names_are_asked(paths: Paths) -> None:
         asked.append(names)
         return [Asked(f"https://{name}", "GET /api/tags", 401) for name in names]
 
-    tunnel = Tunnel(mode="quick", hostnames=("ai.example.org", "*.example.org"))
+    tunnel = TunnelSettings(mode="quick", hostnames=("ai.example.org", "*.example.org"))
     facts = look(paths, Config(server=Server(tunnel=tunnel)), ask=ask)
-    look(paths, Config(server=Server(tunnel=Tunnel(hostnames=("ai.example.org",)))), ask=ask)
+    look(paths, Config(server=Server(tunnel=TunnelSettings(hostnames=("ai.example.org",)))), ask=ask)
     assert asked == [["ai.example.org"], []]
     assert [each.base for each in facts.asked] == ["https://ai.example.org"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import TUNNELLED
-from controller.config.schema import Limits
+from controller.config.listening import LimitSettings
 from controller.proxy import exchange as exchanges
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.fillers import Rhythm
@@ -134,7 +134,7 @@ async def test_inputs_are_counted_before_anybody_else_sees_them(tmp_path: Path, 
     def body(count: int) -> bytes:
         return b'{"model":"tiny","input":[' + b",".join([b'""'] * count) + b"]}"
 
-    using = config(limits=Limits(inputs=100))
+    using = config(limits=LimitSettings(inputs=100))
     async with fake_ollama(tmp_path, echo=True) as fake, gateway(fake.address) as plane, plane.client() as client:
         assert (await client.post(path, content=body(2048))).status_code == 200
         for count, words in ((2049, "more than 2048 inputs"), (6_000_000, "more than 524288 commas")):
@@ -244,7 +244,7 @@ async def test_who_hangs_up_in_the_middle_of_a_form_is_gone_and_nothing_more() -
 async def test_a_visitor_of_the_tunnel_has_a_share_of_its_open_requests(tmp_path: Path) -> None:
     text, row = key("tool")
     keyring = Keyring(Rows(row))
-    using = config(limits=Limits(per_address=4))
+    using = config(limits=LimitSettings(per_address=4))
     async with (
         fake_ollama(tmp_path) as fake,
         gateway(fake.address, using=using, keyring=keyring, arrival=TUNNELLED, pages=Pages()) as plane,
@@ -263,7 +263,7 @@ async def test_a_visitor_of_the_tunnel_has_a_share_of_its_open_requests(tmp_path
 
 async def test_pages_leave_half_of_the_places_to_the_api_whoever_asks_for_them(tmp_path: Path) -> None:
     text, row = key("tool")
-    using = config(limits=Limits(connections=8))
+    using = config(limits=LimitSettings(connections=8))
     async with contextlib.AsyncExitStack() as stack:
         fake = await stack.enter_async_context(fake_ollama(tmp_path))
         keyring = Keyring(Rows(row))

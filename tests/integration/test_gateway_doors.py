@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.config.schema import Access, Allowed
+from controller.config.entry import Access, Allowed
 from tests.integration.plane import CHAT, MANAGER, config, exchange, fake_ollama, gateway, head_of
 
 

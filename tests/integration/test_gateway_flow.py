@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from controller.config.schema import Limits
+from controller.config.listening import LimitSettings
 from controller.engines.ollama.inside import OWN_RUNNER
 from controller.proxy.fillers import Rhythm
 from controller.proxy.own import PLAUSIBLE_VERSION
@@ -516,7 +516,7 @@ async def flood(reader: Reader, writer: Writer) -> None:
 
 
 async def test_a_client_that_does_not_read_is_let_go_and_ollama_is_not_slowed() -> None:
-    using = config(limits=Limits(unread=2**20))
+    using = config(limits=LimitSettings(unread=2**20))
     async with upstream(flood) as address, gateway(address, using=using) as plane:
         reader, writer = await asyncio.open_connection("127.0.0.1", plane.port, limit=1000)
         writer.write(raw_chat())
@@ -541,7 +541,7 @@ async def test_a_listing_waits_for_a_client_that_reads_slowly() -> None:
             await writer.drain()
             sent += 65536
 
-    using = config(limits=Limits(unread=65536))
+    using = config(limits=LimitSettings(unread=65536))
     async with upstream(serve) as address, gateway(address, using=using) as plane:
         reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
         writer.write(b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -730,7 +730,7 @@ async def test_a_delete_may_carry_a_body(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
 async def test_a_body_beyond_the_limit_is_refused_in_the_dialect(tmp_path: Path, path: str) -> None:
-    using = config(limits=Limits(body=2000, decoded=1024))
+    using = config(limits=LimitSettings(body=2000, decoded=1024))
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=using) as plane, plane.client() as client:
 
         async def unlengthed() -> Any:

@@ -12,7 +12,10 @@ import pytest
 
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import arrival
-from controller.config.schema import Access, Config, Limits, Listener, Server, Surface, Surfaces, Tls, Tunnel
+from controller.config.entry import Access
+from controller.config.listening import LimitSettings, Listener, Surface, Surfaces, Tls
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 from controller.listeners import Listeners
 from controller.supervision.ports import free_port
 from tests.fakes.rows import Rows, key
@@ -29,7 +32,7 @@ TRUST = certificates.trusting()
 
 
 def ruled(rule: Rule, *names: str, **server: Any) -> Config:
-    made = Server(hold=20, require_https=rule, tunnel=Tunnel(hostnames=names), **server)
+    made = Server(hold=20, require_https=rule, tunnel=TunnelSettings(hostnames=names), **server)
     return Config(server=made, access=Access(hosts=("localhost", "mini.example.org", "ai.example.org")))
 
 
@@ -46,7 +49,7 @@ async def house(config: Config, *listeners: Listener, rows: Rows | None = None) 
     doors = Listeners(lambda listener: plane.plane.listener(arrival(listener)))
     keyring = Keyring(rows or Rows())
     async with gateway(None, using=config, keyring=keyring, https_doors=lambda: doors.https_doors) as plane:
-        await doors.become(listeners, Limits(), 1)
+        await doors.become(listeners, LimitSettings(), 1)
         try:
             yield plane
         finally:

@@ -15,7 +15,10 @@ import pytest
 from controller.auth.keyring import Keyring
 from controller.auth.rows import AllowRow, Role
 from controller.auth.visitor import TUNNELLED, Proxied
-from controller.config.schema import Access, Config, Models, Server, Surface, Surfaces
+from controller.config.entry import Access
+from controller.config.listening import Surface, Surfaces
+from controller.config.models import Models
+from controller.config.schema import Config, Server
 from tests.fakes.rows import Rows, key
 from tests.fakes.turns import runner
 from tests.integration.plane import CHAT, config, fake_ollama, gateway

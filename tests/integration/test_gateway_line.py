@@ -16,18 +16,11 @@ import ollama
 import openai
 import pytest
 
-from controller.config.schema import (
-    Access,
-    Allowed,
-    Config,
-    FirstFiller,
-    Line,
-    Models,
-    OneModel,
-    Server,
-    SomeWaits,
-    Waits,
-)
+from controller.config.entry import Access, Allowed
+from controller.config.listening import FirstFiller
+from controller.config.models import Models, OneModel
+from controller.config.schema import Config, Server
+from controller.config.waiting import LineSettings, SomeWaits, Waits
 from controller.errors import OrderRefused
 from controller.proxy.fillers import Rhythm
 from controller.scheduling.ticket import Cap, End, Turned
@@ -129,7 +122,7 @@ async def silent(reader: Reader, writer: Writer) -> None:
 
 
 def timed(**times: float) -> Config:
-    return Config(server=Server(hold=20.0, line=Line(times=Waits(**times))))
+    return Config(server=Server(hold=20.0, line=LineSettings(times=Waits(**times))))
 
 
 async def post(plane: Plane, path: str, body: dict[str, Any]) -> httpx.Response:
@@ -166,7 +159,7 @@ async def test_a_late_answer_says_how_long_it_waited(tmp_path: Path) -> None:
 async def test_the_line_is_told_who_asks_for_what_and_for_how_long(tmp_path: Path) -> None:
     allow = (Allowed(label="family", addresses=("127.0.0.1",), lane=3, running=5),)
     models = Models(models={"tiny": OneModel(times=SomeWaits(wait=7))})
-    line = Line(waiting=4, bytes=4096, times=Waits(wait=99), lanes={"3": SomeWaits(first_byte=5)})
+    line = LineSettings(waiting=4, bytes=4096, times=Waits(wait=99), lanes={"3": SomeWaits(first_byte=5)})
     using = Config(server=Server(line=line), models=models, access=Access(allow=allow))
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, using=using) as plane:
         await post(plane, "/api/chat", CHAT)

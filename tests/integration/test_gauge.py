@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controller.config.schema import Memory
+from controller.config.machine import Memory
 from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.facts import facts_of, forced_single

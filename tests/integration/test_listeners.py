@@ -11,11 +11,11 @@ import httpx
 import pytest
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from controller.config.schema import Limits, Listener, Tls
+from controller.config.listening import LimitSettings, Listener, Tls
 from controller.listeners import Listeners, ListenFailed, bind, url_of
 from controller.supervision.ports import free_port
 
-LIMITS = Limits()
+LIMITS = LimitSettings()
 
 
 class App:
@@ -37,7 +37,7 @@ class App:
 
 
 @asynccontextmanager
-async def opened(app: App, *wanted: Listener, limits: Limits = LIMITS) -> AsyncIterator[Listeners]:
+async def opened(app: App, *wanted: Listener, limits: LimitSettings = LIMITS) -> AsyncIterator[Listeners]:
     listeners = Listeners(app.on)
     await listeners.become(wanted, limits, 5)
     try:
@@ -170,7 +170,7 @@ async def test_a_service_waits_for_an_address_that_comes_after_it(monkeypatch: p
     assert awaited(listeners) == absent
     assert await get(here.address) == "direct"
     assert await listeners.look_again() == []
-    await listeners.become([late, here], Limits(connections=9), 1)  # a reload of something else: still awaited
+    await listeners.become([late, here], LimitSettings(connections=9), 1)  # a reload of something else: still awaited
     assert awaited(listeners) == absent
     network.absent.clear()
     assert await listeners.look_again() == [late.address]
@@ -199,7 +199,7 @@ def test_an_address_of_another_machine_is_not_said_to_be_taken() -> None:
 
 async def test_more_connections_than_allowed_are_told_to_come_back() -> None:
     app, listener = App(), Listener(address=f"127.0.0.1:{free_port()}")
-    async with opened(app, listener, limits=Limits(connections=8)):
+    async with opened(app, listener, limits=LimitSettings(connections=8)):
         slow = []
         for _ in range(7):
             app.asked.clear()

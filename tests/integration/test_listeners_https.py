@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from controller.config.schema import Limits, Listener, Tls
+from controller.config.listening import LimitSettings, Listener, Tls
 from controller.doctor.facts import _outer_addresses
 from controller.listeners import Listeners, Renewed
 from controller.supervision.ports import free_port
@@ -39,9 +39,9 @@ def secure(folder: Path, which: str = "house", **more: Any) -> Listener:
 
 
 @asynccontextmanager
-async def opened(*wanted: Listener, limits: Limits | None = None) -> AsyncIterator[Listeners]:
+async def opened(*wanted: Listener, limits: LimitSettings | None = None) -> AsyncIterator[Listeners]:
     listeners = Listeners(lambda listener: application)
-    await listeners.become(wanted, limits or Limits(), 5)
+    await listeners.become(wanted, limits or LimitSettings(), 5)
     try:
         yield listeners
     finally:
@@ -159,7 +159,7 @@ async def test_a_certificate_that_is_gone_keeps_the_listener_from_opening_and_th
     good, bad = Listener(address=f"127.0.0.1:{free_port()}"), secure(tmp_path)
     (tmp_path / "house.pem").unlink()
     async with opened(good) as listeners:
-        await listeners.become([good, bad], Limits(), 1)
+        await listeners.become([good, bad], LimitSettings(), 1)
         assert await how(good) == PLAIN
         (late,) = listeners.awaited
         assert "house.pem is no file" in late.failure.why
@@ -195,7 +195,7 @@ async def test_a_neighbour_with_as_many_connections_as_it_may_have_is_told_and_o
     neighbour = OUTER[0]
     trusted = ("10.99.99.1",) if kind == "proxy" else ()
     everywhere = Listener(address=f"0.0.0.0:{free_port()}", kind=kind, trusted=trusted)
-    async with opened(everywhere, limits=Limits(per_address=4)) as listeners:
+    async with opened(everywhere, limits=LimitSettings(per_address=4)) as listeners:
         taken = [await asyncio.open_connection(neighbour, everywhere.place.port) for _ in range(4)]
         reader, writer = await asyncio.open_connection(neighbour, everywhere.place.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

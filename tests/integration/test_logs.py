@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controller.config.schema import Log as Settings
+from controller.config.machine import LogSettings
 from controller.events import Event, Journal
 from controller.logs import ROOM, Log, RotatingFile
 from tests.fakes.clock import WoundClock
@@ -42,7 +42,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_an_event_and_a_request_are_one_json_line_each_in_a_private_file(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "controller.jsonl"
-    with Log(path, Settings()) as log:
+    with Log(path, LogSettings()) as log:
         Journal(WoundClock(), said=log.event).say("ollama", "It answers now.", pid=12)
         log.access(Access("/api/chat", 200))
     event, access = lines(path)
@@ -62,29 +62,29 @@ def test_an_event_and_a_request_are_one_json_line_each_in_a_private_file(tmp_pat
 def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> None:
     path = tmp_path / "controller.jsonl"
     path.touch(0o644)
-    with Log(path, Settings()) as log:
+    with Log(path, LogSettings()) as log:
         log.say("info", "controller", "hello")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_the_level_changes_while_it_runs(tmp_path: Path) -> None:
-    with Log(tmp_path / "c.jsonl", Settings(level="warning")) as log:
+    with Log(tmp_path / "c.jsonl", LogSettings(level="warning")) as log:
         log.say("info", "controller", "not worth it")
-        log.apply(Settings(level="debug"))
+        log.apply(LogSettings(level="debug"))
         log.say("debug", "controller", "worth it now")
     assert [line["text"] for line in lines(tmp_path / "c.jsonl")] == ["worth it now"]
 
 
 def test_access_lines_can_be_switched_off_while_it_runs(tmp_path: Path) -> None:
-    with Log(tmp_path / "c.jsonl", Settings(access=False)) as log:
+    with Log(tmp_path / "c.jsonl", LogSettings(access=False)) as log:
         log.access(Access("/first"))
-        log.apply(Settings(access=True))
+        log.apply(LogSettings(access=True))
         log.access(Access("/second"))
     assert [line["path"] for line in lines(tmp_path / "c.jsonl")] == ["/second"]
 
 
 def test_what_a_library_logs_comes_too_with_its_trace_and_without_secrets(tmp_path: Path) -> None:
-    with Log(tmp_path / "c.jsonl", Settings()):
+    with Log(tmp_path / "c.jsonl", LogSettings()):
         try:
             raise ValueError("Bearer abcdefghijklmnop")
         except ValueError:
@@ -97,7 +97,7 @@ def test_what_a_library_logs_comes_too_with_its_trace_and_without_secrets(tmp_pa
 
 
 def test_what_was_said_before_the_log_opened_is_in_it(tmp_path: Path) -> None:
-    log = Log(tmp_path / "c.jsonl", Settings())
+    log = Log(tmp_path / "c.jsonl", LogSettings())
     log.say("info", "config", "read")
     assert not (tmp_path / "c.jsonl").exists()
     with log:
@@ -107,14 +107,14 @@ def test_what_was_said_before_the_log_opened_is_in_it(tmp_path: Path) -> None:
 
 def test_the_library_log_is_left_as_it_was_found(tmp_path: Path) -> None:
     before = list(logging.getLogger().handlers)
-    with Log(tmp_path / "c.jsonl", Settings()):
+    with Log(tmp_path / "c.jsonl", LogSettings()):
         assert logging.getLogger().handlers != before
     assert logging.getLogger().handlers == before
 
 
 def test_no_secret_reaches_the_file_or_the_terminal(tmp_path: Path) -> None:
     console = io.StringIO()
-    with Log(tmp_path / "c.jsonl", Settings(), console=console) as log:
+    with Log(tmp_path / "c.jsonl", LogSettings(), console=console) as log:
         log.say("info", "gateway", "came with sd_abcdefgh1234", cookie="__Host-sd=xyzxyzxyz")
         log.access(Access("/join?ts=secretsecret&x=1"))
     told = (tmp_path / "c.jsonl").read_text() + console.getvalue()
@@ -125,7 +125,7 @@ def test_no_secret_reaches_the_file_or_the_terminal(tmp_path: Path) -> None:
 
 def test_nothing_said_can_break_a_line_or_drive_a_terminal(tmp_path: Path) -> None:
     console = io.StringIO()
-    with Log(tmp_path / "c.jsonl", Settings(), console=console) as log:
+    with Log(tmp_path / "c.jsonl", LogSettings(), console=console) as log:
         log.say("error", "ollama", 'a "quoted"\nsecond \x1b[2Jline \ud800', fact=Path("/x"), odd={1: object()})
     (line,) = (tmp_path / "c.jsonl").read_text().splitlines()
     assert json.loads(line)
@@ -166,7 +166,7 @@ def test_a_write_cut_short_by_the_disk_leaves_no_half_line(tmp_path: Path) -> No
 def test_a_full_disk_is_told_and_writing_resumes_without_losing_a_line(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.symlink_to("/dev/full")
-    with Log(path, Settings(), retry=0.05) as log:
+    with Log(path, LogSettings(), retry=0.05) as log:
         log.say("info", "controller", "said while the disk was full")
         until(lambda: log.trouble)
         assert "No space" in log.trouble
@@ -177,7 +177,7 @@ def test_a_full_disk_is_told_and_writing_resumes_without_losing_a_line(tmp_path:
 
 def test_a_folder_removed_under_it_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "c.jsonl"
-    with Log(path, Settings()) as log:
+    with Log(path, LogSettings()) as log:
         log.say("info", "controller", "first")
         until(lambda: lines(path))
         shutil.rmtree(path.parent)
@@ -189,7 +189,7 @@ def test_a_folder_removed_under_it_is_made_again(tmp_path: Path) -> None:
 def test_while_the_disk_refuses_memory_is_bounded_and_what_is_lost_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.mkdir()  # opening a folder for writing fails, whoever we are
-    with Log(path, Settings(), retry=0.05) as log:
+    with Log(path, LogSettings(), retry=0.05) as log:
         log.access(Access("/0"))
         until(lambda: log.trouble)
         for number in range(ROOM + 1000):
@@ -204,7 +204,7 @@ def test_putting_into_the_log_never_waits_for_a_terminal_that_stands_still(tmp_p
     reader, writer = os.pipe()
     os.set_blocking(writer, True)
     with open(writer, "w") as console:
-        with Log(tmp_path / "c.jsonl", Settings(), console=console) as log:
+        with Log(tmp_path / "c.jsonl", LogSettings(), console=console) as log:
             for _ in range(3000):  # a pipe takes 64 KiB; nobody reads this one
                 log.say("info", "controller", "x" * 100)
             until(lambda: len(lines(tmp_path / "c.jsonl")) == 3000)
@@ -212,6 +212,6 @@ def test_putting_into_the_log_never_waits_for_a_terminal_that_stands_still(tmp_p
 
 
 def test_an_event_carries_its_level_into_the_file(tmp_path: Path) -> None:
-    with Log(tmp_path / "c.jsonl", Settings()) as log:
+    with Log(tmp_path / "c.jsonl", LogSettings()) as log:
         log.event(Event(1, 5.0, "warning", "config", "server.yaml is broken"))
     assert lines(tmp_path / "c.jsonl")[0]["level"] == "warning"

@@ -18,7 +18,8 @@ from controller.auth.hashing import Hashing
 from controller.auth.sessions import ADMIN_IDLE, IDLE
 from controller.auth.throttle import Throttle
 from controller.clock import SystemClock
-from controller.config.schema import Config, Server, Tunnel
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 from controller.pages.hardened import policy
 from tests.fakes.clock import WoundClock
 from tests.fakes.desk import FakeAudit
@@ -480,7 +481,7 @@ async def test_the_code_of_the_command_line_makes_the_first_admin(door: FrontDoo
 
 
 async def test_an_admin_invites_by_link_and_picture_and_revokes(door: FrontDoor) -> None:
-    door.desk.config = Config(server=Server(tunnel=Tunnel(mode="token", hostnames=("ai.example.org",))))
+    door.desk.config = Config(server=Server(tunnel=TunnelSettings(mode="token", hostnames=("ai.example.org",))))
     await door.person("owner", "admin")
     async with signed_in(door, "owner") as client:
         made = await sent(client, "/admin/invites", make="yes", label="Oma", role="member", uses="2", hours="24")

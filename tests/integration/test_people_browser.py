@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from controller.auth.public import ONLY_HERE
-from controller.config.schema import Config, Server, Tunnel
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 from tests.kit.browser import Tab, browsing
 from tests.kit.front_door import PASSWORD, FrontDoor, front_door
 
@@ -131,7 +132,7 @@ async def test_an_admin_makes_an_invite_whose_link_lets_somebody_in(door: FrontD
         await opa.open(link)
         await opa.until("document.querySelector('[data-fragment]').hidden")
         assert opa.complaints == []
-    door.desk.config = Config(server=Server(tunnel=Tunnel(mode="token", hostnames=("ai.example.org",))))
+    door.desk.config = Config(server=Server(tunnel=TunnelSettings(mode="token", hostnames=("ai.example.org",))))
     await tab.value("document.getElementById('label').value = 'Oma'; document.querySelector('[name=make]').click()")
     await tab.until("document.getElementById('link')?.textContent.startsWith('https://ai.example.org/join#')")
     assert await tab.value("document.querySelector('.qr svg').getBoundingClientRect().width") > 150

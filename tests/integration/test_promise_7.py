@@ -11,7 +11,8 @@ import pytest
 from controller.auth.keyring import Keyring
 from controller.auth.policy import POLICY, Right, Row, Tunnel, page_row, row_of
 from controller.auth.visitor import DIRECT, TUNNELLED, Arrival
-from controller.config.schema import Access, Allowed, Config
+from controller.config.entry import Access, Allowed
+from controller.config.schema import Config
 from controller.proxy.routes import ROUTES
 from tests.fakes.rows import Rows, key
 from tests.integration.plane import MANAGER, config, exchange, fake_ollama, gateway

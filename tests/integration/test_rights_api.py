@@ -19,7 +19,7 @@ from controller.auth.office import Office
 from controller.auth.policy import POLICY, Right
 from controller.auth.secrets import parse_key
 from controller.clock import SystemClock
-from controller.config import schema
+from controller.config.machine import AuditSettings, UsageSettings
 from controller.config.schema import Config
 from controller.proxy.routes import ROUTES
 from controller.storage.audit import Audit
@@ -53,7 +53,7 @@ class House:
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
-    audit, usage = Audit(clock, desk.journal, schema.Audit), UsageStore(clock, desk.journal, schema.Usage)
+    audit, usage = Audit(clock, desk.journal, AuditSettings), UsageStore(clock, desk.journal, UsageSettings)
     desk.office, desk.audit, desk.usage = Office(holders, audit, clock, Config, no_rotation), audit, usage
     async with AsyncExitStack() as stack:
         for part in (audit, usage):

@@ -19,8 +19,11 @@ from controller.auth.public import ONLY_HERE
 from controller.auth.secrets import parse_key
 from controller.cli import main
 from controller.clock import SystemClock
-from controller.config import schema
-from controller.config.schema import Access, Allowed, Config, Listener, Server, Tunnel
+from controller.config.entry import Access, Allowed
+from controller.config.listening import Listener
+from controller.config.machine import AuditSettings, UsageSettings
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 from controller.control.server import serve
 from controller.storage.audit import Audit
 from controller.storage.backup import back_up
@@ -34,7 +37,7 @@ from tests.kit.uses import a_use
 CONFIG = Config(
     server=Server(
         listeners=(Listener(address="127.0.0.1:8420"), Listener(address="192.168.1.20:8420", plain_cookies=True)),
-        tunnel=Tunnel(mode="token", token_file=Path("/token"), hostnames=("ai.example.org",)),
+        tunnel=TunnelSettings(mode="token", token_file=Path("/token"), hostnames=("ai.example.org",)),
     ),
     access=Access(allow=(Allowed(label="this computer", addresses=("127.0.0.1",)),)),
 )
@@ -73,7 +76,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         places += [f"--{name}", str(tmp_path / name)]
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
-    audit, usage = Audit(clock, desk.journal, schema.Audit), UsageStore(clock, desk.journal, schema.Usage)
+    audit, usage = Audit(clock, desk.journal, AuditSettings), UsageStore(clock, desk.journal, UsageSettings)
     desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: desk.config, no_rotation), audit, usage
     desk.config = CONFIG
     async with AsyncExitStack() as stack:

@@ -16,7 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from controller.config.schema import Config, Models
+from controller.config.models import Models
+from controller.config.schema import Config
 from controller.engines.ollama import program as program_ollama
 from controller.engines.ollama.program import OllamaServe
 from controller.readiness import Readiness

@@ -17,7 +17,7 @@ from controller.auth.keyring import Keyring
 from controller.auth.rows import KeyRow
 from controller.auth.secrets import NewKey, make_key
 from controller.clock import SystemClock
-from controller.config.schema import Access
+from controller.config.entry import Access
 from tests.fakes.rows import Rows
 from tests.integration.plane import config, gateway
 from tests.kit.front_door import PASSWORD, FrontDoor, front_door

@@ -22,7 +22,9 @@ from controller.auth.office import Office
 from controller.auth.people import People
 from controller.auth.signin import SignIn
 from controller.clock import Clock, SystemClock
-from controller.config.schema import Access, Config, Listener, Server
+from controller.config.entry import Access
+from controller.config.listening import Listener
+from controller.config.schema import Config, Server
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.storage.database import Database

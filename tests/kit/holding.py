@@ -9,7 +9,7 @@ from pathlib import Path
 
 from controller.auth.holders import Holders
 from controller.clock import Clock
-from controller.config.schema import Access
+from controller.config.entry import Access
 from controller.events import Journal
 from controller.storage.database import Database
 from tests.fakes.clock import WoundClock

@@ -17,7 +17,8 @@ from controller.api.late import LateApi
 from controller.auth.hashing import Hashing
 from controller.auth.rows import SessionRow
 from controller.clock import SystemClock
-from controller.config.schema import Access, Config
+from controller.config.entry import Access
+from controller.config.schema import Config
 from controller.doorroom import DoorRoom
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic

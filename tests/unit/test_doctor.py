@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Listener, Memory, Models, Ollama, Server, Tunnel
+from controller.config.listening import Listener
+from controller.config.machine import Memory
+from controller.config.models import Models
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 from controller.doctor.checks import CHECKS, examine
 from controller.doctor.findings import Asked, Dated, Door, Facts, Folder, Secret, Serving, Shown, Stored
+from controller.engines.ollama.settings import OllamaSettings
 from controller.residency.memory import Reading
 
 ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
@@ -94,7 +99,12 @@ TROUBLE = [
     ("database", "fail", {"database": Stored(DB, damage="page 3", copy=COPY)}, f"go back to {COPY}"),
     ("ollama", "fail", {"ollama": None}, "make setup"),
     ("ollama", "fail", {"ollama": None, "platform": "darwin"}, "brew install ollama"),
-    ("ollama", "fail", {"ollama": None, "config": server(ollama=Ollama(binary=Path("/x/ollama")))}, "/x/ollama"),
+    (
+        "ollama",
+        "fail",
+        {"ollama": None, "config": server(ollama=OllamaSettings(binary=Path("/x/ollama")))},
+        "/x/ollama",
+    ),
     ("ollama", "fail", {"ollama_version": (0, 17, 0)}, "CVE-2026-7482"),
     ("ollama", "warn", {"ollama_version": None}, "--version"),
     ("ollama", "fail", {"ollama_lacks": ("llama-server", "llama-quantize")}, "loads no GGUF model"),
@@ -107,7 +117,7 @@ TROUBLE = [
         "warn",
         {
             "ollama_version": (0, 32, 0),
-            "config": server(ollama=Ollama(environment={"OLLAMA_NEW_ENGINE": "1", "OLLAMA_DEBUG": "1"})),
+            "config": server(ollama=OllamaSettings(environment={"OLLAMA_NEW_ENGINE": "1", "OLLAMA_DEBUG": "1"})),
         },
         "OLLAMA_NEW_ENGINE means nothing",
     ),
@@ -140,11 +150,11 @@ TROUBLE = [
     ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),
     ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
     ("origins", "fail", {"origins": "http://a, *"}, "any web page"),
-    ("tunnel", "fail", {"config": server(tunnel=Tunnel(mode="quick"))}, "no cloudflared"),
+    ("tunnel", "fail", {"config": server(tunnel=TunnelSettings(mode="quick"))}, "no cloudflared"),
     (
         "tunnel",
         "fail",
-        {"config": server(tunnel=Tunnel(mode="quick")), "platform": "darwin"},
+        {"config": server(tunnel=TunnelSettings(mode="quick")), "platform": "darwin"},
         "brew install cloudflared",
     ),
     ("public name", "fail", {"asked": (NO, replace(NO, status=200))}, "seadragon stop tunnel"),
@@ -162,7 +172,7 @@ TROUBLE = [
     ("secrets", "fail", {"secrets": (Secret(Path("/s/k"), "a file that others may read", 64),)}, "chmod 600 /s/k"),
     ("secrets", "fail", {"secrets": (Secret(Path("/s/k"), "", 31),)}, "Too short"),
     ("cookies", "warn", {"config": server(listeners=(AT_HOME,))}, "192.168.1.10:8420"),
-    ("admin", "warn", {"admins": 0, "config": server(tunnel=Tunnel(mode="quick"))}, "seadragon admin-code"),
+    ("admin", "warn", {"admins": 0, "config": server(tunnel=TunnelSettings(mode="quick"))}, "seadragon admin-code"),
     ("clock", "warn", {"asked": (replace(NO, skew=-3600.0),)}, "3600 s behind"),
     ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
     ("clock", "warn", {"dated": LATER}, "1 key, 2 addresses, 3 copies of the database. The clock was ahead"),
@@ -193,16 +203,24 @@ FINE = [
     ("disk", {"folders": a_folder(there=False)}, "no folder"),
     (
         "ollama",
-        {"ollama": None, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))},
+        {"ollama": None, "config": server(ollama=OllamaSettings(mode="external", url="http://pc:11434"))},
         "http://pc:11434",
     ),
-    ("models", {"models": 0, "config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
+    (
+        "models",
+        {"models": 0, "config": server(ollama=OllamaSettings(mode="external", url="http://pc:11434"))},
+        "elsewhere",
+    ),
     ("models", {"models": 1}, "1 model in"),
     ("models", {"models": 1, "left_over": 10**8}, "1 model in"),
     ("memory", {"sizes": {"llama3.3:70b": 40 * 2**30}}, "43.2 GiB in all at the moment, 43.2 GiB at most."),
     ("memory", {"config": server(memory=Memory(budget=8 * 2**30))}, "8.0 GiB at most"),
-    ("memory", {"config": server(ollama=Ollama(mode="external", url="http://pc:11434"))}, "elsewhere"),
-    ("other ollamas", {"others": (Serving(7, "mia", ()),), "config": server(ollama=Ollama(mode="adopt"))}, "No other"),
+    ("memory", {"config": server(ollama=OllamaSettings(mode="external", url="http://pc:11434"))}, "elsewhere"),
+    (
+        "other ollamas",
+        {"others": (Serving(7, "mia", ()),), "config": server(ollama=OllamaSettings(mode="adopt"))},
+        "No other",
+    ),
     ("database", {}, "the first start makes it"),
     ("database", {"database": Stored(DB, 20480)}, "seadragon.db is whole, 20 kB."),
     ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
@@ -224,7 +242,7 @@ FINE = [
     ("clock", {"asked": (replace(NO, skew=60.0),)}, "makes sense"),
     (
         "tunnel",
-        {"config": server(tunnel=Tunnel(mode="quick")), "cloudflared": Path("/usr/bin/cloudflared")},
+        {"config": server(tunnel=TunnelSettings(mode="quick")), "cloudflared": Path("/usr/bin/cloudflared")},
         "is there",
     ),
     ("configuration", {"config": Config(models=Models(parallel=4))}, "can be read"),

@@ -18,7 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller import install
-from controller.config.schema import Child, Limits, Ollama, Server, Tunnel
+from controller.config.listening import LimitSettings
+from controller.config.processes import ChildSettings, TunnelSettings
+from controller.config.schema import Server
+from controller.engines.ollama.settings import OllamaSettings
 from controller.errors import SeadragonError
 from controller.install import Installation, Unit
 from controller.steps import Step, walk
@@ -176,16 +179,16 @@ def test_stopping_gets_more_time_than_all_that_must_end_takes() -> None:
     assert install.stop_limit(server) > server.drain + server.tunnel.grace + server.ollama.stop_grace
     patient = Server(
         drain=600,
-        tunnel=Tunnel(grace=180),
-        ollama=Ollama(stop_grace=30),
-        children={"x": Child(command=("x",), stop_grace=45)},
+        tunnel=TunnelSettings(grace=180),
+        ollama=OllamaSettings(stop_grace=30),
+        children={"x": ChildSettings(command=("x",), stop_grace=45)},
     )
     assert install.stop_limit(patient) == 600 + 180 + 45 + 30
     assert plist(replace(PLACE, stop_limit=install.stop_limit(patient)))["ExitTimeOut"] == 855
 
 
 def test_whoever_wants_more_connections_than_usual_may_have_the_files_for_them() -> None:
-    where, server = Path("/x"), Server(limits=Limits(connections=20_000))
+    where, server = Path("/x"), Server(limits=LimitSettings(connections=20_000))
     place = install.place_of(install.person({}), config=where, data=where, logs=where, server=server)
     assert place.files == server.files_needed > 65536
     assert plist(place)["SoftResourceLimits"] == plist(place)["HardResourceLimits"] == {"NumberOfFiles": place.files}

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from controller import openfiles, sysctl
-from controller.config.schema import Limits, Listener, Server
+from controller.config.listening import LimitSettings, Listener
+from controller.config.schema import Server
 from tests.fakes.mac import Kernel
 
 ENDLESS = resource.RLIM_INFINITY
@@ -107,5 +108,7 @@ def test_where_nothing_is_granted_it_stays_as_it_was(machine: Machine) -> None:
 
 def test_every_connection_needs_two_files_and_the_tunnel_has_its_own_listener() -> None:
     assert Server().files_needed == 2 * 512 * 2 + 512
-    many = Server(listeners=(Listener(address="a:1"), Listener(address="a:2")), limits=Limits(connections=20_000))
+    many = Server(
+        listeners=(Listener(address="a:1"), Listener(address="a:2")), limits=LimitSettings(connections=20_000)
+    )
     assert many.files_needed == 2 * 20_000 * 3 + 512

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, T
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow, SessionRow, UserRow
 from controller.auth.secrets import Random
 from controller.clock import Clock
-from controller.config.schema import Access
+from controller.config.entry import Access
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import shelf

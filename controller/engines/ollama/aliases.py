@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from controller.config.schema import Alias, Config
+from controller.config.schema import Config
+from controller.engines.ollama.settings import Alias
 from controller.errors import Declined
 from controller.events import Journal, Level
 from controller.spelling import full_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controller.config.schema import Models
+from controller.config.models import Models
 from controller.engines.ollama.facts import F32, Anatomy
 from controller.engines.ollama.inside import Inside
 from controller.engines.runner import Estimate, Runner

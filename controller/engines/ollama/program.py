@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from controller.config.schema import OLLAMA, Config
+from controller.config.schema import Config
 from controller.engines.engine import Accelerator
 from controller.engines.ollama.accelerator import accelerator_limit, gpu_lost
 from controller.engines.ollama.client import holders
@@ -23,6 +23,7 @@ from controller.engines.ollama.inside import Kind, inside_of, numbers_of
 from controller.engines.ollama.models_folder import ModelsFolder, models_folder
 from controller.engines.ollama.needs import CHECKPOINTS, prompt_cache
 from controller.engines.ollama.renewal import Disk, Found, Trial, going_back
+from controller.engines.ollama.settings import OLLAMA
 from controller.errors import SpawnFailed, Unreachable
 from controller.obtain import whole
 from controller.plain import MIB

@@ -16,7 +16,7 @@ from controller.auth.barred import read
 from controller.auth.credentials import Offered
 from controller.auth.holders import Holders
 from controller.auth.keyring import Keyring
-from controller.config.schema import Access, Allowed
+from controller.config.entry import Access, Allowed
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import barred as barred_file

@@ -21,7 +21,7 @@ from controller.auth.holders import Holders
 from controller.auth.people import People
 from controller.auth.rows import SessionRow, UserRow
 from controller.auth.secrets import hash_secret, make_token, parse_key
-from controller.config.schema import Access
+from controller.config.entry import Access
 from controller.errors import OrderRefused, SeadragonError
 from controller.events import Journal
 from controller.storage import migrate as migrating

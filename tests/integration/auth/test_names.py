@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.auth.holders import Holders
-from controller.config.schema import Access, Allowed
+from controller.config.entry import Access, Allowed
 from controller.errors import OrderRefused
 from controller.events import Journal
 from controller.storage.file import NAME

@@ -10,7 +10,7 @@ import pytest
 
 from controller.auth.chain import FORGOTTEN
 from controller.auth.sparing import EACH, STRETCH
-from controller.config import schema
+from controller.config.machine import AuditSettings
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage.audit import GATHER, LONGEST, SWEEP, Audit
@@ -26,7 +26,7 @@ KEY = "sd_canary01_" + "a" * 49
 
 @pytest.fixture
 def audit(clock: WoundClock, journal: Journal) -> Audit:
-    return Audit(clock, journal, schema.Audit)
+    return Audit(clock, journal, AuditSettings)
 
 
 def by_hand(path: Path, order: str) -> None:
@@ -63,7 +63,7 @@ async def test_the_chain_goes_on_over_a_restart(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database]
 ) -> None:
     for run in range(3):
-        audit = Audit(clock, journal, schema.Audit)
+        audit = Audit(clock, journal, AuditSettings)
         async with at_work(audit, open_database()):
             for number in range(150):
                 audit.note("login", actor=f"{run}.{number}")
@@ -110,7 +110,7 @@ async def test_rows_that_vanish_behind_its_back_are_told_and_noted(
 async def test_old_rows_go_and_the_chain_says_how_far(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database], path: Path
 ) -> None:
-    audit = Audit(clock, journal, lambda: schema.Audit(keep=10 * DAY))
+    audit = Audit(clock, journal, lambda: AuditSettings(keep=10 * DAY))
     async with at_work(audit, open_database()):
         for number in range(5):
             audit.note("login", actor=f"{number}")
@@ -188,7 +188,7 @@ async def test_rows_are_found_by_who_what_and_when_and_page_by_page(
 async def test_without_a_database_notes_wait_and_questions_are_answered_in_words(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database]
 ) -> None:
-    audit = Audit(clock, journal, schema.Audit, opening=0.01)
+    audit = Audit(clock, journal, AuditSettings, opening=0.01)
     audit.note("login", actor="early")
     with pytest.raises(SeadragonError, match="seadragon logs"):
         await audit.rows()

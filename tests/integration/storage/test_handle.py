@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.config.schema import Audit as AuditSettings
+from controller.config.machine import AuditSettings
 from controller.events import Journal
 from controller.storage.audit import Audit
 from controller.storage.backup import back_up

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from controller.config.schema import Backup
+from controller.config.machine import Backup
 from controller.events import Journal
 from controller.storage.backup import FOLDER, ahead, newest, nights
 from controller.storage.database import Database

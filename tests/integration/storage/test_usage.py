@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.clock import SystemClock
-from controller.config import schema
+from controller.config.machine import UsageSettings
 from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.storage import behind
@@ -27,7 +27,7 @@ DAY = 86400.0
 
 @pytest.fixture
 def usage(clock: WoundClock, journal: Journal) -> UsageStore:
-    return UsageStore(clock, journal, schema.Usage)
+    return UsageStore(clock, journal, UsageSettings)
 
 
 async def test_every_request_becomes_a_row_and_a_part_of_its_day(
@@ -109,13 +109,13 @@ async def test_old_rows_go_and_the_sums_of_their_days_stay_longer(
 async def test_the_sweep_keeps_what_the_configuration_says(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database], path: Path
 ) -> None:
-    settings = [schema.Usage()]
+    settings = [UsageSettings()]
     usage = UsageStore(clock, journal, lambda: settings[0])
     async with at_work(usage, open_database()):
         usage.note(a_use(at=clock.wall() - 10 * DAY))
         usage.note(a_use(at=clock.wall()))
         assert len(await usage.requests()) == 2
-        settings[0] = schema.Usage(keep=5 * DAY)
+        settings[0] = UsageSettings(keep=5 * DAY)
 
         async def swept() -> bool:
             await clock.wind(SWEEP)
@@ -135,7 +135,7 @@ async def test_a_question_waits_for_a_database_that_is_being_opened(
 
 
 async def test_without_a_database_a_question_is_answered_in_words(clock: WoundClock, journal: Journal) -> None:
-    usage = UsageStore(clock, journal, schema.Usage, opening=0.01)
+    usage = UsageStore(clock, journal, UsageSettings, opening=0.01)
     usage.note(a_use())
     with pytest.raises(SeadragonError, match="seadragon logs"):
         await usage.sums("caller")
@@ -144,7 +144,7 @@ async def test_without_a_database_a_question_is_answered_in_words(clock: WoundCl
 async def test_a_disk_that_takes_nothing_costs_no_more_than_a_bounded_room(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database], path: Path
 ) -> None:
-    usage = UsageStore(clock, journal, schema.Usage, room=10)
+    usage = UsageStore(clock, journal, UsageSettings, room=10)
     full = "CREATE TRIGGER full BEFORE INSERT ON usage BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     async with at_work(usage, open_database()) as database:
         await clock.wind(0)
@@ -170,7 +170,7 @@ def test_noting_a_request_costs_less_than_a_microsecond() -> None:
     clock = SystemClock()
 
     async def cost() -> float:
-        usage, use, times = UsageStore(clock, Journal(clock), schema.Usage), a_use(), 20_000
+        usage, use, times = UsageStore(clock, Journal(clock), UsageSettings), a_use(), 20_000
         began = time.perf_counter()
         for _ in range(times):
             usage.note(use)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from controller.answering.times import Times
-from controller.config.schema import Config, Line, Models, OneModel, Server, SomeWaits, Waits
+from controller.config.models import Models, OneModel
+from controller.config.schema import Config, Server
+from controller.config.waiting import LineSettings, SomeWaits, Waits
 
 
 def test_a_model_has_the_last_word_after_its_lane() -> None:
-    line = Line(times=Waits(wait=10, gap=20), lanes={"3": SomeWaits(wait=30, load=35, answer=40)})
+    line = LineSettings(times=Waits(wait=10, gap=20), lanes={"3": SomeWaits(wait=30, load=35, answer=40)})
     models = Models(models={"Qwen3": OneModel(times=SomeWaits(answer=50, first_byte=60))})
     times = Times(Config(server=Server(line=line), models=models))
     assert times.of(1, "other") == Waits(wait=10, gap=20)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.auth.access import AllowList, Principal
-from controller.config.schema import Access, Allowed
+from controller.config.entry import Access, Allowed
 
 HOME = AllowList(
     (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller.auth.gate import CONTAINERS, Gate, Sent
 from controller.config import addresses
-from controller.config.schema import Access
+from controller.config.entry import Access
 from controller.paths import CLONE
 
 GATE = Gate(("localhost", "Mini.local"), (*Access().origins, "https://chat.example.org"))

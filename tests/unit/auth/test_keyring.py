@@ -16,7 +16,7 @@ from controller.auth.keyring import Denied, Keyring, Why
 from controller.auth.keyring import Rows as KeyringRows
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow
-from controller.config.schema import Access
+from controller.config.entry import Access
 from tests.fakes.rows import Rows, key
 
 HERE = "203.0.113.7"

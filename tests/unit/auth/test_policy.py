@@ -9,7 +9,7 @@ from controller.auth.access import Principal
 from controller.auth.policy import PAGES, POLICY, ROLES, Right, Tunnel, page_row, row_of
 from controller.auth.reference import page
 from controller.auth.rows import ROLES as PEOPLE
-from controller.config.schema import RightName, Roles
+from controller.config.entry import RightName, Roles
 from controller.proxy.routes import ROUTES, Kind
 
 _EXPECTED = {

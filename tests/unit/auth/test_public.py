@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from controller.auth.public import AT_HOME, NAMELESS, ONLY_HERE, Places, places
-from controller.config.schema import Access, Config, Listener, Server, Tls, Tunnel
+from controller.config.entry import Access
+from controller.config.listening import Listener, Tls
+from controller.config.processes import TunnelSettings
+from controller.config.schema import Config, Server
 
 TLS = Tls(cert=Path("/c.pem"), key=Path("/c.key"))
 LAN, EVERYWHERE, HERE = "192.168.1.20:8420", "0.0.0.0:8420", "127.0.0.1:8420"
@@ -39,7 +42,7 @@ def config(*listeners: Listener | str, hosts: tuple[str, ...] = ("localhost",), 
 def test_the_best_place_comes_first(
     listeners: list[Listener | str], hosts: list[str], names: list[str], urls: list[str]
 ) -> None:
-    tunnel = Tunnel(mode="token" if names else "off", hostnames=tuple(names))
+    tunnel = TunnelSettings(mode="token" if names else "off", hostnames=tuple(names))
     assert places(config(*listeners, hosts=tuple(hosts), tunnel=tunnel)).urls == tuple(urls)
 
 
@@ -70,12 +73,18 @@ SECURE = Listener(address=EVERYWHERE, tls=TLS)
         (config(Listener(address=HERE), hosts=("mini.local",)), AT_HOME),
         (config(Listener(address=LAN), hosts=("mini.local",)), AT_HOME),  # a form there would not be taken
         (config(Listener(address=EVERYWHERE), hosts=("mini.local",)), AT_HOME),
-        (config(HERE, tunnel=Tunnel(hostnames=("ai.example.org",))), AT_HOME),  # nothing leads from there to here
-        (config(HERE, tunnel=Tunnel(mode="quick")), NAMELESS),
+        (
+            config(HERE, tunnel=TunnelSettings(hostnames=("ai.example.org",))),
+            AT_HOME,
+        ),  # nothing leads from there to here
+        (config(HERE, tunnel=TunnelSettings(mode="quick")), NAMELESS),
         (config(HERE, TUNNEL), NAMELESS),
         (config(HERE, PROXY), NAMELESS),
         (config(SECURE), NAMELESS),  # any of its addresses will do, but none is known
-        (config(HERE, LAN, require_https="all", tunnel=Tunnel(mode="token", hostnames=("*.example.org",))), NAMELESS),
+        (
+            config(HERE, LAN, require_https="all", tunnel=TunnelSettings(mode="token", hostnames=("*.example.org",))),
+            NAMELESS,
+        ),
     ],
 )
 def test_where_a_link_works_on_this_machine_only_it_is_said_with_what_to_set(made: Config, caution: str) -> None:
@@ -91,7 +100,9 @@ def test_where_a_link_works_on_this_machine_only_it_is_said_with_what_to_set(mad
     [
         config(LAN),
         config(SECURE, hosts=("mini.example.org",)),
-        config(HERE, TUNNEL, tunnel=Tunnel(hostnames=("ai.example.org",))),  # of a tunnel that somebody else runs
+        config(
+            HERE, TUNNEL, tunnel=TunnelSettings(hostnames=("ai.example.org",))
+        ),  # of a tunnel that somebody else runs
         config(HERE, PROXY, hosts=("ai.example.org",)),
     ],
 )

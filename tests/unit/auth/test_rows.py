@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from controller.auth.giving import Standing, standing
 from controller.auth.rows import AHEAD, believed, counts
-from controller.config.schema import Access
+from controller.config.entry import Access
 from tests.fakes.rows import Rows, key
 
 NOW, YEAR = 1_700_000_000.0, 365 * 86400.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.auth.visitor import DIRECT, TUNNELLED, Proxied, Unclear, arrival, neighbourhood
-from controller.config.schema import Listener
+from controller.config.listening import Listener
 from tests.kit.examples import examples
 
 TRUSTED = (ip_network("10.1.0.0/16"), ip_network("fd00:1::/48"))

@@ -5,20 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.change import Change, compare, differences
-from controller.config.schema import (
-    Access,
-    Child,
-    Config,
-    Limits,
-    Listener,
-    Memory,
-    Models,
-    Ollama,
-    OneModel,
-    Server,
-    SomeWaits,
-)
+from controller.config.entry import Access
+from controller.config.listening import LimitSettings, Listener
+from controller.config.machine import Memory
+from controller.config.models import Models, OneModel
+from controller.config.processes import ChildSettings
+from controller.config.schema import Config, Server
 from controller.config.tree import Leaf, leaves
+from controller.config.waiting import SomeWaits
+from controller.engines.ollama.settings import OllamaSettings
 from tests.kit.every_setting import base, other
 
 LISTENER_NAME = ("server", "listeners", "*", "address")
@@ -88,9 +83,12 @@ def test_no_sentence_shows_a_value_that_may_be_a_secret(ways: set[tuple[str, ...
     ("new", "sentence"),
     [
         (Config(server=Server(hold=90)), "server.hold 60 s → 90 s takes effect at once"),
-        (Config(server=Server(limits=Limits(body=2**26))), "server.limits.body 32 MiB → 64 MiB takes effect at once"),
         (
-            Config(server=Server(ollama=Ollama(port=11500))),
+            Config(server=Server(limits=LimitSettings(body=2**26))),
+            "server.limits.body 32 MiB → 64 MiB takes effect at once",
+        ),
+        (
+            Config(server=Server(ollama=OllamaSettings(port=11500))),
             "server.ollama.port empty → 11500 restarts ollama when the answers in flight are finished",
         ),
         (
@@ -103,11 +101,11 @@ def test_no_sentence_shows_a_value_that_may_be_a_secret(ways: set[tuple[str, ...
         ),
         (Config(access=Access(hosts=("mini",))), "access.hosts [localhost] → [mini] takes effect at once"),
         (
-            Config(server=Server(ollama=Ollama(environment={"A": "b"}))),
+            Config(server=Server(ollama=OllamaSettings(environment={"A": "b"}))),
             "server.ollama.environment restarts ollama when the answers in flight are finished",
         ),
         (
-            Config(server=Server(limits=Limits(connections=9))),
+            Config(server=Server(limits=LimitSettings(connections=9))),
             "server.limits.connections 512 → 9 drains the listener and opens it again",
         ),
     ],
@@ -132,7 +130,7 @@ def test_the_order_of_listeners_means_nothing() -> None:
 
 
 def with_children(**commands: str) -> Config:
-    return Config(server=Server(children={name: Child(command=(text,)) for name, text in commands.items()}))
+    return Config(server=Server(children={name: ChildSettings(command=(text,)) for name, text in commands.items()}))
 
 
 def test_a_child_is_its_name() -> None:

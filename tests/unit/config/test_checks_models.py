@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.load import understand
-from controller.config.options import OPTIONS, fits, read
 from controller.config.problem import ConfigInvalid, Problem
 from controller.config.schema import Config
+from controller.engines.ollama.options import OPTIONS, fits, read
 
 
 def findings(text: str, file: str = "models") -> list[Problem]:

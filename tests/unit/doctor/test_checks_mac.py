@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.schema import Config, Listener, Power, Server
+from controller.config.listening import Listener
+from controller.config.machine import PowerSettings
+from controller.config.schema import Config, Server
 from controller.doctor.checks_mac import CHECKS, examine_mac
 from controller.doctor.findings import Facts
 from controller.doctor.findings_mac import Mac, Service
@@ -111,7 +113,7 @@ FINE = [
     (
         "sleep",
         {"sleeps": ("sleep 10",)},
-        {"config": Config(server=Server(power=Power(awake="always")))},
+        {"config": Config(server=Server(power=PowerSettings(awake="always")))},
         "Nothing known",
     ),
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from controller.auth.access import Principal
-from controller.config.schema import Config, FirstFiller, Server
+from controller.config.listening import FirstFiller
+from controller.config.schema import Config, Server
 from controller.proxy.aftermath import KEPT, Aftermath, key_of
 from controller.proxy.rules import rules_of
 from controller.refusal import Reason, Refused

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Limits
+from controller.config.listening import LimitSettings
 from controller.proxy.crowd import Crowd, Full, Places
 
 
@@ -57,7 +57,7 @@ def test_nobody_ever_has_more_than_the_limit_and_nothing_is_kept_of_those_who_le
     assert len(crowd) == sum(1 for count in inside.values() if count)
 
 
-LIMITS = Limits(connections=8, per_address=4)
+LIMITS = LimitSettings(connections=8, per_address=4)
 
 
 def test_a_visitor_has_a_share_of_the_open_requests_and_another_has_their_own() -> None:

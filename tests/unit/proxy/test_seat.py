@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Waits
+from controller.config.waiting import Waits
 from controller.dialect import Ending
 from controller.proxy.exchange import Exchange
 from controller.proxy.fillers import Manner, Rhythm

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.config.schema import Memory
+from controller.config.machine import Memory
 from controller.engines.engine import Accelerator
 from controller.engines.ollama.accelerator import accelerator_limit
 from controller.errors import SpawnFailed

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Memory
+from controller.config.machine import Memory
 from controller.engines.runner import ModelFacts, Runner
 from controller.plain import GIB, memory_words
 from controller.residency.memory import LINGERS, Budget, Others, Reading, budget, ceiling

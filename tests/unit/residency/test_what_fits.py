@@ -9,7 +9,7 @@ from itertools import permutations
 
 import pytest
 
-from controller.config.schema import Memory
+from controller.config.machine import Memory
 from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.engines.ollama.needs import Start

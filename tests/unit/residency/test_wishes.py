@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Models
+from controller.config.models import Models
 from controller.engines.runner import ModelFacts, Runner
 from controller.residency.resident import Presence, Resident
 from controller.residency.wishes import Wishes, idle_too_long, preloads, some_leave_at_once, wishes

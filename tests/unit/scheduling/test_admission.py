@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Line
+from controller.config.waiting import LineSettings
 from controller.scheduling.line import Rules
 from controller.scheduling.ticket import Cap, Caps, Turned
 from tests.kit.line_world import BIG, Refused, World, runner
@@ -39,7 +39,7 @@ def test_a_caller_may_have_so_many_waiting_and_no_more() -> None:
 
 
 def test_twenty_at_once_of_one_caller_are_let_in_by_default() -> None:
-    line = Line()
+    line = LineSettings()
     assert (line.running, line.waiting, line.bytes) == (Caps().running, Caps().waiting, Caps().size)
     made = World()
     made.resident(A)

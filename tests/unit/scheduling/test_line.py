@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Config, Line, Server
+from controller.config.schema import Config, Server
+from controller.config.waiting import LineSettings
 from controller.scheduling.line import Rules, due, rules_of
 from controller.scheduling.ticket import Caps, Hold, Ticket, Why
 from tests.kit.line_world import World, runner, waited
@@ -31,7 +32,9 @@ def ticket(arrived: float, lane: float = 1.0) -> Ticket:
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:
-    config = Config(server=Server(line=Line(aging=300, patience=1, min_stay=2, linger=3, max_charge=4, whole=5)))
+    config = Config(
+        server=Server(line=LineSettings(aging=300, patience=1, min_stay=2, linger=3, max_charge=4, whole=5))
+    )
     assert rules_of(config) == Rules(300, 1, 2, 3, 4, 5)
     assert rules_of(Config()) == Rules()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.schema import Models
+from controller.config.models import Models
 from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.engines.ollama.needs import (
