@@ -19,8 +19,8 @@ from controller.config.machine import AuditSettings
 from controller.events import Journal
 from controller.plain import printable
 from controller.redact import redact, redact_all
-from controller.storage.behind import OPENING, Behind
 from controller.storage.database import Database
+from controller.storage.write_behind import OPENING, WriteBehind
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -43,7 +43,7 @@ class Audit:
         self, clock: Clock, journal: Journal, settings: Callable[[], AuditSettings], *, opening: float = OPENING
     ) -> None:
         self._clock, self._journal, self._settings = clock, journal, settings
-        self._behind: Behind[AuditRow] = Behind(
+        self._behind: WriteBehind[AuditRow] = WriteBehind(
             clock, journal, "Rows of the audit", self._write, gather=GATHER, opening=opening
         )
         self._sparing = Sparing()

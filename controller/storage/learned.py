@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,11 +14,10 @@ from controller.errors import SeadragonError
 from controller.events import Journal
 from controller.plain import printable
 from controller.residency.learned import Learned
-from controller.storage.database import Database, patiently, to_its_end
+from controller.storage.database import Database, patiently
 from controller.storage.file import words_of
+from controller.storage.write_behind import GATHER, WriteBehind
 
-GATHER: Final = 2.0  # seconds in which figures gather before they are written: what a crash may cost
-AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
 MANY: Final = 1000  # rows above which those of a year ago go
 YEAR: Final = 365 * 86400.0  # seconds
 
@@ -32,15 +31,13 @@ class LearnedStore:
     written, figures live as long as the controller: a family can still chat.
     """
 
-    def __init__(self, clock: Clock, journal: Journal) -> None:
-        self._clock, self._journal = clock, journal
+    def __init__(self, clock: Clock, journal: Journal, *, gather: float = GATHER) -> None:
+        """`gather`: seconds in which figures gather before they are written: what a crash may cost."""
+        self._clock = clock
         self._figures: dict[str, Learned] = {}
         self._names: dict[str, str] = {}
-        self._fresh: dict[str, float] = {}  # what is not in the database yet, and since when (epoch)
-        self._waiting = asyncio.Event()  # there is something to write
-        self._writing = asyncio.Lock()
-        self._database: Database | None = None
-        self._troubled = False
+        self._unwritten: set[str] = set()  # keys that wait in `_behind`
+        self._behind: WriteBehind[str] = WriteBehind(clock, journal, "Figures of models", self._write, gather=gather)
         self.known = asyncio.Event()
         """Set once what was known before is here, or will not come."""
 
@@ -58,8 +55,9 @@ class LearnedStore:
         self._figures[key] = learned
         if name:
             self._names[key] = name
-        self._fresh[key] = self._clock.wall()
-        self._waiting.set()
+        if key not in self._unwritten:
+            self._unwritten.add(key)
+            self._behind.put(key)
 
     async def run(self, database: Database) -> None:
         """Open the database, however often that has to be tried, and write behind until cancelled; then write the rest
@@ -68,68 +66,54 @@ class LearnedStore:
         try:
             await patiently(self._clock, lambda: self._work(database), self._missed)
         finally:
-            self._database = None
             self.known.set()
+
+    async def flush(self) -> None:
+        """Write what is new, now. What cannot be written waits on, which the journal tells once."""
+        await self._behind.flush()
 
     async def _work(self, database: Database) -> None:
         async with database:
             await self._begin(database)
-            try:
-                await self._write_behind()
-            finally:
-                await self.flush()
+            await self._behind.run(database)
 
     def _missed(self, why: str) -> None:
-        self._database = None
-        self._tell(why.removesuffix("."))
+        self._behind.tell(why.removesuffix("."))
         self.known.set()
 
-    async def flush(self) -> None:
-        """Write what is fresh, now. What cannot be written stays fresh, which the journal tells once."""
-        async with self._writing:
-            if not self._fresh or self._database is None:
-                return
-            batch, self._fresh = self._fresh, {}
-            why = await _written(self._database, list(self._rows(batch)))
-            if why is not None:
-                self._fresh = batch | self._fresh
-            self._tell(why)
+    async def _write(self, database: Database, keys: Sequence[str]) -> None:
+        from sqlalchemy import delete, insert
 
-    def _rows(self, batch: Mapping[str, float]) -> Iterable[dict[str, Any]]:
+        from controller.storage.tables import LEARNED
+
+        rows = list(self._rows(dict.fromkeys(keys)))
+        self._unwritten.difference_update(keys)  # what is kept from now on is not in these rows
+        try:
+            async with database.writing() as connection:  # deleted and made anew: every SQL database knows that
+                await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_([row["runner"] for row in rows])))
+                await connection.execute(insert(LEARNED), rows)
+        except BaseException:
+            self._unwritten.update(keys)
+            raise
+
+    def _rows(self, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Names and errors are told by others: what no database takes, such as half a character, is spelled out."""
-        for key, at in batch.items():
+        for key in keys:
             learned = self._figures[key]
             figures = asdict(learned) | {"last_error": printable(learned.last_error)}
-            yield {"runner": key, "name": printable(self._names.get(key, "")), **figures, "updated_at": at}
+            name = printable(self._names.get(key, ""))
+            yield {"runner": key, "name": name, **figures, "updated_at": self._clock.wall()}
 
     async def _begin(self, database: Database) -> None:
         """Bring in what was known before. Of what was learned in the meantime, neither half is lost."""
         before, names = await _read(database, self._clock.wall() - YEAR)
-        self._database = database
         self._names = names | {key: name for key, name in self._names.items() if name}
         since = dict(self._figures)
         self._figures.update(before)
         for key, learned in since.items():
             self.keep(key, learned.on_top_of(before.get(key, _NOTHING)))
-        self._tell(None)
+        self._behind.tell(None)
         self.known.set()
-
-    async def _write_behind(self) -> None:
-        while True:
-            await self._waiting.wait()
-            await self._clock.sleep(AGAIN if self._troubled else GATHER)
-            self._waiting.clear()
-            await to_its_end(self.flush())
-            if self._fresh:
-                self._waiting.set()
-
-    def _tell(self, why: str | None) -> None:
-        if why is not None and not self._troubled:
-            words = f"What Seadragon learns of models cannot be written: {why}. It goes on, and tries again."
-            self._journal.say("storage", words, level="warning")
-        elif why is None and self._troubled:
-            self._journal.say("storage", "What Seadragon learns of models is written again.")
-        self._troubled = why is not None
 
 
 async def _read(database: Database, year_ago: float) -> tuple[dict[str, Learned], dict[str, str]]:
@@ -153,22 +137,6 @@ async def _read(database: Database, year_ago: float) -> tuple[dict[str, Learned]
     except SQLAlchemyError as error:
         raise SeadragonError(f"The database cannot be read: {words_of(error)}.") from error
     return {row["runner"]: _learned(row) for row in rows}, {row["runner"]: row["name"] for row in rows}
-
-
-async def _written(database: Database, rows: list[dict[str, Any]]) -> str | None:
-    """Write these rows in one transaction; why it could not be done, else None."""
-    from sqlalchemy import delete, insert
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from controller.storage.tables import LEARNED
-
-    try:
-        async with database.writing() as connection:  # deleted and made anew: every SQL database knows that
-            await connection.execute(delete(LEARNED).where(LEARNED.c.runner.in_([row["runner"] for row in rows])))
-            await connection.execute(insert(LEARNED), rows)
-    except SQLAlchemyError as error:
-        return words_of(error)
-    return None
 
 
 def _learned(row: Mapping[Any, Any]) -> Learned:

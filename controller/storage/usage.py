@@ -15,8 +15,8 @@ from msgspec.structs import astuple
 from controller.clock import Clock
 from controller.config.machine import UsageSettings
 from controller.events import Journal
-from controller.storage.behind import OPENING, ROOM, Behind
 from controller.storage.database import Database
+from controller.storage.write_behind import OPENING, ROOM, WriteBehind
 from controller.usage import GROUPINGS, Grouping, Slot, Sums, Use, rolled_up, week_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class UsageStore:
         opening: float = OPENING,
     ) -> None:
         self._clock, self._settings = clock, settings
-        self._behind: Behind[Use] = Behind(
+        self._behind: WriteBehind[Use] = WriteBehind(
             clock, journal, "Rows of usage", _write, room=room, batch=BATCH, opening=opening
         )
         self.note: Callable[[Use], None] = self._behind.put

@@ -13,10 +13,10 @@ from controller.clock import SystemClock
 from controller.config.machine import UsageSettings
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.storage import behind
-from controller.storage.behind import AGAIN, GATHER
+from controller.storage import write_behind
 from controller.storage.database import Database
 from controller.storage.usage import SWEEP, UsageStore, day_of, forget
+from controller.storage.write_behind import AGAIN, GATHER
 from tests.fakes.clock import WoundClock
 from tests.kit.stored import at_work, rows, told
 from tests.kit.until import until
@@ -66,9 +66,9 @@ async def test_what_waits_at_the_end_is_written(
 ) -> None:
     async with at_work(usage, open_database()):
         await asyncio.sleep(0)
-        for _ in range(behind.BATCH * 2 + 7):
+        for _ in range(write_behind.BATCH * 2 + 7):
             usage.note(a_use())
-    assert rows(path, "SELECT count(*) FROM usage") == [(behind.BATCH * 2 + 7,)]
+    assert rows(path, "SELECT count(*) FROM usage") == [(write_behind.BATCH * 2 + 7,)]
 
 
 async def test_sums_are_told_by_day_week_model_and_key_of_whoever_is_meant(

@@ -27,7 +27,7 @@ AGAIN: Final = 30.0  # seconds after which what could not be written is tried ag
 RowT = TypeVar("RowT")
 
 
-class Behind(Generic[RowT]):
+class WriteBehind(Generic[RowT]):
     """`put` never waits and never fails; with no room left the oldest row gives way, and is counted in `dropped`.
 
     `write` puts some rows into the database, in one transaction. `what` is how people call them, in the plural.
@@ -67,19 +67,22 @@ class Behind(Generic[RowT]):
         if not self._waiting.is_set():
             self._waiting.set()
 
-    async def run(self, database: Database, sweep: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
+    async def run(
+        self, database: Database, sweep: Callable[[Database], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
         """Write behind until cancelled, and `sweep` beside it; then write the rest. `database` is open until this
         returns.
         """
         self._database = database
         self._opened.set()
-        sweeping = asyncio.create_task(sweep(database))
+        sweeping = None if sweep is None else asyncio.create_task(sweep(database))
         try:
-            await self._write_behind(database)
+            await self._write_as_it_comes()
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            if sweeping is not None:
+                sweeping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sweeping
             self._database = None
             self._opened.clear()
 
@@ -97,44 +100,50 @@ class Behind(Generic[RowT]):
             words = f"{self._what} are not to be had: the database is not open. The log says why: seadragon logs"
             raise SeadragonError(words)
         try:
-            await to_its_end(self.flush(self._database))
+            await to_its_end(self.flush())
             async with self._database.reading() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise SeadragonError(f"{self._what} cannot be read: {words_of(error)}.") from error
 
-    async def _write_behind(self, database: Database) -> None:
+    async def _write_as_it_comes(self) -> None:
         try:
             while True:
                 await self._waiting.wait()
                 await self._clock.sleep(AGAIN if self._troubled else self._gather)
                 self._waiting.clear()
-                await to_its_end(self.flush(database))
+                await to_its_end(self.flush())
                 if self._rows:
                     self._waiting.set()
         finally:
-            await self.flush(database)
+            await self.flush()
 
-    async def flush(self, database: Database) -> None:
-        """Write what waits, now. What cannot be written waits on, which the journal tells once."""
+    async def flush(self) -> None:
+        """Write what waits, now, if the database is open. What cannot be written waits on, which the journal tells
+        once.
+        """
         from sqlalchemy.exc import SQLAlchemyError
 
         async with self._writing:
+            database = self._database
+            if database is None:
+                return
             for _ in range(-(-len(self._rows) // self._batch)):  # what comes in the meantime has its own turn
                 batch = [self._rows.popleft() for _ in range(min(self._batch, len(self._rows)))]
                 try:
                     await self._write(database, batch)
                 except SQLAlchemyError as error:
                     self._put_back(batch)
-                    return self._tell(words_of(error))
-            self._tell(None)
+                    return self.tell(words_of(error))
+            self.tell(None)
 
     def _put_back(self, batch: Sequence[RowT]) -> None:
         fits = min(self._room - len(self._rows), len(batch))
         self.dropped += len(batch) - fits
         self._rows.extendleft(islice(reversed(batch), fits))
 
-    def _tell(self, trouble: str | None) -> None:
+    def tell(self, trouble: str | None) -> None:
+        """Rows cannot be written, for this reason; None: they can. The journal hears of each change once."""
         if trouble is not None and not self._troubled:
             words = f"{self._what} cannot be written: {trouble}. The newest {self._room} are kept, and tried again."
             self._journal.say("storage", words, level="warning")
