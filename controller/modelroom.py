@@ -5,7 +5,7 @@ learned of them, and how an operator sees and orders it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,18 @@ from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.aliases import Aliases
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.needs import Kept, prompt_cache
-from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.logtail import Tail
 from controller.readiness import Readiness
+from controller.residency.effects import MemoryEffects
 from controller.residency.gauge import Gauge, ram_size
 from controller.residency.health import Health
 from controller.residency.names import Names
 from controller.residency.orders import Job, Orders
-from controller.residency.resident import Plan, Resident
+from controller.residency.planner import Planner
 from controller.residency.residents import Residents
+from controller.residency.rows import Rows
 from controller.residency.space import MachineSpace, is_here
 from controller.residency.view import memory_document, models_document
 from controller.residency.vitals import Pulse
@@ -42,15 +43,6 @@ from controller.supervision.spec import ChildState, ChildStatus
 LISTED_FOR = 5.0  # seconds that the names of the installed models count as known
 """Pages and metrics ask for them once a second."""
 LOG_LINES = 5000  # of Ollama's log, in which its last start is looked for
-
-
-class _Room:
-    """The line's view of the residents, which are built after it."""
-
-    residents: Residents
-
-    def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
-        return self.residents.plan(target, candidates)
 
 
 class ModelRoom:
@@ -78,12 +70,13 @@ class ModelRoom:
         self._pid = pid
         self.names = Names(ollama, self._learned.get, settings, kept=self._kept)
         self._space = MachineSpace(gauge, journal, settings)
-        table: dict[str, Resident] = {}
-        room = _Room()
-        self._scheduler = Scheduler(rules_of(settings()), table, room)
+        rows = Rows()
+        planner = Planner(rows.table, self._space)
+        self._scheduler = Scheduler(rules_of(settings()), rows.table, planner)
         runners = Runners(pid)
-        self._residents = self.in_memory = room.residents = Residents(
-            table,
+        self._residents = self.in_memory = Residents(
+            rows,
+            planner,
             ollama,
             runners,
             self._scheduler,
@@ -94,9 +87,11 @@ class ModelRoom:
             journal,
             settings,
         )
+        self._orders = Orders(self._residents, self._scheduler, self.names, clock, settings)
         self.line = Dispatcher(
             self._scheduler,
             self._residents,
+            MemoryEffects(self._residents, self._orders),
             self.names,
             readiness,
             clock,
@@ -105,7 +100,6 @@ class ModelRoom:
             self._learned.figures,
             self._learned.keep,
         )
-        self._orders = self.line.orders = Orders(self._residents, self._scheduler, self.names, clock, settings)
         self._orders.on_cut.append(self.line.cut)
         self._aliases = Aliases(ollama, settings, journal)
         self._health = Health(

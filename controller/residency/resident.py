@@ -23,7 +23,7 @@ class Presence(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """One row of the table of what is in memory. Written by `residents.py` alone; a row is there before a load begins
+    """One row of the table of what is in memory. Written by `rows.py` alone; a row is there before a load begins
     and until the process is gone, so that memory is never promised twice.
     """
 
@@ -51,10 +51,6 @@ class Resident:
     def there(self) -> int:
         """Bytes of it that lie where models are computed. Conversations lie in RAM, but for a few runners'."""
         return self.promised if self.runner.facts.keeps_beside else self.taken
-
-    def doubt(self, now: float) -> None:
-        """A slot may have been lost."""
-        self.unproven, self.doubted = True, now
 
 
 Table = Mapping[str, Resident]

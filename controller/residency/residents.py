@@ -18,7 +18,8 @@ from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import fault_words
-from controller.residency.resident import Cause, Fits, Plan, Presence, Resident, Swap
+from controller.residency.planner import Planner
+from controller.residency.resident import Cause, Fits, Plan, Presence, Resident, Swap, Table
 from controller.residency.rows import Rows
 from controller.residency.seams import Demand, Names, Space, Store
 from controller.residency.staying import Staying
@@ -30,7 +31,7 @@ SHORT = "a model is loaded only where more leaves for it than it takes"
 
 
 class Residents:
-    """Implements the line's `Room`. `table` is read by everybody and written here alone.
+    """What is done about `rows`, which nobody else changes.
 
     `on_change` is told after every change of the table and of what memory allows; `on_failed` when whoever waits for a
     runner waits in vain: its key, why, and the words for a person.
@@ -38,7 +39,8 @@ class Residents:
 
     def __init__(
         self,
-        table: dict[str, Resident],
+        rows: Rows,
+        planner: Planner,
         ollama: OllamaClient,
         runners: Runners,
         demand: Demand,
@@ -53,13 +55,13 @@ class Residents:
         self._pace = pace = pace or Pace()
         self._demand, self._names, self._space, self._store = demand, names, space, store
         self._clock, self._journal, self._settings = clock, journal, settings
-        self._rows = Rows(table)
+        self._rows, self._planner = rows, planner
         self._loading = Loading(ollama, runners, clock, self._load_timeout, pace)
-        self._swaps = Swaps(self._rows, self._loading, demand, space, store, clock, journal, pace)
+        self._swaps = Swaps(rows, planner, self._loading, demand, space, store, clock, journal, pace)
         self._staying = Staying(self._swaps, names, settings)
         self._works = Works(self._swaps, self._staying.comes_back, self._settled)
-        self._following = Following(self._rows, ollama, names, self._loading, self._swaps, clock, journal, pace)
-        self.on_change = self._rows.on_change
+        self._following = Following(rows, ollama, names, self._loading, self._swaps, clock, journal, pace)
+        self.on_change = rows.on_change
         self.on_failed, self.on_swap = self._works.on_failed, self._works.on_swap
         self._later: list[tuple[str, Cause]] = []  # names to load when nobody waits, and why
         self._remembered: list[str] = []
@@ -72,7 +74,7 @@ class Residents:
     # --- what the line asks ---
 
     @property
-    def table(self) -> dict[str, Resident]:
+    def table(self) -> Table:
         """What is in memory, on its way there or away, by runner key."""
         return self._rows.table
 
@@ -93,7 +95,7 @@ class Residents:
 
     def plan(self, target: Runner, candidates: Sequence[str], ordered: Collection[str] = ()) -> Plan:
         """Whether there is room for `target`, and who has to leave for it; those `ordered` to, even if pinned."""
-        return self._swaps.plan(target, candidates, ordered)
+        return self._planner.plan(target, candidates, ordered)
 
     def begin(self, swap: Swap) -> None:
         """Do what the line has decided: its rows are marked when this returns.
@@ -107,16 +109,14 @@ class Residents:
         """Nobody uses this runner any more."""
         row = self.table.get(key)
         if row is not None:
-            row.used = self._clock.now()
+            self._rows.used(key, self._clock.now())
             if row.presence is Presence.RESIDENT and self._staying.leaves_at_once(row.runner):
                 self._staying.idle(self._works)
         self._swaps.poke()
 
     def stay(self, key: str) -> None:
         """Until it leaves memory for something else, this runner does not leave for being idle."""
-        row = self.table.get(key)
-        if row is not None:
-            row.stays = True
+        self._rows.stay(key)
 
     def quarantined(self, key: str) -> float | None:
         """Until when a runner is set aside because loading it kept crashing; None: it is not."""
@@ -147,7 +147,7 @@ class Residents:
         row = self.table.get(key)
         if row is None:
             return []
-        return self._swaps.processes.get(key) or await self._loading.processes(row.runner)
+        return self._rows.processes(key) or await self._loading.processes(row.runner)
 
     def _load_timeout(self, runner: Runner) -> float:
         return self._staying.wishes(runner).load or self._settings().models.load_timeout
@@ -195,8 +195,7 @@ class Residents:
 
     def left(self, key: str) -> None:
         """A client hung up in the middle of an answer: Ollama may have lost the slot."""
-        if row := self.table.get(key):
-            row.doubt(self._clock.now())
+        self._rows.doubt(key, self._clock.now())
 
     def unproven(self, key: str) -> bool:
         """Whether the next answer of this runner has to be watched."""
@@ -205,9 +204,7 @@ class Residents:
 
     def proven(self, key: str, granted: float) -> None:
         """An answer that was let through at `granted` has brought a byte: one from before the doubt proves nothing."""
-        row = self.table.get(key)
-        if row is not None and granted > row.doubted:
-            row.unproven = False
+        self._rows.proven(key, granted)
 
     async def suspect(self, key: str) -> bool:
         """A grant on an unproven slot has brought nothing: when its runner does nothing either, it is loaded anew.
@@ -243,7 +240,7 @@ class Residents:
         self._journal.say(SOURCE, f"{row.runner.name} was ended: {why}.", level="warning")
         self._store.keep(key, self._store.get(key).ended(why), row.runner.name)
         processes = await self.processes(key)
-        self._swaps.processes.pop(key, None)  # that they end is no crash
+        self._rows.let_go(key)
         self._rows.begin((key,), None, 0, self._clock.now())
         await self._loading.end(processes)
         self._gone(row)
@@ -253,8 +250,10 @@ class Residents:
         row = self.table.get(key)
         if row is None or row.presence is not Presence.RESIDENT:
             return
-        if any(runs(each) for each in self._swaps.processes.get(key, ())):
-            row.doubt(self._clock.now())  # one answer failed; the process is there, and has yet to prove itself
+        if any(runs(each) for each in self._rows.processes(key)):
+            self._rows.doubt(
+                key, self._clock.now()
+            )  # one answer failed; the process is there, and has yet to prove itself
             return
         self._swaps.crashed(row.runner, ENDED)
         self._ended(row, request)
@@ -265,7 +264,7 @@ class Residents:
         self._gone(row)
 
     def _gone(self, row: Resident) -> None:
-        self._swaps.processes.pop(row.runner.key, None)
+        self._rows.let_go(row.runner.key)
         if self.table.get(row.runner.key) is row and row.presence is not Presence.LOADING:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
@@ -279,7 +278,6 @@ class Residents:
                 self._learning.cancel()
                 self._learning = None
             self._works.forget()
-            self._swaps.processes.clear()
             self._following.forget()
             self._rows.drop(*self.table)
             self._unlearnt = ready and adopted
@@ -331,7 +329,7 @@ class Residents:
     async def _tick(self) -> None:
         await self._swaps.look()
         for row in list(self._rows.here()):
-            processes = self._swaps.processes.get(row.runner.key, ())
+            processes = self._rows.processes(row.runner.key)
             if processes and not any(runs(each) for each in processes):
                 self._following.ended(row.runner)
                 self._ended(row)

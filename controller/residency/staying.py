@@ -62,10 +62,10 @@ class Staying:
         """Bring the rows up to date with what is wanted, used and possible now."""
         now = self.swaps.clock.now()
         for row in self.swaps.rows.table.values():
-            row.pinned = self.pinned(row.runner)
-            row.slots = self.swaps.space.slots(row.runner.slots)
+            slots = self.swaps.space.slots(row.runner.slots)
+            self.swaps.rows.judged(row.runner.key, pinned=self.pinned(row.runner), slots=slots)
             if self._in_use(row.runner.key):
-                row.used = now
+                self.swaps.rows.used(row.runner.key, now)
 
     def tell_surprise(self, runner: Runner) -> None:
         """Say so, once, when what was seen is not what the owner states in models.yaml."""

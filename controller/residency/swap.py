@@ -5,11 +5,9 @@ tried and measured. A load that fails is tried once more where that can help.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
-
-import psutil
 
 from controller.clock import Clock
 from controller.engines.engine import LoadFailed, LoadFault
@@ -18,14 +16,14 @@ from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import count_words, size_words, span_words
+from controller.residency.planner import Planner
 from controller.residency.quarantine import Quarantine
-from controller.residency.resident import NoRoom, Plan, Presence, Resident, Swap, Taken, TooBig
+from controller.residency.resident import NoRoom, Presence, Resident, Swap, Taken, TooBig
 from controller.residency.rows import Rows
 from controller.residency.seams import Demand, Space, Store
 from controller.scheduling.ticket import End
 
 SOURCE = "models"  # in the journal
-MORE = 1.25  # a runner that did not fit takes that much more than we thought, at least
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +80,7 @@ class Swaps:
     """Carries out swaps, one at a time: whoever calls sees to that."""
 
     rows: Rows
+    planner: Planner
     loading: Loading
     demand: Demand
     space: Space
@@ -89,10 +88,8 @@ class Swaps:
     clock: Clock
     journal: Journal
     pace: Pace
-    processes: dict[str, Sequence[psutil.Process]] = field(default_factory=dict)  # by runner key
     quarantine: Quarantine = field(init=False)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by a swap, and by who asks for Ollama's list
-    _raised: dict[str, int] = field(default_factory=dict)  # bytes: what did not fit takes more than was thought
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -105,23 +102,6 @@ class Swaps:
     def poke(self) -> None:
         """Something it may be waiting for has changed."""
         self._news.set()
-
-    def need(self, runner: Runner) -> int:
-        """Bytes to promise it."""
-        return max(runner.need, self._raised.get(runner.key, 0))
-
-    def plan(self, target: Runner, candidates: Iterable[str], ordered: Collection[str] = (), freed: int = 0) -> Plan:
-        """Whether it fits, and who has to leave for it. What is pinned stays, unless it was `ordered` to leave.
-        `freed`: bytes of those that have left for it already.
-        """
-        rows = self.rows.table
-        table = {
-            key: replace(row, pinned=row.pinned and key not in ordered)
-            for key, row in rows.items()
-            if key != target.key
-        }
-        may_leave = [key for key in candidates if key in table and not table[key].pinned]
-        return self.space.plan(replace(target, need=self.need(target)), table, may_leave, freed)
 
     def leavable(self) -> list[str]:
         """Who may be unloaded for another, best victim first: not at work, not wanted, longest unused."""
@@ -137,7 +117,7 @@ class Swaps:
             return self._given_up(work, left)
         if runner is None:
             return Ending(left=tuple(left))
-        self.rows.begin((), runner, self.need(runner), self.clock.now())  # a reload: it has just been dropped
+        self.rows.begin((), runner, self.planner.need(runner), self.clock.now())  # a reload: it has just been dropped
         ending = await self._make_room(work, runner, left) or await self._load(work, runner, left)
         if not ending.loaded and runner.key in self.rows.table:
             await self.clock.sleep(self.pace.forgets)
@@ -159,7 +139,7 @@ class Swaps:
             row = self.rows.table.get(key)
             if row is not None:
                 work.tell(f"Unloading {row.runner.name}.")
-                await self.loading.unload(row.runner, self.processes.pop(key, ()), grace=work.grace)
+                await self.loading.unload(row.runner, self.rows.let_go(key), grace=work.grace)
                 left.append(row)
                 if work.swap.runner is None:  # else the load that follows is the proof that Ollama has forgotten it
                     await self.clock.sleep(self.pace.forgets)
@@ -189,7 +169,7 @@ class Swaps:
             if not self.space.may_swap:  # it was when this swap was decided
                 words = "Memory is critical: nothing is loaded until that is over."
                 return Ending(failed=End.NO_ROOM if work.held else None, words=words, left=tuple(left))
-            plan = self.plan(runner, self.leavable(), freed=work.freed + freed_by(left, runner))
+            plan = self.planner.plan(runner, self.leavable(), freed=work.freed + freed_by(left, runner))
             if isinstance(plan, TooBig):
                 return Ending(failed=End.TOO_BIG, words=plan.text, left=tuple(left))
             if isinstance(plan, NoRoom) and self.clock.now() < patient:
@@ -232,13 +212,13 @@ class Swaps:
         """What a failed load means. None: it is worth another try, and what stood in its way has been removed."""
         learned = self.store.get(runner.key).crashed(str(failed))
         if failed.fault is LoadFault.MEMORY and not alone:
-            learned = learned.takes(self._raise(runner))
+            learned = learned.takes(self.planner.did_not_fit(runner))
         self.store.keep(runner.key, learned, runner.name)
         words = f"{runner.name} could not be loaded: {failed}."
         self.journal.say(SOURCE, words, level="warning", fault=failed.fault.value)
         if failed.fault is LoadFault.MEMORY and not alone:
             evict = self.leavable()
-            self.rows.begin(evict, runner, self.need(runner), self.clock.now())
+            self.rows.begin(evict, runner, self.planner.need(runner), self.clock.now())
             return None if await self._leave(work, evict, left) else self._given_up(work, left)
         if failed.fault in (LoadFault.CRASH, LoadFault.LATE):
             until = self.quarantine.crashed(runner.key, self.clock.now())
@@ -250,15 +230,6 @@ class Swaps:
         as_ = {LoadFault.MEMORY: End.NO_ROOM, LoadFault.MISSING: End.UNKNOWN}.get(failed.fault, End.LOAD_FAILED)
         return Ending(failed=as_, words=words, left=tuple(left))
 
-    def _raise(self, runner: Runner) -> int:
-        """Promise it more from now on, but never more than there could be: memory may only have been short just now,
-        and what can never fit is never tried again.
-        """
-        more = int(self.need(runner) * MORE)
-        if not isinstance(self.space.plan(replace(runner, need=more), {}, ()), TooBig):
-            self._raised[runner.key] = more
-        return self.need(runner)
-
     def aside_words(self, runner: Runner, until: float) -> str:
         """Why a runner that keeps crashing is not loaded, and until when."""
         last = self.store.get(runner.key).last_error
@@ -267,11 +238,10 @@ class Swaps:
 
     async def _settle(self, work: Work, runner: Runner, loaded: Loaded) -> None:
         key = runner.key
-        self.processes[key] = loaded.processes
         await self.look()
         now = self.clock.now()
         self.quarantine.loaded(key)
-        self._raised.pop(key, None)
+        self.planner.fitted(key)
         seen = max(loaded.size, self.space.footprint([each.pid for each in loaded.processes]))
         self.store.keep(key, self.store.get(key).loaded(loaded.seconds, seen or None), runner.name)
         if work.swap.caller:
@@ -281,7 +251,8 @@ class Swaps:
             SOURCE, f"Loaded {runner.name} in {loaded.seconds:.1f} s{size}.", why=work.swap.why, bytes=seen
         )
         slots = self.space.slots(runner.slots)
-        self.rows.loaded(key, seen or self.need(runner), loaded.mapped, loaded.seconds, slots, now)
+        taken = seen or self.planner.need(runner)
+        self.rows.loaded(key, loaded.processes, taken, loaded.mapped, loaded.seconds, slots, now)
 
     async def look(self) -> None:
         """Read the memory anew. What a load has taken so far is no other program's either."""
@@ -290,7 +261,7 @@ class Swaps:
             loading = row.presence is Presence.LOADING
             if loading and row.waits:
                 continue
-            held = await self.loading.processes(row.runner) if loading else self.processes.get(row.runner.key, ())
+            held = await self.loading.processes(row.runner) if loading else self.rows.processes(row.runner.key)
             known = Taken(most=row.there) if loading else Taken(row.taken, row.mapped, row.there)
             ours |= {each.pid: known if each is held[0] else Taken() for each in held}
         await self.space.look(ours)
@@ -299,9 +270,9 @@ class Swaps:
     def _grown(self) -> None:
         """One that holds more than it was promised counts for what it holds, now and when it is loaded again."""
         for row in self.rows.here():
-            held = self.space.footprint([each.pid for each in self.processes.get(row.runner.key, ())])
+            held = self.space.footprint([each.pid for each in self.rows.processes(row.runner.key)])
             if held > row.promised:
-                row.taken += held - row.promised
+                self.rows.grown(row.runner.key, held - row.promised)
                 self.store.keep(row.runner.key, self.store.get(row.runner.key).takes(row.taken), row.runner.name)
 
     def _name(self, key: str) -> str:

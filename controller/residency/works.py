@@ -70,7 +70,7 @@ class Works:
             work.end(WENT)
 
     def _begin(self, evict: Sequence[str], runner: Runner | None) -> None:
-        need = self.swaps.need(runner) if runner is not None else 0
+        need = self.swaps.planner.need(runner) if runner is not None else 0
         self.swaps.rows.begin(evict, runner, need, self.swaps.clock.now())
 
     def _joined(self, work: Work) -> bool:

@@ -7,7 +7,7 @@ that is granted at once costs neither a future nor a task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -19,12 +19,12 @@ from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
 from controller.readiness import Readiness
 from controller.residency.learned import Learned
-from controller.residency.resident import Presence, Swap
+from controller.residency.resident import Presence
+from controller.scheduling.absence import Absence
 from controller.scheduling.alarm import Alarm
-from controller.scheduling.away import Away
+from controller.scheduling.effects import Effects, Memory, Names
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.line import rules_of
-from controller.scheduling.neighbours import Names, Orders, Residents
 from controller.scheduling.renaming import Looks, Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
@@ -35,8 +35,6 @@ from controller.scheduling.view import queue_document
 Problem = Literal["lost", "died", "busy", "idle"]
 """Why a granted request brought nothing: its connection was refused or cut (lost); Ollama said that the runner died, or
 that it is too busy; or an earlier hang-up had taken its slot along, and the runner has been ended (idle)."""
-
-UNLOAD_LIMIT = 60.0  # seconds that somebody who asked for it waits for a runner to be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,8 @@ class Dispatcher:
     def __init__(
         self,
         scheduler: Scheduler,
-        residents: Residents,
+        memory: Memory,
+        effects: Effects,
         names: Names,
         readiness: Readiness,
         clock: Clock,
@@ -69,11 +68,10 @@ class Dispatcher:
     ) -> None:
         self.tally = LineTally()
         self.flying = asyncio.Event()  # set while anything is granted
-        self.orders: Orders | None = None  # the roof's: they need the residents, who need the line
         self.on_cut: Callable[[Ticket, End], None] = _nobody  # the gateway's: ends an answer that is being written
         self._scheduler = scheduler
-        self._residents = residents
-        self._readiness = readiness
+        self._memory = memory
+        self._effects = effects
         self._clock = clock
         self._journal = journal
         self._settings = settings
@@ -81,7 +79,6 @@ class Dispatcher:
         self._keep = keep
         self._rests = rests or Rests()
         self._config = settings()
-        self._away = Away(clock.now())
         self._numbers = count(1)
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
         self._unload: set[Ticket] = set()
@@ -90,11 +87,13 @@ class Dispatcher:
         self._deciding = self._again = False
         self._tasks: asyncio.TaskGroup | None = None  # while `run` runs
         self._alarm = Alarm(clock, self._rang)
+        hold, may_grant = lambda: settings().server.hold, lambda: memory.may_grant
+        self._absence = Absence(scheduler, readiness, self._alarm, clock, hold, may_grant, self._end)
         self._renaming = Renaming(names, clock, scheduler.waiting, self._means, self.decide, looks or Looks())
         readiness.changed.append(self._readiness_changed)
-        residents.on_change.append(self._residents_changed)
-        residents.on_failed.append(self._failed)
-        residents.on_swap.append(self.tally.swapped)
+        memory.on_change.append(self._memory_changed)
+        memory.on_failed.append(self._failed)
+        memory.on_swap.append(self.tally.swapped)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -122,7 +121,7 @@ class Dispatcher:
         if turned is not None:
             self.tally.turned[turned.cap] += 1
             return turned
-        self._meet(ticket, now)
+        self._absence.meet(ticket)
         self.decide()
         return ticket
 
@@ -152,16 +151,16 @@ class Dispatcher:
         self.tally.replays += 1
         self._scheduler.back(ticket, now)
         self._freed(ticket.runner.key)
-        self._rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
-        self._meet(ticket, now)
+        self._absence.rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
+        self._absence.meet(ticket)
         self.decide()
 
     def failed(self, ticket: Ticket, problem: Problem) -> None:
         """Something went wrong with an answer, before its first byte or after: what is known of its runner changes."""
         if problem == "died":
-            self._residents.died(ticket.runner.key, f"request {ticket.number}")
+            self._effects.seen(ticket, "death")
         elif problem == "lost":
-            self._residents.left(ticket.runner.key)
+            self._effects.seen(ticket, "doubt")
 
     def end(
         self, ticket: Ticket, *, left: bool = False, tokens: Tokens | None = None, began: float | None = None
@@ -173,11 +172,11 @@ class Dispatcher:
         self._scheduler.end(ticket, now)
         if granted:
             if left:
-                self._residents.left(key)
-            elif ticket.moved:
-                self._residents.proven(key, ticket.granted or 0.0)
+                self._effects.seen(ticket, "doubt")
+            elif ticket.moved and self.unproven(ticket):
+                self._effects.seen(ticket, "works")
             if ticket in self._stay:
-                self._residents.stay(key)
+                self._effects.stay(key)
             if tokens is not None:
                 self._answered(ticket, tokens if began is None else tokens.timed(now - began), now)
             self._freed(key)
@@ -185,13 +184,13 @@ class Dispatcher:
         if ticket in self._unload:
             self._unload.discard(ticket)
             if not (self._scheduler.busy(key) or self._scheduler.wanted(key)):  # whoever comes after says otherwise
-                self._order(lambda orders: orders.unload(ticket.runner.name))
+                self._unload_aside(ticket.runner)
         if not self._scheduler.deserted:
             self.decide()
 
     def loading_since(self, ticket: Ticket) -> float | None:
         """When the load of its runner began; None when none is under way."""
-        row = self._residents.table.get(ticket.runner.key)
+        row = self._memory.table.get(ticket.runner.key)
         return row.since if row is not None and row.presence is Presence.LOADING and not row.waits else None
 
     def awaited_since(self, ticket: Ticket) -> float | None:
@@ -200,11 +199,12 @@ class Dispatcher:
 
     def unproven(self, ticket: Ticket) -> bool:
         """Whether its slot may have been lost: its first byte has to be watched for."""
-        return self._residents.unproven(ticket.runner.key)
+        row = self._memory.table.get(ticket.runner.key)
+        return row is not None and row.unproven
 
     async def suspect(self, ticket: Ticket) -> bool:
         """Its unproven slot brings nothing. Whether its runner did nothing and has been ended: it may come back."""
-        return await self._residents.suspect(ticket.runner.key)
+        return await self._effects.suspect(ticket.runner.key)
 
     def position(self, ticket: Ticket) -> int:
         """1 is next; 0 when it does not wait."""
@@ -224,16 +224,9 @@ class Dispatcher:
 
     async def unload(self, runner: Runner) -> None:
         """Have a runner leave memory, and return when it is gone: at once when it is not there, as Ollama does. Raises
-        OrderRefused when it is not to be.
+        OrderRefused when it is not to be, Unreachable.
         """
-        if self.orders is None:
-            raise OrderRefused("Nothing can be unloaded yet.", "busy")
-        if runner.key not in self._residents.table:
-            return
-        job = await self.orders.unload(runner.name)
-        await job.wait(UNLOAD_LIMIT)
-        if job.state != "done":
-            raise OrderRefused(job.text, "failed" if job.state == "failed" else "busy")
+        await self._effects.unload(runner)
 
     # --- the operator's side ---
 
@@ -259,7 +252,7 @@ class Dispatcher:
 
     def _paused(self) -> list[str]:
         """What is paused, as people call it."""
-        paused, table = self._scheduler.paused, self._residents.table
+        paused, table = self._scheduler.paused, self._memory.table
         names = {each.runner.key: each.model for each in self._scheduler.waiting()}
         names |= {key: row.runner.name for key, row in table.items()}
         return [
@@ -291,15 +284,15 @@ class Dispatcher:
         if ticket.state is State.GRANTED:
             self.on_cut(ticket, End.CANCELLED)
         else:
-            self._end(ticket, self._clock.now(), End.CANCELLED, "")
+            self._end(ticket, End.CANCELLED, "")
             self.decide()
         return True
 
     def refuse_waiting(self, as_: End, words: str) -> int:
         """End all that wait, and say how many there were."""
-        now, waiting = self._clock.now(), list(self._scheduler.waiting())
+        waiting = list(self._scheduler.waiting())
         for ticket in waiting:
-            self._end(ticket, now, as_, words)
+            self._end(ticket, as_, words)
         return len(waiting)
 
     def reconfigure(self) -> None:
@@ -333,23 +326,19 @@ class Dispatcher:
         for ticket in decision.ended:
             self._told(ticket)
         if decision.swap is not None:
-            self._begin(decision.swap)
+            self._effects.begin(decision.swap)
         if decision.wake is not None:
             self._alarm.wake_at(decision.wake)
 
     def _loading(self, ticket: Ticket) -> float:
         """How much of its wait its runner's last load took: all of that load, or what was left when it came."""
-        row = self._residents.table.get(ticket.runner.key)
+        row = self._memory.table.get(ticket.runner.key)
         if row is None:
             return 0.0
         return max(0.0, row.since - max(ticket.arrived, row.since - row.load_seconds))
 
-    def _begin(self, swap: Swap) -> None:
-        """The residents may have something else under way: they tell when that has ended, and it is decided again."""
-        self._residents.begin(swap)
-
-    def _end(self, ticket: Ticket, now: float, as_: End, words: str) -> None:
-        self._scheduler.end(ticket, now, as_=as_, words=words)
+    def _end(self, ticket: Ticket, as_: End, words: str) -> None:
+        self._scheduler.end(ticket, self._clock.now(), as_=as_, words=words)
         self._told(ticket)
 
     def _told(self, ticket: Ticket) -> None:
@@ -359,7 +348,7 @@ class Dispatcher:
 
     def _freed(self, key: str) -> None:
         if not self._scheduler.busy(key):
-            self._residents.freed(key)
+            self._effects.freed(key)
         if self._scheduler.idle:
             self.flying.clear()
 
@@ -370,74 +359,37 @@ class Dispatcher:
             learned = self._learned.get(key, Learned())
             self._keep(key, learned.answered(now - ticket.granted, tokens.written_rate, tokens.read_rate))
 
-    def _order(self, order: Callable[[Orders], Awaitable[object]]) -> None:
-        """Something that somebody who may asked for beside an answer, and does not wait for."""
-        if self._tasks is not None and self.orders is not None:
-            self._tasks.create_task(self._carry(order(self.orders)))
+    def _unload_aside(self, runner: Runner) -> None:
+        """What somebody who may asked for beside an answer, and does not wait for."""
+        if self._tasks is not None:
+            self._tasks.create_task(self._unload_unasked(runner))
 
-    async def _carry(self, order: Awaitable[object]) -> None:
+    async def _unload_unasked(self, runner: Runner) -> None:
         try:
-            await order
+            await self._effects.unload(runner)
         except (OrderRefused, Unreachable) as refused:
             self._journal.say("gateway", str(refused), level="warning")
 
     # --- Ollama comes and goes ---
 
     def _rang(self) -> None:
-        self._look()
+        self._absence.look()
         self.decide()
 
     def _readiness_changed(self) -> None:
-        self._away.see(self._readiness.verdict, self._clock.now(), draining=self._readiness.draining)
-        if self._readiness.verdict == "down":
-            self.refuse_waiting(End.DOWN, self._down())
-        self._look()
+        self._absence.changed()
         self.decide()
-
-    def _look(self) -> None:
-        """Whether Ollama is there, and who has waited for it too long."""
-        now, hold = self._clock.now(), self._settings().server.hold
-        self._open()
-        for ticket in self._away.held_out(self._scheduler.waiting(), hold, now):
-            self._end(ticket, now, End.HELD_OUT, self._held_out(hold))
-        wake = self._away.wake(self._scheduler.waiting(), hold)
-        if wake is not None:
-            self._alarm.wake_at(wake)
-
-    def _open(self) -> None:
-        self._scheduler.open = self._away.here(self._clock.now()) and self._residents.may_grant
-
-    def _meet(self, ticket: Ticket, now: float) -> None:
-        """A ticket that waits from now on, while Ollama may be away."""
-        if self._readiness.verdict == "down":
-            self._end(ticket, now, End.DOWN, self._down())
-        elif self._readiness.verdict == "coming":
-            self._alarm.wake_at(now + self._settings().server.hold)
-
-    def _rest(self, seconds: float) -> None:
-        if seconds > 0:
-            now = self._clock.now()
-            self._away.rest(now + seconds)
-            self._open()
-            self._alarm.wake_at(now + seconds)
-
-    def _down(self) -> str:
-        return f"Ollama is not running. {self._readiness.reason}"
-
-    def _held_out(self, hold: float) -> str:
-        reason = self._readiness.reason
-        return f"Ollama did not come back within {hold:g} seconds. {reason} Please try again in a moment."
 
     # --- memory changes ---
 
-    def _residents_changed(self) -> None:
+    def _memory_changed(self) -> None:
         self._count_loads()
-        self._scheduler.may_swap = self._residents.may_swap
-        self._open()
+        self._scheduler.may_swap = self._memory.may_swap
+        self._absence.open()
         self.decide()
 
     def _count_loads(self) -> None:
-        table = self._residents.table
+        table = self._memory.table
         here = {key for key, row in table.items() if row.presence is not Presence.LOADING}
         for key in here - self._loaded:
             if (row := table[key]).load_seconds > 0:  # an adopted one was loaded by somebody else
@@ -454,7 +406,7 @@ class Dispatcher:
         now = self._clock.now()
         for ticket in [each for each in self._scheduler.waiting() if each.model == model]:
             if runner is None:
-                self._end(ticket, now, End.UNKNOWN, f"There is no model {model} any more.")
+                self._end(ticket, End.UNKNOWN, f"There is no model {model} any more.")
             elif runner.key != ticket.runner.key:
                 self._scheduler.rename(ticket, runner, now)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from controller.clock import Clock
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
-from controller.scheduling.neighbours import Names
+from controller.scheduling.effects import Names
 from controller.scheduling.ticket import Ticket
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from controller.clock import Clock
 from controller.engines.runner import ModelFacts, Runner
 from controller.errors import OrderRefused
 from controller.residency.resident import Fits, NoRoom, Plan, Presence, Resident, Swap
-from controller.scheduling.ticket import End
+from controller.scheduling.effects import Sign
+from controller.scheduling.ticket import End, Ticket
 
 
 def runner(key: str, *, slots: int = 1, context: int = 0) -> Runner:
@@ -20,7 +20,7 @@ def runner(key: str, *, slots: int = 1, context: int = 0) -> Runner:
 
 
 class FakeResidents:
-    """Both the scheduler's room and the dispatcher's residents. `swaps` are those it was told to begin."""
+    """The scheduler's room, the dispatcher's memory and its effects. `swaps` are those it was told to begin."""
 
     def __init__(self, clock: Clock, *, most: int = 1) -> None:
         self.table: dict[str, Resident] = {}
@@ -32,6 +32,7 @@ class FakeResidents:
         self.told: list[tuple[str, ...]] = []
         self.dead: set[str] = set()  # whose process has ended, and nobody has noticed
         self.idle = False  # whether a suspected runner does nothing
+        self.stuck: OrderRefused | None = None  # what becomes of an unload; None: it works
         self._clock = clock
         self._most = most
 
@@ -60,14 +61,10 @@ class FakeResidents:
     def freed(self, key: str) -> None:
         self.told.append(("freed", key))
 
-    def left(self, key: str) -> None:
-        self.told.append(("left", key))
-
-    def unproven(self, key: str) -> bool:
-        return key in self.table and self.table[key].unproven
-
-    def proven(self, key: str, granted: float) -> None:
-        self.table[key].unproven = False
+    def seen(self, ticket: Ticket, sign: Sign) -> None:
+        self.told.append((sign, ticket.runner.key))
+        if sign == "works":
+            self.table[ticket.runner.key].unproven = False
 
     async def suspect(self, key: str) -> bool:
         self.told.append(("suspect", key))
@@ -80,8 +77,10 @@ class FakeResidents:
         self.told.append(("kill", key, why))
         self.gone(key)
 
-    def died(self, key: str, mark: str) -> None:
-        self.told.append(("died", key, mark))
+    async def unload(self, runner: Runner) -> None:
+        self.told.append(("unload", runner.key))
+        if self.stuck is not None:
+            raise self.stuck
 
     # --- what the test does ---
 
@@ -108,34 +107,3 @@ class FakeResidents:
     def _change(self) -> None:
         for tell in self.on_change:
             tell()
-
-
-@dataclass
-class FakeJob:
-    """An order's end is known at once."""
-
-    state: str = "done"
-    text: str = "It is done."
-
-    async def wait(self, seconds: float) -> None:
-        """It has ended."""
-
-
-class FakeOrders:
-    """Writes down what it is told; `job` is what becomes of it."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-        self.job: FakeJob | OrderRefused = FakeJob()
-
-    async def unload(self, model: str) -> FakeJob:
-        return self._tell("unload", model)
-
-    async def pin(self, model: str) -> FakeJob:
-        return self._tell("pin", model)
-
-    def _tell(self, kind: str, model: str) -> FakeJob:
-        self.told.append((kind, model))
-        if isinstance(self.job, OrderRefused):
-            raise self.job
-        return self.job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,13 +16,14 @@ from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.inside import inside_of
-from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.readiness import Address, Readiness
+from controller.residency.effects import MemoryEffects
 from controller.residency.names import Names
 from controller.residency.orders import Orders
-from controller.residency.resident import Fits, Plan, Resident
+from controller.residency.planner import Planner
 from controller.residency.residents import Residents
+from controller.residency.rows import Rows
 from controller.residency.space import MachineSpace
 from controller.scheduling.dispatcher import Dispatcher, Rests
 from controller.scheduling.line import rules_of
@@ -36,16 +37,6 @@ from tests.kit.until import until
 
 SAYS = {"red": "I am red.", "blue": "I am blue.", "llama3.2:1b": "So says llama3.2:1b."}
 SWIFT = {"patience": 0.5, "min_stay": 0.2, "linger": 0}
-
-
-class Room:
-    """The residents' plan, for a scheduler that is made before them."""
-
-    def __init__(self) -> None:
-        self.residents: Residents | None = None
-
-    def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
-        return Fits() if self.residents is None else self.residents.plan(target, candidates)
 
 
 @dataclass
@@ -83,19 +74,20 @@ class Shop:
 @asynccontextmanager
 async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
     config = Config.model_validate({"models": {"max_loaded": 1}, "server": {"line": SWIFT}})
-    clock, readiness, store, table = SystemClock(), Readiness(), KeptInMemory(), dict[str, Resident]()
+    clock, readiness, store, rows = SystemClock(), Readiness(), KeptInMemory(), Rows()
     journal, client = Journal(clock), OllamaClient(lambda: ollama.url, lambda: inside_of(real.version()))
     names = Names(client, store.get, lambda: config)
     runners = Runners(lambda: ollama.process.pid)
-    room = Room()
-    scheduler = Scheduler(rules_of(config), table, room)
     space = MachineSpace(FakeGauge(), journal, lambda: config)
-    residents = room.residents = Residents(
-        table, client, runners, scheduler, names, space, store, clock, journal, lambda: config, QUICK
+    planner = Planner(rows.table, space)
+    scheduler = Scheduler(rules_of(config), rows.table, planner)
+    residents = Residents(
+        rows, planner, client, runners, scheduler, names, space, store, clock, journal, lambda: config, QUICK
     )
     dispatcher = Dispatcher(
         scheduler,
         residents,
+        MemoryEffects(residents, Orders(residents, scheduler, names, clock, lambda: config)),
         names,
         readiness,
         clock,
@@ -105,7 +97,6 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
         store.keep,
         rests=Rests(lost=0.05, busy=0.1),
     )
-    dispatcher.orders = Orders(residents, scheduler, names, clock, lambda: config)
     async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
         loops = [asyncio.create_task(each) for each in (residents.run(), dispatcher.run())]
         try:

@@ -13,6 +13,7 @@ import pytest
 
 from controller.config.schema import Config
 from controller.errors import OrderRefused
+from controller.residency.effects import MemoryEffects
 from controller.residency.resident import Presence, Swap
 from controller.scheduling.ticket import End
 from tests.kit import real
@@ -202,6 +203,23 @@ async def test_what_was_decided_while_there_was_memory_is_not_begun_when_it_is_s
         assert (job.state, house.presence(blue)) == ("failed", None)
         assert "Memory is short" in job.text
         assert house.store.names[red.key] == "red:latest"
+
+
+async def test_what_a_request_unloads_is_gone_when_that_returns_or_says_why_not(ollama: real.RealOllama) -> None:
+    async with house_of(ollama) as house:
+        effects = MemoryEffects(house.residents, house.orders)
+        red, blue = await house.bring("red"), await house.runner("blue")
+        await effects.unload(blue)  # which is not there: Ollama is content too
+        await effects.unload(red)
+        assert red.key not in house.residents.table
+        await house.bring("red")
+        stream = house.demand.runs(red)
+        unloading = asyncio.create_task(effects.unload(red))
+        await until(lambda: any(job.kind == "unload" and job.state == "running" for job in house.orders.jobs.values()))
+        house.residents.upstream(ready=False, adopted=False, same=False)
+        with pytest.raises(OrderRefused, match="Ollama went away"):
+            await unloading
+        house.demand.tickets.remove(stream)
 
 
 async def test_who_waits_for_what_is_unloaded_by_order_has_it_back_no_sooner_than_min_stay(

@@ -21,8 +21,10 @@ from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.residency.names import Names
 from controller.residency.orders import Orders
+from controller.residency.planner import Planner
 from controller.residency.resident import Fits, Presence, Swap
 from controller.residency.residents import Residents
+from controller.residency.rows import Rows
 from controller.residency.space import MachineSpace
 from controller.scheduling.ticket import End
 from tests.fakes.demand import FakeDemand, KeptInMemory
@@ -154,7 +156,9 @@ async def residing(
     names = Names(ollama, store.get, settings, kept=lambda: kept)
     space = MachineSpace(gauge, journal, settings)
     runners = Runners(lambda: pid)
-    residents = Residents({}, ollama, runners, demand, names, space, store, clock, journal, settings, pace)
+    rows = Rows()
+    planner = Planner(rows.table, space)
+    residents = Residents(rows, planner, ollama, runners, demand, names, space, store, clock, journal, settings, pace)
     orders = Orders(residents, demand, names, clock, settings)
     house = House(residents, orders, demand, names, store, gauge, journal, ollama, config, url, pid)
     residents.on_failed.append(lambda key, as_, words: house.failures.append((key, as_, words)))

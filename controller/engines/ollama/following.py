@@ -71,7 +71,6 @@ class Following:
         for key in [key for key in self.rows.table if key not in found]:
             row = self.rows.table[key]
             self.journal.say(SOURCE, f"Ollama unloaded {row.runner.name} by itself.", level="warning")
-            self.swaps.processes.pop(key, None)
             self.rows.drop(key)
         for runner, each in found.values():
             await self._found(runner, each)
@@ -109,8 +108,8 @@ class Following:
         if processes is not None and not processes:
             return  # Ollama goes on listing one that was deleted, whose process we have ended
         taken = self.loading.size(listed) or runner.need
-        self.swaps.processes[runner.key] = processes or ()
-        self.rows.found(runner, taken, in_place, self.swaps.space.slots(runner.slots), self.clock.now())
+        slots = self.swaps.space.slots(runner.slots)
+        self.rows.found(runner, processes or (), taken, in_place, slots, self.clock.now())
         self.journal.say(SOURCE, f"{runner.name} is in memory, loaded by somebody else: {size_words(taken)}.")
 
     async def _processes(self, runner: Runner) -> list[psutil.Process] | None:
@@ -120,7 +119,7 @@ class Following:
             return None
         if not runner.key.startswith(NAMELESS):
             return await self.loading.processes(runner)
-        taken = {each.pid for held in self.swaps.processes.values() for each in held}
+        taken = self.rows.everybodys()
         return [each for each in everybody if each.pid not in taken]
 
     async def _runner(self, listed: dict[str, Any]) -> Runner:

@@ -23,7 +23,7 @@ from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Cap, Caps, End, State, Ticket, Turned, Why, Wish
 from controller.scheduling.tokens import Tokens
 from tests.fakes.clock import WoundClock
-from tests.fakes.residents import FakeJob, FakeOrders, FakeResidents, runner
+from tests.fakes.residents import FakeResidents, runner
 
 HERE = Address("127.0.0.1", 1, 1)
 A, B = runner("a"), runner("b")
@@ -92,7 +92,16 @@ async def house(*, ready: bool = True, most: int = 1) -> AsyncIterator[House]:
     scheduler = Scheduler(rules_of(config[0]), residents.table, residents)
     journal = Journal(clock)
     dispatcher = Dispatcher(
-        scheduler, residents, names, readiness, clock, journal, lambda: config[0], learned, learned.__setitem__
+        scheduler,
+        residents,
+        residents,
+        names,
+        readiness,
+        clock,
+        journal,
+        lambda: config[0],
+        learned,
+        learned.__setitem__,
     )
     running = asyncio.create_task(dispatcher.run())
     if ready:
@@ -178,7 +187,7 @@ async def test_a_grant_whose_client_has_left_is_given_on() -> None:
         await asyncio.wait([turn])
         it.dispatcher.end(second)
         assert it.granted(third)
-        assert ("left", "a") not in it.residents.told
+        assert ("doubt", "a") not in it.residents.told
 
 
 async def test_a_ticket_ends_once() -> None:
@@ -188,7 +197,7 @@ async def test_a_ticket_ends_once() -> None:
         it.dispatcher.end(ticket, tokens=Tokens(answer=4, answer_seconds=1.0))
         it.dispatcher.end(ticket, tokens=Tokens(answer=4, answer_seconds=1.0), left=True)
         assert it.dispatcher.tally.tokens["a:latest"].answer == 4
-        assert ("left", "a") not in it.residents.told
+        assert ("doubt", "a") not in it.residents.told
 
 
 async def test_a_full_line_turns_away() -> None:
@@ -203,7 +212,7 @@ async def test_a_hang_up_in_mid_answer_leaves_the_slot_in_doubt() -> None:
     async with house() as it:
         it.residents.loaded(A)
         it.dispatcher.end(it.ask(), left=True)
-        assert ("left", "a") in it.residents.told
+        assert ("doubt", "a") in it.residents.told
 
 
 async def test_an_answer_teaches_how_fast_its_model_is() -> None:
@@ -325,7 +334,7 @@ async def test_the_residents_hear_of_a_runner_that_died_and_of_a_broken_answer()
         it.dispatcher.failed(ticket, "lost")
         it.dispatcher.end(ticket)
         told = [each for each in it.residents.told if each[0] != "freed"]
-        assert told == [("died", "a", "request 1"), ("left", "a")]
+        assert told == [("death", "a"), ("doubt", "a")]
 
 
 async def test_a_byte_proves_a_slot_in_doubt() -> None:
@@ -473,34 +482,30 @@ async def test_nobody_ends_the_request_for_a_model_that_does_not_exist_for_them(
 async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:
     async with house() as it:
         it.residents.loaded(A)
-        orders = FakeOrders()
-        it.dispatcher.orders = orders
         ticket = it.ask()
         it.dispatcher.unload_after(ticket)
         await it.settle()
-        assert orders.told == []
+        assert it.residents.told == []
         it.dispatcher.end(ticket)
         await it.settle()
-        assert orders.told == [("unload", "a:latest")]
+        assert it.residents.told == [("freed", "a"), ("unload", "a")]
 
 
 async def test_a_request_may_have_its_model_stay_while_nobody_uses_it_but_orders_nothing() -> None:
     async with house() as it:
         it.residents.loaded(A)
-        it.dispatcher.orders = orders = FakeOrders()
         ticket, waits = it.ask(), it.ask(caller="ben")
         for each in (ticket, waits):
             it.dispatcher.stay_after(each)
         it.dispatcher.end(ticket)
         await it.settle()
         assert it.residents.told[-2:] == [("stay", "a"), ("freed", "a")]
-        assert (orders.told, it.residents.table["a"].pinned) == ([], False)
+        assert not it.residents.table["a"].pinned
 
 
 async def test_a_model_that_others_want_too_is_not_unloaded_because_one_of_them_says_so() -> None:
     async with house() as it:
         it.residents.loaded(A)
-        it.dispatcher.orders = orders = FakeOrders()
         first, second, third = it.ask(), it.ask(caller="ben"), it.ask(caller="cleo")
         for each in (first, second):
             it.dispatcher.unload_after(each)
@@ -508,24 +513,20 @@ async def test_a_model_that_others_want_too_is_not_unloaded_because_one_of_them_
         it.dispatcher.end(second)
         it.dispatcher.end(third)
         await it.settle()
-        assert orders.told == []
+        assert ("unload", "a") not in it.residents.told
 
 
-async def test_an_unload_that_is_waited_for_says_how_it_ended() -> None:
+async def test_an_unload_that_does_not_work_is_told_to_who_waits_for_it_and_otherwise_to_the_journal() -> None:
     async with house() as it:
-        orders = FakeOrders()
-        it.dispatcher.orders = orders
-        orders.job = FakeJob("failed", "It did not go.")
-        await it.dispatcher.unload(A)  # which is not there: Ollama is content too
         it.residents.loaded(A)
+        it.residents.stuck = OrderRefused("It did not go.", "failed")
         with pytest.raises(OrderRefused, match="It did not go"):
             await it.dispatcher.unload(A)
-        orders.job = OrderRefused("It is not loaded.", "conflict")
         asked = it.ask()
         it.dispatcher.unload_after(asked)
         it.dispatcher.end(asked)
         await it.settle()
-        assert [event.text for event in it.journal.last(1)] == ["It is not loaded."]
+        assert [event.text for event in it.journal.last(1)] == ["It did not go."]
 
 
 async def test_another_configuration_rules_from_the_next_request_on() -> None:

@@ -8,7 +8,6 @@ from controller.engines.ollama.following import Following
 from controller.engines.ollama.loading import Loading, Pace
 from controller.errors import Unreachable
 from controller.events import Journal
-from controller.residency.resident import Presence, Resident
 from controller.residency.rows import Rows
 from controller.residency.seams import Names
 from controller.residency.swap import Swaps
@@ -33,9 +32,10 @@ class Listing:
 
 async def test_a_model_is_not_given_up_because_nobody_can_say_just_now_whose_name_is_listed() -> None:
     a, clock, ollama = runner("a"), WoundClock(), Listing()
-    rows, journal = Rows({"a": Resident(a, Presence.RESIDENT, 0.0, 1, 1)}), Journal(clock)
+    rows, journal = Rows(), Journal(clock)
+    rows.found(a, (), 1, 0, 1, 0.0)
     nothing = cast(Loading, None)
-    swaps = Swaps(rows, nothing, FakeDemand(), cast(Any, None), KeptInMemory(), clock, journal, QUICK)
+    swaps = Swaps(rows, cast(Any, None), nothing, FakeDemand(), cast(Any, None), KeptInMemory(), clock, journal, QUICK)
     following = Following(rows, cast(Any, ollama), cast(Names, ollama), nothing, swaps, clock, journal, Pace())
     assert await following.compare(lambda: True) == []
     assert list(rows.table) == ["a"]
