@@ -10,7 +10,7 @@ Headers = list[tuple[bytes, bytes]]
 class Dialect(StrEnum):
     """Whose shapes a client expects."""
 
-    OLLAMA = "ollama"
+    NATIVE = "ollama"  # what clients speak under /api/*; the value stands in metrics, logs and answers
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
 

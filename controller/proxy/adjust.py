@@ -89,7 +89,7 @@ def adjust(
     if isinstance(names, Refused):
         return names
     keep = None
-    if route.dialect is Dialect.OLLAMA:
+    if route.dialect is Dialect.NATIVE:
         keep = _kept(edits, manage=manage)
         writes = route.ending is Ending.DONE
         if writes:

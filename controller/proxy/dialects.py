@@ -32,7 +32,7 @@ def compact(value: object) -> bytes:
 def error_body(dialect: Dialect, status: int, text: str, request_id: str) -> bytes:
     """The error document of a refusal, in the shape that the dialect's own servers use."""
     match dialect:
-        case Dialect.OLLAMA:
+        case Dialect.NATIVE:
             return compact({"error": text})
         case Dialect.OPENAI:
             kind = _OPENAI_TYPES.get(status, "api_error")

@@ -118,7 +118,7 @@ class Exchange:
         self.proven = False  # whether the address is the visitor's own
         self.found: dict[bytes, bytes] = {}  # headers that matter
         self.id = b""
-        self.dialect = Dialect.OLLAMA
+        self.dialect = Dialect.NATIVE
         self.who: Principal | None = None
         self.needs = Right.ANYONE  # the right it was let in by
         self.route = "unlisted"

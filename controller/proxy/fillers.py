@@ -58,7 +58,7 @@ def manner_of(route: Route, stream: bool | None) -> Manner | None:
     """
     if route.body is not Body.JSON:  # a transcription may be a plain text or subtitles, where a space is content
         return None
-    streams = stream if stream is not None else route.dialect is Dialect.OLLAMA
+    streams = stream if stream is not None else route.dialect is Dialect.NATIVE
     if route.ending is None or not streams:
         return Manner.DOCUMENT
     if route.ending is Ending.DONE:

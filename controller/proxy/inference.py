@@ -109,7 +109,7 @@ class Inference:
             if asked is None:
                 return _NO_SUCH
             return unknown(asked.model) if asked.model else _NO_DEFAULT
-        stops = asked is not None and asked.unloads and match.route.dialect is Dialect.OLLAMA
+        stops = asked is not None and asked.unloads and match.route.dialect is Dialect.NATIVE
         if stops and not manages:
             return _no_stopping(exchange.who)
         if adjusted.told:

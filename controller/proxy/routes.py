@@ -53,7 +53,7 @@ class Route:
     path: str  # also its id, in the policy table, the log and the metrics
     methods: tuple[str, ...]
     kind: Kind
-    dialect: Dialect = Dialect.OLLAMA
+    dialect: Dialect = Dialect.NATIVE
     body: Body = Body.NONE
     subject: str = ""  # the member whose absence makes an inference request a mere load
     replayable: bool = False  # sending it twice does no harm
@@ -87,7 +87,7 @@ _POST, _GET, _LOOK = ("POST",), ("GET",), ("GET", "HEAD")
 
 
 def _native(path: str, subject: str, ending: Ending | None = None) -> Route:
-    return Route(path, _POST, Kind.INFERENCE, Dialect.OLLAMA, Body.JSON, subject, True, ending)
+    return Route(path, _POST, Kind.INFERENCE, Dialect.NATIVE, Body.JSON, subject, True, ending)
 
 
 def _openai(path: str, subject: str, ending: Ending | None = None) -> Route:
@@ -245,7 +245,7 @@ def dialect_of(path: str, *, anthropic: bool) -> Dialect:
     """Whose shapes the caller of an unlisted path expects. `anthropic`: it sent that SDK's version header."""
     if path.startswith("/v1/messages") or (path.startswith("/v1") and anthropic):
         return Dialect.ANTHROPIC
-    return Dialect.OPENAI if path.startswith(("/v1", "/api/v1")) else Dialect.OLLAMA
+    return Dialect.OPENAI if path.startswith(("/v1", "/api/v1")) else Dialect.NATIVE
 
 
 _DIGEST = re.compile(r"sha256[:-][0-9a-f]{64}")

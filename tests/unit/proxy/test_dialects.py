@@ -14,7 +14,7 @@ TEXT = 'A "plain" sentence.\nWith é and \u2028.'
 
 
 def test_ollamas_is_one_line_with_a_text() -> None:
-    body = error_body(Dialect.OLLAMA, 404, TEXT, "id")
+    body = error_body(Dialect.NATIVE, 404, TEXT, "id")
     assert b"\n" not in body
     assert body.isascii()
     assert json.loads(body) == {"error": TEXT}

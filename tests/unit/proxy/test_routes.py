@@ -38,8 +38,8 @@ def test_nothing_else_is(path: str) -> None:
 
 
 def test_a_wrong_method_says_which_are_right() -> None:
-    assert find("GET", "/api/chat") == WrongMethod(("POST",), Dialect.OLLAMA)
-    assert find("POST", "/api/delete") == WrongMethod(("DELETE",), Dialect.OLLAMA)
+    assert find("GET", "/api/chat") == WrongMethod(("POST",), Dialect.NATIVE)
+    assert find("POST", "/api/delete") == WrongMethod(("DELETE",), Dialect.NATIVE)
 
 
 def test_only_what_does_no_harm_twice_is_replayable() -> None:
@@ -57,7 +57,7 @@ def test_what_must_not_reach_ollama_is_answered_here(kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("path", "anthropic", "dialect"),
     [
-        ("/api/nope", False, Dialect.OLLAMA),
+        ("/api/nope", False, Dialect.NATIVE),
         ("/v1/nope", False, Dialect.OPENAI),
         ("/v1/nope", True, Dialect.ANTHROPIC),
         ("/v1/messages/batches", False, Dialect.ANTHROPIC),
