@@ -1,24 +1,24 @@
-"""The wire under a listener: uvicorn's HTTP/1.1 protocol, with answers that leave in one write.
+"""The wire under a listener: uvicorn's HTTP/1.1 protocol, with our own `Cycle`.
 
-uvicorn writes an answer's head and its body apart; for a small answer the second write costs as much as all of our own
-work (measured: 9 of 72 µs). Here the head waits for the first piece of the body, or for the end of this turn of the
-loop. It also bounds a request's headers, and says in the caller's dialect when a listener is full, or one address has
-more connections than its share.
+It also bounds a request's headers, says in the caller's dialect when a listener is full, or one address has more
+connections than its share, and waits for the next request with one timer for each connection, not one for each request.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 from urllib.parse import unquote
 
 import httptools
 import uvicorn
-from uvicorn._types import ASGI3Application, ASGISendEvent, ASGIVersions, HTTPScope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGI3Application, ASGIVersions, HTTPScope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from controller.proxy.crowd import Crowd
+from controller.proxy.cycle import Cycle
 from controller.proxy.dialects import error_body, refusal_headers
 from controller.proxy.exchange import Receive, Scope, Send
 from controller.proxy.patience import TAKING
@@ -30,7 +30,6 @@ _REMEMBERED = 256  # bytes of the longest target that is remembered
 _MOST_UNHEARD = 32 * 1024  # bytes of a head or trailer that is not whole yet
 HEAD_LIMIT = 10.0  # seconds for a head to be whole, and for the rest of a body that is not wanted any more
 READING_A_NO = 1.0  # seconds that one who is turned away gets to read why, and any other when half the places are taken
-_BODYLESS = (204, 304)
 _OFFER = (b"connection", b"http2-settings")  # what makes an offer to speak something else out of the header `upgrade`
 _FULL = Refused(
     503, Reason.FULL, "This server has too many connections open. Please try again in a moment.", retry_after=2
@@ -58,77 +57,6 @@ class Settings(uvicorn.Config):
     crowd: Crowd | None = None
 
 
-class Cycle(RequestResponseCycle):
-    """One request and its answer."""
-
-    _head = b""
-    _until_close = False  # HTTP/1.0 knows no chunks: the end of the connection is the end of the answer
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """ASGI's `send`. Raises RuntimeError for an answer that contradicts its own headers."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if message["type"] == "http.response.start":
-            if self.response_started:
-                raise RuntimeError("The answer has begun already.")
-            self.response_started, self.waiting_for_100_continue = True, False
-            self._head = self._begin(message["status"], message.get("headers", ()))
-            if not self.expected_content_length:  # a stream: its first piece may be long in coming
-                asyncio.get_running_loop().call_soon(self._flush)
-        elif message["type"] == "http.response.body":
-            self._write(message.get("body", b""), more=message.get("more_body", False))
-
-    def _begin(self, status: int, headers: Any) -> bytes:
-        closing = not self.keep_alive
-        lines = [b"%b: %b\r\n" % pair for pair in self.default_headers]
-        for name, value in headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                self.chunked_encoding, self.expected_content_length = False, int(value)
-            elif name == b"connection" and value.lower() == b"close":
-                self.keep_alive, closing = False, False  # it is said already
-        if closing:
-            lines.append(b"connection: close\r\n")
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
-            self._until_close = self.scope["http_version"] == "1.0"
-            self.chunked_encoding = not self._until_close
-            if self.chunked_encoding:
-                lines.append(b"transfer-encoding: chunked\r\n")
-        head = STATUS_LINE[status] + b"".join(lines) + b"\r\n"
-        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
-            raise RuntimeError("A header holds a line break.")
-        return head
-
-    def _write(self, data: bytes, *, more: bool) -> None:
-        if not self.response_started or self.response_complete:
-            raise RuntimeError("A piece of an answer that has not begun, or has ended.")
-        head, self._head = self._head, b""
-        if self.scope["method"] == "HEAD":
-            data, self.expected_content_length = b"", 0
-        elif self.chunked_encoding:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            if not more:
-                data += b"0\r\n\r\n"
-        elif not self._until_close:
-            self.expected_content_length -= len(data)
-        if self.expected_content_length < 0 or (self.expected_content_length and not more):
-            raise RuntimeError("The answer is not as long as its Content-Length.")
-        self.transport.write(head + data)
-        if not more:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
-
-    def _flush(self) -> None:
-        if self._head and not self.disconnected:
-            self.transport.write(self._head)
-        self._head = b""
-
-
 async def full(scope: Scope, receive: Receive, send: Send) -> None:
     """The answer of a listener that has `limits.connections` open."""
     body = error_body(dialect_of(scope["path"], anthropic=False), _FULL.status, _FULL.text, "")
@@ -140,10 +68,14 @@ async def full(scope: Scope, receive: Receive, send: Send) -> None:
 class Wire(HttpToolsProtocol):
     """uvicorn's protocol with our `Cycle`. Give it to `uvicorn.Config(http=Wire)`."""
 
+    cycle: Cycle  # type: ignore[assignment]  # has what the rest of uvicorn's protocol asks of one
+    pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
     url = b""
     _unheard = 0  # bytes that came in since the last whole head or piece of a body
     _heading = True  # a head is due, or on its way
     _deadline: asyncio.TimerHandle | None = None
+    _idle: asyncio.TimerHandle | None = None  # looks whether the connection is used; moved on only when it is due
+    _idle_since = 0.0  # of the loop's time
     _crowd: Crowd | None = None
     _peer: str | None = None  # the address that this connection counts for
     _turned_away = False
@@ -159,16 +91,25 @@ class Wire(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._calm()
+        if self._idle is not None:
+            self._idle.cancel()
         if self._crowd is not None and self._peer is not None:
             self._crowd.leave(self._peer)
-        if not self._turned_away:
-            super().connection_lost(exc)
+        if self._turned_away:
+            return
+        self.connections.discard(self)
+        cycle: Cycle | None = self.cycle
+        if cycle is not None:
+            cycle.disconnected = not cycle.response_complete
+            cycle.wake()
+        self.flow.resume_writing()
+        self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # it knows us
 
     def data_received(self, data: bytes) -> None:
         """Neither uvicorn nor its parser minds a head, a header or a trailer that never ends: both keep it all."""
         if self._turned_away:
             return  # what it asks is not even looked at
-        self._unset_keepalive_if_required()
         self._unheard += len(data)
         try:
             while data:
@@ -225,29 +166,23 @@ class Wire(HttpToolsProtocol):
             self._calm()
         version = parser.get_http_version()
         self.scope = self._asked(parser.get_method().decode("ascii"), version)
-        before, self.cycle = (
-            self.cycle,
-            Cycle(
-                self.scope,
-                self.transport,
-                self.flow,
-                self.logger,
-                self.access_logger,
-                False,
-                self.server_state.default_headers,
-                asyncio.Event(),
-                self.expect_100_continue,
-                version != "1.0" and parser.should_keep_alive(),
-                self.on_response_complete,
-            ),
+        before: Cycle | None = self.cycle
+        cycle = self.cycle = Cycle(
+            self.scope,
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
+            expects=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            ended=self.on_response_complete,
         )
         self.headers = []  # what follows are trailers: no part of what is judged
         app = self.app if self._has_room() else cast(ASGI3Application, full)
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, app)
+            self._serve(cycle, app)
         else:
             self.flow.pause_reading()  # until its turn comes
-            self.pipeline.appendleft((self.cycle, app))
+            self.pipeline.append((cycle, app))
 
     def _asked(self, method: str, version: str) -> HTTPScope:
         """The head that was just read, as ASGI has it. Nothing of ours asks for `root_path` or `state`."""
@@ -279,21 +214,38 @@ class Wire(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
-        super().on_body(body)
+        if not self.parser.should_upgrade() and not self.cycle.response_complete:
+            self.cycle.arrived(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
         if self._deadline is not None:
             self._calm()
-        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.wake()
+
+    def _serve(self, cycle: Cycle, app: ASGI3Application) -> None:
+        task = cycle.task = self.loop.create_task(cycle.run(app, self._faulty))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _faulty(self, what: str, problem: BaseException | None) -> None:
+        self.logger.error("A request %s.", what, exc_info=problem)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
         if self.transport.is_closing():
             if self.transport.get_write_buffer_size():
                 self._hurry(TAKING)  # closing waits for a client that reads
-        elif self.cycle.more_body:  # that is not wanted any more
+            return
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self.pipeline:
+            self._serve(*self.pipeline.popleft())
+        elif self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+        if self.cycle.more_body:  # that is not wanted any more
             self._hurry(READING_A_NO if self._short_of_places else None)
 
     def _read(self, data: bytes) -> bytes:
@@ -318,8 +270,16 @@ class Wire(HttpToolsProtocol):
 
     # --- how long we wait ---
 
-    def timeout_keep_alive_handler(self) -> None:
-        self._give_up()
+    def _look_idle(self) -> None:
+        """Close a connection on which nothing was asked for `timeout_keep_alive` seconds."""
+        self._idle = None
+        if self._deadline is not None or not self.cycle.response_complete:
+            return  # it is used; the end of that answer sets the next look
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle = self.loop.call_later(left, self._look_idle)
+        else:
+            self._give_up()
 
     def _hurry(self, seconds: float | None = None) -> None:
         self._calm()

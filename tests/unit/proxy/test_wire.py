@@ -73,6 +73,12 @@ class Line(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
 
 class Talk:
     """One connection to an application that answers when `answer` is set."""
@@ -136,3 +142,44 @@ async def test_an_answer_may_take_longer_than_a_pause() -> None:
     assert (talk.line.answers, talk.line.closed) == (2, False)
     talk.loop.wind(1)
     assert talk.line.closed
+
+
+async def test_ten_requests_in_a_row_take_one_timer() -> None:
+    talk = Talk()
+    for _ in range(10):
+        await talk.ask()
+    waiting = [timer for timer in talk.loop.made if not timer.over]
+    assert (talk.line.answers, len(waiting), len(talk.loop.made)) == (10, 1, 2), "the other one was for the first head"
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_another() -> None:
+    talk = Talk()
+    talk.answer.clear()
+    talk.wire.data_received(ASK * 3)
+    await asyncio.sleep(0)
+    assert (len(talk.tasks), talk.line.answers) == (1, 0)
+    talk.answer.set()
+    while talk.line.answers < 3:
+        await talk.settle()
+    assert not talk.line.closed
+
+
+async def test_who_hangs_up_is_noticed_by_all_who_listen() -> None:
+    talk = Talk()
+    talk.answer.clear()
+    await talk.ask()
+    body, first, second = await asyncio.gather(
+        talk.wire.cycle.receive(), asyncio.wait_for(talk.wire.cycle.receive(), 5), _later(talk)
+    )
+    assert (body["type"], first["type"], second) == ("http.request", "http.disconnect", "http.disconnect")
+    talk.answer.set()
+    await talk.settle()
+    assert talk.line.answers == 0
+
+
+async def _later(talk: Talk) -> str:
+    """Another who listens on the same connection, while its client hangs up."""
+    listening = asyncio.ensure_future(talk.wire.cycle.receive())
+    await asyncio.sleep(0)
+    talk.wire.connection_lost(None)
+    return (await listening)["type"]
