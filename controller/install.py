@@ -130,8 +130,11 @@ def person(environment: Mapping[str, str]) -> str:
 
 
 def stop_limit(server: Server) -> int:
-    """Seconds a stop may take: answers in flight, then the tunnel, then Ollama and the further children at once."""
-    children = [server.ollama.stop_grace, *(child.stop_grace for child in server.children.values())]
+    """Seconds a stop may take: answers in flight, then the tunnel, then engines and the further children at once."""
+    children = [
+        *(each.stop_grace for each in server.engines.values()),
+        *(child.stop_grace for child in server.children.values()),
+    ]
     return max(LEAST_STOP_LIMIT, math.ceil(server.drain + server.tunnel.grace + max(children) + STOP_MARGIN))
 
 

@@ -75,9 +75,11 @@ def _tell_left_out(found: ForeignTunnel, names: tuple[str, ...]) -> None:
     for name, service in found.services.items():
         if name not in names:
             click.echo(f"Left out: {name}, which leads to {service}.", err=True)
-    for name in found.to_ollama():
-        said = f"{name} leads straight to Ollama, which asks nobody for a key: take it out there, or bring it here "
-        click.echo(f"{said}with --hostname {name}." if name not in names else f"{name} led to Ollama itself.", err=True)
+    for name, title in found.to_engines().items():
+        said = f"{name} leads straight to {title}, which asks nobody for a key: take it out there, or bring it here "
+        click.echo(
+            f"{said}with --hostname {name}." if name not in names else f"{name} led to {title} itself.", err=True
+        )
 
 
 def _write(file: Path, found: ForeignTunnel, names: tuple[str, ...]) -> None:

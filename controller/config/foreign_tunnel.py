@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from controller.config.document import Data, Document
 from controller.config.schema import Config
+from controller.engines.settings import EngineSections
 from controller.errors import SeadragonError
 
-_OLLAMAS_PORT = ":11434"
 _LINE = re.compile(r"(\s+[a-z_]+:)[^#]*?(\s*)(#.*)?")
 
 
@@ -30,9 +30,12 @@ class ForeignTunnel:
         known = set(ours)
         return tuple(name for name, service in self.services.items() if _plain(service) in known)
 
-    def to_ollama(self) -> tuple[str, ...]:
-        """Names that lead straight to Ollama, which asks nobody for a key."""
-        return tuple(name for name, service in self.services.items() if _plain(service).endswith(_OLLAMAS_PORT))
+    def to_engines(self) -> dict[str, str]:
+        """Names that lead straight to an engine, which asks nobody for a key, each with what people call that."""
+        engines = EngineSections().engines.values()
+        usual = {engine.usual_port: engine.title for engine in engines}
+        ports = {name: _plain(service).rpartition(":")[2] for name, service in self.services.items()}
+        return {name: usual[int(port)] for name, port in ports.items() if port.isdecimal() and int(port) in usual}
 
 
 def understand(read: Document) -> ForeignTunnel:

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from controller.config import checks
 from controller.config.document import Data, Document, Spot
-from controller.config.finding import Finding
+from controller.config.files import PRIVATE_FILE, private_file_fault
+from controller.config.mistake import Mistake
 from controller.config.problem import Location, Problem, dotted, shown
 from controller.config.renames import Rename, apply_renames
 from controller.config.schema import Config
@@ -79,7 +79,7 @@ class Reading:
                     self._explain(detail)
                 self._prune({self._held(detail["loc"]) for detail in details})
 
-    def check(self, config: Config, findings: Iterator[Finding], *, outside: bool) -> None:
+    def check(self, config: Config, findings: Iterator[Mistake], *, outside: bool) -> None:
         """Take over what the checks found, but for what follows from a mistake that is told already."""
         for each in findings:
             if not any(each.location[: len(blamed)] == blamed for blamed in self._blamed):
@@ -173,7 +173,7 @@ class Reading:
 
     def _from_file(self, location: Location, path: Path) -> str:
         self.secrets.append(path)
-        fault, secret = checks.private_file_fault(path), ""
+        fault, secret = private_file_fault(path), ""
         if fault is None:
             try:
                 secret = path.read_text("utf-8-sig").strip()  # some editors begin a file with a mark that nobody sees
@@ -182,7 +182,7 @@ class Reading:
             else:
                 fault = None if secret else "an empty file"
         if fault is not None:
-            self.complain(location, f"{fault}: {shown(str(path))}", checks.PRIVATE_FILE, outside=True)
+            self.complain(location, f"{fault}: {shown(str(path))}", PRIVATE_FILE, outside=True)
         return secret
 
 

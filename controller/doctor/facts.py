@@ -27,7 +27,7 @@ import psutil
 
 from controller import openfiles, tls
 from controller.auth.barred import REMEDY
-from controller.config.checks import private_file_fault
+from controller.config.files import private_file_fault
 from controller.config.schema import Config
 from controller.control import client
 from controller.doctor import facts_dates, facts_mac
@@ -37,7 +37,7 @@ from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.blobs import left_over
 from controller.engines.ollama.client import mapped
 from controller.engines.ollama.models_folder import models_folder
-from controller.engines.ollama.settings import OLLAMA
+from controller.engines.ollama.settings import OLLAMA, USUAL_PORT
 from controller.errors import NotRunning, SeadragonError
 from controller.obtain import whole
 from controller.obtain.find import fault_of, unrunnable
@@ -54,7 +54,6 @@ from controller.storage.migrate import revision_of, revisions, steps
 from controller.supervision.programs import unfit_words
 
 SECRETS = "secrets"  # the folder in the data folder where sessions' keys lie
-USUAL_PORT = 11434
 CONNECTING = 0.5  # seconds a connection on this machine may take
 TOOL = 5.0  # seconds a tool may take
 _VERSION = re.compile(rb"(\d+)\.(\d+)\.(\d+)")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from controller.config.values import Branch
-from controller.engines.ollama.settings import OllamaModels, OllamaSettings
+from controller.engines.ollama.settings import OLLAMA, OllamaModels, OllamaSettings
+from controller.engines.section import EngineSection
 
 
 class EngineSections(Branch):
@@ -11,6 +15,15 @@ class EngineSections(Branch):
 
     ollama: OllamaSettings = OllamaSettings()
 
+    @property
+    def engines(self) -> Mapping[str, EngineSection]:
+        """Every section by its engine's name."""
+        return {OLLAMA: self.ollama}
+
 
 class EngineModels(OllamaModels):
     """models.yaml: what engines are told of models, all of them beside each other."""
+
+
+TITLES: Final[Mapping[str, str]] = {name: section.title for name, section in EngineSections().engines.items()}
+"""What people call each engine, by its name."""

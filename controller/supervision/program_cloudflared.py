@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
-from controller.config import checks
+from controller.config.files import PLAIN_FILE, marked
 from controller.config.processes import TUNNEL
 from controller.config.schema import Config
 from controller.errors import SpawnFailed, Unreachable
@@ -334,8 +334,8 @@ def _secret_problem(path: Path | None, setting: str) -> str | None:
         return f"{file} cannot be read ({error.strerror}): put it there, or correct {setting}."
     if empty:
         return f"{file} is empty: write the secret into it ({setting})."
-    if checks.marked(file):
-        return f"{file} begins with a byte order mark, which cloudflared cannot read: save {checks.PLAIN_FILE}."
+    if marked(file):
+        return f"{file} begins with a byte order mark, which cloudflared cannot read: save {PLAIN_FILE}."
     if found.st_mode & 0o077:
         return f"{file} can be read by other users: run `chmod 600 {file}`."
     return None

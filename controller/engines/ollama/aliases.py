@@ -189,7 +189,7 @@ def _parameters(alias: Alias) -> dict[str, object]:
 
 
 def _bases_first(wanted: Mapping[str, _Wanted]) -> list[_Wanted]:
-    """An alias may have an alias for its base. (Circles are a mistake that `config/checks.py` finds.)"""
+    """An alias may have an alias for its base. (Circles are a mistake that `rules.py` finds.)"""
     ordered: dict[str, _Wanted] = {}
 
     def take(full: str, above: frozenset[str]) -> None:

@@ -23,7 +23,7 @@ from controller.engines.ollama.inside import Kind, inside_of, numbers_of
 from controller.engines.ollama.models_folder import ModelsFolder, models_folder
 from controller.engines.ollama.needs import CHECKPOINTS, prompt_cache
 from controller.engines.ollama.renewal import Disk, Found, Trial, going_back
-from controller.engines.ollama.settings import OLLAMA
+from controller.engines.ollama.settings import OLLAMA, USUAL_URL
 from controller.errors import SpawnFailed, Unreachable
 from controller.obtain import whole
 from controller.plain import MIB
@@ -56,7 +56,6 @@ from controller.supervision.programs import (
 from controller.supervision.spec import ChildSpec, ChildState
 from controller.supervision.tools import run_tool
 
-RUNNING_ELSEWHERE = "http://127.0.0.1:11434"  # where an Ollama that somebody else started usually is
 PORT_TAKEN = re.compile(rb"bind: address already in use")
 HIGHEST_QUEUE = 4096  # the gateway keeps the line; Ollama's own, answered with 503, should never be full
 MOST_LOADED = 1024  # and it decides what is loaded: Ollama is never to make room by itself
@@ -295,7 +294,7 @@ class OllamaServe:
         return True
 
     def _elsewhere(self) -> str:
-        return (self.config.server.ollama.url or RUNNING_ELSEWHERE).rstrip("/")
+        return (self.config.server.ollama.url or USUAL_URL).rstrip("/")
 
     def url(self, note: Note) -> str | None:
         port = port_of(note)

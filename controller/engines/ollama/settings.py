@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -11,9 +11,13 @@ from controller.config.impact import AT_ONCE, drains
 from controller.config.units import Bytes, Says, Seconds
 from controller.config.values import DAY, Branch, ModelName, Url, Variables, empty_is_default
 from controller.engines.ollama import options
+from controller.engines.section import EngineSection
 
 OLLAMA: Final = "ollama"
 """Its name as an engine, and among the children."""
+USUAL_PORT: Final = 11434
+USUAL_URL: Final = f"http://127.0.0.1:{USUAL_PORT}"
+"""Where an Ollama that somebody else started usually is."""
 _OLLAMA = drains(OLLAMA)
 
 
@@ -30,8 +34,11 @@ Options = Annotated[
 ]
 
 
-class OllamaSettings(Branch):
+class OllamaSettings(EngineSection):
     """The upstream."""
+
+    title: ClassVar[str] = "Ollama"
+    usual_port: ClassVar[int] = USUAL_PORT
 
     mode: Annotated[Literal["spawn", "adopt", "external"], _OLLAMA] = Field(
         "spawn",
@@ -52,17 +59,6 @@ class OllamaSettings(Branch):
     )
     environment: Annotated[Variables, _OLLAMA] = Field(
         {}, repr=False, description="Further environment variables. What Seadragon sets itself is refused here."
-    )
-    startup: Annotated[Seconds, AT_ONCE] = Field(
-        120, gt=0, le=DAY, description="Longest it may take to answer after a start."
-    )
-    probe_every: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, le=DAY, description="Pause between two probes.")
-    probe_limit: Annotated[Seconds, AT_ONCE] = Field(2, gt=0, le=DAY, description="Longest a probe may take.")
-    probe_misses: Annotated[int, AT_ONCE] = Field(
-        3, ge=1, le=1000, description="Missed probes in a row that mean it hangs."
-    )
-    stop_grace: Annotated[Seconds, AT_ONCE] = Field(
-        10, ge=0, le=DAY, description="Time to leave after TERM, then KILL."
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.checks import OLLAMA_VARIABLES, warnings
+from controller.config.checks import warnings
 from controller.config.load import understand
 from controller.config.problem import ConfigInvalid, Problem
 from controller.config.schema import Config
@@ -64,16 +64,8 @@ def test_a_tunnel_listener_is_out_of_reach_for_other_machines(address: str) -> N
 @pytest.mark.parametrize(
     ("text", "field", "line"),
     [
-        ("ollama:\n  mode: external", "server.ollama.url", 2),
-        ("ollama:\n  mode: adopt\n  url: http://192.168.1.3:11434", "server.ollama.url", 3),
-        ("ollama:\n  mode: external\n  url: http://localhost:8420", "server.ollama.url", 3),
-        ("ollama:\n  mode: adopt\nlisteners: [{address: '127.0.0.1:11434'}]", "server.ollama.url", 2),
-        ("ollama:\n  port: 8420", "server.ollama.port", 2),
         ("tunnel:\n  mode: token", "server.tunnel.token_file", 2),
         ("tunnel:\n  edge: [127.0.0.1:1]", "server.tunnel.edge", 2),
-        ("ollama:\n  environment:\n    OLLAMA_HOST: x", "server.ollama.environment.OLLAMA_HOST", 3),
-        ("ollama:\n  environment:\n    OLLAMA_DEBUG: 2", "server.ollama.environment.OLLAMA_DEBUG", 3),
-        ("ollama:\n  environment:\n    A=B: x", "server.ollama.environment['A=B']", 3),
         ("tunnel:\n  environment:\n    TUNNEL_TOKEN: x", "server.tunnel.environment.TUNNEL_TOKEN", 3),
         ("children:\n  x:\n    command: [a]\n    environment: {1A: x}", "server.children.x.environment.1A", 4),
     ],
@@ -86,9 +78,6 @@ def test_values_that_do_not_fit_each_other_are_located(text: str, field: str, li
 @pytest.mark.parametrize(
     "text",
     [
-        "ollama: {mode: external, url: 'http://192.168.1.3:11434'}",
-        "ollama: {mode: adopt}",
-        "ollama: {environment: {OLLAMA_DEBUG: 1, OLLAMA_GPU_OVERHEAD: 1, HTTPS_PROXY: x}}",
         "tunnel: {mode: quick}",
         "tunnel: {mode: token, token_file: x}",
         "tunnel: {edge: ['127.0.0.1:1', '127.0.0.1:2']}",
@@ -112,24 +101,10 @@ def test_a_child_has_a_name_that_is_usable_and_free(name: str) -> None:
     assert (found.line, found.column) == (2, 3)
 
 
-@pytest.mark.parametrize("variable", OLLAMA_VARIABLES)
-def test_what_seadragon_sets_for_ollama_is_refused_with_the_place_to_say_it(variable: str) -> None:
-    (found,) = findings(f"ollama: {{environment: {{{variable}: x}}}}")
-    assert OLLAMA_VARIABLES[variable] in found.allowed
-
-
-def test_a_smaller_context_memory_needs_flash_attention() -> None:
-    (found,) = findings("flash_attention: false\nkv_cache_type: q8_0", "models")
-    assert (found.field, found.line) == ("models.kv_cache_type", 2)
-    assert not findings("flash_attention: false\nkv_cache_type: f16", "models")
-    assert not findings("kv_cache_type: q4_0", "models")
-
-
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         ({"server": {"listeners": [{"address": "0.0.0.0:1"}]}}, "can be reached from other machines"),
-        ({"server": {"ollama": {"url": "http://h:1"}}}, "no effect with mode: spawn"),
         ({"access": {"origins": ["http://localhost:*", "null"]}}, "lets in every page of the web"),
         ({"access": {"allow": [{"label": "us", "addresses": ["10.0.0.0/24"], "manage": True}]}}, "may pull and delete"),
         (

@@ -37,7 +37,7 @@ def test_who_it_is_and_which_names_lead_to_us_is_understood() -> None:
     assert found.id == "6ff42ae2-765d-4adf-8112-31c55c1551ef"
     assert found.credentials == "/home/mia/.cloudflared/6ff42ae2.json"
     assert found.leading_to(OURS) == ("ai.example.org",)
-    assert found.to_ollama() == ("old.example.org",)
+    assert found.to_engines() == {"old.example.org": "Ollama"}
 
 
 @pytest.mark.parametrize(

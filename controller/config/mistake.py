@@ -10,7 +10,7 @@ from controller.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Mistake:
     """Something wrong at `location`. `at` is where to point when the value itself is not in the YAML; `key` says that
     the key is wrong, not the value.
     """
@@ -22,4 +22,4 @@ class Finding:
     key: bool = False
 
 
-Check = Callable[[Config], Iterator[Finding]]
+Check = Callable[[Config], Iterator[Mistake]]
