@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 
 
@@ -30,3 +31,20 @@ def flush_path(path: Path) -> None:
         flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Make this file hold `data`: whole or not at all, on the disk when this returns, and never for a moment open to
+    more than `mode` says. Raises OSError.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            flush(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    flush_path(path.parent)

@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 from xml.sax.saxutils import escape
 
-from controller import openfiles
+from controller import durable, openfiles
 from controller.config.schema import Server
 from controller.errors import SeadragonError
 from controller.guarded import allowing_words, guarded_places, places_words, program_to_allow, translocated
@@ -284,7 +284,7 @@ async def install(unit: Unit, place: Installation, run: Run, say: Callable[[str]
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     if not unit.by_root:
         _make_for(owner, unit.file.parent)
-    _write(unit)
+    durable.write(unit.file, unit.text.encode(), 0o644)  # it says what is run, perhaps by root
     await walk(unit.begin, run, say)
 
 
@@ -298,16 +298,6 @@ def _make_for(owner: pwd.struct_passwd, folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o755)
     os.chown(folder, owner.pw_uid, owner.pw_gid)
-
-
-def _write(unit: Unit) -> None:
-    """Whole, and never for a moment anybody's to change: it says what is run, perhaps by root."""
-    draft = unit.file.with_name(f".{unit.file.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(unit.text)
-        os.fchmod(file.fileno(), 0o644)
-    draft.replace(unit.file)
 
 
 async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:

@@ -93,12 +93,6 @@ def _unfit(path: Path, why: str) -> SeadragonError:
 def _write(path: Path, keys: SigningKeys) -> SigningKeys:
     """Whole or not at all, and on the disk before anything is signed with it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{NAME}.{secrets.token_hex(4)}")
     texts = {kid: base64.b64encode(secret).decode() for kid, secret in keys.secrets.items()}
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"current": keys.current, "keys": texts}, file)
-        file.flush()
-        durable.flush(file.fileno())
-    fresh.rename(path)
-    durable.flush_path(path.parent)
+    durable.write(path, json.dumps({"current": keys.current, "keys": texts}).encode())
     return keys

@@ -73,11 +73,6 @@ class Watch:
         self._moved = asyncio.Event()
         self._watched: frozenset[Stamp] = frozenset()
 
-    @property
-    def stale(self) -> bool:
-        """Whether the YAML on disk is not what runs; `problems` says why."""
-        return bool(self.problems)
-
     async def run(self) -> None:
         """Notice saves and act on them until cancelled."""
         if self._from_disk and self._loaded is not None:

@@ -257,11 +257,6 @@ class Scheduler:
             ticket.hold = hold(ticket, self.line, self.swaps) if self.open else Hold.AWAY
         return ticket.hold
 
-    def holds(self) -> None:
-        """Write on every waiting ticket why it waits."""
-        for ticket in self.line.tickets.values():
-            self.hold_of(ticket)
-
     # --- turns ---
 
     def _grant_all(self, grants: list[Ticket], now: float) -> None:

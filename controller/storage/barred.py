@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Final
@@ -56,17 +55,7 @@ class BarredFile:
 
     def write(self, what: Barred) -> None:
         """Whole or not at all, and on the disk when this returns. Raises SeadragonError."""
-        fresh = self.path.with_name(f".{NAME}.{secrets.token_hex(4)}")
         try:
-            try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                with open(os.open(fresh, flags, 0o600), "wb") as file:
-                    file.write(barred.written(what))
-                    file.flush()
-                    durable.flush(file.fileno())
-                fresh.replace(self.path)
-            finally:
-                fresh.unlink(missing_ok=True)
-            durable.flush_path(self.path.parent)
+            durable.write(self.path, barred.written(what))
         except OSError as error:
             raise SeadragonError(f"{self.path} cannot be written: {fault_words(error)}.") from error

@@ -79,7 +79,6 @@ class Child:
         self.note: dict[str, object] = facts["note"]  # the controller's own facts, kept by the keeper
         self.adopted = adopted
         self.dropped = 0  # bytes of output that are not in its log, as last reported
-        self.log_problem: str | None = None  # why its log cannot be written just now
         self._grace: float = facts["stop_grace"]
         self._descendants: list[ProcessIdentity] = []
         self._take_news(facts)
@@ -179,7 +178,6 @@ class Child:
     def _take_news(self, news: Message) -> None:
         self._descendants = recorded(news, "descendants")
         self.dropped = news["dropped"]
-        self.log_problem = news["log_problem"]
 
 
 def _outlive(home: Home, keeper: ProcessIdentity, child: ProcessIdentity) -> None:

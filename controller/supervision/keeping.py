@@ -109,7 +109,7 @@ class Keeping:
         return {
             "descendants": pairs(self._descendants),
             "dropped": self._pump.dropped,
-            "log_problem": self._pump.problem,
+            "log_problem": self._pump.problem,  # for controllers of former versions: a member, once told, stays
         }
 
     def _save(self) -> None:

@@ -42,7 +42,7 @@ class House:
             raise OSError("the port is taken")
         self.applied.append((old, new, change))
 
-    async def until(self, true: Callable[[], bool]) -> None:
+    async def until(self, true: Callable[[], object]) -> None:
         """Look again at each event of the journal, until it is so."""
         async with asyncio.timeout(PATIENCE):
             with self.journal.listen() as events:
@@ -151,7 +151,7 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
 async def test_a_broken_file_is_told_within_a_second_or_so_and_changes_nothing(house: House, breakage: str) -> None:
     running = house.watch.running
     BREAKAGES[breakage](house.folder / "server.yaml")
-    await house.until(lambda: house.watch.stale)
+    await house.until(lambda: house.watch.problems)
     assert house.watch.running is running
     assert not house.applied
     (event,) = house.errors()
@@ -166,18 +166,18 @@ async def test_a_broken_file_is_told_within_a_second_or_so_and_changes_nothing(h
 async def test_a_broken_file_that_is_put_right_is_what_runs_again(house: House, breakage: str) -> None:
     file = house.folder / "server.yaml"
     BREAKAGES[breakage](file)
-    await house.until(lambda: house.watch.stale)
+    await house.until(lambda: house.watch.problems)
     if file.is_dir():
         file.rmdir()
     house.save("hold: 5s\n")
-    await house.until(lambda: not house.watch.stale)
+    await house.until(lambda: not house.watch.problems)
     assert house.journal.last(1)[0].text == "The YAML is good again, and is what runs."
     assert not house.applied
 
 
 async def test_the_same_mistake_is_said_once_however_often_it_is_read(house: House) -> None:
     house.save("hold: soon\n")
-    await house.until(lambda: house.watch.stale)
+    await house.until(lambda: house.watch.problems)
     for _ in range(3):
         with pytest.raises(ConfigInvalid):
             await house.watch.reload_now()
@@ -230,7 +230,7 @@ async def test_a_folder_that_is_a_link_may_be_swapped(tmp_path: Path) -> None:
 async def test_a_folder_that_is_replaced_is_followed(folder: Path, tmp_path: Path) -> None:
     async with living(folder, tmp_path, poll=0.05) as house:
         os.rename(folder, tmp_path / "away")
-        await house.until(lambda: house.watch.stale)
+        await house.until(lambda: house.watch.problems)
         os.mkdir(folder)
         for name in ("models.yaml", "access.yaml"):
             house.save("# as shipped\n", name)
@@ -263,10 +263,10 @@ async def test_a_save_is_noticed_when_the_system_tells_of_none(
 async def test_what_is_missing_outside_of_the_yaml_heals_without_another_save(folder: Path, tmp_path: Path) -> None:
     async with living(folder, tmp_path, poll=0.05) as house:
         house.save(f"children: {{x: {{command: [sleep, '9'], folder: {tmp_path}/disk}}}}\n")
-        await house.until(lambda: house.watch.stale)
+        await house.until(lambda: house.watch.problems)
         (tmp_path / "disk").mkdir()
         await house.until(lambda: "x" in house.watch.running.server.children)
-        assert not house.watch.stale
+        assert not house.watch.problems
 
 
 async def test_a_secret_that_changes_is_a_change(folder: Path, tmp_path: Path) -> None:
@@ -286,14 +286,14 @@ async def test_a_secret_that_changes_is_a_change(folder: Path, tmp_path: Path) -
 async def test_when_a_change_cannot_be_put_to_work_the_old_configuration_runs_on_and_it_is_said(house: House) -> None:
     house.failing = True
     house.save("hold: 6s\n")
-    await house.until(lambda: house.watch.stale)
+    await house.until(lambda: house.watch.problems)
     assert house.watch.running.server.hold == 5
     assert "could not be put to work: the port is taken" in house.errors()[0].text
     with pytest.raises(NotApplied, match="the port is taken"):
         await house.watch.reload_now()
     house.failing = False
     await house.watch.reload_now()
-    assert not house.watch.stale
+    assert not house.watch.problems
     assert house.watch.running.server.hold == 6
 
 
@@ -317,9 +317,9 @@ async def test_after_a_start_without_the_yaml_the_first_good_save_is_applied(
         load(folder, {})
     start = how_to_start(caught.value.problems, LastGood(good, 0.0) if kept else None, attended=False)
     async with living(folder, tmp_path, start=start) as house:
-        assert house.watch.stale
+        assert house.watch.problems
         house.save("hold: 5s\n" if kept else "hold: 60s\n")
-        await house.until(lambda: not house.watch.stale)
+        await house.until(lambda: not house.watch.problems)
         ((old, new, change),) = house.applied
         assert old == new
         assert not change

@@ -164,7 +164,6 @@ def test_every_hold_has_its_reason() -> None:
     made.scheduler.pause(model_key="B")
     made.decide()
     assert holds(made, front) == [Hold.PAUSED]
-    made.scheduler.holds()
     assert slot.hold is Hold.SLOT
 
 
