@@ -59,11 +59,13 @@ fix: developing ## put formatting and simple lint in order
 
 # ---- steps of the above -------------------------------------------------------------------------------------------
 
-# .python-versions names the Pythons for which everything we install is ready-made. One of these is used, or fetched.
-# Where neither can be, whatever else is here will do: at worst a package has to be compiled for it.
-SYNC = $(IN) { wish=; "$$UV" python find >/dev/null 2>&1 || \
+# .python-versions names the Pythons for which everything we install is ready-made. The fastest of these that is here is
+# used, or one is fetched. Where neither can be, whatever else is here will do: at worst a package has to be compiled for
+# it. An environment that is there keeps its Python: something may be running in it.
+SYNC = $(IN) { wish=; found=$$("$$UV" python find 2>/dev/null) || \
 	{ echo 'seadragon: fetching a Python, once'; "$$UV" python install --quiet 2>/dev/null; } || wish='--python=>=3.11'; \
-	"$$UV" sync --quiet --locked $(1) $$wish || { $(NO_PYTHON); }; }
+	[ -z "$$found" ] || [ -e .venv/bin/python ] || wish=$$("$$found" controller/obtain/fastest.py) || wish=; \
+	"$$UV" sync --quiet --locked $(1) $${wish:+"$$wish"} || { $(NO_PYTHON); }; }
 NO_PYTHON := echo 'seadragon: the Python packages could not be installed (see above). Seadragon needs Python 3.11 or newer:' \
 	'https://www.python.org/downloads, or `brew install python@3.13`, or on Debian `apt-get install python3`.' >&2; exit 1
 

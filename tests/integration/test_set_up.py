@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -15,9 +16,9 @@ from controller.paths import CLONE
 
 SYNC = "sync --quiet --locked"
 NOTING = """
-echo "$@" >>"$UV_NOTES"
+printf '%s\n' "$*" >>"$UV_NOTES"
 case "$1 $2" in
-"python find") exit ${FINDS:-0} ;;
+"python find") printf '%s' "$FOUND"; exit ${FINDS:-0} ;;
 "python install") echo 'error: no route to host' >&2; exit ${INSTALLS:-0} ;;
 "sync --quiet") exit ${SYNCS:-0} ;;
 esac
@@ -41,12 +42,15 @@ def tool(clone: Path, name: str, text: str) -> None:
     program.chmod(0o755)
 
 
-def make(clone: Path, *, finds: int = 0, installs: int = 0, syncs: int = 0) -> tuple[list[str], str, int]:
-    """`make developing`; what uv was told, what a person sees, and make's exit code."""
+def make(
+    clone: Path, *, finds: int = 0, installs: int = 0, syncs: int = 0, found: Path | str = ""
+) -> tuple[list[str], str, int]:
+    """`make developing`; what uv was told, what a person sees, and make's exit code. `found`: uv's own choice."""
     notes = clone / "notes"
     notes.touch()
     tool(clone, "uv", NOTING)
     answers = {"UV_NOTES": str(notes), "FINDS": str(finds), "INSTALLS": str(installs), "SYNCS": str(syncs)}
+    answers["FOUND"] = str(found)
     path = f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, "HOME": str(clone), "SEADRAGON_CACHE": str(clone / "cache"), **answers}
     ran = subprocess.run(["make", "developing"], cwd=clone, env=environment, capture_output=True, text=True, timeout=60)
@@ -56,6 +60,47 @@ def make(clone: Path, *, finds: int = 0, installs: int = 0, syncs: int = 0) -> t
 def test_a_python_that_fits_is_used_as_it_is(clone: Path) -> None:
     told, seen, code = make(clone)
     assert (told, seen, code) == (["python find", SYNC], "", 0)
+
+
+def test_a_faster_python_than_the_first_is_used_whatever_its_folder_is_called(clone: Path) -> None:
+    tool(clone, "first", 'printf %s "--python=/it\'s $HOME/python" && test "$*" = controller/obtain/fastest.py')
+    told, _, code = make(clone, found=clone / "bin" / "first")
+    assert (told, code) == (["python find", f"{SYNC} --python=/it's {clone}/python"], 0)
+
+
+def test_where_the_pythons_cannot_be_compared_the_first_is_used(clone: Path) -> None:
+    tool(clone, "first", "echo --python=rubbish; exit 1")
+    told, _, code = make(clone, found=clone / "bin" / "first")
+    assert (told, code) == (["python find", SYNC], 0)
+
+
+def test_an_environment_that_is_there_keeps_its_python(clone: Path) -> None:
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    (clone / ".venv" / "bin" / "python").touch()
+    tool(clone, "first", "echo --python=/another")
+    told, _, code = make(clone, found=clone / "bin" / "first")
+    assert (told, code) == (["python find", SYNC], 0)
+
+
+def test_the_fastest_python_is_found_by_trying_them(tmp_path: Path) -> None:
+    """Two that are this one, one of which does all work three times over; and two that are none."""
+    wanted = ">=3.11"
+    (tmp_path / ".python-versions").write_text(wanted)
+    thrice = """case "$*" in *-I*) "$PYTHON" -I -c "print(3 * float('$("$PYTHON" "$@")'))" ;; *) echo "$0" ;; esac"""
+    once = """case "$*" in *-I*) exec "$PYTHON" "$@" ;; *) echo "$0" ;; esac"""
+    for name, text in (("slow", thrice), ("quick", once), ("broken", "exit 1"), ("mute", "echo so")):
+        tool(tmp_path, name, text)
+    listed = json.dumps(
+        [
+            {"path": str(tmp_path / "bin" / each), "implementation": "cpython"}
+            for each in ("slow", "quick", "broken", "mute")
+        ]
+    )
+    tool(tmp_path, "uv", f"test \"$6\" = '{wanted}' && echo '{listed}'")
+    environment = {**os.environ, "UV": str(tmp_path / "bin" / "uv"), "PYTHON": sys.executable}
+    script = str(CLONE / "controller" / "obtain" / "fastest.py")
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == (f"--python={tmp_path}/bin/quick\n", "")
 
 
 def test_where_none_fits_one_is_fetched(clone: Path) -> None:

@@ -17,6 +17,7 @@ STARTERS = {
     "supervision/child": "keepers",
     "supervision/tools": "tools that end by themselves, or with us",
     "supervision/keeper": "forks itself into a process of its own, and its child",
+    "obtain/fastest": "the Pythons that set-up chooses among",
     "obtain/site": "the compilers and installers of the set-up, before there is anything to supervise",
     "app": "replaces its own process at a restart; that starts none",
 }
