@@ -123,6 +123,7 @@ class Supervisor:
         self._leased: float | None = None  # the adopt_grace that the keeper knows of
         self._facts: dict[str, object] = {}
         self._told: tuple[object, ...] = ()
+        self._post(moves.Begin())  # before any order
 
     # --- for the roof ---
 
@@ -157,7 +158,6 @@ class Supervisor:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._metronome())
                 self._tasks.create_task(self._weigh())
-                self._post(moves.Begin())
                 while True:
                     event, done = await self._inbox.get()
                     self._take(event)
