@@ -32,7 +32,9 @@ _HINTS = "sd_ sdi_ sdr_ sda_ $2 sk- bearer authorization eyj cookie ts= key code
 
 
 def redact(text: str) -> str:
-    """`text` with every secret in it hidden."""
+    """`text` with every secret in it hidden. Some 20 µs where a hint is found, one where none is."""
+    if not may_hold_secret(text):
+        return text
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
@@ -51,8 +53,8 @@ def redact_all(value: object, field: str = "") -> object:
 
 def may_hold_secret(text: str) -> bool:
     """A quick look (about a microsecond) that errs on the side of yes: lets most access lines skip the rules."""
-    lowered = text.lower()
+    folded = text.casefold()  # as the rules compare: `paſſword` is one, too
     for hint in _HINTS:  # not any(): its generator would cost as much again
-        if hint in lowered:
+        if hint in folded:
             return True
     return False
