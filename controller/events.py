@@ -59,7 +59,7 @@ class Journal:
         return list(self._events)[-count:] if count > 0 else []
 
     @contextmanager
-    def listen(self) -> Iterator[asyncio.Queue[Event]]:
+    def subscribe(self) -> Iterator[asyncio.Queue[Event]]:
         """A queue that receives every event from now on, for as long as the block lasts."""
         queue: asyncio.Queue[Event] = asyncio.Queue(self._keep)
         self._listeners.add(queue)

@@ -29,7 +29,7 @@ from controller.plain import clock_words, printable
 from controller.redact import may_hold_secret, redact, redact_all
 
 RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-ROOM = 8192  # lines that wait to be written, at most; older ones give way and are counted
+CAPACITY = 8192  # lines that wait to be written, at most; older ones give way and are counted
 BATCH = 512
 GATHER = 0.05  # seconds in which lines collect, so that a busy minute costs twenty writes a second and no more
 CHATTY = (
@@ -69,8 +69,8 @@ class Spool:
         self.trouble = ""  # why nothing can be written at this moment
         self._carry = carry
         self._retry = retry
-        self._waiting: deque[Item] = deque(maxlen=ROOM)
-        self._stirred = threading.Event()
+        self._waiting: deque[Item] = deque(maxlen=CAPACITY)
+        self._wanted = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"seadragon-{name}", daemon=True)
 
@@ -79,23 +79,23 @@ class Spool:
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Hand over. With no room left, the oldest gives way."""
-        if len(self._waiting) == ROOM:
+        """Hand over. When it is full, the oldest gives way."""
+        if len(self._waiting) == CAPACITY:
             self.dropped += 1
         self._waiting.append(item)
-        if not self._stirred.is_set():
-            self._stirred.set()
+        if not self._wanted.is_set():
+            self._wanted.set()
 
     def close(self, limit: float = 2.0) -> None:
         """Write what waits, for at most `limit` seconds, and end."""
         self._closing.set()
-        self._stirred.set()
+        self._wanted.set()
         self._thread.join(limit)
 
     def _work(self) -> None:
         while self._waiting or not self._closing.is_set():
-            self._stirred.wait()
-            self._stirred.clear()
+            self._wanted.wait()
+            self._wanted.clear()
             self._closing.wait(GATHER)
             while self._waiting:
                 if not self._deliver([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]):
@@ -200,7 +200,7 @@ class Log:
         self._console = console
         self._console_spool = Spool("console", self._to_console) if console is not None else None
         self._spools = [spool for spool in (self._spool, self._console_spool) if spool is not None]
-        self._handler = _Ear(self)
+        self._handler = _LibraryHandler(self)
         self.apply(settings)
 
     def apply(self, settings: LogSettings) -> None:
@@ -274,7 +274,7 @@ class Log:
             self._console.flush()
 
 
-class _Ear(logging.Handler):
+class _LibraryHandler(logging.Handler):
     """What libraries say through `logging`."""
 
     def __init__(self, log: Log) -> None:

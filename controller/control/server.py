@@ -98,7 +98,7 @@ async def _leave(desk: Desk, tell: Tell, *, keep_children: bool) -> object:
 
     An answer comes only when it does not leave after all: a service manager would not let it.
     """
-    with desk.journal.listen() as events:
+    with desk.journal.subscribe() as events:
         desk.leave(keep_children=keep_children)
         while desk.phase in ("draining", "stopping"):
             with contextlib.suppress(TimeoutError):
@@ -131,7 +131,7 @@ async def _logs(desk: Desk, request: Request, tell: Tell) -> object:
 
 
 async def _events(desk: Desk, request: Request, tell: Tell) -> object:
-    with desk.journal.listen() as events:
+    with desk.journal.subscribe() as events:
         for event in desk.journal.last(_count(request)):
             await tell(asdict(event))
         while request.get("follow") is True:

@@ -99,7 +99,7 @@ class Live:
     async def _changes(self, viewer: Viewer, order: str) -> AsyncIterator[str]:
         sent: dict[str, str] = {}
         quiet_since = time.monotonic()
-        with self._desk.journal.listen() as events:
+        with self._desk.journal.subscribe() as events:
             while True:
                 parts = await self._rendered(viewer, order)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}

@@ -16,7 +16,7 @@ from controller.clock import Clock
 from controller.config.machine import UsageSettings
 from controller.events import Journal
 from controller.storage.database import Database
-from controller.storage.write_behind import OPENING, ROOM, WriteBehind
+from controller.storage.write_behind import CAPACITY, OPENING, WriteBehind
 from controller.usage import GROUPINGS, Grouping, Slot, Sums, Use, rolled_up, week_of
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class UsageStore:
         journal: Journal,
         settings: Callable[[], UsageSettings],
         *,
-        room: int = ROOM,
+        capacity: int = CAPACITY,
         opening: float = OPENING,
     ) -> None:
         self._clock, self._settings = clock, settings
         self._behind: WriteBehind[Use] = WriteBehind(
-            clock, journal, "Rows of usage", _write, room=room, batch=BATCH, opening=opening
+            clock, journal, "Rows of usage", _write, capacity=capacity, batch=BATCH, opening=opening
         )
         self.note: Callable[[Use], None] = self._behind.put
         """A request has ended."""

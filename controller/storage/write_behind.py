@@ -18,17 +18,17 @@ from controller.storage.file import words_of
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-ROOM: Final = 20_000  # rows that wait for a disk that takes none, at most
+CAPACITY: Final = 20_000  # rows that wait for a disk that takes none, at most
 BATCH: Final = 200  # rows of one transaction: what is prepared for it on the event loop takes a millisecond
 GATHER: Final = 2.0  # seconds in which rows gather before they are written: what a crash may cost
 OPENING: Final = 5.0  # seconds that a question waits for a database that is being opened
-AGAIN: Final = 30.0  # seconds after which what could not be written is tried again
+RETRY: Final = 30.0  # seconds after which what could not be written is tried again
 
 RowT = TypeVar("RowT")
 
 
 class WriteBehind(Generic[RowT]):
-    """`put` never waits and never fails; with no room left the oldest row gives way, and is counted in `dropped`.
+    """`put` never waits and never fails; when it is full, the oldest row gives way, and is counted in `dropped`.
 
     `write` puts some rows into the database, in one transaction. `what` is how people call them, in the plural.
     """
@@ -41,16 +41,16 @@ class WriteBehind(Generic[RowT]):
         write: Callable[[Database, Sequence[RowT]], Awaitable[None]],
         *,
         gather: float = GATHER,
-        room: int = ROOM,
+        capacity: int = CAPACITY,
         batch: int = BATCH,
         opening: float = OPENING,
     ) -> None:
         self.dropped = 0
         self._clock, self._journal, self._what, self._write = clock, journal, what, write
-        self._gather, self._room, self._batch, self._opening = gather, room, batch, opening
+        self._gather, self._capacity, self._batch, self._opening = gather, capacity, batch, opening
         self._database: Database | None = None
         self._opened = asyncio.Event()
-        self._rows: deque[RowT] = deque(maxlen=room)
+        self._rows: deque[RowT] = deque(maxlen=capacity)
         self._waiting = asyncio.Event()  # there is something to write
         self._writing = asyncio.Lock()
         self._troubled = False
@@ -61,7 +61,7 @@ class WriteBehind(Generic[RowT]):
 
     def put(self, row: RowT) -> None:
         """Hand over. The hot path pays for this: a third of a microsecond."""
-        if len(self._rows) == self._room:
+        if len(self._rows) == self._capacity:
             self.dropped += 1
         self._rows.append(row)
         if not self._waiting.is_set():
@@ -110,7 +110,7 @@ class WriteBehind(Generic[RowT]):
         try:
             while True:
                 await self._waiting.wait()
-                await self._clock.sleep(AGAIN if self._troubled else self._gather)
+                await self._clock.sleep(RETRY if self._troubled else self._gather)
                 self._waiting.clear()
                 await to_its_end(self.flush())
                 if self._rows:
@@ -133,19 +133,19 @@ class WriteBehind(Generic[RowT]):
                 try:
                     await self._write(database, batch)
                 except SQLAlchemyError as error:
-                    self._put_back(batch)
+                    self._requeue(batch)
                     return self.tell(words_of(error))
             self.tell(None)
 
-    def _put_back(self, batch: Sequence[RowT]) -> None:
-        fits = min(self._room - len(self._rows), len(batch))
+    def _requeue(self, batch: Sequence[RowT]) -> None:
+        fits = min(self._capacity - len(self._rows), len(batch))
         self.dropped += len(batch) - fits
         self._rows.extendleft(islice(reversed(batch), fits))
 
     def tell(self, trouble: str | None) -> None:
         """Rows cannot be written, for this reason; None: they can. The journal hears of each change once."""
         if trouble is not None and not self._troubled:
-            words = f"{self._what} cannot be written: {trouble}. The newest {self._room} are kept, and tried again."
+            words = f"{self._what} cannot be written: {trouble}. The newest {self._capacity} are kept, and tried again."
             self._journal.say("storage", words, level="warning")
         elif trouble is None and self._troubled:
             lost = f", but for {self.dropped} that found no room" if self.dropped else ""

@@ -366,7 +366,7 @@ class Lifecycle:
             return self._left(cause, now)
         if self._stale:
             return self._look()
-        _AFTER[event.reading.ending](self, event.reading, now)
+        _AFTER[event.diagnosis.kind](self, event.diagnosis, now)
 
     def _left(self, cause: Cause, now: float) -> None:
         if cause in (Cause.HUNG, Cause.LATE):
@@ -375,14 +375,14 @@ class Lifecycle:
             return self._hold_off(now)
         self._look()
 
-    def _crashed(self, reading: Diagnosis, now: float) -> None:
-        self._fell(f"It {reading.words}.", now)
+    def _crashed(self, diagnosis: Diagnosis, now: float) -> None:
+        self._fell(f"It {diagnosis.words}.", now)
 
-    def _faulted(self, reading: Diagnosis, now: float) -> None:
-        self._refuse(f"It {reading.words}.", now)
+    def _faulted(self, diagnosis: Diagnosis, now: float) -> None:
+        self._refuse(f"It {diagnosis.words}.", now)
 
-    def _taken(self, reading: Diagnosis, now: float) -> None:
-        words = f"It {reading.words}."
+    def _taken(self, diagnosis: Diagnosis, now: float) -> None:
+        words = f"It {diagnosis.words}."
         self._tell("error", words)
         self._is(ChildState.CONFLICT, words)
         self._hold_off(now)
@@ -394,19 +394,19 @@ class Lifecycle:
         self._not_before = now + max(pause.seconds, self.pace.conflict_every)
         self._look()
 
-    def _network_away(self, reading: Diagnosis, now: float) -> None:
-        words = f"It {reading.words}."
+    def _network_away(self, diagnosis: Diagnosis, now: float) -> None:
+        words = f"It {diagnosis.words}."
         if self.state is not ChildState.OFFLINE:
             self._tell("warning", words)
         self._is(ChildState.OFFLINE, words)
         self._retry(now + self._offline_pauses.next())
 
-    def _stopped_from_outside(self, reading: Diagnosis, now: float) -> None:
+    def _stopped_from_outside(self, diagnosis: Diagnosis, now: float) -> None:
         before, self._outside = self._outside, now
         if before is None or now - before > self.pace.outside_window:
-            return self._crashed(reading, now)
+            return self._crashed(diagnosis, now)
         pause = self._outside_pauses.next()
-        words = f"It {reading.words}, again. {reading.culprit or 'Some other program on this machine does that.'}"
+        words = f"It {diagnosis.words}, again. {diagnosis.culprit or 'Some other program on this machine does that.'}"
         self._tell("error", words)
         self._is(ChildState.CONFLICT, words)
         self._outside = now + pause  # the window starts anew with the next start

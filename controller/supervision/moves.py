@@ -44,9 +44,9 @@ class ExitKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a program makes of an exit: the ending, a clause that follows the child's name, who may have done it."""
+    """What a program makes of an exit: its kind, a clause that follows the child's name, who may have done it."""
 
-    ending: ExitKind
+    kind: ExitKind
     words: str
     culprit: str = ""
 
@@ -185,7 +185,7 @@ class Glanced:
 class Exited:
     """Its process and all descendants are gone."""
 
-    reading: Diagnosis
+    diagnosis: Diagnosis
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,7 +286,7 @@ class Cloudflared:
 
     # --- telling ---
 
-    async def read(self, ended: EndedRun) -> Diagnosis:
+    async def diagnose(self, ended: EndedRun) -> Diagnosis:
         words = with_last_words(ended.exit.words, ended.tail)
         code = ended.exit.code
         if code == 255:

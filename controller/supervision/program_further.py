@@ -83,7 +83,7 @@ class Further:
             return ProbeResult(Silent(str(problem)))
         return ProbeResult(Answered() if reply.status == 200 else Silent(f"{self.wish.probe} says {reply.status}"))
 
-    async def read(self, ended: EndedRun) -> Diagnosis:
+    async def diagnose(self, ended: EndedRun) -> Diagnosis:
         if stopped_outside(ended) and ended.exit.signal is not None:
             return Diagnosis(ExitKind.OUTSIDE, "was told to leave by another program")
         return crash(ended)

@@ -132,7 +132,7 @@ class Program(Protocol):
         """How it is. Raises nothing for what the child does; OSError when we could not ask."""
         ...
 
-    async def read(self, ended: EndedRun) -> Diagnosis:
+    async def diagnose(self, ended: EndedRun) -> Diagnosis:
         """What its end means. Raises OSError when the system does not let us look."""
         ...
 

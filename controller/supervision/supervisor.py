@@ -348,11 +348,11 @@ class Supervisor:
             return self._post(moves.Exited(moves.Diagnosis(moves.ExitKind.CRASH, f"is out of reach: {problem}")))
         self._facts["last_exit"] = exit.words
         ended = EndedRun(exit, self._clock.now() - self._born, self._life.was_ready, await child.tail())
-        self._post(moves.Exited(crash(ended) if exit.asked else await self._read(ended)))
+        self._post(moves.Exited(crash(ended) if exit.asked else await self._diagnose(ended)))
 
-    async def _read(self, ended: EndedRun) -> moves.Diagnosis:
+    async def _diagnose(self, ended: EndedRun) -> moves.Diagnosis:
         try:
-            return await self._program.read(ended)
+            return await self._program.diagnose(ended)
         except OSError:  # nothing can be looked at to make sense of it
             return crash(ended)
 

@@ -114,7 +114,7 @@ class FakeProgram:
     argument: str = "serve"
     planned: Plan | None = None  # instead of a launch
     verdict: moves.Probed = field(default_factory=moves.Answered)
-    reading: moves.Diagnosis | None = None
+    diagnosis: moves.Diagnosis | None = None
     readiness: Readiness = field(default_factory=Readiness)
     refused: OSError | None = None  # what looking at anything raises
     ended: list[EndedRun] = field(default_factory=list)  # what it was asked to make sense of
@@ -137,10 +137,10 @@ class FakeProgram:
         self._look()
         return ProbeResult(self.verdict, {"version": "0.24.0"})
 
-    async def read(self, ended: EndedRun) -> moves.Diagnosis:
+    async def diagnose(self, ended: EndedRun) -> moves.Diagnosis:
         self._look()
         self.ended.append(ended)
-        return self.reading or moves.Diagnosis(moves.ExitKind.CRASH, ended.exit.words)
+        return self.diagnosis or moves.Diagnosis(moves.ExitKind.CRASH, ended.exit.words)
 
     async def network(self) -> bool:
         return True

@@ -25,7 +25,7 @@ class World:
     remote: bool = False
     probe: moves.Probed | moves.NotAsked = field(default_factory=moves.Answered)
     dies_after: float | None = None  # seconds after its start
-    reading: Diagnosis = CRASH
+    diagnosis: Diagnosis = CRASH
     network: bool = True
     running: bool = False
     spawns: list[float] = field(default_factory=list)
@@ -74,7 +74,7 @@ class World:
             self.now = max(self.now, moment)
             if self._dies_at() == moment:
                 self.running = False
-                self.feed(moves.Exited(self.reading))
+                self.feed(moves.Exited(self.diagnosis))
             else:
                 self.wake_at = None
                 self.feed(moves.Tick())

@@ -206,9 +206,9 @@ async def test_a_follower_that_hangs_up_is_let_go(path: Path, desk: FakeDesk) ->
 
     class Heard(Journal):
         @contextlib.contextmanager
-        def listen(self) -> Iterator[asyncio.Queue[Event]]:
+        def subscribe(self) -> Iterator[asyncio.Queue[Event]]:
             try:
-                with super().listen() as queue:
+                with super().subscribe() as queue:
                     yield queue
             finally:
                 let_go.set()

@@ -18,7 +18,7 @@ import pytest
 
 from controller.config.machine import LogSettings
 from controller.events import Event, Journal
-from controller.logs import ROOM, Log, RotatingFile
+from controller.logs import CAPACITY, Log, RotatingFile
 from tests.fakes.clock import WoundClock
 
 
@@ -192,12 +192,12 @@ def test_while_the_disk_refuses_memory_is_bounded_and_what_is_lost_is_counted(tm
     with Log(path, LogSettings(), retry=0.05) as log:
         log.access(Access("/0"))
         until(lambda: log.trouble)
-        for number in range(ROOM + 1000):
+        for number in range(CAPACITY + 1000):
             log.access(Access(f"/{number}"))
         assert 900 <= log.dropped <= 1000
         path.rmdir()
-        until(lambda: len(lines(path)) > ROOM - 1)
-    assert lines(path)[-1]["path"] == f"/{ROOM + 999}"
+        until(lambda: len(lines(path)) > CAPACITY - 1)
+    assert lines(path)[-1]["path"] == f"/{CAPACITY + 999}"
 
 
 def test_putting_into_the_log_never_waits_for_a_terminal_that_stands_still(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class House:
     async def until(self, true: Callable[[], object]) -> None:
         """Look again at each event of the journal, until it is so."""
         async with asyncio.timeout(PATIENCE):
-            with self.journal.listen() as events:
+            with self.journal.subscribe() as events:
                 while not true():
                     await events.get()
 

@@ -302,7 +302,7 @@ class OllamaServe:
 
     # --- telling ---
 
-    async def read(self, ended: EndedRun) -> Diagnosis:
+    async def diagnose(self, ended: EndedRun) -> Diagnosis:
         if PORT_TAKEN.search(ended.tail) and ended.exit.code == 1:
             return Diagnosis(ExitKind.TAKEN, "found its port taken by another program")
         if stopped_outside(ended):

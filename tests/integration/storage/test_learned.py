@@ -22,7 +22,7 @@ from controller.storage import learned as learned_module
 from controller.storage.database import LONGEST, Database
 from controller.storage.file import NAME, connect, damage, make_ours
 from controller.storage.learned import LearnedStore
-from controller.storage.write_behind import AGAIN, GATHER
+from controller.storage.write_behind import GATHER, RETRY
 from tests.fakes.clock import WoundClock
 from tests.kit.disk import filled, small_disk
 from tests.kit.stored import command, rows, run, told
@@ -265,12 +265,12 @@ async def test_while_another_program_keeps_the_database_locked_it_goes_on_and_tr
             other.execute("BEGIN IMMEDIATE")
             for number in range(3):
                 store.keep("one", Learned(loads=number))
-                await clock.wind(AGAIN)
+                await clock.wind(RETRY)
                 await until(partial(database.has_tried, number + 1))
             assert "cannot be written: database is locked" in told(journal)[0]
             assert store.get("one").loads == 2
             other.execute("ROLLBACK")
-        await clock.wind(AGAIN)
+        await clock.wind(RETRY)
         await until(lambda: len(told(journal)) == 2)
         assert "are written again" in told(journal)[1]
         assert rows(path, "SELECT loads FROM learned") == [(2,)]

@@ -16,7 +16,7 @@ from controller.events import Journal
 from controller.storage import write_behind
 from controller.storage.database import Database
 from controller.storage.usage import SWEEP, UsageStore, day_of, forget
-from controller.storage.write_behind import AGAIN, GATHER
+from controller.storage.write_behind import GATHER, RETRY
 from tests.fakes.clock import WoundClock
 from tests.kit.stored import at_work, rows, told
 from tests.kit.until import until
@@ -144,7 +144,7 @@ async def test_without_a_database_a_question_is_answered_in_words(clock: WoundCl
 async def test_a_disk_that_takes_nothing_costs_no_more_than_a_bounded_room(
     clock: WoundClock, journal: Journal, open_database: Callable[[], Database], path: Path
 ) -> None:
-    usage = UsageStore(clock, journal, UsageSettings, room=10)
+    usage = UsageStore(clock, journal, UsageSettings, capacity=10)
     full = "CREATE TRIGGER full BEFORE INSERT ON usage BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     async with at_work(usage, open_database()) as database:
         await clock.wind(0)
@@ -155,8 +155,8 @@ async def test_a_disk_that_takes_nothing_costs_no_more_than_a_bounded_room(
         assert usage.dropped == 15
         await clock.wind(GATHER)
         await until(lambda: any("disk full" in line for line in told(journal)))
-        await clock.wind(AGAIN)
-        await clock.wind(AGAIN)
+        await clock.wind(RETRY)
+        await clock.wind(RETRY)
         assert sum("disk full" in line for line in told(journal)) == 1
         async with database.writing() as connection:
             await connection.exec_driver_sql("DROP TRIGGER full")

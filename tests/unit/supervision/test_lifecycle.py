@@ -116,7 +116,7 @@ def test_a_missing_program_is_told_once_never_started_and_started_soon_after_it_
 
 
 def test_an_exit_that_only_a_person_can_cure_costs_one_start_until_something_changes() -> None:
-    world = begun(dies_after=0.5, reading=FAULT, probe=moves.Silent("nobody listens"))
+    world = begun(dies_after=0.5, diagnosis=FAULT, probe=moves.Silent("nobody listens"))
     world.play(3600)
     assert len(world.spawns) == 1
     assert world.life.state is ChildState.MISCONFIGURED
@@ -127,7 +127,7 @@ def test_an_exit_that_only_a_person_can_cure_costs_one_start_until_something_cha
 
 
 def test_a_refused_program_that_was_away_for_a_while_gets_another_try_though_it_looks_the_same() -> None:
-    world = begun(dies_after=0.5, reading=FAULT, probe=moves.Silent("nobody listens"))
+    world = begun(dies_after=0.5, diagnosis=FAULT, probe=moves.Silent("nobody listens"))
     world.play(10)
     world.problem = MISSING
     world.play(10)
@@ -187,7 +187,7 @@ def test_a_taken_port_is_told_once_and_used_soon_after_it_is_free() -> None:
 
 def test_a_start_that_finds_its_port_taken_by_someone_no_look_can_see_backs_off() -> None:
     taken = Diagnosis(ExitKind.TAKEN, "found its port taken")
-    world = begun(dies_after=0.1, reading=taken, probe=moves.Silent("nobody listens"))
+    world = begun(dies_after=0.1, diagnosis=taken, probe=moves.Silent("nobody listens"))
     world.play(600)
     assert world.life.state is ChildState.CONFLICT
     assert len(world.spawns) <= 12
@@ -237,7 +237,7 @@ def test_two_stops_from_outside_an_hour_apart_are_no_conflict() -> None:
 
 
 def test_somebody_who_goes_on_stopping_it_makes_the_pauses_longer() -> None:
-    world = begun(dies_after=20.0, reading=OUTSIDE)
+    world = begun(dies_after=20.0, diagnosis=OUTSIDE)
     world.play(3600)
     gaps = [later - earlier for earlier, later in zip(world.spawns, world.spawns[1:], strict=False)]
     assert gaps[-1] > 300
@@ -424,7 +424,7 @@ def test_while_the_network_is_away_it_is_never_started_afresh() -> None:
 
 
 def test_exits_for_want_of_a_network_are_retried_calmly_and_never_open_the_breaker() -> None:
-    world = begun(dies_after=0.5, reading=NETWORK, probe=moves.Silent("nobody listens"))
+    world = begun(dies_after=0.5, diagnosis=NETWORK, probe=moves.Silent("nobody listens"))
     world.play(1800)
     assert ChildState.DEGRADED not in world.states
     assert ChildState.OFFLINE in world.states

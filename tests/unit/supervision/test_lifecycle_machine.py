@@ -45,7 +45,7 @@ PROBES: st.SearchStrategy[moves.Event] = st.sampled_from(
         moves.NotAsked(),
     ]
 )
-READINGS = st.builds(Diagnosis, st.sampled_from(list(ExitKind)), st.just("left with exit code 1"))
+DIAGNOSES = st.builds(Diagnosis, st.sampled_from(list(ExitKind)), st.just("left with exit code 1"))
 ORDERS: st.SearchStrategy[moves.Event] = st.sampled_from(
     [
         moves.Start(),
@@ -169,18 +169,18 @@ class Life(RuleBasedStateMachine):
         self.leave(TOLD)
 
     @precondition(lambda self: self.process and moves.Spawn not in self.jobs)
-    @rule(reading=READINGS)
-    def die(self, reading: Diagnosis) -> None:
-        self.leave(reading)
+    @rule(diagnosis=DIAGNOSES)
+    def die(self, diagnosis: Diagnosis) -> None:
+        self.leave(diagnosis)
 
-    def leave(self, reading: Diagnosis) -> None:
+    def leave(self, diagnosis: Diagnosis) -> None:
         self.process = False
         self.jobs -= {
             moves.Terminate,
             moves.Probe,
             moves.AskNetwork,
         }  # whoever carries effects out drops what is under way
-        self.feed(moves.Exited(reading))
+        self.feed(moves.Exited(diagnosis))
 
     @precondition(lambda self: moves.AskNetwork in self.jobs)
     @rule(up=st.booleans())

@@ -158,7 +158,7 @@ async def test_an_end_of_ollama_is_read_by_what_it_said_and_who_asked_for_it() -
     taken = replace(ENDED, tail=b"Error: listen tcp 127.0.0.1:4711: bind: address already in use\n")
     term = replace(ENDED, exit=Exit(0, None, asked=False))  # it turns TERM into exit code 0
     crashed = replace(ENDED, tail=b"panic: out of luck\n")
-    readings = [(await ollama().read(each)).ending for each in (taken, term, crashed)]
+    readings = [(await ollama().diagnose(each)).kind for each in (taken, term, crashed)]
     assert readings == [ExitKind.TAKEN, ExitKind.OUTSIDE, ExitKind.CRASH]
 
 
@@ -211,12 +211,12 @@ def test_a_quick_tunnel_names_its_origin_and_runs_no_tunnel_of_anybody_s() -> No
     ],
 )
 async def test_an_end_of_cloudflared_is_read_by_its_code(ended: EndedRun, ending: ExitKind) -> None:
-    assert (await tunnel(mode="quick").read(ended)).ending is ending
+    assert (await tunnel(mode="quick").diagnose(ended)).kind is ending
 
 
 async def test_soon_after_the_machine_came_up_a_missing_network_is_nobody_s_fault() -> None:
     program = replace(tunnel(mode="quick"), uptime=lambda: 30.0)
-    assert (await program.read(ENDED)).ending is ExitKind.NETWORK
+    assert (await program.diagnose(ENDED)).kind is ExitKind.NETWORK
 
 
 # --- any further child ------------------------------------------------------------------------------------------------
