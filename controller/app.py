@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from controller import heap, lock, openfiles, wanted
 from controller.api.late import LateApi
-from controller.auth.office import OPERATOR
 from controller.auth.visitor import arrival
 from controller.clock import SystemClock
 from controller.config.change import Change
@@ -29,7 +28,7 @@ from controller.config.schema import Config, Server
 from controller.config.start import Start, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
-from controller.desk import JobView, Order, every_model
+from controller.desk import OPERATOR, JobKind, JobView, every_model
 from controller.doorroom import DoorRoom
 from controller.engines.ollama.client import OllamaClient
 from controller.engines.ollama.program import OllamaServe
@@ -316,7 +315,7 @@ class Controller:
     def meant(self, model: str) -> str:
         return self._models.meant(model)
 
-    async def order(self, kind: Order, model: str, **options: Any) -> JobView:
+    async def order(self, kind: JobKind, model: str, **options: Any) -> JobView:
         return await self._models.order(kind, model, **options)
 
     def job(self, id: str) -> JobView | None:
@@ -476,7 +475,7 @@ class Controller:
         self._models.reconfigured()
         self._roster.become(programs, change.drains)
         self._door.holders.tell_mistaken()
-        self.audit.note("config.change", actor=OPERATOR.actor, facts={"changes": list(change.sentences)})
+        self.audit.note("configuration.change", actor=OPERATOR.actor, facts={"changes": list(change.sentences)})
 
     async def _listen(self, config: Config) -> None:
         server = config.server

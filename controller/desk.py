@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
+from controller.auth import rows
 from controller.config.schema import Config
 from controller.events import Journal
 from controller.readiness import Readiness
 from controller.supervision.spec import ChildStatus
 from controller.usage import Grouping
 
-Order = Literal["load", "unload", "switch", "pin"]
-Waiting = Literal["keep", "redirect", "refuse"]
-"""What becomes of those who wait for the model that is switched away: they wait on, they get the new model instead, or
-they are told no.
-"""
-When = Literal["free", "now"]
-"""free: answers that are being written are finished first. now: they are cut."""
+JobKind = Literal["load", "unload", "switch", "pin"]
+"""What may be ordered of a model: each takes its time."""
 
 
 def every_model(model: str) -> bool:
@@ -77,16 +73,21 @@ def job_document(job: JobView) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who gives an order about rights. What they give out by it stands on their right to."""
+    """Who gives an order. What they give out by it stands on their right to."""
 
     actor: str  # what people read in the audit: a person, a key, "operator"
     identity: str  # what counts, as of a Principal; `auth/rows.py: OPERATOR`
     peer: str = ""  # address; "": this machine's command line
     request: str = ""  # its id
+    sees: Callable[[str], bool] = every_model  # the models that exist for them
 
 
-class OfficeView(Protocol):
-    """Orders about people, keys, invites and addresses."""
+OPERATOR: Final = By(rows.OPERATOR, rows.OPERATOR)
+"""Whoever runs `seadragon` on this machine."""
+
+
+class HoldingsView(Protocol):
+    """Who holds which right."""
 
     @property
     def keys_active(self) -> int: ...
@@ -99,9 +100,20 @@ class OfficeView(Protocol):
         """What is the matter with rights as such, each in a sentence or two; empty when nothing is."""
         ...
 
+    async def listed(self, what: str) -> list[dict[str, Any]]:
+        """All "keys", "users", "invites" or "allow". Raises SeadragonError while nobody knows them."""
+        ...
+
+
+class OfficeView(Protocol):
+    """Orders about people, keys, invites and addresses."""
+
+    @property
+    def shown(self) -> HoldingsView: ...
+
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
-        """Carry out one of the orders of `auth/office.py`, such as `keys.create`; what comes of it is JSON. It is in
-        the audit afterwards, however it ended. Raises SeadragonError.
+        """Carry out one of the orders about rights, such as `keys.create`; what comes of it is JSON. It is in the audit
+        afterwards, however it ended. Raises SeadragonError.
         """
         ...
 
@@ -260,7 +272,7 @@ class Desk(Protocol):
         """The model that is meant by a name, which may be redirected to another: rights are judged by that one."""
         ...
 
-    async def order(self, kind: Order, model: str, **options: Any) -> JobView:
+    async def order(self, kind: JobKind, model: str, **options: Any) -> JobView:
         """Begin to load, unload, switch (`from_`, `waiting`, `when`) or pin (`on`). Raises OrderRefused."""
         ...
 

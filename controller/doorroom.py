@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.auth import signing
+from controller.auth.deeds import Means
 from controller.auth.hashing import Hashing
 from controller.auth.holders import Holders
 from controller.auth.keyring import Keyring
@@ -26,6 +27,7 @@ from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
 from controller.storage.usage import UsageStore
+from controller.views.rights import Holdings
 
 LOOK: Final = 15.0  # seconds between two looks at whether our files are still there
 
@@ -40,7 +42,8 @@ class DoorRoom:
         self.holders = Holders(clock, journal, access=lambda: settings().access)
         self.usage = UsageStore(clock, journal, lambda: settings().server.usage)
         self.audit = Audit(clock, journal, lambda: settings().server.audit)
-        self.office = Office(self.holders, self.audit, clock, settings, self._rotate)
+        shown = Holdings(self.holders, clock, settings)
+        self.office = Office(Means(self.holders, shown, clock, settings, self._rotate), self.audit)
         self._data, self._clock, self._rotating = data, clock, asyncio.Lock()
         self._hashing = Hashing(clock)
         self.signin = SignIn(self.holders, self._hashing, signing.load(data), clock, self.audit.note)

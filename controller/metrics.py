@@ -259,9 +259,9 @@ class Metrics(Collector):
         yield _counter("audit_rows", "Deeds and refusals noted.", desk.audit.noted)
         yield _counter("audit_dropped_rows", "Of them, those the database did not take.", desk.audit.dropped)
         for name, words, count in (
-            ("keys", "Keys that are neither revoked nor paused nor over.", desk.office.keys_active),
-            ("users", "People who may sign in.", desk.office.users_active),
-            ("sessions", "Browsers somebody is signed in with.", desk.office.sessions_live),
+            ("keys", "Keys that are neither revoked nor paused nor over.", desk.office.shown.keys_active),
+            ("users", "People who may sign in.", desk.office.shown.users_active),
+            ("sessions", "Browsers somebody is signed in with.", desk.office.shown.sessions_live),
         ):
             yield _gauge(name, words, count)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from controller.clock import Clock
 from controller.config.schema import Config
-from controller.desk import Order
+from controller.desk import JobKind
 from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.aliases import Aliases
 from controller.engines.ollama.client import OllamaClient, Runners
@@ -248,7 +248,7 @@ class ModelRoom:
             may_grant=space.may_grant,
         )
 
-    async def order(self, kind: Order, model: str, **options: Any) -> Job:
+    async def order(self, kind: JobKind, model: str, **options: Any) -> Job:
         """`Desk.order`. Raises OrderRefused."""
         give: Mapping[str, Callable[..., Awaitable[Job]]] = {
             "load": self._orders.load,

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from controller.api.bodies import Refusal
+from controller.api.bodies import RefusalDocument
 from controller.errors import OrderFault, OrderRefused
 
 _STATUS: Mapping[OrderFault, int] = {
@@ -30,7 +30,7 @@ _HTTP = {
 }
 
 ANYWHERE: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refusal, "description": words}
+    status: {"model": RefusalDocument, "description": words}
     for status, words in (
         (400, "What was sent cannot be read, or makes no sense."),
         (401, "The key is not good."),
@@ -43,7 +43,20 @@ ANYWHERE: dict[int | str, dict[str, Any]] = {
     )
 }
 """What each operation may answer beside its own, mostly at the door: for OpenAPI."""
-UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such thing."}}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": RefusalDocument, "description": "There is no such thing."}}
+
+ADMINS: dict[int | str, dict[str, Any]] = {
+    400: {"model": RefusalDocument, "description": "Not an order, or it cannot be."},
+    403: {"model": RefusalDocument, "description": "The caller is no admin."},
+    404: {"model": RefusalDocument, "description": "There is no such thing."},
+    409: {"model": RefusalDocument, "description": "Things are not as the order takes for granted."},
+    503: {"model": RefusalDocument, "description": "The database is not to be had."},
+}
+"""What a route for admins may answer."""
+
+
+class Invalid(Exception):
+    """What was asked for cannot be: 400, not a failure of ours."""
 
 
 def refusal(

@@ -45,7 +45,7 @@ def status(desk: Desk) -> dict[str, object]:
         "line": {name: value for name, value in desk.queue().items() if name != "tickets"},
         "memory": desk.memory(),
         "config": {"stale": bool(desk.config_problems), "problems": desk.config_problems},
-        "rights": {"troubles": desk.office.troubles},
+        "rights": {"troubles": desk.office.shown.troubles},
         "storage": {"trouble": desk.storage_trouble},
         "data": str(desk.data),
         "logs": str(desk.logs),

@@ -11,7 +11,7 @@ from typing import Any
 from controller.auth.access import Principal
 from controller.auth.chain import Verdict
 from controller.config.schema import Config
-from controller.desk import AuditView, By, OfficeView, Order, UsageView, every_model
+from controller.desk import AuditView, By, JobKind, OfficeView, UsageView, every_model
 from controller.errors import OrderRefused
 from controller.events import Journal
 from controller.readiness import Readiness
@@ -186,7 +186,7 @@ class FakeDesk:
         meaning = Meanings(self.config.models.redirect).of(model)
         return model if meaning is None else meaning.name.written
 
-    async def order(self, kind: Order, model: str, **options: Any) -> FakeJob:
+    async def order(self, kind: JobKind, model: str, **options: Any) -> FakeJob:
         self._order(kind, {"model": model, **options})
         job = FakeJob(f"j{len(self.jobs) + 1}", kind, model)
         self.jobs[job.id] = job
