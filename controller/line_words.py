@@ -5,7 +5,7 @@ The documents are those of `controller.desk`: `queue()`, `models()`, `memory()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from controller.plain import Style, printable, span_words
@@ -24,29 +24,10 @@ WHYS = {
     "overtook": "its model was loaded already",
     "loaded": "its model has just been loaded",
 }
-EVERYTHING = "everything"  # in the list of what is paused …
-_LANE = "lane "  # … before a lane's number; the rest are models, whose names have no spaces
 _COLOURS = {"resident": "green", "loading": "yellow", "leaving": "yellow", "quarantined": "red"}
 _MODELS = ("MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S", "")
 _LINE = ("#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
 _NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "NUMBER", "LANE", "WAITED", "ABOUT")
-
-
-def seen_by(queue: Mapping[str, Any], identity: str, sees: Callable[[str], bool], *, manage: bool) -> dict[str, Any]:
-    """The line as the caller with this identity may see it: who may not manage is told of others only how many they
-    are, and models that `sees` says no to are not named at all.
-
-    Of a long line the document names only the first: the rest are among the `others` too.
-    """
-    own = [each for each in queue["tickets"] if (manage or each["caller_id"] == identity) and sees(each["model"])]
-    waiting = sum(ticket["state"] == "waiting" for ticket in own)
-    others = {"waiting": queue["waiting"] - waiting, "running": queue["running"] - (len(own) - waiting)}
-    return {**queue, "tickets": own, "others": others, "paused": paused_seen(queue["paused"], sees)}
-
-
-def paused_seen(paused: Sequence[str], sees: Callable[[str], bool]) -> list[str]:
-    """What is paused, without the models that `sees` says no to."""
-    return [each for each in paused if each == EVERYTHING or each.startswith(_LANE) or sees(each)]
 
 
 def gb_words(gb: float | None) -> str:

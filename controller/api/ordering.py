@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse
 
 from controller.api import errors
-from controller.api.bodies import JobDocument, OrderBody, RefusalDocument, Seconds, body_of
+from controller.api.bodies import JobDocument, RefusalDocument, Seconds, body_of
 from controller.api.callers import needing, who
 from controller.desk import By, Desk, JobView, job_document
 from controller.errors import OrderRefused

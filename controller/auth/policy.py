@@ -1,4 +1,5 @@
-"""Who may do what: the one table, `policy.yaml` beside this file. Code asks it, tests hold it against the routes.
+"""Who may do what: the one table, `policy.yaml` beside this file, with the rows of the tables of orders and views. Code
+asks it, tests hold it against the routes.
 
 A route without a row is not served at all.
 """
@@ -13,6 +14,9 @@ from importlib.resources import files
 from typing import Any, Final
 
 import yaml
+
+from controller.orders.table import ORDERS
+from controller.views.table import ROOT, VIEWS
 
 
 class Right(StrEnum):
@@ -74,7 +78,16 @@ ROLES: Final[Mapping[str, Role]] = {name: _role(entry) for name, entry in _TABLE
 IMPLIED: Final[Mapping[Right, frozenset[Right]]] = {
     Right(name): frozenset(map(Right, others)) for name, others in _TABLE["implied"].items()
 }
-POLICY: Final[Mapping[str, Row]] = {route: _row(entry) for route, entry in _TABLE["routes"].items()}
+POLICY: Final[Mapping[str, Row]] = {
+    **{route: _row(entry) for route, entry in _TABLE["routes"].items()},
+    **{
+        f"{ROOT}{order.path}": Row(Right(order.needs), tunnel=Tunnel.SURFACE)
+        for order in ORDERS.values()
+        if order.route
+    },
+    **{f"{ROOT}{each.path}": Row(Right(each.needs), each.note, Tunnel(each.tunnel)) for each in VIEWS.values()},
+}
+"""By route of the API. Where the same path is looked at and ordered by, both need the same."""
 PAGES: Final[Mapping[str, Row]] = {path: _row(entry) for path, entry in _TABLE["pages"].items()}
 
 _LONGEST_PATH: Final = 1024  # characters; no page has as many

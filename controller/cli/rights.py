@@ -54,7 +54,7 @@ _models = click.option("--model", "models", multiple=True, metavar="PATTERN", he
 @_as_json
 def admin_code(paths: Paths, as_json: bool) -> None:
     """Make the code that makes somebody an admin, good for a quarter of an hour."""
-    made = _order(paths, "admin_code")
+    made = _order(paths, "users.admin_code")
     if as_json:
         return _tell_json(made)
     click.echo(f"{made['code']}\n\nWithin 15 minutes, open one of these and type it in:")
@@ -392,7 +392,7 @@ def _order(paths: Paths, order: str, **arguments: Any) -> Any:
 
 def _list(paths: Paths, what: str, as_json: bool, lines: Lines) -> None:
     if click.get_current_context().invoked_subcommand is None:
-        found = _order(paths, what)
+        found: Any = client.ask(paths.socket, what, limit=ANSWERING)
         _tell(found, as_json, lines(found, click.style, time.time()))
 
 

@@ -1,4 +1,4 @@
-"""The answering side: a table of verbs over the `Desk`. Whoever may open the socket is the operator."""
+"""The answering side: the verbs, on a socket. Whoever may open it is the operator."""
 
 from __future__ import annotations
 
@@ -6,181 +6,22 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import socket
 import struct
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
-from controller import openfiles
-from controller.control import LONGEST, Request, Tell, orders, rights
-from controller.control.awaiting import Verb, needs_ollama, ollama_there
+from controller.control import LONGEST, Request, Tell
+from controller.control.verbs import VERBS
 from controller.desk import Desk
 from controller.errors import SeadragonError
-from controller.logtail import Tail
 from controller.plain import fault_words
 from controller.socketpath import private_folder
 
 ASKING = 10.0  # seconds a connection may take to say what it wants
-LOOK = 0.2  # seconds between two looks at a log file that is followed
 AT_A_TIME = 32  # connections
-
-
-def status(desk: Desk) -> dict[str, object]:
-    """The document `seadragon status --json` prints. Members are only ever added to it."""
-    return {
-        "pid": os.getpid(),
-        "version": desk.version,
-        "phase": desk.phase,
-        "ready": desk.ready,
-        "started_at": desk.started_at,
-        "uptime": max(0.0, time.time() - desk.started_at),
-        "listeners": desk.listeners,
-        "awaited": desk.awaited,
-        "children": {child.name: child.to_json() for child in desk.children()},
-        "line": {name: value for name, value in desk.queue().items() if name != "tickets"},
-        "memory": desk.memory(),
-        "config": {"stale": bool(desk.config_problems), "problems": desk.config_problems},
-        "rights": {"troubles": desk.office.shown.troubles},
-        "storage": {"trouble": desk.storage_trouble},
-        "data": str(desk.data),
-        "logs": str(desk.logs),
-    }
-
-
-async def _status(desk: Desk, request: Request, tell: Tell) -> object:
-    return status(desk)
-
-
-async def _facts(desk: Desk, request: Request, tell: Tell) -> object:
-    """What only the running controller can say of itself: the doctor compares it with what it finds."""
-    search = os.environ.get("PATH", "")
-    return {**status(desk), "files": openfiles.now(), "search": search, "python": platform.python_version()}
-
-
-async def _ollama(desk: Desk, request: Request, tell: Tell) -> object:
-    """As `status`, once Ollama is there."""
-    await ollama_there(desk, tell)
-    return status(desk)
-
-
-async def _start(desk: Desk, request: Request, tell: Tell) -> object:
-    name = _name(desk, request)
-    await desk.start_child(name)
-    return _child(desk, name)
-
-
-async def _stop(desk: Desk, request: Request, tell: Tell) -> object:
-    name = _name(desk, request)
-    await desk.stop_child(name)
-    return _child(desk, name)
-
-
-async def _restart(desk: Desk, request: Request, tell: Tell) -> object:
-    """One child if it is named; else the controller itself, which leaves its children to the next one."""
-    if request.get("name") is None:
-        return await _leave(desk, tell, keep_children=True)
-    name = _name(desk, request)
-    await desk.restart_child(name)
-    return _child(desk, name)
-
-
-async def _down(desk: Desk, request: Request, tell: Tell) -> object:
-    return await _leave(desk, tell, keep_children=False)
-
-
-async def _leave(desk: Desk, tell: Tell, *, keep_children: bool) -> object:
-    """Tell what happens until the process ends, and the connection with it.
-
-    An answer comes only when it does not leave after all: a service manager would not let it.
-    """
-    with desk.journal.subscribe() as events:
-        desk.leave(keep_children=keep_children)
-        while desk.phase in ("draining", "stopping"):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    event = await events.get()
-                await tell(asdict(event))
-    return {"stays": True}
-
-
-async def _reload(desk: Desk, request: Request, tell: Tell) -> object:
-    return await desk.reload()
-
-
-async def _backup(desk: Desk, request: Request, tell: Tell) -> object:
-    file = request.get("file")
-    return str(await desk.back_up(Path(file) if isinstance(file, str) else None))
-
-
-async def _logs(desk: Desk, request: Request, tell: Tell) -> object:
-    name = request.get("name")
-    path = desk.logs / ("controller.jsonl" if name in (None, "controller") else f"{_name(desk, request)}.log")
-    follow = request.get("follow") is True
-    with Tail(path, _count(request)) as tail:
-        while (lines := await asyncio.to_thread(tail.read)) or follow:
-            for line in lines:
-                await tell(line)
-            if not lines:
-                await asyncio.sleep(LOOK)  # a file cannot be awaited
-    return None
-
-
-async def _events(desk: Desk, request: Request, tell: Tell) -> object:
-    with desk.journal.subscribe() as events:
-        for event in desk.journal.last(_count(request)):
-            await tell(asdict(event))
-        while request.get("follow") is True:
-            await tell(asdict(await events.get()))
-    return None
-
-
-VERBS: dict[str, Verb] = {
-    "status": _status,
-    "facts": _facts,
-    "ollama": _ollama,
-    "start": _start,
-    "stop": _stop,
-    "restart": _restart,
-    "down": _down,
-    "reload": _reload,
-    "backup": _backup,
-    "logs": _logs,
-    "events": _events,
-    "models": needs_ollama(orders.models),
-    "queue": orders.queue,
-    "memory": orders.memory,
-    "order": needs_ollama(orders.order),
-    "pause": needs_ollama(orders.pause),
-    "resume": needs_ollama(orders.resume),
-    "cancel": orders.cancel,
-    "office": rights.office,
-    "usage": rights.usage,
-    "audit": rights.audit,
-    "verify": rights.verify,
-}
-
-
-def _name(desk: Desk, request: Request) -> str:
-    """The child that is meant. Raises SeadragonError, naming the children there are."""
-    names = [child.name for child in desk.children()]
-    name = request.get("name")
-    if not isinstance(name, str) or name not in names:
-        raise SeadragonError(f"There is no child called {name!r}. There is: {', '.join(names) or 'none'}.")
-    return name
-
-
-def _child(desk: Desk, name: str) -> dict[str, object]:
-    return next(child.to_json() for child in desk.children() if child.name == name)
-
-
-def _count(request: Request) -> int:
-    count = request.get("count", 20)
-    return max(0, min(count, 100_000)) if isinstance(count, int) else 20
 
 
 def parsed(text: bytes) -> Request:
@@ -199,11 +40,8 @@ async def carry_out(desk: Desk, request: Request, tell: Tell) -> dict[str, objec
     if verb is None:
         return {"problem": f"Not a verb I know. I know: {', '.join(VERBS)}.", "kind": "unknown"}
     try:
-        answer = await verb(desk, request, tell)
-        rights.note(desk, request, "done")
-        return {"answer": answer}
+        return {"answer": await verb(desk, request, tell)}
     except SeadragonError as error:
-        rights.note(desk, request, "failed")
         return {"problem": str(error), "kind": type(error).__name__}
     except OSError as error:
         return {"problem": f"It failed: {fault_words(error)}.", "kind": "failed"}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from controller.orders.fields import Field
 
 Touches = Literal["models", "line", "children", "configuration", "storage", "controller", "rights"]
 Needs = Literal["manage", "admin", "operator"]
 """The right an order needs, as `auth/policy.yaml` calls it. operator: only on the machine itself, over no network."""
-
-_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Way:
     button: str = ""  # the name of the first page's button; "": it has none there
     asks: str = ""  # the field that the button's value is; "": none
     done: str = ""  # what is said when it is done: a format of its answer
-    given: Mapping[str, object] = _NOTHING  # the fields that this way settles by itself
+    given: tuple[tuple[str, object], ...] = ()  # the fields that this way settles by itself
     confirm: str = ""  # what a page asks before; "": nothing
 
 
@@ -47,7 +44,6 @@ class Order:
     job: bool = False  # it may take minutes: the answer is a job, which tells how far it is
     patient: bool = False  # the control socket waits for an engine that is still coming
     verb: str = ""  # of the control socket, where it has one of its own
-    note: str = field(default="", kw_only=True)  # of its route, for docs/policy.md
 
     @property
     def method(self) -> str:

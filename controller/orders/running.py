@@ -105,7 +105,7 @@ _MODELS: Final = (
                 "Unpin",
                 "unpin",
                 "model",
-                given={"on": False},
+                given=(("on", False),),
             ),
         ),
         route="POST /models/pin",
@@ -210,7 +210,6 @@ _CHILDREN: Final = (
         (_CHILD,),
         "{name}",
         (Way("Restart the child NAME once what uses it is finished.", "", "Restart"),),
-        verb="restart",
     ),
 )
 

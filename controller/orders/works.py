@@ -71,19 +71,19 @@ async def cancel(desk: Desk, by: By, *, number: int) -> dict[str, int]:
 
 @does("children.start")
 async def start(desk: Desk, by: By, *, name: str) -> dict[str, Any]:
-    await desk.start_child(_child(desk, name))
+    await desk.start_child(child_called(desk, name))
     return _seen(desk, name)
 
 
 @does("children.stop")
 async def stop(desk: Desk, by: By, *, name: str) -> dict[str, Any]:
-    await desk.stop_child(_child(desk, name))
+    await desk.stop_child(child_called(desk, name))
     return _seen(desk, name)
 
 
 @does("children.restart")
 async def restart(desk: Desk, by: By, *, name: str) -> dict[str, Any]:
-    await desk.restart_child(_child(desk, name))
+    await desk.restart_child(child_called(desk, name))
     return _seen(desk, name)
 
 
@@ -111,7 +111,7 @@ async def leave(desk: Desk, by: By) -> None:
     desk.leave(keep_children=False)
 
 
-def _child(desk: Desk, name: str) -> str:
+def child_called(desk: Desk, name: str) -> str:
     """The child that is meant. Raises SeadragonError, naming the children there are."""
     names = [child.name for child in desk.children()]
     if name not in names:

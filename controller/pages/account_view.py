@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
+from controller.auth.giving import Standing
 from controller.auth.holders import Holders
-from controller.auth.rows import KeyRow, Role, SessionRow, counts
+from controller.auth.rows import KeyRow, Role, SessionRow
 from controller.auth.signin import No, Person
+from controller.auth.states import KeyState, key_state
 from controller.pages import forms
 from controller.pages.asked import Asked
 from controller.pages.contexts import Nav, Tone
@@ -17,7 +20,7 @@ from controller.plain import count_words, moment_words
 ROLE_WORDS: Final[dict[Role, str]] = {"child": "a child", "member": "a member", "admin": "an admin"}
 
 
-def nav_of(asked: Asked, tokens: forms.Tokens) -> Nav:
+def nav_of(asked: Asked, tokens: forms.FormTokens) -> Nav:
     """The bar for whoever asks."""
     person = asked.person
     return Nav(
@@ -64,15 +67,17 @@ def _device_line(row: SessionRow, this: str, used: float, now: float) -> DeviceL
     )
 
 
+_KEYS: Final[Mapping[KeyState, tuple[str, Tone]]] = {
+    "revoked": ("revoked", "off"),
+    "expired": ("expired", "off"),
+    "not yet": ("not yet", "off"),
+    "paused": ("paused", "wait"),
+    "active": ("works", "ok"),
+}
+
+
 def _key_line(row: KeyRow, now: float) -> KeyLine:
-    states: list[tuple[bool, str, Tone]] = [
-        (row.revoked_at is not None, "revoked", "off"),
-        (row.expires_at is not None and row.expires_at <= now, "expired", "off"),
-        (not counts(row.created_at, row.expires_at, now), "not yet", "off"),
-        (row.paused, "paused", "wait"),
-        (True, "works", "ok"),
-    ]
-    state, tone = next((word, tone) for holds, word, tone in states if holds)
+    state, tone = _KEYS[key_state(row, Standing.GOOD, now)]  # a person's own key leans on no giver
     used = f"last used {moment_words(row.used_at, now)}" if row.used_at is not None else "never used"
     from_where = f" from {row.used_from}" if row.used_at is not None and row.used_from else ""
     return KeyLine(row.name, f"sd_{row.id}_…{row.last4}", state, tone, used + from_where)

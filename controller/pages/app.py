@@ -19,20 +19,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.auth.access import Principal
 from controller.auth.signin import Person, SignIn
-from controller.desk import Desk
-from controller.errors import OrderRefused
+from controller.desk import By, Desk
+from controller.errors import SeadragonError
+from controller.orders.giving import give
 from controller.pages import forms
 from controller.pages.account_view import nav_of
 from controller.pages.asked import Asked, person_of
 from controller.pages.contexts import ErrorPage, HomePage, Mood
 from controller.pages.hardened import Hardened, policy
-from controller.pages.invites import Invites
-from controller.pages.line_view import Viewer
+from controller.pages.invites import InvitePage
 from controller.pages.live import Live
 from controller.pages.people import PeoplePages
 from controller.pages.statics import Statics
 from controller.pages.view import Traffic, addresses
 from controller.paths import CLONE
+from controller.views.viewer import Viewer
 
 _TYPED = re.compile(r"`([^`]+)`")
 _ERRORS: dict[int, tuple[Mood, str, str]] = {
@@ -79,13 +80,6 @@ def viewer_of(request: Request, person: Person | None) -> Viewer:
         return Viewer(bound=bound, guest=True)
     manages = who.manage and (person.proven or person.user.role != "admin")
     return Viewer(who.label, who.identity, manages, bound, who.guest)
-
-
-def _target(order: str, about: str) -> str:
-    """What an order is done to, for the audit."""
-    if order in forms.ORDERS:
-        return about
-    return f"request {about}" if about else "the line"
 
 
 _EVENTS = "text/event-stream"
@@ -146,9 +140,9 @@ class Pages:
         self._statics = Statics(CLONE / "static")
         self._templates = environment(self._statics, CLONE / "templates")
         self._live = Live(desk, self._templates, traffic=traffic, edition=self._statics.edition)
-        self._tokens = forms.Tokens()
+        self._tokens = forms.FormTokens()
         self._people = PeoplePages(signin, self._templates, self._tokens) if signin else None
-        self._invites = Invites(desk, signin, self._templates, self._tokens) if signin else None
+        self._invites = InvitePage(desk, signin, self._templates, self._tokens) if signin else None
         self._error = self._templates.get_template("error.html")
         self._starlette = self._application()
         self.asgi: ASGIApp = Hardened(self._let_in)
@@ -228,39 +222,23 @@ class Pages:
             return self.refusal(400)
         if forms.from_elsewhere(request) or not self._tokens.holds(form.get("token", ""), viewer.identity, time.time()):
             return self.refusal(403, forms.STALE)
-        pressed = [name for name in form if name != "token"]
-        if len(pressed) != 1:
+        buttons = [name for name in form if name != "token"]
+        if len(buttons) != 1:
             return self.refusal(400)
-        if pressed[0] in forms.ORDERS and not viewer.sees(self._desk.meant(form[pressed[0]])):
-            return self.refusal(409, f"There is no model {form[pressed[0]]}.")
-        answer = await self._carry_out(pressed[0], form[pressed[0]], viewer)
-        self._note(request, viewer, pressed[0], form[pressed[0]], answer.status_code)
-        return answer
+        return await self._carry_out(request, viewer, buttons[0], form[buttons[0]])
 
-    def _note(self, request: Request, viewer: Viewer, order: str, about: str, status: int) -> None:
-        """What was ordered here, and how that ended, for the audit. What is no order is none."""
-        if status == 400:
-            return
-        self._desk.audit.note(
-            f"page.{order}",
-            actor=viewer.label,
-            target=_target(order, about),
-            outcome="refused" if status == 409 else "done",
-            peer=Asked(request, None).peer,
-            request=request.scope.get("seadragon.request", ""),
-        )
-
-    async def _carry_out(self, order: str, about: str, viewer: Viewer) -> Response:
+    async def _carry_out(self, request: Request, viewer: Viewer, button: str, value: str) -> Response:
+        peer, number = Asked(request, None).peer, request.scope.get("seadragon.request", "")
+        by = By(viewer.label, viewer.identity, peer, number, viewer.sees)
         try:
-            if order in forms.LINE_ORDERS:
-                await forms.LINE_ORDERS[order](self._desk, about, viewer.sees)
-                return RedirectResponse("/#line", 303)
-            if order in forms.ORDERS:
-                job = await forms.ORDERS[order](self._desk, about)
-                return RedirectResponse(f"/?order={quote(job.id)}#models", 303)
-        except OrderRefused as refused:
+            pressed = forms.pressed(button, value)
+            if pressed is None:
+                return self.refusal(400)
+            row, fields = pressed
+            answer = await give(self._desk, row.name, by, fields)
+        except SeadragonError as refused:
             return self.refusal(409, str(refused))
-        return self.refusal(400)
+        return RedirectResponse(f"/?order={quote(answer.id)}#models" if row.job else "/#line", 303)
 
     async def _show_metrics(self, request: Request) -> Response:
         body, content_type = self._metrics()

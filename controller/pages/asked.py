@@ -82,7 +82,7 @@ def person_of(request: Request, signin: SignIn | None, *, uses: bool = True) -> 
     return signin.person(token, asked.peer, uses=uses) if token else None
 
 
-async def fields_of(asked: Asked, tokens: forms.Tokens, now: float) -> dict[str, str] | No:
+async def fields_of(asked: Asked, tokens: forms.FormTokens, now: float) -> dict[str, str] | No:
     """The fields, proved to come from a page of ours or from a program: no page of another site can send either."""
     request = asked.request
     if forms.from_elsewhere(request):

@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
 from controller.auth.gate import Gate, Sent
 from controller.auth.rows import counts
-from controller.desk import Desk, JobView
 from controller.errors import OrderRefused
+from controller.orders.row import Order
+from controller.orders.table import BUTTONS
 
 LARGEST = 16 * 2**10  # bytes of a form
 GOOD_FOR = 12 * 3600.0  # seconds
@@ -25,20 +25,17 @@ _DIGITS = 18  # of a request's number
 _GATE = Gate((), ())
 STALE = "This page is too old to give orders, or comes from somewhere else. Go to the first page, and press again."
 
-ORDERS: Mapping[str, Callable[[Desk, str], Awaitable[JobView]]] = {
-    "load": lambda desk, model: desk.order("load", model),
-    "unload": lambda desk, model: desk.order("unload", model),
-    "switch": lambda desk, model: desk.order("switch", model, waiting="keep", when="free"),
-    "pin": lambda desk, model: desk.order("pin", model, on=True),
-    "unpin": lambda desk, model: desk.order("pin", model, on=False),
-}
-"""About a model, by the name of the button."""
-LINE_ORDERS: Mapping[str, Callable[[Desk, str, Callable[[str], bool]], Awaitable[None]]] = {
-    "pause": lambda desk, value, sees: desk.pause(),
-    "resume": lambda desk, value, sees: desk.resume(),
-    "cancel": lambda desk, value, sees: desk.cancel(_number(value), sees),
-}
-"""About the line, or the request in it whose number is the button's value: done at once."""
+
+def pressed(name: str, value: str) -> tuple[Order, dict[str, object]] | None:
+    """The order that a button of the first page gives, and its fields; None for what is no button. Raises OrderRefused
+    for a value that cannot be.
+    """
+    if name not in BUTTONS:
+        return None
+    row, way = BUTTONS[name]
+    whole = any(field.name == way.asks and field.kind == "whole" for field in row.fields)
+    fields = {} if not way.asks else {way.asks: _number(value) if whole else value}
+    return row, {**fields, **dict(way.given)}
 
 
 def _number(value: str) -> int:
@@ -47,7 +44,7 @@ def _number(value: str) -> int:
     return int(value)
 
 
-class Tokens:
+class FormTokens:
     """Made for a page and a person, good for half a day and until the controller restarts."""
 
     def __init__(self) -> None:

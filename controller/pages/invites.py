@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import segno
 from jinja2 import Environment
@@ -13,31 +13,43 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from controller.auth.giving import Standing
-from controller.auth.rows import ROLES, InviteRow, Role, counts
+from controller.auth.rows import ROLES, Role
 from controller.auth.signin import No, Person, SignIn
+from controller.auth.states import InviteState
 from controller.desk import By, Desk
 from controller.errors import SeadragonError
+from controller.orders.giving import give
+from controller.orders.table import ORDERS
 from controller.pages import forms
 from controller.pages.account_view import ROLE_WORDS, nav_of
 from controller.pages.asked import Asked, fields_of, person_of, refused
 from controller.pages.contexts import Tone
 from controller.pages.people import to_again, to_login
-from controller.pages.people_contexts import InviteLine, InvitesPage, NewInvite
+from controller.pages.people_contexts import InviteLine, InvitesPage, MadeInvite
 from controller.plain import moment_words, span_words
 
 PATH: Final = "/admin/invites"
-MOST_USES: Final = 100
-MOST_HOURS: Final = 31 * 24
-LONGEST_LABEL: Final = 60
+_FIELDS: Final = {field.name: field for field in ORDERS["invites.create"].fields}
+LONGEST_LABEL: Final = _FIELDS["label"].longest
+MOST_USES: Final = int(_FIELDS["uses"].most or 1)
+MOST_HOURS: Final = int((_FIELDS["lasts"].most or 0.0) / 3600)
+_SHOWN: Final[Mapping[InviteState, tuple[str, Tone]]] = {
+    "revoked": ("revoked", "off"),
+    "used": ("used", "ok"),
+    "expired": ("over", "off"),
+    "not yet": ("not yet", "off"),
+    "paused": ("paused", "off"),
+    "open": ("open", "wait"),
+}
+_REVOCABLE: Final = ("open", "paused", "not yet")
 
 
-class Invites:
-    """The page."""
+class InvitePage:
+    """Invites, as an admin sees them."""
 
-    def __init__(self, desk: Desk, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+    def __init__(self, desk: Desk, signin: SignIn, templates: Environment, tokens: forms.FormTokens) -> None:
         self._desk = desk
-        self._signin, self._holders, self._tokens = signin, signin.holders, tokens
+        self._signin, self._tokens = signin, tokens
         self._template = templates.get_template("people/invites.html")
 
     @property
@@ -55,30 +67,29 @@ class Invites:
             return to_again(asked)
         if request.method == "POST":
             return await self._order(asked, person)
-        return self._show(asked)
+        return await self._show(asked)
 
     async def _order(self, asked: Asked, person: Person) -> Response:
         form = await fields_of(asked, self._tokens, time.time())
         if isinstance(form, No):
-            return self._no(asked, form)
+            return await self._no(asked, form)
         try:
             if "revoke" in form:
-                await self._desk.office.order("invites.revoke", _by(asked, person), id=form["revoke"])
+                await give(self._desk, "invites.revoke", _by(asked, person), {"id": form["revoke"]})
                 return Response(status_code=204) if asked.program else RedirectResponse(PATH, 303)
             return await self._make(asked, person, form)
         except SeadragonError as error:
-            return self._no(asked, No(409, str(error)))
+            return await self._no(asked, No(409, str(error)))
 
     async def _make(self, asked: Asked, person: Person, form: Mapping[str, str]) -> Response:
         wish = wished(form)
         if isinstance(wish, No):
-            return self._no(asked, wish)
+            return await self._no(asked, wish)
         role, uses, hours, label = wish
         if role == "admin" and (no := await self._sure(asked, person, form)):
-            return self._no(asked, no)
-        made = await self._desk.office.order(
-            "invites.create", _by(asked, person), role=role, label=label, uses=uses, lasts=hours * 3600.0
-        )
+            return await self._no(asked, no)
+        wanted = {"role": role, "label": label, "uses": uses, "lasts": hours * 3600.0}
+        made = await give(self._desk, "invites.create", _by(asked, person), wanted)
         link = made["links"][0]
         if asked.program:
             document = {"id": made["id"], "link": link, "expires_at": made["expires_at"]}
@@ -89,7 +100,9 @@ class Invites:
             else f"For {label}: {ROLE_WORDS[role]}."
         )
         told += f" It is good for {span_words(hours * 3600)}."
-        return self._show(asked, made=NewInvite(link, picture_of(link), told, made.get("caution", "")), status=201)
+        return await self._show(
+            asked, made=MadeInvite(link, picture_of(link), told, made.get("caution", "")), status=201
+        )
 
     async def _sure(self, asked: Asked, person: Person, form: Mapping[str, str]) -> No | None:
         """An invite for an admin wants a tick, and the password of whoever makes it."""
@@ -98,45 +111,36 @@ class Invites:
         proved = await self._signin.prove(person, form.get("password", ""), asked.peer)
         return proved if isinstance(proved, No) else None
 
-    def _no(self, asked: Asked, no: No) -> Response:
-        return refused(no) if asked.program else self._show(asked, no=no, status=no.status)
+    async def _no(self, asked: Asked, no: No) -> Response:
+        return refused(no) if asked.program else await self._show(asked, no=no, status=no.status)
 
-    def _show(
-        self, asked: Asked, *, no: No | None = None, made: NewInvite | None = None, status: int = 200
+    async def _show(
+        self, asked: Asked, *, no: No | None = None, made: MadeInvite | None = None, status: int = 200
     ) -> Response:
         now = time.time()
-        rows = sorted(self._holders.invites.values(), key=lambda row: row.created_at, reverse=True)
-        lines = tuple(self._line(row, now) for row in rows)
+        lines = tuple(_line(invite, now) for invite in reversed(await self._desk.office.shown.listed("invites")))
         if asked.program:
             return JSONResponse(
                 {"invites": [{"id": each.id, "label": each.label, "state": each.state} for each in lines]}
             )
         nav = nav_of(asked, self._tokens)
-        page = InvitesPage(nav, no.words if no else "", no.field if no else "", made, lines)
+        page = InvitesPage(nav, no.words if no else "", no.field if no else "", made, lines, str(LONGEST_LABEL))
         return HTMLResponse(self._template.render(page=page), status)
 
-    def _line(self, row: InviteRow, now: float) -> InviteLine:
-        states: list[tuple[bool, str, Tone]] = [
-            (row.revoked_at is not None, "revoked", "off"),
-            (row.used >= row.uses, "used", "ok"),
-            (row.expires_at <= now, "over", "off"),
-            (not counts(row.created_at, row.expires_at, now), "not yet", "off"),
-            (self._holders.standing(row.giver) is not Standing.GOOD, "paused", "off"),
-            (True, "open", "wait"),
-        ]
-        state, tone = next((word, tone) for holds, word, tone in states if holds)
-        came = [user.name for user in self._holders.users.values() if user.invite_id == row.id]
-        return InviteLine(
-            id=row.id,
-            label=row.label,
-            role=ROLE_WORDS[row.role],
-            uses=f"{row.used} of {row.uses}",
-            until=moment_words(row.expires_at, now),
-            state=state,
-            tone=tone,
-            valid=state in ("open", "paused", "not yet"),
-            people=", ".join(came),
-        )
+
+def _line(invite: Mapping[str, Any], now: float) -> InviteLine:
+    state, tone = _SHOWN[invite["state"]]
+    return InviteLine(
+        id=invite["id"],
+        label=invite["label"],
+        role=ROLE_WORDS[invite["role"]],
+        uses=f"{invite['used']} of {invite['uses']}",
+        until=moment_words(invite["expires_at"], now),
+        state=state,
+        tone=tone,
+        valid=invite["state"] in _REVOCABLE,
+        people=", ".join(invite["people"]),
+    )
 
 
 def wished(form: Mapping[str, str]) -> tuple[Role, int, int, str] | No:

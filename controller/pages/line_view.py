@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from controller.auth.access import Principal
 from controller.desk import JobView
 from controller.line_words import (
-    EVERYTHING,
     PRESSURES,
     STATES,
     estimate_words,
     gb_words,
     lane_words,
     loaded_first,
-    seen_by,
     why_words,
 )
+from controller.orders.table import BUTTONS
 from controller.pages.contexts import (
     LineCard,
     MemoryCard,
@@ -31,6 +28,8 @@ from controller.pages.contexts import (
     Tone,
 )
 from controller.plain import count_words, span_words
+from controller.views.running import EVERYTHING, models_seen, queue_seen
+from controller.views.viewer import Viewer
 
 ROWS = 40  # tickets on the page
 _ANOTHER = "another model"
@@ -50,24 +49,9 @@ _JOBS: dict[str, tuple[Tone, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who looks at the page."""
-
-    label: str = ""  # what people read
-    identity: str = ""  # what counts
-    manage: bool = False
-    bound: Principal | None = None  # one for whom some models do not exist; None: all do
-    guest: bool = False  # the house is not theirs to look into: `auth/access.py: Principal.guest`
-
-    def sees(self, model: str) -> bool:
-        """Whether `model` exists for them."""
-        return self.bound is None or self.bound.sees(model)
-
-
-def line_seen(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
+def line_card(queue: Mapping[str, Any], viewer: Viewer) -> LineCard:
     """The line, without the names of others for who may not manage."""
-    seen = seen_by(queue, viewer.identity, viewer.sees, manage=viewer.manage)
+    seen = queue_seen(queue, viewer)
     rows = tuple(_row(ticket, manage=viewer.manage) for ticket in seen["tickets"][:ROWS])
     return LineCard(
         waiting=queue["waiting"],
@@ -95,7 +79,7 @@ def _row(ticket: Mapping[str, Any], *, manage: bool) -> TicketRow:
 
 
 def _cancel(ticket: Mapping[str, Any]) -> OrderButton:
-    return OrderButton("cancel", str(ticket["number"]), "Cancel", f"request {ticket['number']} of {ticket['caller']}")
+    return _button("cancel", str(ticket["number"]), f"request {ticket['number']} of {ticket['caller']}")
 
 
 def _more(own: int, others: Mapping[str, int]) -> str:
@@ -109,15 +93,20 @@ def _more(own: int, others: Mapping[str, int]) -> str:
 
 def _line_buttons(paused: Sequence[str]) -> Iterator[OrderButton]:
     if EVERYTHING not in paused:
-        yield OrderButton("pause", "", "Pause", "the line")
+        yield _button("pause", "", "the line")
     if paused:
-        yield OrderButton("resume", "", "Resume", "the line")
+        yield _button("resume", "", "the line")
 
 
-def models_seen(models: Sequence[Mapping[str, Any]], viewer: Viewer) -> tuple[ModelCard, ...]:
+def _button(name: str, value: str, about: str) -> OrderButton:
+    _, way = BUTTONS[name]
+    return OrderButton(name, value, way.label, about)
+
+
+def model_cards(models: Sequence[Mapping[str, Any]], viewer: Viewer) -> tuple[ModelCard, ...]:
     """Every model that exists for them, what is loaded first."""
     loaded = any(model["state"] == "resident" for model in models)
-    return tuple(_model(model, loaded, viewer) for model in loaded_first(models) if viewer.sees(model["id"]))
+    return tuple(_model(model, loaded, viewer) for model in loaded_first(models_seen(models, viewer)))
 
 
 def _model(model: Mapping[str, Any], loaded: bool, viewer: Viewer) -> ModelCard:
@@ -128,13 +117,9 @@ def _model(model: Mapping[str, Any], loaded: bool, viewer: Viewer) -> ModelCard:
         tone=_TONES.get(state, "off"),
         word=STATES.get(state, state) + (", pinned" if model["pinned"] else ""),
         facts=tuple(fact for fact in _facts(model) if fact),
-        error=_error(model["last_error"], viewer) if state in ("away", "quarantined") else "",
+        error=model["last_error"] if state in ("away", "quarantined") else "",
         buttons=tuple(_buttons(model, loaded)) if viewer.manage else (),
     )
-
-
-def _error(words: str, viewer: Viewer) -> str:
-    return words if not words or not viewer.guest else "It could not be loaded the last time."
 
 
 def _facts(model: Mapping[str, Any]) -> Iterator[str]:
@@ -154,18 +139,18 @@ def _facts(model: Mapping[str, Any]) -> Iterator[str]:
 def _buttons(model: Mapping[str, Any], loaded: bool) -> Iterator[OrderButton]:
     name, state = model["id"], model["state"]
     if state in ("away", "quarantined"):
-        yield OrderButton("load", name, "Load", name)
+        yield _button("load", name, name)
         if loaded:
-            yield OrderButton("switch", name, "Switch to it", f": {name}")
+            yield _button("switch", name, f": {name}")
     if state == "resident":
-        yield OrderButton("unload", name, "Unload", name)
+        yield _button("unload", name, name)
     if state in ("resident", "loading") and not model["pinned"]:
-        yield OrderButton("pin", name, "Pin", name)
+        yield _button("pin", name, name)
     if model["pinned"]:
-        yield OrderButton("unpin", name, "Unpin", name)
+        yield _button("unpin", name, name)
 
 
-def memory_seen(memory: Mapping[str, Any], viewer: Viewer) -> MemoryCard | None:
+def memory_card(memory: Mapping[str, Any], viewer: Viewer) -> MemoryCard | None:
     """The budget as a bar, and the rest in words."""
     if memory["total_gb"] is None or memory["budget_gb"] is None:
         return None

@@ -20,9 +20,9 @@ from controller.engines.ollama.settings import OLLAMA
 from controller.errors import Unreachable
 from controller.events import Event
 from controller.pages.contexts import Now
-from controller.pages.line_view import Viewer
 from controller.pages.view import Moment, Traffic, now_seen
 from controller.supervision.spec import ChildState
+from controller.views.viewer import Viewer
 
 PARTS = ("dots", "hello", "notices", "order", "line", "models", "children", "traffic", "memory", "events")
 PERSONAL = ("order", "line", "models")  # not everybody sees the same of these

@@ -77,7 +77,7 @@ AGAIN: Final = "/account/again"
 class PeoplePages:
     """All of them. `routes` belong into the pages' application."""
 
-    def __init__(self, signin: SignIn, templates: Environment, tokens: forms.Tokens) -> None:
+    def __init__(self, signin: SignIn, templates: Environment, tokens: forms.FormTokens) -> None:
         self._signin, self._holders, self._tokens = signin, signin.holders, tokens
         self._templates = templates
 

@@ -88,7 +88,7 @@ class InviteLine:
 
 
 @dataclass(frozen=True, slots=True)
-class NewInvite:
+class MadeInvite:
     """The one that was just made: shown once."""
 
     link: str = said("What to send.")
@@ -104,5 +104,6 @@ class InvitesPage:
     nav: Nav = said("The bar.")
     trouble: str = said("Why the last one was not made; empty for none.")
     wrong: str = said("The field that has to be corrected; empty for none.")
-    made: NewInvite | None = said("The one that was just made.")
+    made: MadeInvite | None = said("The one that was just made.")
     lines: tuple[InviteLine, ...] = said("All of them, newest first.")
+    longest: str = said("How many characters may say for whom an invite is.")

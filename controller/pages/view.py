@@ -12,9 +12,10 @@ from controller.desk import JobView
 from controller.engines.ollama.settings import OLLAMA
 from controller.events import Event
 from controller.pages.contexts import Address, ChildCard, EventLine, Mood, Now, Tone
-from controller.pages.line_view import Viewer, line_seen, memory_seen, models_seen, notice_of
+from controller.pages.line_view import line_card, memory_card, model_cards, notice_of
 from controller.plain import count_words, moment_words, size_words, span_words
 from controller.supervision.spec import ChildState, ChildStatus
+from controller.views.viewer import Viewer
 
 DEMO = "demo"  # the model that can say one thing only (`controller.demo`)
 JUST_NOW = 60.0  # seconds for which no span is shown: a page that counts seconds never comes to rest
@@ -92,12 +93,12 @@ def now_seen(moment: Moment, viewer: Viewer, job: JobView | None = None) -> Now:
         children=tuple(_child(child, moment.at, story, viewer) for child in children if _known(child, viewer)),
         streams=moment.traffic.streams,
         held=moment.traffic.held,
-        line=line_seen(moment.queue, viewer),
-        memory=memory_seen(moment.memory, viewer),
+        line=line_card(moment.queue, viewer),
+        memory=memory_card(moment.memory, viewer),
         order=None if job is None else notice_of(job),
         guest=viewer.guest,
         may_manage=viewer.manage,
-        models=None if models is None else models_seen(models, viewer),
+        models=None if models is None else model_cards(models, viewer),
         pull="" if viewer.guest else _pull(children, models),
         events=() if viewer.guest else tuple(_event(event, moment.at) for event in reversed(moment.events)),
     )

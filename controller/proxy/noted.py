@@ -1,7 +1,7 @@
 """Which requests the audit wants to know of, and what it calls them: those that were turned away at the door, and those
 that changed what everybody gets. Pure.
 
-What an admin orders about people, keys, invites and addresses is noted where it is carried out, with more detail.
+What is ordered by the management API is noted where it is carried out, with more detail.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from controller.auth.policy import POLICY, Right
-from controller.proxy.routes import ROUTES
+from controller.proxy.routes import ROUTES, Kind
 from controller.proxy.tally import AccessRecord
 from controller.refusal import Reason
 
@@ -37,9 +37,9 @@ DEEDS: Final[Mapping[tuple[str, str], str]] = {
     (route.path, method): f"models.{route.path.rsplit('/', 1)[-1] if '{' not in route.path else 'blob'}"
     for route in ROUTES
     for method in route.methods
-    if POLICY[route.path].needs is Right.MANAGE and method not in ("GET", "HEAD")
+    if route.kind is not Kind.API and POLICY[route.path].needs is Right.MANAGE and method not in ("GET", "HEAD")
 }
-"""What changes the models or the line: by route and method, as the audit calls it."""
+"""What clients change of the models by an API of others: by route and method, as the audit calls it."""
 
 
 class Notes(Protocol):

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from controller.orders.table import ORDERS
+from controller.views.table import ROOT, VIEWS
+
 _HIDDEN = re.compile(rb"%(?:2e|2f|5c|25|[01][0-9a-f]|7f|[89a-f][0-9a-f])", re.IGNORECASE)
 _ONE_MODEL = ("/v1/models/", "/api/v1/models/")
 _SLASH = re.compile(rb"%2f", re.IGNORECASE)
@@ -20,8 +23,10 @@ _SLASHES = re.compile(r"/{2,}")
 
 _SLIPS = (("/api/v1/", "/v1/"), ("/api/api/", "/api/"), ("/v1/api/", "/api/"), ("/v1/v1/", "/v1/"))
 _OURS = re.compile(
-    r"/api/v1/(?:models(?:/.+)?|queue(?:/(?:pause|resume|cancel))?|memory|jobs/[^/]+|openapi\.json"
-    r"|(?:keys|users|invites|allow)(?:/[^/]+)?|audit|usage)"
+    "|".join(
+        re.escape(f"{ROOT}{path}").replace(r"\{name\}", ".+").replace(r"\{id\}", "[^/]+")
+        for path in {view.path for view in VIEWS.values()} | {order.path for order in ORDERS.values() if order.path}
+    )
 )
 """The management API lives where an OpenAI client's base URL may point too: the rest below /api/v1 is OpenAI's."""
 _BARE = ("/chat/completions", "/completions", "/models", "/embeddings", "/responses", "/messages")

@@ -7,13 +7,15 @@ Facts of Ollama v0.32.0 (server/routes.go). What is not here is answered 404; a 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.dialect import Dialect, Ending
+from controller.orders.table import ORDERS
 from controller.proxy.paths import spellings
 from controller.spelling import parse
+from controller.views.table import ROOT, VIEWS
 
 
 class Kind(StrEnum):
@@ -102,8 +104,14 @@ def _benign(path: str, method: str = "POST") -> Route:
     return Route(path, (method,), Kind.BENIGN, own=True)
 
 
-def _api(path: str, *methods: str) -> Route:
-    return Route(path, methods, Kind.API, Dialect.OPENAI, own=True)  # its list of models is one of OpenAI's
+def _managed() -> Iterator[Route]:
+    """The management API, from the tables of views and orders. Its list of models is one of OpenAI's."""
+    methods: dict[str, tuple[str, ...]] = {view.path: _LOOK for view in VIEWS.values()}
+    for order in ORDERS.values():
+        if order.route:
+            methods[order.path] = (*methods.get(order.path, ()), order.method)
+    for path, taken in methods.items():
+        yield Route(f"{ROOT}{path}", taken, Kind.API, Dialect.OPENAI, own=True)
 
 
 ROUTES: Sequence[Route] = (
@@ -158,36 +166,7 @@ ROUTES: Sequence[Route] = (
         replayable=True,
         ending=Ending.MESSAGE_STOP,
     ),
-    _api("/api/v1/models", "GET", "HEAD"),
-    _api("/api/v1/models/load", "POST"),
-    _api("/api/v1/models/unload", "POST"),
-    _api("/api/v1/models/switch", "POST"),
-    _api("/api/v1/models/pin", "POST"),
-    _api("/api/v1/queue", "GET", "HEAD"),
-    _api("/api/v1/queue/pause", "POST"),
-    _api("/api/v1/queue/resume", "POST"),
-    _api("/api/v1/queue/cancel", "POST"),
-    _api("/api/v1/memory", "GET", "HEAD"),
-    _api("/api/v1/models/{name}", "GET", "HEAD"),
-    _api("/api/v1/jobs/{id}", "GET", "HEAD"),
-    _api("/api/v1/keys", "GET", "HEAD", "POST"),
-    _api("/api/v1/keys/pause", "POST"),
-    _api("/api/v1/keys/resume", "POST"),
-    _api("/api/v1/keys/{id}", "DELETE"),
-    _api("/api/v1/users", "GET", "HEAD", "POST"),
-    _api("/api/v1/users/role", "POST"),
-    _api("/api/v1/users/disable", "POST"),
-    _api("/api/v1/users/enable", "POST"),
-    _api("/api/v1/users/end_sessions", "POST"),
-    _api("/api/v1/users/reset_link", "POST"),
-    _api("/api/v1/users/{id}", "DELETE"),
-    _api("/api/v1/invites", "GET", "HEAD", "POST"),
-    _api("/api/v1/invites/{id}", "DELETE"),
-    _api("/api/v1/allow", "GET", "HEAD", "POST"),
-    _api("/api/v1/allow/{id}", "DELETE"),
-    _api("/api/v1/audit", "GET", "HEAD"),
-    _api("/api/v1/usage", "GET", "HEAD"),
-    _api("/api/v1/openapi.json", "GET", "HEAD"),
+    *_managed(),
     Route("/v1/messages/count_tokens", _POST, Kind.METADATA, Dialect.ANTHROPIC, Body.JSON, own=True),
 )
 

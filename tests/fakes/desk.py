@@ -48,13 +48,23 @@ class FakeJob:
         return self.state != "running"
 
 
-class FakeOffice:
-    """Implements `controller.desk.OfficeView`: notes what it is told, and answers `answer`."""
+class FakeHoldings:
+    """Implements `controller.desk.HoldingsView`: nobody holds anything that could be listed."""
 
     keys_active, users_active, sessions_live = 3, 2, 5
 
     def __init__(self) -> None:
         self.troubles: list[str] = []
+
+    async def listed(self, what: str) -> list[dict[str, Any]]:
+        return []
+
+
+class FakeOffice:
+    """Implements `controller.desk.OfficeView`: notes what it is told, and answers `answer`."""
+
+    def __init__(self) -> None:
+        self.shown = FakeHoldings()
         self.ordered: list[tuple[str, By, dict[str, Any]]] = []
         self.answer: Any = {}
 

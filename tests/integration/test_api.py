@@ -110,7 +110,7 @@ async def test_a_list_that_does_not_come_is_not_waited_for_long(
         return []
 
     monkeypatch.setattr(desk, "models", never)
-    monkeypatch.setattr("controller.api.app.LISTING", 0.01)
+    monkeypatch.setattr("controller.api.looking.LISTING", 0.01)
     answer = await api.get("/models")
     assert (answer.status_code, "too busy" in answer.text) == (503, True)
 
@@ -146,7 +146,7 @@ async def test_memory_is_told_as_it_is(api: httpx.AsyncClient, desk: FakeDesk) -
     [
         ("load", {}, ("load", {})),
         ("unload", {}, ("unload", {})),
-        ("switch", {}, ("switch", {"from_": None, "waiting": "keep", "when": "free"})),
+        ("switch", {}, ("switch", {"waiting": "keep", "when": "free"})),
         (
             "switch",
             {"from": "llama3.2", "waiting": "redirect", "when": "now"},

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from controller.control import client
-from controller.control.server import AT_A_TIME, VERBS, peer_uid, serve
+from controller.control.server import AT_A_TIME, peer_uid, serve
+from controller.control.verbs import VERBS
 from controller.errors import NotRunning, SeadragonError
 from controller.events import Event, Journal
 from controller.supervision.spec import ChildState
@@ -361,7 +362,7 @@ async def test_a_child_in_trouble_says_why(tmp_path: Path) -> None:
 
 async def test_the_line_the_models_and_the_memory_are_told_as_they_are(path: Path, desk: FakeDesk) -> None:
     desk.line = a_line(a_ticket(1, "cline"))
-    assert await ask(path, "queue") == desk.line
+    assert await ask(path, "queue") == {**desk.line, "others": {"waiting": 0, "running": 0}}
     assert await ask(path, "models") == desk.installed
     assert await ask(path, "memory") == desk.room
     status = await asyncio.to_thread(client.status, path)
@@ -397,11 +398,11 @@ async def test_an_order_that_is_not_waited_for_is_answered_at_once(path: Path, d
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"kind": "load"}, "must be its name"),
+        ({"kind": "load"}, "must be a name"),
         ({"kind": "melt", "model": "x"}, "There is: load, unload, switch, pin"),
         ({"kind": "switch", "model": "x", "when": "soon"}, "It may be: free, now"),
-        ({"kind": "switch", "model": "x", "from_": 3}, "cannot be 3"),
-        ({"kind": "pin", "model": "x", "on": "yes"}, "It may be: True, False"),
+        ({"kind": "switch", "model": "x", "from_": 3}, "must be a name"),
+        ({"kind": "pin", "model": "x", "on": "yes"}, "must be true or false"),
     ],
 )
 async def test_an_order_that_makes_no_sense_is_refused_in_words(
@@ -427,8 +428,8 @@ async def test_a_request_is_cancelled_by_its_number_and_the_audit_says_which(pat
     with pytest.raises(client.Refused, match="no request 7"):
         await ask(path, "cancel", number=7)
     assert isinstance(desk.audit, FakeAudit)
-    assert desk.audit.notes == [("control.cancel", "request 7", "done"), ("control.cancel", "request 7", "failed")]
+    assert desk.audit.notes == [("queue.cancel", "request 7", "done"), ("queue.cancel", "request 7", "refused")]
     for wrong in ({}, {"number": "7"}, {"number": True}, {"number": 7.5}):
-        with pytest.raises(client.Refused, match="must be its number"):
+        with pytest.raises(client.Refused, match="must be a whole number from 1"):
             await ask(path, "cancel", **wrong)
     assert desk.orders == [("cancel", 7), ("cancel", 7)]

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from controller.auth import sessions
-from controller.auth.office import OPERATOR
 from controller.auth.signin import Browser, Person
+from controller.desk import OPERATOR
 from controller.proxy import exchange
 from controller.proxy.fillers import Rhythm
 from tests.integration.plane import CHAT, fake_ollama

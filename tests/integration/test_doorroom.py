@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from controller.auth import signing
-from controller.auth.office import OPERATOR
 from controller.auth.sessions import sign
 from controller.clock import SystemClock
 from controller.config.schema import Config
+from controller.desk import OPERATOR
 from controller.doorroom import DoorRoom
 from controller.errors import SeadragonError
 from controller.events import Journal

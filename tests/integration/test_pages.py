@@ -443,8 +443,7 @@ async def test_a_button_gives_its_order_and_leads_back_to_how_it_goes(
     assert desk.orders == [order]
     assert "It has begun." in (await browser.get("/?order=j1")).text
     assert isinstance(desk.audit, FakeAudit)
-    ((name, model),) = button.items()
-    assert desk.audit.notes == [(f"page.{name}", model, "done")]
+    assert desk.audit.notes == [(f"models.{order[0]}", next(iter(button.values())), "done")]
 
 
 async def test_an_order_is_watched_to_its_end(browser: httpx.AsyncClient, desk: FakeDesk) -> None:
@@ -465,7 +464,7 @@ async def test_pause_and_resume_are_done_at_once(browser: httpx.AsyncClient, des
     await pressed(browser, resume="")
     assert desk.orders == [("pause", (None, None)), ("resume", (None, None))]
     assert isinstance(desk.audit, FakeAudit)
-    assert desk.audit.notes == [("page.pause", "the line", "done"), ("page.resume", "the line", "done")]
+    assert desk.audit.notes == [("queue.pause", "the line", "done"), ("queue.resume", "the line", "done")]
 
 
 async def test_a_request_is_cancelled_at_once_and_gone_from_the_page(
@@ -482,7 +481,7 @@ async def test_a_request_is_cancelled_at_once_and_gone_from_the_page(
     again = await pressed(browser, cancel="8")
     assert (again.status_code, "There is no request 8" in again.text) == (409, True)
     assert isinstance(desk.audit, FakeAudit)
-    assert desk.audit.notes == [("page.cancel", "request 8", "done"), ("page.cancel", "request 8", "refused")]
+    assert desk.audit.notes == [("queue.cancel", "request 8", "done"), ("queue.cancel", "request 8", "refused")]
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "7.0", "²", "9" * 5000])
@@ -520,7 +519,7 @@ async def test_an_order_that_is_refused_is_told_on_a_page(browser: httpx.AsyncCl
     answer = await pressed(browser, load="big")
     assert (answer.status_code, "big needs 90 GB of 47 GB." in answer.text) == (409, True)
     assert isinstance(desk.audit, FakeAudit)
-    assert desk.audit.notes == [("page.load", "big", "refused")]
+    assert desk.audit.notes == [("models.load", "big", "refused")]
 
 
 async def test_who_may_not_manage_gets_no_token_and_no_order(

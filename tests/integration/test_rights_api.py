@@ -15,19 +15,18 @@ import pytest
 from controller.api.app import Api
 from controller.auth.access import Principal
 from controller.auth.holders import Holders
-from controller.auth.office import Office
 from controller.auth.policy import POLICY, Right
 from controller.auth.secrets import parse_key
 from controller.clock import SystemClock
 from controller.config.machine import AuditSettings, UsageSettings
-from controller.config.schema import Config
 from controller.proxy.routes import ROUTES
 from controller.storage.audit import Audit
 from controller.storage.database import Database
 from controller.storage.file import NAME
 from controller.storage.usage import UsageStore
 from tests.fakes.desk import FakeDesk
-from tests.kit.stored import at_work, no_rotation
+from tests.kit.holding import an_office
+from tests.kit.stored import at_work
 from tests.kit.uses import a_use
 
 GUEST = Principal("n8n", kind="key", id="k1", rights=frozenset({Right.INFER, Right.LIST}))
@@ -54,7 +53,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
     audit, usage = Audit(clock, desk.journal, AuditSettings), UsageStore(clock, desk.journal, UsageSettings)
-    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, Config, no_rotation), audit, usage
+    desk.office, desk.audit, desk.usage = an_office(holders, audit, clock), audit, usage
     async with AsyncExitStack() as stack:
         for part in (audit, usage):
             await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))

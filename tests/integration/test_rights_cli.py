@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller.auth.holders import Holders
-from controller.auth.office import Office
 from controller.auth.public import ONLY_HERE
 from controller.auth.secrets import parse_key
 from controller.cli import main
@@ -31,7 +30,8 @@ from controller.storage.database import Database
 from controller.storage.file import NAME, connect
 from controller.storage.usage import UsageStore
 from tests.fakes.desk import FakeDesk
-from tests.kit.stored import at_work, no_rotation
+from tests.kit.holding import an_office
+from tests.kit.stored import at_work
 from tests.kit.uses import a_use
 
 CONFIG = Config(
@@ -77,7 +77,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     desk, clock, path = FakeDesk(tmp_path), SystemClock(), tmp_path / "data" / NAME
     holders = Holders(clock, desk.journal)
     audit, usage = Audit(clock, desk.journal, AuditSettings), UsageStore(clock, desk.journal, UsageSettings)
-    desk.office, desk.audit, desk.usage = Office(holders, audit, clock, lambda: desk.config, no_rotation), audit, usage
+    desk.office, desk.audit, desk.usage = an_office(holders, audit, clock, lambda: desk.config), audit, usage
     desk.config = CONFIG
     async with AsyncExitStack() as stack:
         for part in (audit, usage):
@@ -192,7 +192,7 @@ async def test_the_admin_code_is_made_here_and_nowhere_else(house: House) -> Non
     result = await house.run("admin-code")
     assert result.output.startswith("sda_")
     assert "https://ai.example.org/admin-code" in result.output
-    assert [what for _, what, *_ in await house.deeds()] == ["admin_code"]
+    assert [what for _, what, *_ in await house.deeds()] == ["users.admin_code"]
 
 
 async def test_usage_is_told_by_whom_what_and_when(house: House) -> None:
@@ -211,8 +211,8 @@ async def test_the_audit_is_told_and_verified_and_a_change_by_hand_shows(house: 
     await house.run("keys", "create", "n8n")
     await house.run("pause", "--lane", "3")
     told = (await house.run("audit")).output
-    assert all(word in told for word in ("operator", "keys.create", "n8n", "control.pause", "done"))
-    assert "keys.create" not in (await house.run("audit", "--what", "control.")).output
+    assert all(word in told for word in ("operator", "keys.create", "n8n", "queue.pause", "done"))
+    assert "keys.create" not in (await house.run("audit", "--what", "queue.")).output
     whole = await house.run("audit", "--verify")
     assert whole.exit_code == 0
     assert "2 rows" in whole.output

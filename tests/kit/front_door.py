@@ -18,7 +18,6 @@ from controller.auth.access import Principal
 from controller.auth.cookies import together
 from controller.auth.hashing import Hashing
 from controller.auth.holders import Holders
-from controller.auth.office import Office
 from controller.auth.people import People
 from controller.auth.signin import SignIn
 from controller.clock import Clock, SystemClock
@@ -30,7 +29,7 @@ from controller.pages.view import Traffic
 from controller.storage.database import Database
 from controller.storage.file import NAME
 from tests.fakes.desk import FakeDesk
-from tests.kit.stored import no_rotation
+from tests.kit.holding import an_office
 
 CHEAP = 4  # bcrypt's cost in tests that are not about it
 PASSWORD = "whales sing at night"
@@ -67,7 +66,7 @@ async def front_door(folder: Path, *, clock: Clock | None = None, cost: int = CH
     hashing = Hashing(clock, cost=cost, floor=0.0)
     await holders.known.wait()
     assert holders.why == ""
-    desk.office = Office(holders, desk.audit, clock, lambda: desk.config, no_rotation)
+    desk.office = an_office(holders, desk.audit, clock, lambda: desk.config)
     door = FrontDoor("", desk, holders, SignIn(holders, hashing, signing.load(folder / "data"), clock, _note))
     door.signin.note = lambda what, *, actor, target, outcome, peer: door.noted.append((what, actor, outcome))
     people = People(holders, door.signin.session_of)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from controller.auth.access import Principal
-from controller.desk import every_model
 from controller.line_words import (
     estimate_words,
     gb_words,
@@ -16,7 +13,6 @@ from controller.line_words import (
     memory_words,
     model_lines,
     queue_lines,
-    seen_by,
 )
 from tests.fakes.desk import a_line, a_memory, a_model, a_ticket
 
@@ -27,50 +23,6 @@ def id_of(label: str) -> str:
 
 def plain(text: str, /, *, fg: str | None) -> str:
     return text
-
-
-def test_who_may_manage_sees_everybody() -> None:
-    line = a_line(a_ticket(1, "cline"), a_ticket(2, "n8n"))
-    seen = seen_by(line, "owner", every_model, manage=True)
-    assert seen["tickets"] == line["tickets"]
-    assert seen["others"] == {"waiting": 0, "running": 0}
-
-
-def test_anybody_else_sees_their_own_and_only_counts_of_the_others() -> None:
-    line = a_line(a_ticket(1, "cline", state="granted"), a_ticket(2, "n8n"), a_ticket(3, "cline"), a_ticket(4, "mia"))
-    seen = seen_by(line, id_of("n8n"), every_model, manage=False)
-    assert [ticket["number"] for ticket in seen["tickets"]] == [2]
-    assert seen["others"] == {"waiting": 2, "running": 1}
-    assert "cline" not in str(seen)
-
-
-def test_whoever_is_called_like_somebody_else_sees_nothing_of_theirs() -> None:
-    line = a_line(a_ticket(1, "n8n", caller_id="key:K1"), a_ticket(2, "n8n", caller_id="person:P1"))
-    seen = seen_by(line, "person:P1", every_model, manage=False)
-    assert [ticket["number"] for ticket in seen["tickets"]] == [2]
-
-
-def test_who_may_manage_sees_nothing_of_models_that_do_not_exist_for_them() -> None:
-    line = a_line(
-        a_ticket(1, "cline", model="qwen3", state="granted"), a_ticket(2, "mia"), a_ticket(3, "mia", model="qwen3")
-    )
-    line["paused"] = ["everything", "lane 3", "llama3.2", "qwen3", "everything-but:7b"]
-    seen = seen_by(line, "owner", lambda model: model == "llama3.2", manage=True)
-    assert [ticket["number"] for ticket in seen["tickets"]] == [2]
-    assert seen["others"] == {"waiting": 1, "running": 1}
-    assert seen["paused"] == ["everything", "lane 3", "llama3.2"]
-
-
-@given(
-    labels=st.lists(st.sampled_from("abc"), max_size=12),
-    running=st.integers(0, 12),
-    me=st.sampled_from("abcd"),
-)
-def test_nobody_is_forgotten_in_the_counts(labels: list[str], running: int, me: str) -> None:
-    tickets = [a_ticket(n, label, state="granted" if n < running else "waiting") for n, label in enumerate(labels)]
-    seen = seen_by(a_line(*tickets), id_of(me), every_model, manage=False)
-    assert all(ticket["caller"] == me for ticket in seen["tickets"])
-    assert len(seen["tickets"]) + sum(seen["others"].values()) == len(labels)
 
 
 def test_the_table_of_the_line_says_place_wait_estimate_and_reason() -> None:
@@ -124,12 +76,6 @@ def test_a_size_has_the_figures_that_matter(gb: float | None, words: str) -> Non
 def test_what_is_paused_is_named() -> None:
     line = {**a_line(), "paused": ["lane 3", "qwen3"]}
     assert line_words(line) == "nobody waiting, none being answered; paused: lane 3, qwen3"
-
-
-def test_of_a_line_too_long_to_be_told_the_rest_are_others() -> None:
-    line = {**a_line(a_ticket(1, "mia"), a_ticket(2, "n8n", state="granted")), "waiting": 900, "running": 4}
-    assert seen_by(line, id_of("mia"), every_model, manage=False)["others"] == {"waiting": 899, "running": 4}
-    assert seen_by(line, "owner", every_model, manage=True)["others"] == {"waiting": 899, "running": 3}
 
 
 def test_an_estimate_is_silent_when_nobody_knows_and_never_nothing() -> None:

@@ -14,17 +14,17 @@ from controller.auth.access import Principal
 from controller.auth.credentials import Offered
 from controller.auth.holders import Holders
 from controller.auth.keyring import Denied, Keyring, Why
-from controller.auth.office import OPERATOR, Office
+from controller.auth.office import Office
 from controller.auth.rows import UserRow
 from controller.auth.secrets import NewKey, NewToken
 from controller.config.schema import Config
-from controller.desk import By
+from controller.desk import OPERATOR, By
 from controller.errors import OrderRefused, SeadragonError
 from controller.storage.file import NAME, connect
 from tests.fakes.clock import WoundClock
 from tests.fakes.desk import FakeAudit
-from tests.kit.holding import holding
-from tests.kit.stored import no_rotation, rows
+from tests.kit.holding import an_office, holding
+from tests.kit.stored import rows
 from tests.kit.until import until
 
 HASH = "$2b$04$notreallyahash"
@@ -68,7 +68,7 @@ async def house(path: Path, clock: WoundClock) -> AsyncIterator[House]:
         mia, ada = [await holders.create_user(name, "admin", by="operator", password=HASH) for name in ("Mia", "Ada")]
         tom = await holders.create_user("Tom", "member", by="operator", password=HASH)
         script = await holders.create_key("mia's script", by="operator", user_id=mia.id, scopes=("admin", "infer"))
-        office = Office(holders, audit, clock, Config, no_rotation)
+        office = an_office(holders, audit, clock)
         yield House(holders, office, audit, keyring, clock, mia, ada, tom, script)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.pages.forms import GOOD_FOR, Tokens
+from controller.pages.forms import GOOD_FOR, FormTokens
 
 NOW = 1_700_000_000.0
 
 
 def test_a_token_holds_for_the_person_it_was_made_for_and_for_half_a_day() -> None:
-    tokens = Tokens()
+    tokens = FormTokens()
     token = tokens.make("owner", NOW)
     assert tokens.holds(token, "owner", NOW + GOOD_FOR - 1)
     assert not tokens.holds(token, "owner", NOW + GOOD_FOR + 1)
@@ -19,15 +19,15 @@ def test_a_token_holds_for_the_person_it_was_made_for_and_for_half_a_day() -> No
 
 
 def test_a_token_of_an_earlier_controller_holds_no_more() -> None:
-    assert not Tokens().holds(Tokens().make("owner", NOW), "owner", NOW)
+    assert not FormTokens().holds(FormTokens().make("owner", NOW), "owner", NOW)
 
 
 def test_a_token_cannot_be_made_younger() -> None:
-    tokens = Tokens()
+    tokens = FormTokens()
     made, _, signature = tokens.make("owner", NOW).partition(".")
     assert not tokens.holds(f"{float(made) + 5:.0f}.{signature}", "owner", NOW)
 
 
 @given(st.text())
 def test_no_other_text_is_a_token(text: str) -> None:
-    assert not Tokens().holds(text, "owner", NOW)
+    assert not FormTokens().holds(text, "owner", NOW)

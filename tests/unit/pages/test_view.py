@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from controller.events import Event
 from controller.pages.contexts import Now
-from controller.pages.line_view import Viewer
 from controller.pages.view import WORDS, Moment, Traffic, addresses, now_seen
 from controller.supervision.spec import ChildState, ChildStatus
+from controller.views.viewer import Viewer
 from tests.fakes.desk import a_line, a_memory, a_model
 
 NOW = 1_700_000_000.0

@@ -35,15 +35,16 @@ def ended(route: str, method: str, status: int, reason: Reason = Reason.NONE, mo
         ("/api/pull", "POST", "models.pull"),
         ("/api/delete", "DELETE", "models.delete"),
         ("/api/blobs/{digest}", "POST", "models.blob"),
-        ("/api/v1/models/switch", "POST", "models.switch"),
-        ("/api/v1/queue/pause", "POST", "models.pause"),
-        ("/api/v1/queue/cancel", "POST", "models.cancel"),
+        ("/api/v1/models/switch", "POST", None),
+        ("/api/v1/queue/pause", "POST", None),
         ("/api/blobs/{digest}", "HEAD", None),
         ("/api/chat", "POST", None),
         ("/api/v1/keys", "POST", None),
     ],
 )
-def test_what_changes_the_models_is_a_deed_and_looking_is_none(route: str, method: str, deed: str | None) -> None:
+def test_what_changes_the_models_is_a_deed_and_looking_or_an_order_of_ours_is_none(
+    route: str, method: str, deed: str | None
+) -> None:
     assert DEEDS.get((route, method)) == deed
 
 
