@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from controller import heap, lock, openfiles, wanted
+from controller.answering.refusals import CUT
+from controller.answering.shared import Shared
 from controller.api.late import LateApi
 from controller.auth.visitor import arrival
 from controller.clock import SystemClock
@@ -48,7 +50,6 @@ from controller.plain import fault_words
 from controller.power import Power
 from controller.presence import can_be_found, stay_found
 from controller.proxy.app import DataPlane
-from controller.proxy.relay import LEAVING
 from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
@@ -204,41 +205,40 @@ class Controller:
         tally = self._tally = Tally()
         self._pages = LatePages(
             self,
-            traffic=lambda: Traffic(tally.streams, tally.held),
+            traffic=lambda: Traffic(tally.runs.streams, tally.runs.held),
             metrics=self._metrics,
             signin=door.signin,
         )
         self._api = LateApi(self)
+        self._answering = Shared(
+            self.readiness, self._models.line, self._models, clock, tally.runs, used=door.usage.note
+        )
         self._plane = DataPlane(
-            readiness=self.readiness,
+            self._answering,
             settings=lambda: self.config,
             pages=self._pages,
             api=self._api,
-            turns=self._models.line,
-            names=self._models,
             in_memory=self._models.in_memory,
-            clock=clock,
             tally=tally,
             access_log=self._log.access,
-            used=door.usage.note,
             noted=door.noting,
             keyring=door.keyring,
             https_doors=lambda: self._listeners.https_doors,
             known=door.holders.known,
         )
         door.holders.changed.append(self._plane.rights_changed)
-        self._models.line.on_cut = self._plane.cut_short
+        self._models.line.on_cut = self._answering.open.cut_short
         self._models.on_moved.append(self._plane.models_moved)
         self._power = Power(
             lambda: self.config.server.power.awake,
-            lambda: self._plane.busy or self._models.in_memory.moving,
+            lambda: self._answering.busy or self._models.in_memory.moving,
             clock,
             self.journal,
         )
         self._renewing = Renewing(
             lambda: self.config.server.ollama.renew,
             self._on_disk,
-            lambda: self.phase != "running" or self._plane.busy or self._models.in_memory.moving,
+            lambda: self.phase != "running" or self._answering.busy or self._models.in_memory.moving,
             lambda program: self._wanted_ollama().attempt(program),
             lambda: self._roster.restart(OLLAMA),
             clock,
@@ -369,7 +369,7 @@ class Controller:
         self._roster = Roster(tasks, self._supervisor, self._quiet)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self._signals())
-            stack.push_async_callback(self._plane.close)
+            stack.push_async_callback(self._answering.close)
             stack.push_async_callback(self._listeners.close, LAST_BYTES)
             await self._listen(self.config)
             counter = await stack.enter_async_context(control.serve(self, self._paths.socket))
@@ -443,7 +443,7 @@ class Controller:
     def _rest(self) -> None:
         self._leaving.clear()
         self._hurry.clear()
-        self._plane.draining = False
+        self._answering.open.draining = False
         self.phase = self._before
         words = "Everything is stopped. Seadragon itself stays up: its service manager would only start it again."
         self.journal.say("controller", words)
@@ -451,12 +451,12 @@ class Controller:
     async def _drain(self) -> None:
         """Tunnel, answers in flight, children: in that order, each only as long as it may take; less when hurried."""
         self.journal.say("controller", "Leaving: answers in flight may finish, nothing new is taken.")
-        last: list[Coroutine[None, None, Any]] = [self._plane.drained(self.config.server.drain)]
+        last: list[Coroutine[None, None, Any]] = [self._answering.open.drained(self.config.server.drain)]
         if self._leave != "restart" and any(child.name == TUNNEL for child in self.children()):
             last.append(self._roster.stop(TUNNEL))
         await _unless(self._hurry, *last)
-        self._models.refuse_waiting(LEAVING)
-        await self._plane.cut()
+        self._models.refuse_waiting(CUT.text)
+        await self._answering.open.cut()
         self.phase = "stopping"
         if self._leave != "restart" or not can_be_found(self._paths, self.children()):
             await self._roster.stop_all()
@@ -520,7 +520,7 @@ class Controller:
             yield
             return
         with self.readiness.paused("Ollama restarts."):
-            await self._plane.quiet(self.config.server.drain)
+            await self._answering.open.quiet(self.config.server.drain)
             self._models.remember()
             yield
 

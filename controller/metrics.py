@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from controller import openfiles
+from controller.answering.counts import RunCounts
 from controller.desk import Desk
 from controller.residency.resident import Cause
 from controller.scheduling.tally import OTHER_LANE, LineTally
@@ -62,13 +63,7 @@ class Counts(Protocol):
     @property
     def bytes_out(self) -> int: ...
     @property
-    def streams(self) -> int: ...
-    @property
-    def held(self) -> int: ...
-    @property
-    def replays(self) -> int: ...
-    @property
-    def suspected(self) -> int: ...
+    def runs(self) -> RunCounts: ...
     @property
     def listed_hits(self) -> int: ...
 
@@ -135,11 +130,11 @@ class Metrics(Collector):
         yield errors
         yield _counter("received_bytes", "Bytes of request bodies.", counts.bytes_in)
         yield _counter("sent_bytes", "Bytes of answers.", counts.bytes_out)
-        yield _counter("replays", "Requests sent upstream a second time, unseen by the client.", counts.replays)
-        yield _counter("suspected_runners", "Runners ended because a grant brought nothing.", counts.suspected)
+        yield _counter("replays", "Requests sent upstream a second time, unseen by the client.", counts.runs.replays)
+        yield _counter("suspected_runners", "Runners ended because a grant brought nothing.", counts.runs.suspected)
         yield _counter("kept_answers", "Lists answered without asking Ollama.", counts.listed_hits)
-        yield _gauge("open_streams", "Answers being written now.", counts.streams)
-        yield _gauge("held_requests", "Requests that wait for Ollama now.", counts.held)
+        yield _gauge("open_streams", "Answers being written now.", counts.runs.streams)
+        yield _gauge("held_requests", "Requests that wait for Ollama now.", counts.runs.held)
 
     def _seconds(self) -> Iterator[Metric]:
         for name, words, seen in (

@@ -4,6 +4,8 @@ strangers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 FORWARDED = frozenset((b"accept", b"content-type", b"user-agent"))
 """What of a request goes upstream. (A user agent of Copilot's changes what /api/show says.)"""
 
@@ -12,7 +14,13 @@ ANSWERED = frozenset((b"content-type", b"content-length", b"cache-control", b"re
 
 
 def request_head(
-    method: bytes, target: bytes, query: bytes, host: bytes, found: dict[bytes, bytes], request_id: bytes, length: bytes
+    method: bytes,
+    target: bytes,
+    query: bytes,
+    host: bytes,
+    found: Mapping[bytes, bytes],
+    request_id: bytes,
+    length: bytes,
 ) -> bytes:
     """The head that goes upstream. `length` is a whole header line that says how long the body is, or b""."""
     lines = [method, b" ", target]

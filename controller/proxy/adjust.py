@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf
 
+from controller.answering.question import Keep
 from controller.dialect import Dialect, Ending
 from controller.engines.ollama.inside import Inside
 from controller.proxy.members import OPTIONS, read
@@ -38,13 +38,6 @@ Anthropic's is never added: a request without it is for Ollama to refuse.
 """
 
 
-class Keep(StrEnum):
-    """What a `keep_alive` asks of the one who decides what stays loaded: a client's hint, never an operator's order."""
-
-    UNLOAD = "unload"  # once this is answered
-    STAY = "stay"  # however long nobody asks, until another one needs the room
-
-
 _KEEPS: Mapping[float | None, Keep] = {0.0: Keep.UNLOAD, inf: Keep.STAY}
 
 
@@ -66,7 +59,7 @@ class Adjusted:
     told: Sequence[str] = ()  # what was changed, in a few words of ASCII each
     keep: Keep | None = None  # asked for by one who may
     others: Sequence[str] = ()  # the further models it names
-    mark: bytes = b""  # of a body that is long: to make it takes a while (`aftermath.mark_of`)
+    mark: bytes = b""  # of a body that is long: to make it takes a while (`poison.mark_of`)
 
 
 def adjust(

@@ -48,11 +48,6 @@ class Aftermath:
         return ending if now - at <= KEPT else None
 
 
-def mark_of(body: bytes) -> bytes:
-    """By what a body is known again, as it goes upstream: under another configuration it is another one."""
-    return blake2b(body, digest_size=16).digest()
-
-
 def key_of(who: Principal, route: str, query: bytes, mark: bytes) -> bytes:
     """Of a request whose body has `mark`."""
     found = blake2b(digest_size=16)

@@ -1,7 +1,7 @@
 """The data plane: an ASGI application, bare, since every layer above it would be paid for by every token.
 
 A request passes a row of doors (path, listener, host, method, who, origin), each of which may refuse it; then its route
-says how it is treated. What waits, sends and asks again is `asking.py`; what copies the answer is `relay.py`.
+says how it is treated. What waits, sends and asks again is `answering/`; what copies the answer is `relay.py`.
 """
 
 from __future__ import annotations
@@ -10,46 +10,40 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 
-from controller.answering.turns import InMemory, Names, Turns
-from controller.answering.upstream import Pool
+from controller.answering.refusals import LEAVING
+from controller.answering.seat import Seat
+from controller.answering.shared import Shared
+from controller.answering.turns import InMemory
+from controller.auth.access import Principal
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.bridges import Bridges
-from controller.clock import Clock
 from controller.config.schema import Config
 from controller.proxy.aftermath import Aftermath
-from controller.proxy.asking import Asking
 from controller.proxy.callers import Callers
 from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.crowd import Places
 from controller.proxy.doors import OPTIONS, PAGES, admit, preflight
 from controller.proxy.exchange import App, ClientGone, Exchange, Receive, Scope, Send
-from controller.proxy.fillers import Rhythm
 from controller.proxy.headers import RequestIds
 from controller.proxy.lists import Lists
 from controller.proxy.noted import DEEDS, TURNED_AWAY
-from controller.proxy.refusals import CUT_SHORT, for_guest
-from controller.proxy.relay import FAILED, LEAVING, break_off
+from controller.proxy.refusals import for_guest
+from controller.proxy.relay import FAILED, break_off
 from controller.proxy.routes import Match
 from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
-from controller.readiness import Readiness
 from controller.refusal import Reason, Refused
-from controller.scheduling.ticket import End, Ticket
-from controller.usage import Use
+from controller.usage import DONE, Use
 
 _OPEN_AT_ONCE = (b"/healthz", b"/readyz")  # whoever asks
-_LOOK = 0.1  # seconds between two looks at whether Ollama is quiet
-_CUT = Refused(503, Reason.CUT, LEAVING, retry_after=5)
 _STALLED = Refused(
     408,
     Reason.STALLED,
     "The rest of the request did not come. Please send it again.",
     headers=((b"connection", b"close"),),
 )
-_TOLD = {each.reason: each for each in (_CUT, _STALLED)}
-_LEAVING = Refused(503, Reason.DRAINING, "The server is restarting. Please try again in a moment.", retry_after=5)
 
 
 _FOR_ALL = frozenset((Reason.DENIED, Reason.PLAIN, Reason.HOST, Reason.ADDRESS))
@@ -72,55 +66,44 @@ class DataPlane:
 
     def __init__(
         self,
+        shared: Shared,
         *,
-        readiness: Readiness,
         settings: Callable[[], Config],
         pages: App,
         api: App,
-        turns: Turns,
-        names: Names,
         in_memory: InMemory,
-        clock: Clock,
         tally: Tally,
         access_log: Callable[[AccessRecord], None],
-        used: Callable[[Use], None] = _unkept,
         noted: Callable[[AccessRecord], None] = _unkept,
-        rhythm: Rhythm | None = None,
         keyring: Keyring | None = None,
         https_doors: Callable[[], Sequence[HttpsDoor]] = tuple,
         known: asyncio.Event | None = None,
     ) -> None:
-        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. None of the three
-        that are told of requests may block: `access_log` hears of every one, `used` of each that stood in the line,
-        `noted` of each that the audit wants to know of. Without a `keyring` nobody has a key, and nobody is signed in.
+        """`api` is the management API's application: it finds who calls in `scope["seadragon.who"]`. Neither of
+        the two that are told of requests may block: `access_log` hears of every one, `noted` of each that the audit
+        wants to know of. Without a `keyring` nobody has a key, and nobody is signed in.
         `https_doors` are the listeners that speak https, where people are sent who must.
         Until `known` is set, which is once all rights are in memory, every request waits that may need one.
         """
-        self._readiness = readiness
+        self.open = shared.open
+        self._shared = shared
         self._settings = settings
         self._https_doors = https_doors
         self._pages = pages
-        self._clock = clock
+        clock = self._clock = shared.clock
         self._access_log = access_log
-        self._used = used
         self._noted = noted
         self._keyring = keyring or Keyring()
         self._known = known or _set()
         self._callers = Callers(self._keyring, clock)
-        self._pool = Pool()
-        self._asking = Asking(readiness, self._pool, clock, tally)
         self._lists = Lists()
-        self._rhythm = rhythm or Rhythm()
+        shared.on_moved.append(self._lists.moved)
         self._aftermath = Aftermath()
         self._treatments = Treatments(
-            self._asking,
-            turns,
-            names,
+            shared,
             in_memory,
             self._lists,
-            clock,
             tally,
-            self._rhythm,
             api=api,
             pages=pages,
             unready=lambda: self.unready,
@@ -129,11 +112,7 @@ class DataPlane:
         self._bridges = Bridges(clock)
         self._ids = RequestIds(secrets.token_hex(4).encode())
         self._rules = self._ruled(settings())
-        self._open: set[Exchange] = set()
-        self._sweeping: asyncio.TimerHandle | None = None
-        self._ended = asyncio.Event()
         self.tally = tally
-        self.draining = False
 
     # --- what the roof uses ---
 
@@ -143,19 +122,9 @@ class DataPlane:
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
-                await self._serve(Exchange(scope, receive, send, arrival, places, self._clock.now()))
+                await self._serve(Exchange(scope, receive, send, arrival, places, self._callers, self._clock.now()))
 
         return serve
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being served now, held ones too."""
-        return len(self._open)
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody waits for an answer of Ollama's, or is being given one."""
-        return self.tally.held > 0 or any(each.seat is not None or each.answer is not None for each in self._open)
 
     @property
     def ready(self) -> bool:
@@ -169,7 +138,8 @@ class DataPlane:
             return "not ready: it is not known who is kept out, so addresses are off"
         if self._keyring.unread:
             return "not ready: it is not known who has a key or an account"
-        good = self._asking.ready and self._known.is_set() and not self.draining and not self.tally.held
+        shared = self._shared
+        good = shared.asking.ready and self._known.is_set() and not shared.open.draining and not shared.counts.held
         return "" if good else "not ready"
 
     def models_changed(self) -> None:
@@ -180,60 +150,17 @@ class DataPlane:
         """A model was loaded or unloaded."""
         self._lists.moved()
 
-    def cut_short(self, ticket: Ticket, as_: End) -> None:
-        """The operator ends what `ticket` was granted for, with a reason its client shows."""
-        told = CUT_SHORT[as_]
-        for exchange in self._open:
-            if exchange.seat is not None and exchange.seat.ticket is ticket:
-                exchange.stop(told.reason, told)
-
     def rights_changed(self, *_: str) -> None:
         """A key, a session, a person or an entry of the allow-list is new, different or gone. Refuses the next request
-        of whoever lost a right, and ends what they have open, but for an order that is being carried out: it may be
-        the one that changed the rights.
+        of whoever lost a right, and ends what they have open.
         """
         self._keyring.changed()
-        for exchange in list(self._open):
-            self._still_let_in(exchange)
-
-    def _still_let_in(self, exchange: Exchange) -> None:
-        if exchange.carries_out(self._clock.now()):
-            return  # the sweep comes back to it
-        ended = self._callers.ended(exchange)
-        if ended is not None:
-            exchange.stop(ended.reason, ended)
-
-    async def drained(self, limit: float) -> bool:
-        """Refuse what arrives from now on, and wait at most `limit` seconds until everything is answered.
-
-        Returns whether it is. `draining = False` lets requests in again.
-        """
-        self.draining = True
-        return await self._until(lambda: not self._open, limit)
-
-    async def quiet(self, limit: float) -> bool:
-        """Wait at most `limit` seconds until Ollama works on nothing; what arrives may come in and be held."""
-        return await self._until(lambda: not any(each.under_way for each in self._open), limit)
-
-    async def cut(self) -> None:
-        """End what is still open, each with a reason its client shows, and return when it has ended."""
-        for exchange in list(self._open):
-            exchange.stop(Reason.CUT)
-        await self._until(lambda: not self._open, 5.0)
-
-    async def close(self) -> None:
-        """Close all connections to Ollama."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
-        await self._pool.close()
+        self.open.rights_changed()
 
     # --- a request ---
 
     async def _serve(self, exchange: Exchange) -> None:
-        self._open.add(exchange)
-        if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(self._rhythm.sweep, self._sweep)
+        self.open.enter(exchange)
         try:
             refused = await self._answer(exchange)
             if refused is not None:
@@ -261,8 +188,8 @@ class DataPlane:
         exchange.id = self._ids.of(exchange.found.get(b"x-request-id"))
         exchange.extra.append((b"x-request-id", exchange.id))
         if isinstance(place, Match):
-            if self.draining and not place.route.own:
-                return _LEAVING
+            if self.open.draining and not place.route.own:
+                return LEAVING
             return await self._treatments.by_kind[place.route.kind](exchange, place, rules)
         if place is OPTIONS:
             await exchange.reply(204, preflight(exchange), b"", self._clock.now())
@@ -297,7 +224,7 @@ class DataPlane:
         if exchange.stopped is Reason.UNREAD:
             await exchange.reset()
         else:
-            told = exchange.told or _TOLD.get(exchange.stopped)
+            told = exchange.told or (_STALLED if exchange.stopped is Reason.STALLED else None)
             if told is not None:
                 await self._tell(exchange, told)
 
@@ -311,59 +238,35 @@ class DataPlane:
             await exchange.refuse(refused, self._clock.now())
 
     def _end(self, exchange: Exchange) -> None:
-        self._open.discard(exchange)
-        self._ended.set()
+        self.open.leave(exchange)
         seat = exchange.seat
         if exchange.asked and exchange.broken is not None:
             status, words = exchange.broken
             self._aftermath.owe(exchange.asked, Refused(status, exchange.reason, words), self._clock.now())
-        exchange.forget()
+        exchange.close()
         self._treatments.leave_room(exchange)
         record = exchange.record(self._clock.now(), self._clock.wall())
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)
-        if seat is not None:
-            self._used(seat.use(record))
+        if seat is not None and exchange.who is not None:
+            self._shared.used(_use(exchange.who, seat, exchange, record))
         if record.reason in TURNED_AWAY or (record.route, record.method) in DEEDS:
             self._noted(record)
 
-    def _sweep(self) -> None:
-        """Look after the clients of all requests that are not over within a moment."""
-        self._sweeping = None
-        if not self._open:
-            return
-        self._sweeping = asyncio.get_running_loop().call_later(self._rhythm.sweep, self._sweep)
-        now = self._clock.now()
-        settled = now - self._rhythm.sweep / 2
-        for exchange in self._open:
-            if exchange.started < settled:
-                self._look_after(exchange, now)
 
-    def _look_after(self, exchange: Exchange, now: float) -> None:
-        self._still_let_in(exchange)
-        elapsed = self._rhythm.sweep
-        stalled = exchange.stalled(elapsed)
-        late = exchange.seat.look(now, elapsed) if exchange.seat is not None else None
-        if stalled:
-            exchange.stop(stalled)
-        elif late is not None:
-            exchange.stop(late.reason, late)
-        elif exchange.watch is None:
-            exchange.look_out()
-
-    async def _until(self, done: Callable[[], bool], limit: float) -> bool:
-        deadline = asyncio.get_running_loop().time() + limit
-        while not done():
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return False
-            self._ended.clear()
-            try:  # an answer may be complete long before its client has read it, and nobody tells: look
-                async with asyncio.timeout(min(left, _LOOK)):
-                    await self._ended.wait()
-            except TimeoutError:
-                pass
-        return True
+def _use(who: Principal, seat: Seat, exchange: Exchange, record: AccessRecord) -> Use:
+    return seat.use(
+        who,
+        at=record.at,
+        request=record.id,
+        model=record.model,
+        dialect=exchange.dialect._value_,
+        route=record.route,
+        seconds=record.total,
+        bytes_in=record.bytes_in,
+        bytes_out=record.bytes_out,
+        outcome=record.reason or (DONE if record.status < 400 else f"status_{record.status}"),
+    )
 
 
 def _as_heard(exchange: Exchange, refused: Refused) -> Refused:

@@ -6,10 +6,9 @@ import asyncio
 import select
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from controller.answering.upstream import Answer
-from controller.auth.access import Principal
+from controller.answering.call import Call
 from controller.auth.policy import Right
 from controller.auth.visitor import Arrival, neighbourhood
 from controller.config.listening import LimitSettings
@@ -20,9 +19,6 @@ from controller.proxy.framing import Framing
 from controller.proxy.patience import LARGE, RATE, SENDING, TAKING, Patience
 from controller.proxy.tally import AccessRecord
 from controller.refusal import Reason, Refused
-
-if TYPE_CHECKING:
-    from controller.proxy.seat import Seat
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -48,18 +44,25 @@ class ClientGone(Exception):
     """The client closed its connection."""
 
 
-class Exchange:
+class Rights(Protocol):
+    """Who knows what somebody may do."""
+
+    def ended(self, exchange: Exchange) -> Refused | None:
+        """Whether what let an open request in is gone: why it has to end."""
+        ...
+
+
+class Exchange(Call):
     """A request, from its first line to its last byte. Owned by the task that serves it."""
 
     __slots__ = (
         "address",
-        "answer",
         "arrival",
         "asked",
-        "attempts",
         "bytes_in",
         "broken",
         "bytes_out",
+        "callers",
         "dialect",
         "early",
         "extra",
@@ -87,29 +90,30 @@ class Exchange:
         "room",
         "route",
         "scope",
-        "seat",
         "send",
-        "started",
         "status",
-        "stopped",
-        "task",
-        "told",
         "unsent",
         "watch",
-        "who",
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, arrival: Arrival, places: Places, now: float
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        arrival: Arrival,
+        places: Places,
+        callers: Rights,
+        now: float,
     ) -> None:
+        super().__init__(now)
         client = scope.get("client")
         self.scope, self.receive, self.send = scope, receive, send
         self.arrival = arrival
         self.places = places  # of its listener
+        self.callers = callers
         self.place: bool | None = None  # whether the one it has is a page's; None: it has none
         self.listener: str = arrival.kind
-        self.started = now
-        self.task = _this_task()
         self.method: str = scope["method"]
         self.query: bytes = scope["query_string"]
         self.peer: str = client[0] if client else ""
@@ -119,14 +123,11 @@ class Exchange:
         self.found: dict[bytes, bytes] = {}  # headers that matter
         self.id = b""
         self.dialect = Dialect.NATIVE
-        self.who: Principal | None = None
         self.needs = Right.ANYONE  # the right it was let in by
         self.route = "unlisted"
         self.model = ""
         self.extra: Headers = []  # headers of ours on every answer
-        self.answer: Answer | None = None
         self.framing: Framing | None = None
-        self.attempts = 0
         self.asked = b""  # of a document that began before there was an answer: by what it is known again
         self.broken: tuple[int, str] | None = None  # … that was reset: the status and words it is still owed
         self.handed: float | None = None  # since when another application has all of it
@@ -142,20 +143,12 @@ class Exchange:
         self.early: deque[Message] = deque()  # pieces of the body that came while the request was held
         self.room = 0  # bytes that its body takes of the room for all
         self.watch: asyncio.Task[None] | None = None
-        self.stopped = Reason.NONE
-        self.told: Refused | None = None  # … and what its client is told
-        self.seat: Seat | None = None  # of a request that has a ticket
         self.unsent = b""  # the piece of the answer that its client has no room for yet
 
     @property
     def caller(self) -> str:
         """Whose share it takes: a principal's, or that of a visitor nobody knows."""
         return self.who.identity if self.who is not None else f"visitor:{neighbourhood(self.address)}"
-
-    @property
-    def under_way(self) -> bool:
-        """Whether Ollama works on it now."""
-        return self.answer is not None and not self.answer.complete
 
     def carries_out(self, now: float) -> bool:
         """Whether another application may be at what was asked for, and has not answered yet. To sign out takes the
@@ -274,26 +267,20 @@ class Exchange:
 
     # --- giving up ---
 
-    def stop(self, reason: Reason, told: Refused | None = None) -> None:
-        """Give the request up, from outside its task. The first reason stands. `told`: what its client is told."""
-        if not self.stopped:
-            self.stopped, self.told = reason, told
-            self.task.cancel()
+    def right_ended(self, now: float) -> Refused | None:
+        """Whether what let it in is gone; not while what it orders is being carried out."""
+        return None if self.carries_out(now) else self.callers.ended(self)
 
-    def overflow(self) -> None:
-        """The client leaves too much unread: let it go, so that upstream's slot is free."""
-        self.stop(Reason.UNREAD)
-
-    def stalled(self, waited: float) -> Reason:
-        """Whether the client has stopped, and how, if it let us wait for the last `waited` seconds."""
+    def given_up(self, elapsed: float) -> Reason:
+        """Whether the client has stopped, and how, if it let us wait for the last `elapsed` seconds."""
         if self.patience is None:
             self.patience = Patience(SENDING), Patience(TAKING)
         sending, taking = self.patience
-        if sending.lost(waited if self.listening else 0.0, self.bytes_in, LARGE if self.room else RATE):
+        if sending.lost(elapsed if self.listening else 0.0, self.bytes_in, LARGE if self.room else RATE):
             return Reason.STALLED
         transport = self._transport()
         untaken = transport.get_write_buffer_size() if transport is not None and not transport.is_closing() else 0
-        return Reason.UNREAD if taking.lost(waited if untaken else 0.0, self.bytes_out - untaken) else Reason.NONE
+        return Reason.UNREAD if taking.lost(elapsed if untaken else 0.0, self.bytes_out - untaken) else Reason.NONE
 
     def look_out(self) -> None:
         """See whether the client has left, and where that is possible notice it at once from now on.
@@ -317,16 +304,13 @@ class Exchange:
         poll.register(transport.get_extra_info("socket").fileno(), HUNG_UP)
         return bool(poll.poll(0))
 
-    def forget(self) -> None:
+    def close(self) -> None:
         """The exchange is over."""
         if self.place is not None:
             self.places.leave(self._visitor, page=self.place)
-        self.seat = None  # it knows us, as `answer` does below
         if self.watch is not None:
             self.watch.cancel()
-        if self.answer is not None:
-            self.answer.close()
-            self.answer = None  # it knows our `overflow`: together they would be left to the garbage collector
+        super().close()
 
     async def _watch(self) -> None:
         """Only by reading can a hang-up be seen, so a body that is not wanted yet is kept, up to a limit."""
@@ -361,9 +345,3 @@ class Exchange:
             self.bytes_out,
             self.attempts,
         )
-
-
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None, "A request is served by a task."
-    return task

@@ -8,28 +8,17 @@ server-sent events (with two, older SDKs see an empty event), Anthropic's own `p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from controller.answering.sink import Wait
 from controller.dialect import Dialect, Ending, Headers
+from controller.proxy.exchange import Exchange
+from controller.proxy.framing import Framing
 from controller.proxy.routes import Body, Route
 
 _JSON = b"application/json; charset=utf-8"
 _NDJSON = b"application/x-ndjson"
 _EVENTS = b"text/event-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """When. All in seconds; tests take smaller ones."""
-
-    sweep: float = 0.5  # between two looks at what is open: one timer for all requests, instead of one for each
-    grace: float = 10.0  # of a stream without a byte, so that quick failures keep their true status
-    every: float = 15.0  # of silence, at most, from then on
-    silent: float = 240.0  # that a streamed /v1/responses may wait: Codex gives up on 300 s without a real event
-    unproven: float = 2.0  # that a slot may bring nothing before it is suspected
-    swap: float = 10.0  # that a question about the memory waits for the end of a swap, and for its answer
-    told: float = 1.0  # of waiting from which an answer says how long it was
 
 
 class Manner(Enum):
@@ -51,19 +40,23 @@ class Manner(Enum):
         return self.value[1]
 
 
-def manner_of(route: Route, stream: bool | None) -> Manner | None:
-    """How a request of `route` is answered. `stream`: as it asked, None for the route's own default.
-
-    None: nothing may be sent before the answer.
+def ending_of(route: Route, stream: bool | None) -> Ending | None:
+    """How the answer to a request of `route` ends that comes as a stream; None: it is a document. `stream`: as it
+    asked, None for the route's own default.
     """
+    streams = stream if stream is not None else route.dialect is Dialect.NATIVE
+    return route.ending if streams else None
+
+
+def manner_of(route: Route, ending: Ending | None) -> Manner | None:
+    """How a request of `route` is answered whose answer ends so (`ending_of`). None: nothing may be sent before it."""
     if route.body is not Body.JSON:  # a transcription may be a plain text or subtitles, where a space is content
         return None
-    streams = stream if stream is not None else route.dialect is Dialect.NATIVE
-    if route.ending is None or not streams:
+    if ending is None:
         return Manner.DOCUMENT
-    if route.ending is Ending.DONE:
+    if ending is Ending.DONE:
         return Manner.LINES
-    return Manner.PINGS if route.ending is Ending.MESSAGE_STOP else Manner.EVENTS
+    return Manner.PINGS if ending is Ending.MESSAGE_STOP else Manner.EVENTS
 
 
 def headers(manner: Manner, queue: bytes) -> Headers:
@@ -87,3 +80,41 @@ def waiting_words(position: int | None, estimate: float | None, waited: float) -
 def granted_words(waited: float, why: str) -> bytes:
     """X-Seadragon-Queue of an answer that had to wait for its turn."""
     return f"waited={waited:.0f}s, granted={why}".encode("ascii")
+
+
+class Fillers:
+    """What one client is sent while its run waits: a `sink.Sink`."""
+
+    __slots__ = ("_ending", "_exchange", "_manner", "every", "grace")
+
+    def __init__(
+        self, exchange: Exchange, manner: Manner | None, ending: Ending | None, *, grace: float, every: float
+    ) -> None:
+        """`ending`: of a stream; None for a document. `grace`, `every`: as in `sink.Sink`, in seconds."""
+        self._exchange, self._manner, self._ending = exchange, manner, ending
+        self.grace, self.every = grace, every
+
+    @property
+    def begun(self) -> bool:
+        """Whether the answer has begun."""
+        return self._exchange.status != 0
+
+    @property
+    def sent(self) -> int:
+        """Bytes of it that the client has been sent."""
+        return self._exchange.bytes_out
+
+    async def waits(self, wait: Wait) -> None:
+        """Send what is due, where nothing else is in the way; the first time this begins the answer."""
+        exchange, manner = self._exchange, self._manner
+        if manner is None:
+            return
+        if not exchange.status:
+            if self._ending is not None:
+                exchange.framing = Framing(self._ending)
+            waited = wait.waited()
+            queue = waiting_words(wait.position, wait.estimate, waited)
+            await exchange.start(200, headers(manner, queue), exchange.started + waited)
+        elif exchange.framing.over if exchange.framing is not None else manner is not Manner.DOCUMENT or wait.answering:
+            return  # nothing may come between the bytes of a document, or after a last record
+        await exchange.body(manner.filler, more=True)

@@ -6,6 +6,8 @@ import asyncio
 
 import msgspec
 
+from controller.answering.refusals import BROKEN
+from controller.answering.run import Run
 from controller.answering.upstream import Answer, Connection
 from controller.dialect import Ending
 from controller.proxy.dialects import error_body
@@ -18,9 +20,7 @@ from controller.refusal import Reason
 _LONGEST_ERROR = 64 * 1024  # bytes
 _STREAMS = (b"application/x-ndjson", b"text/event-stream")
 
-CUT_SHORT = "Ollama stopped before the answer was complete. Please ask again."
 FAILED = "Something went wrong inside Seadragon, and its log says what. Please ask again."
-LEAVING = "The server is restarting and had to end this answer early. Please ask again in a moment."
 
 
 class _Error(msgspec.Struct):
@@ -33,10 +33,16 @@ _ERROR = msgspec.json.Decoder(_Error)
 
 
 async def relay(
-    exchange: Exchange, answer: Answer, ending: Ending | None, now: float, kept: list[bytes] | None = None
+    exchange: Exchange,
+    answer: Answer,
+    ending: Ending | None,
+    now: float,
+    *,
+    run: Run | None = None,
+    kept: list[bytes] | None = None,
 ) -> None:
-    """Send `answer` on, up to its end. `kept` collects the bytes."""
-    seat = exchange.seat
+    """Send `answer` on, up to its end: that of `run`, if it has one. `kept` collects the bytes."""
+    more = answer.more if run is None else run.more
     if answer.status >= 400 and not exchange.status and exchange.who is not None and exchange.who.guest:
         return await _veiled_error(exchange, answer, now)
     if not exchange.status:
@@ -58,10 +64,8 @@ async def relay(
         if data:
             await exchange.body(data, more=True)
         elif not answer.unread:
-            await answer.more()
-            if seat is not None and seat.due:
-                await seat.fill(now)
-    await finish(exchange, data, CUT_SHORT, broken=answer.broken)
+            await more()
+    await finish(exchange, data, BROKEN.text, broken=answer.broken)
 
 
 async def _late_error(exchange: Exchange, answer: Answer) -> None:
@@ -69,7 +73,7 @@ async def _late_error(exchange: Exchange, answer: Answer) -> None:
     words = error_words(await answer.whole(_LONGEST_ERROR) or b"")
     if words and exchange.who is not None and exchange.who.guest:
         words = upstreams_words(answer.status, words)
-    await break_off(exchange, words or CUT_SHORT, answer.status)
+    await break_off(exchange, words or BROKEN.text, answer.status)
     exchange.reason = Reason.LATE
 
 
@@ -100,7 +104,6 @@ async def finish(exchange: Exchange, data: bytes, words: str, *, broken: bool, s
         await exchange.body(data + rest, more=False)
     elif broken:
         exchange.reason = Reason.BROKEN
-        exchange.broken = status, words
         exchange.broken = status, words
         await exchange.reset()
     else:

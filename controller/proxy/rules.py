@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from controller.answering.times import Times
+from controller.answering.bounds import Bounds
 from controller.auth.access import Principal, anonymous
 from controller.auth.gate import Gate
 from controller.config.listening import FirstFiller
@@ -15,7 +14,6 @@ from controller.proxy.adjust import Clamps
 from controller.proxy.cleartext import HttpsDoor, Rule
 from controller.proxy.routes import Match, quick
 from controller.residency.meaning import Meanings
-from controller.scheduling.ticket import Caps
 
 _QUICK = ("*.trycloudflare.com",)
 """A throw-away tunnel's name is new at every start. Anybody can have one of these, so only the tunnel goes by it."""
@@ -35,13 +33,11 @@ class Rules:
     https_doors: Callable[[], Sequence[HttpsDoor]]  # as they are now: certificates are renewed
     gate: Gate
     tunnel_gate: Gate
-    hold: float  # seconds
     body: int  # bytes
     decoded: int  # bytes
-    unread: int  # bytes
     inputs: int  # texts that one request may want embeddings of
     clamps: Clamps
-    times: Times
+    bounds: Bounds
     first_filler: FirstFiller
 
     def grace(self, listener: str, *, proxied: bool) -> float:
@@ -51,14 +47,6 @@ class Rules:
         wait = self.first_filler
         usual = {"direct": wait.direct, "proxy": wait.proxy, "tunnel": wait.tunnel}[listener]
         return min(usual, wait.proxy) if proxied else usual
-
-    def caps(self, who: Principal) -> Caps:
-        """How much a principal may have in the line."""
-        line = self.config.server.line
-        return _caps(who.running or line.running, who.waiting or line.waiting, line.bytes)
-
-
-_caps = lru_cache(64)(Caps)  # the same few for every request
 
 
 def rules_of(
@@ -83,12 +71,10 @@ def rules_of(
         https_doors,
         Gate(names, access.origins, bridged=bridged),
         Gate((*names, *_QUICK) if server.tunnel.mode == "quick" else names, access.origins, addresses=False),
-        server.hold,
         server.limits.body,
         server.limits.decoded,
-        server.limits.unread,
         server.limits.inputs,
         Clamps(Meanings(config.models.redirect), config.models.default or "", config.models.max_tokens),
-        Times(config),
+        Bounds(config),
         server.first_filler,
     )

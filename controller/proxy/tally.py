@@ -7,6 +7,8 @@ from collections import defaultdict
 
 import msgspec
 
+from controller.answering.counts import RunCounts
+
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the histograms, seconds; one more bucket takes the rest."""
 
@@ -46,19 +48,16 @@ class Histogram:
 
 
 class Tally:
-    """All counters. They only grow, but for `open` and `held`."""
+    """All counters of requests, which only grow, and those of the runs behind them."""
 
     def __init__(self) -> None:
         self.requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)  # dialect, route, status
         self.errors: defaultdict[str, int] = defaultdict(int)  # reason
         self.first_byte: defaultdict[str, Histogram] = defaultdict(Histogram)  # dialect
         self.total: defaultdict[str, Histogram] = defaultdict(Histogram)  # dialect
+        self.runs = RunCounts()
         self.bytes_in = 0
         self.bytes_out = 0
-        self.streams = 0  # answers being sent now
-        self.held = 0  # requests that wait for Ollama now
-        self.replays = 0
-        self.suspected = 0  # unproven slots that brought nothing and whose runner was ended
         self.listed_hits = 0  # answers from the kept lists
 
     def count(self, dialect: str, record: AccessRecord) -> None:

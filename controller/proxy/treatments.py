@@ -6,21 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from controller.answering.turns import InMemory, Names, Turns
+from controller.answering.question import Outgoing
+from controller.answering.shared import Shared
+from controller.answering.turns import InMemory
 from controller.answering.upstream import Answer
-from controller.clock import Clock
 from controller.dialect import Headers
 from controller.proxy import bodies, own
 from controller.proxy.adjust import Adjusted, named, told_header
 from controller.proxy.aftermath import Aftermath
 from controller.proxy.aside import Aside
-from controller.proxy.asking import Asking
 from controller.proxy.exchange import App, Exchange
-from controller.proxy.fillers import Rhythm
 from controller.proxy.inference import Inference
 from controller.proxy.lists import LARGEST, Kept, Key, Lists
 from controller.proxy.peek import Peeked, peek
-from controller.proxy.relay import relay
+from controller.proxy.relay import relay, upload
 from controller.proxy.room import Room
 from controller.proxy.routes import ROUTES, Body, Kind, Listed, Match, is_digest, label
 from controller.proxy.rules import Rules
@@ -49,39 +48,30 @@ class Treatments:
 
     def __init__(
         self,
-        asking: Asking,
-        turns: Turns,
-        names: Names,
+        shared: Shared,
         in_memory: InMemory,
         lists: Lists,
-        clock: Clock,
         tally: Tally,
-        rhythm: Rhythm,
         *,
         api: App,
         pages: App,
         unready: Callable[[], str],
         aftermath: Aftermath,
     ) -> None:
-        self._asking = asking
-        self._names = names
+        self._asking = shared.asking
+        self._names = shared.names
         self._in_memory = in_memory
-        self._swap_limit = rhythm.swap
+        self._swap_limit = shared.rhythm.swap
         self._lists = lists
-        self._clock = clock
+        self._clock = shared.clock
         self._tally = tally
         self._api, self._pages = api, pages
         self._unready = unready
         self._room = Room()
         self._aside = Aside()
         infer = Inference(
-            asking,
-            turns,
-            names,
+            shared,
             lists,
-            clock,
-            tally,
-            rhythm,
             body=self._body,
             leave_room=self.leave_room,
             aftermath=aftermath,
@@ -165,13 +155,13 @@ class Treatments:
             return await self._viewed(exchange, match, view, answer, key, epoch)
         pieces: list[bytes] = []
         fits = answer.length is None or answer.length <= LARGEST
-        await relay(exchange, answer, None, self._clock.now(), pieces if fits else None)
+        await relay(exchange, answer, None, self._clock.now(), kept=pieces if fits else None)
         if answer.status == 200 and fits and not answer.broken:
             self._lists.keep(key, self._kept(answer, b"".join(pieces), epoch))
         return None
 
     async def _ask(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
-        return await self._asking.ask(exchange, match, body, rules.hold, 0)
+        return await self._asking.ask(exchange, outgoing(exchange, match), body, rules.bounds.hold)
 
     async def _ask_memory(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
         """Nothing is loaded or unloaded until the answer has a head, since Ollama has done its reading then: it goes
@@ -242,7 +232,7 @@ class Treatments:
 
     async def _manage(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
         """Never sent twice, so Ollama must be there before the body is read."""
-        waited = await self._asking.wait(rules.hold)
+        waited = await self._asking.wait(rules.bounds.hold)
         if waited is not None:
             return waited
         if match.route.body is Body.STREAMED:
@@ -254,7 +244,7 @@ class Treatments:
         return names if isinstance(names, Refused) else await self._changed(exchange, match, rules, names.body)
 
     async def _changed(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Refused | None:
-        answer = await self._asking.ask(exchange, match, body, rules.hold, 0)
+        answer = await self._asking.ask(exchange, outgoing(exchange, match), body, rules.bounds.hold)
         if isinstance(answer, Refused):
             return answer
         self._forget()
@@ -277,13 +267,24 @@ class Treatments:
             return refused
         if exchange.method == "HEAD":
             exchange.read = True
-            answer = await self._asking.ask(exchange, match, b"", rules.hold, 0)
+            answer = await self._asking.ask(exchange, outgoing(exchange, match), b"", rules.bounds.hold)
         else:
-            answer = await self._asking.send_on(exchange, match, rules.hold)
+            answer = await self._uploaded(exchange, match, rules.bounds.hold)
         if isinstance(answer, Refused):
             return answer
         await relay(exchange, answer, None, self._clock.now())
         return None
+
+    async def _uploaded(self, exchange: Exchange, match: Match, hold: float) -> Answer | Refused:
+        declared = exchange.found.get(b"content-length")
+        length = b"transfer-encoding: chunked\r\n" if declared is None else b"content-length: %b\r\n" % declared
+        return await self._asking.send_on(
+            exchange,
+            outgoing(exchange, match),
+            length,
+            hold,
+            lambda connection, answer, head: upload(exchange, connection, answer, head),
+        )
 
     # --- ours ---
 
@@ -291,7 +292,7 @@ class Treatments:
         """The management API answers; it is told who asks, and gets what is asked at its own path."""
         body = b""
         if exchange.method == "POST":
-            read = await bodies.read(exchange, _LONGEST_ORDER, self._room, rules.hold)
+            read = await bodies.read(exchange, _LONGEST_ORDER, self._room, rules.bounds.hold)
             if isinstance(read, Refused):
                 return read
             body = read
@@ -302,7 +303,7 @@ class Treatments:
     async def page(self, exchange: Exchange, rules: Rules) -> Refused | None:
         """A page for people. What is sent to one is taken in before, as patiently as what is sent to the API."""
         looks = exchange.method in ("GET", "HEAD")
-        body = b"" if looks else await bodies.read(exchange, _LONGEST_FORM, self._room, rules.hold)
+        body = b"" if looks else await bodies.read(exchange, _LONGEST_FORM, self._room, rules.bounds.hold)
         if isinstance(body, Refused):
             return body
         await exchange.hand_over(self._pages, self._clock.now, body)
@@ -326,13 +327,21 @@ class Treatments:
         if isinstance(packed, Refused):
             return packed
         limit = rules.decoded if match.route.body is Body.JSON else rules.body
-        body = await bodies.read(exchange, rules.body, self._room, rules.hold, limit if packed else 0)
+        body = await bodies.read(exchange, rules.body, self._room, rules.bounds.hold, limit if packed else 0)
         if not packed or isinstance(body, Refused):
             return body
-        return await bodies.unfolded(exchange, body, packed, limit, self._room, rules.hold)
+        return await bodies.unfolded(exchange, body, packed, limit, self._room, rules.bounds.hold)
 
 
 def _named(match: Match, body: bytes, meanings: Meanings) -> tuple[Peeked, Adjusted | Refused] | Refused:
     """The models that a body or a path names, and how it goes on. Takes a while for a body that is long."""
     asked = Peeked({"model": match.parameter}) if match.parameter else peek(body, "", match.route.names)
     return asked if isinstance(asked, Refused) else (asked, named(body, asked, meanings))
+
+
+def outgoing(exchange: Exchange, match: Match) -> Outgoing:
+    """A request as it goes upstream where no model answers: at the pace of its client."""
+    method = "GET" if exchange.method == "HEAD" and match.route.listed else exchange.method
+    return Outgoing(
+        match.target, exchange.found, exchange.id, method, exchange.query, match.route.replayable, paced=True
+    )

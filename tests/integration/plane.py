@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import uvicorn
 
+from controller.answering.rhythm import Rhythm
+from controller.answering.shared import Shared
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.clock import SystemClock
@@ -25,8 +27,7 @@ from controller.config.listening import LimitSettings
 from controller.config.schema import Config, Server
 from controller.proxy.app import DataPlane
 from controller.proxy.cleartext import HttpsDoor
-from controller.proxy.exchange import App, Receive, Scope, Send
-from controller.proxy.fillers import Rhythm
+from controller.proxy.exchange import App, Exchange, Receive, Scope, Send
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
@@ -49,6 +50,7 @@ class Plane:
     """A running data plane, and what it has said."""
 
     plane: DataPlane
+    shared: Shared
     readiness: Readiness
     port: int
     settings: list[Config]
@@ -59,6 +61,11 @@ class Plane:
     uses: list[Use] = field(default_factory=list)
     noted: list[AccessRecord] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """Those that came by HTTP and are open now."""
+        return [each for each in self.shared.open if isinstance(each, Exchange)]
 
     @property
     def url(self) -> str:
@@ -129,25 +136,24 @@ async def gateway(
     line, names, memory = Line(readiness, lambda: settings[0].server.hold, slots), Known(), Memory()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made: Plane
+        tally = Tally()
+        shared = Shared(
+            readiness, line, names, SystemClock(), tally.runs, rhythm=rhythm, used=lambda use: made.uses.append(use)
+        )
         plane = DataPlane(
-            readiness=readiness,
+            shared,
             settings=lambda: settings[0],
             pages=pages,
             api=api,
-            turns=line,
-            names=names,
             in_memory=memory,
-            clock=SystemClock(),
-            tally=Tally(),
+            tally=tally,
             access_log=lambda record: made.note(record),
-            used=lambda use: made.uses.append(use),
             noted=lambda record: made.noted.append(record),
-            rhythm=rhythm,
             keyring=keyring,
             https_doors=https_doors,
             known=known,
         )
-        made = Plane(plane, readiness, listening.getsockname()[1], settings, line, names, memory)
+        made = Plane(plane, shared, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(
             plane.listener(arrival),
             http=Wire,
@@ -162,8 +168,8 @@ async def gateway(
             yield made
         finally:
             server.should_exit = True
-            await plane.cut()
-            await plane.close()
+            await shared.open.cut()
+            await shared.close()
             async with asyncio.timeout(20):
                 await serving
         assert line.tickets == [], "Every ticket is given back."

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controller.answering.rhythm import Rhythm
 from controller.auth import sessions
 from controller.auth.signin import Browser, Person
 from controller.desk import OPERATOR
 from controller.proxy import exchange
-from controller.proxy.fillers import Rhythm
 from tests.integration.plane import CHAT, fake_ollama
 from tests.kit.front_door import PASSWORD
 from tests.kit.until import until

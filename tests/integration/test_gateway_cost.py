@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controller.answering.rhythm import Rhythm
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import TUNNELLED
 from controller.config.listening import LimitSettings
 from controller.proxy import exchange as exchanges
 from controller.proxy.exchange import Receive, Scope, Send
-from controller.proxy.fillers import Rhythm
 from tests.fakes.rows import Rows, key
 from tests.integration.plane import CHAT, Plane, config, fake_ollama, gateway, head_of, request_of, upstream
 from tests.kit.until import until
@@ -54,7 +54,7 @@ async def test_bodies_that_one_caller_sends_slowly_are_in_nobody_elses_way(tmp_p
         plane.client() as client,
     ):
         room = plane.plane._treatments._room
-        await until(lambda: plane.plane.in_flight == 20)
+        await until(lambda: len(plane.plane.open) == 20)
         assert room.taken == room.size // 4
         answer = await client.post("/api/chat", content=LARGE, headers={"X-API-Key": other})
         assert answer.status_code == 200
@@ -122,7 +122,7 @@ async def test_a_body_that_unfolds_to_too_much_or_to_nothing_leaves_no_room_take
         for body, status in ((gzip.compress(b" " * 30_000_000), 413), (gzip.compress(LARGE)[:-9], 400), (b"x", 400)):
             answer = await client.post("/api/chat", content=body, headers={"Content-Encoding": "gzip"})
             assert answer.status_code == status
-        await until(lambda: plane.plane.in_flight == 0)
+        await until(lambda: len(plane.plane.open) == 0)
         assert plane.plane._treatments._room.taken == 0
 
 
@@ -181,7 +181,7 @@ async def test_models_that_nobody_knows_are_asked_for_so_often_at_a_time_and_no_
             for each in (*first, second):
                 each.cancel()
             await asyncio.gather(*first, second, return_exceptions=True)
-            await until(lambda: not plane.plane.in_flight)
+            await until(lambda: not len(plane.plane.open))
 
 
 def login(visitor: str) -> bytes:
@@ -236,7 +236,7 @@ async def test_who_hangs_up_in_the_middle_of_a_form_is_gone_and_nothing_more() -
     shown = Pages()
     async with gateway(None, pages=shown) as plane:
         async with stalled(plane, 1, login("203.0.113.9")):
-            await until(lambda: plane.plane.in_flight == 1)
+            await until(lambda: len(plane.plane.open) == 1)
         assert (await plane.record()).reason == "client_gone"
         assert shown.forms == []
 
@@ -251,7 +251,7 @@ async def test_a_visitor_of_the_tunnel_has_a_share_of_its_open_requests(tmp_path
         stalled(plane, 4, login("2001:db8::1")),
         plane.client(headers={"X-API-Key": text, "Host": "localhost"}) as client,
     ):
-        await until(lambda: plane.plane.in_flight == 4)
+        await until(lambda: len(plane.plane.open) == 4)
         for path in ("/login", "/api/chat"):
             refused = await client.post(path, json=CHAT, headers={"CF-Connecting-IP": "2001:db8::ffff"})
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
@@ -272,7 +272,7 @@ async def test_pages_leave_half_of_the_places_to_the_api_whoever_asks_for_them(t
         )
         for number in range(4):
             await stack.enter_async_context(stalled(plane, 1, login(f"203.0.113.{number}")))
-        await until(lambda: plane.plane.in_flight == 4)
+        await until(lambda: len(plane.plane.open) == 4)
         client = await stack.enter_async_context(
             plane.client(headers={"CF-Connecting-IP": "203.0.113.9", "Host": "localhost"})
         )

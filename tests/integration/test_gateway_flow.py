@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
+from controller.answering.rhythm import Rhythm
 from controller.config.listening import LimitSettings
 from controller.engines.ollama.inside import OWN_RUNNER
-from controller.proxy.fillers import Rhythm
 from controller.proxy.own import PLAUSIBLE_VERSION
 from controller.readiness import Address
 from tests.integration.plane import (
@@ -173,11 +173,11 @@ async def test_provisional_answers_are_not_the_answer() -> None:
 async def test_a_request_waits_for_ollama_to_come(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path) as fake, gateway(None) as plane, plane.client() as client:
         asking = [asyncio.create_task(client.post("/api/chat", json=CHAT)) for _ in range(20)]
-        await until(lambda: plane.plane.tally.held == 20)
+        await until(lambda: plane.plane.tally.runs.held == 20)
         assert not plane.plane.ready
         plane.readiness.set("ready", "It answers.", fake.address)
         assert {(await answer).status_code for answer in asking} == {200}
-        assert plane.plane.tally.held == 0
+        assert plane.plane.tally.runs.held == 0
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/api/tags"])
@@ -194,7 +194,7 @@ async def test_it_waits_no_longer_than_hold(path: str) -> None:
 async def test_it_does_not_wait_for_what_is_given_up() -> None:
     async with gateway(None, using=config(hold=600)) as plane, plane.client() as client:
         asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.held == 1)
+        await until(lambda: plane.plane.tally.runs.held == 1)
         plane.readiness.set("down", "The program `ollama` is missing.")
         answer = await asking
         assert answer.status_code == 503
@@ -206,7 +206,7 @@ async def test_an_ollama_that_refuses_connections_is_waited_for(tmp_path: Path) 
     """The supervisor may not have noticed yet."""
     async with fake_ollama(tmp_path) as fake, gateway(NOBODY) as plane, plane.client() as client:
         asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.held == 1)
+        await until(lambda: plane.plane.tally.runs.held == 1)
         plane.readiness.set("ready", "It answers.", fake.address)
         assert (await asking).status_code == 200
         assert (await plane.record()).attempts == 1
@@ -216,7 +216,7 @@ async def test_a_client_that_leaves_while_held_is_noticed() -> None:
     async with gateway(None, using=config(hold=600)) as plane:
         _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
         writer.write(raw_chat())
-        await until(lambda: plane.plane.tally.held == 1)
+        await until(lambda: plane.plane.tally.runs.held == 1)
         writer.close()
         record = await plane.record()
         assert (record.status, record.reason) == (499, "client_gone")
@@ -229,7 +229,7 @@ async def test_what_must_not_be_sent_twice_is_held_before_its_body_is_read(tmp_p
     async with fake_ollama(tmp_path, echo=True) as fake, gateway(None, using=using) as plane:
         reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
         writer.write(upload_head(4, "Expect: 100-continue\r\n"))
-        await until(lambda: plane.plane.tally.held == 1)
+        await until(lambda: plane.plane.tally.runs.held == 1)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await reader.read(1)
@@ -244,7 +244,7 @@ async def test_an_uploader_that_leaves_while_held_is_noticed() -> None:
     async with gateway(None, using=config(access=MANAGER, hold=600)) as plane:
         _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
         writer.write(upload_head(300_000) + b"x" * 200_000)
-        await until(lambda: plane.plane.tally.held == 1)
+        await until(lambda: plane.plane.tally.runs.held == 1)
         writer.close()
         assert (await plane.record()).reason == "client_gone"
 
@@ -254,7 +254,7 @@ async def test_a_body_that_came_while_it_was_held_is_not_lost(tmp_path: Path) ->
     async with fake_ollama(tmp_path, echo=True) as fake, gateway(None, using=config(access=MANAGER)) as plane:
         async with plane.client() as client:
             asking = asyncio.create_task(client.post(f"/api/blobs/{DIGEST}", content=blob))
-            await until(lambda: any(each.early for each in plane.plane._open))
+            await until(lambda: any(each.early for each in plane.requests))
             plane.readiness.set("ready", "It answers.", fake.address)
             assert (await asking).json()["size"] == len(blob)
 
@@ -301,7 +301,7 @@ async def test_a_runner_that_died_is_a_reason_to_send_again(tmp_path: Path, erro
         plane.client() as client,
     ):
         assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 200
-        assert plane.plane.tally.replays == 1
+        assert plane.plane.tally.runs.replays == 1
         fake.knobs(fail_next=2, fail_error=error)
         answer = await client.post("/api/chat", json={**CHAT, "stream": False})
         assert (answer.status_code, answer.json()) == (500, {"error": error})  # the second time it is the answer
@@ -366,9 +366,9 @@ async def test_a_management_request_is_never_sent_again() -> None:
 async def test_held_and_unanswered_requests_survive_a_killed_ollama(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path, freeze=True) as fake, gateway(fake.address) as plane, plane.client() as client:
         asking = [asyncio.create_task(client.post("/api/chat", json=CHAT)) for _ in range(10)]
-        await until(lambda: sum(each.under_way for each in plane.plane._open) == 10)
+        await until(lambda: sum(each.under_way for each in plane.requests) == 10)
         await fake.kill()
-        await until(lambda: plane.plane.tally.held == 10)
+        await until(lambda: plane.plane.tally.runs.held == 10)
         fake.knobs()
         await fake.start()
         plane.readiness.set("ready", "It is back.", fake.address)
@@ -612,8 +612,8 @@ async def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path
         async with client.stream("POST", "/api/chat", json=CHAT) as answer:
             lines = answer.aiter_lines()
             await anext(lines)
-            draining = asyncio.create_task(plane.plane.drained(20))
-            await until(lambda: plane.plane.draining)
+            draining = asyncio.create_task(plane.plane.open.drained(20))
+            await until(lambda: plane.plane.open.draining)
             refused = await client.post(path, json=MESSAGES[path][1])
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
             assert (await client.get("/readyz")).status_code == 503
@@ -631,14 +631,14 @@ async def test_what_does_not_finish_in_time_is_cut_with_a_reason(tmp_path: Path)
         async with client.stream("POST", "/api/chat", json=CHAT) as answer:
             lines = answer.aiter_lines()
             await anext(lines)
-            assert not await plane.plane.drained(0.2)
-            await plane.plane.cut()
+            assert not await plane.plane.open.drained(0.2)
+            await plane.plane.open.cut()
             assert "restarting" in json.loads([line async for line in lines][-1])["error"]
         plane.readiness.set("coming", "It restarts.")
-        plane.plane.draining = False
+        plane.plane.open.draining = False
         held = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.held == 1)
-        await plane.plane.cut()
+        await until(lambda: plane.plane.tally.runs.held == 1)
+        await plane.plane.open.cut()
         assert (await held).status_code == 503
 
 
@@ -649,12 +649,12 @@ async def test_ollama_is_quiet_when_it_works_on_nothing_however_many_wait(tmp_pa
         plane.client() as client,
     ):
         running = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: any(each.under_way for each in plane.plane._open))
+        await until(lambda: any(each.under_way for each in plane.requests))
         plane.readiness.set("coming", "It restarts for a new setting.")
         held = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.held == 1)
-        assert not await plane.plane.quiet(0)
-        assert await plane.plane.quiet(20)
+        await until(lambda: plane.plane.tally.runs.held == 1)
+        assert not await plane.plane.open.quiet(0)
+        assert await plane.plane.open.quiet(20)
         assert (await running).status_code == 200
         plane.readiness.set("ready", "It is back.", fake.address)
         assert (await held).status_code == 200

@@ -70,7 +70,7 @@ async def test_until_all_rights_are_known_a_request_waits_and_is_neither_refused
         plane.client() as client,
     ):
         asking = asyncio.create_task(client.post("/api/chat", json=CHAT, headers={"X-API-Key": text}))
-        await until(lambda: plane.plane.in_flight)
+        await until(lambda: len(plane.plane.open))
         assert (await client.get("/healthz")).status_code == 200
         assert not asking.done()
         rows.put(row)

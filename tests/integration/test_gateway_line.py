@@ -16,13 +16,13 @@ import ollama
 import openai
 import pytest
 
+from controller.answering.rhythm import Rhythm
 from controller.config.entry import Access, Allowed
 from controller.config.listening import FirstFiller
 from controller.config.models import Models, OneModel
 from controller.config.schema import Config, Server
 from controller.config.waiting import LineSettings, SomeWaits, Waits
 from controller.errors import OrderRefused
-from controller.proxy.fillers import Rhythm
 from controller.scheduling.ticket import Cap, End, Turned
 from tests.fakes.turns import runner
 from tests.integration.plane import CHAT, MANAGER, Plane, config, fake_ollama, gateway, request_of, upstream
@@ -273,11 +273,11 @@ async def test_who_waits_for_ollama_or_for_a_doubtful_slot_sees_fillers_too(tmp_
     async with fake_ollama(tmp_path, freeze=True) as fake, gateway(None, rhythm=rhythm) as plane:
         plane.line.suspect_with, plane.line.all_doubted = suspect, True
         asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        await until(lambda: any(each.bytes_out for each in plane.requests))
         plane.readiness.set("ready", "It answers.", fake.address)
         await asked.wait()
-        before = next(iter(plane.plane._open)).bytes_out
-        await until(lambda: any(each.bytes_out >= before + 2 for each in plane.plane._open))
+        before = plane.requests[0].bytes_out
+        await until(lambda: any(each.bytes_out >= before + 2 for each in plane.requests))
         fake.knobs()
         go_on.set()
         assert (await asking).text.endswith('"eval_count": 8}\n')
@@ -302,7 +302,7 @@ async def test_a_document_is_filled_up_in_front_only(path: str) -> None:
         gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane,
     ):
         asking = asyncio.create_task(post(plane, path, {**CHAT, "input": "x", "stream": False}))
-        await until(lambda: any(each.bytes_out >= 2 for each in plane.plane._open))
+        await until(lambda: any(each.bytes_out >= 2 for each in plane.requests))
         plane.line.open(1)
         answer = await asking
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
@@ -321,10 +321,10 @@ async def test_a_silence_in_mid_stream_is_filled_between_records(path: str) -> N
         asking = asyncio.create_task(post(plane, path, body))
         await begun.wait()
         first = 0
-        await until(lambda: any(each.bytes_out for each in plane.plane._open))
-        first = next(iter(plane.plane._open)).bytes_out
+        await until(lambda: any(each.bytes_out for each in plane.requests))
+        first = plane.requests[0].bytes_out
         filled = first + 2 * len(FILLERS[path])
-        await until(lambda: any(each.bytes_out >= filled for each in plane.plane._open))
+        await until(lambda: any(each.bytes_out >= filled for each in plane.requests))
         go_on.set()
         content = (await asking).content
         rest = content[first:]
@@ -349,10 +349,7 @@ async def test_nothing_follows_the_last_record() -> None:
 
     async with upstream(serve) as address, gateway(address, rhythm=QUICK) as plane:
         asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-        await until(lambda: any(each.bytes_out for each in plane.plane._open))
-        seat = next(iter(plane.plane._open)).seat
-        assert seat is not None
-        await until(lambda: seat._sent > 0)
+        await until(lambda: any(each.bytes_out for each in plane.requests))
         await asyncio.sleep(0.5)  # two fillers' time
         ended.set()
         assert (await asking).content == b'{"done":true}\n'
@@ -360,7 +357,7 @@ async def test_nothing_follows_the_last_record() -> None:
 
 async def test_the_unmodified_clients_read_through_fillers(tmp_path: Path) -> None:
     async def wait_for_fillers(plane: Plane) -> None:
-        await until(lambda: any(each.bytes_out > 1 for each in plane.plane._open))
+        await until(lambda: any(each.bytes_out > 1 for each in plane.requests))
         plane.line.open(1)
 
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=SOON, rhythm=QUICK) as plane:
@@ -416,7 +413,7 @@ async def test_a_failure_after_fillers_is_the_dialects_own_error_record(path: st
     error = b'{"error":{"message":"too hot"}}' if path.startswith("/v1") else b'{"error":"too hot"}'
     async with upstream(failing(503, error)) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
         asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
-        await until(lambda: any(each.status for each in plane.plane._open))
+        await until(lambda: any(each.status for each in plane.requests))
         if where == "ollama":
             plane.line.open(1)
         else:
@@ -433,7 +430,7 @@ async def test_a_document_that_fails_after_fillers_is_reset_and_logged() -> None
     serve = failing(500, b'{"error":"x"}')
     async with upstream(serve) as address, gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane:
         asking = asyncio.create_task(post(plane, "/api/chat", {**CHAT, "stream": False}))
-        await until(lambda: any(each.status for each in plane.plane._open))
+        await until(lambda: any(each.status for each in plane.requests))
         plane.line.open(1)
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await asking
@@ -473,7 +470,7 @@ async def test_a_library_whose_document_was_reset_shows_the_reason_and_loads_not
 
     async with upstream(silent) as address, gateway(address, slots=0, using=SOON, rhythm=QUICK) as plane:
         asking = asyncio.create_task(ask())
-        await until(lambda: any(each.bytes_out for each in plane.plane._open))
+        await until(lambda: any(each.bytes_out for each in plane.requests))
         plane.line.finish(plane.line.waiting[0], End.NO_ROOM, NO_ROOM)
         shown = await asking
         if library == "ollama":
@@ -641,7 +638,7 @@ async def test_a_slot_is_free_when_ollama_has_said_all_however_slowly_its_client
         body = json.dumps({**CHAT, "stream": False}).encode()
         writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         await until(lambda: len(plane.line.ended) == 1)
-        assert plane.plane.in_flight == 1
+        assert len(plane.plane.open) == 1
         _, left, tokens = plane.line.ended[0]
         assert (left, tokens and tokens.answer) == (False, 5)
         await reader.readuntil(b"\r\n\r\n")
@@ -691,8 +688,8 @@ async def test_an_operator_who_switches_now_ends_the_answer_with_a_reason() -> N
     async with upstream(speaking("/api/chat", begun=begun, go_on=asyncio.Event())) as address:
         async with gateway(address) as plane:
             asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-            await until(lambda: any(each.bytes_out for each in plane.plane._open))
-            plane.plane.cut_short(plane.line.running[0], End.SWITCHED)
+            await until(lambda: any(each.bytes_out for each in plane.requests))
+            plane.plane.open.cut_short(plane.line.running[0], End.SWITCHED)
             assert "operator" in json.loads((await asking).text.splitlines()[-1])["error"]
             assert (await plane.record()).reason == "switched"
 
@@ -702,8 +699,8 @@ async def test_a_running_answer_that_the_operator_cancels_ends_in_plain_words(pa
     begun = asyncio.Event()
     async with upstream(speaking(path, begun=begun, go_on=asyncio.Event())) as address, gateway(address) as plane:
         asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
-        await until(lambda: any(each.bytes_out for each in plane.plane._open))
-        plane.plane.cut_short(plane.line.running[0], End.CANCELLED)
+        await until(lambda: any(each.bytes_out for each in plane.requests))
+        plane.plane.open.cut_short(plane.line.running[0], End.CANCELLED)
         assert CANCELLED in (await asking).text
         assert (await plane.record()).reason == "cancelled"
         assert plane.line.running == []
@@ -716,7 +713,7 @@ async def test_a_request_that_the_operator_cancels_before_its_first_byte_is_not_
     async with upstream(silent) as address, gateway(address, rhythm=PATIENT) as plane:
         asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
         await until(lambda: bool(plane.line.running))
-        plane.plane.cut_short(plane.line.running[0], End.CANCELLED)
+        plane.plane.open.cut_short(plane.line.running[0], End.CANCELLED)
         answer = await asking
         assert (answer.status_code, answer.headers["x-should-retry"]) == (410, "false")
         assert CANCELLED in answer.text
@@ -750,7 +747,7 @@ async def test_a_new_name_is_looked_up_as_soon_as_ollama_is_there(tmp_path: Path
     async with fake_ollama(tmp_path) as fake, gateway(None) as plane:
         plane.names.cold, plane.names.unreachable = {"tiny"}, 2
         asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-        await until(lambda: plane.plane.tally.held == 1)
+        await until(lambda: plane.plane.tally.runs.held == 1)
         assert not plane.names.asked
         plane.readiness.set("ready", "It answers.", fake.address)
         assert (await asking).status_code == 200
@@ -868,7 +865,7 @@ async def test_stopping_a_model_is_an_order_of_those_who_may(tmp_path: Path) -> 
 async def test_a_load_is_a_ticket_like_any_other(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=QUICK) as plane:
         asking = asyncio.create_task(post(plane, "/api/generate", {"model": "tiny", "keep_alive": "10m"}))
-        await until(lambda: any(each.status for each in plane.plane._open))
+        await until(lambda: any(each.status for each in plane.requests))
         plane.line.open(1)
         assert json.loads((await asking).content)["done_reason"] == "load"
         assert plane.line.ended[0][2] is None

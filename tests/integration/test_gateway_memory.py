@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from controller.proxy.fillers import Rhythm
+from controller.answering.rhythm import Rhythm
 from tests.integration.plane import Plane, gateway, request_of, upstream
 from tests.kit.until import until
 
@@ -74,7 +74,7 @@ async def test_who_asks_first_in_the_middle_of_a_swap_is_answered_when_it_is_ove
         plane.memory.moving = True
         async with plane.memory.alone:
             asking = asyncio.create_task(client.get("/api/ps"))
-            await until(lambda: bool(plane.plane.in_flight))
+            await until(lambda: bool(len(plane.plane.open)))
             assert (await client.get("/api/tags")).status_code == 200  # a whole round trip later
             assert it.asked == ["/api/tags"]
             assert not asking.done()

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from controller.answering.counts import RunCounts
 from controller.metrics import Metrics
 from controller.proxy.tally import BOUNDS as OURS
 from controller.scheduling.tally import OTHER_LANE, LineTally
@@ -37,10 +38,7 @@ class Counted:
     total: dict[str, Took] = field(default_factory=dict)
     bytes_in: int = 0
     bytes_out: int = 0
-    streams: int = 0
-    held: int = 0
-    replays: int = 0
-    suspected: int = 0
+    runs: RunCounts = field(default_factory=RunCounts)
     listed_hits: int = 0
 
 
@@ -93,15 +91,14 @@ def test_every_known_label_is_there_before_anything_happened(desk: FakeDesk) -> 
 
 
 def test_what_was_counted_is_told(desk: FakeDesk) -> None:
+    runs = RunCounts()
+    runs.streams, runs.held, runs.replays, runs.suspected = 4, 5, 6, 7
     counted = Counted(
         requests={("ollama", "/api/chat", 200): 3, ("ollama", "/api/chat", 503): 1},
         errors={"died": 2},
         bytes_in=10,
         bytes_out=2000,
-        streams=4,
-        held=5,
-        replays=6,
-        suspected=7,
+        runs=runs,
         listed_hits=8,
     )
     found = scraped(desk, counted)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from controller.answering.rhythm import Rhythm
 from controller.api.late import LateApi
 from controller.auth.hashing import Hashing
 from controller.auth.rows import SessionRow
@@ -22,7 +23,6 @@ from controller.config.schema import Config
 from controller.doorroom import DoorRoom
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
-from controller.proxy.fillers import Rhythm
 from controller.readiness import Address
 from tests.fakes.desk import FakeDesk
 from tests.integration.plane import Plane, gateway

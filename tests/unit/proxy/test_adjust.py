@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.answering.question import Keep
 from controller.engines.ollama.inside import LLAMA_SERVER, OWN_RUNNER, Inside
 from controller.proxy.adjust import (
     LONGEST_TOLD,
     Adjusted,
     Clamps,
-    Keep,
     adjust,
     named,
     renamed,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.dialect import Ending
-from controller.proxy.fillers import Manner, granted_words, headers, manner_of, waiting_words
+from controller.proxy.fillers import Manner, ending_of, granted_words, headers, manner_of, waiting_words
 from controller.proxy.framing import Framing
 from controller.proxy.routes import ROUTES, Kind, Match, find
 from tests.kit.examples import examples
@@ -36,13 +36,13 @@ from tests.unit.proxy.test_framing import pieces, read, whole
 def test_each_route_has_its_manner(path: str, stream: bool | None, manner: Manner | None) -> None:
     match = find("POST", path)
     assert isinstance(match, Match)
-    assert manner_of(match.route, stream) is manner
+    assert manner_of(match.route, ending_of(match.route, stream)) is manner
 
 
 def test_no_route_is_forgotten() -> None:
     for route in ROUTES:
         if route.kind is Kind.INFERENCE:
-            manner = manner_of(route, True)
+            manner = manner_of(route, ending_of(route, True))
             assert (manner is None) == (route.path == "/v1/audio/transcriptions")
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from controller.answering.upstream import Answer
+from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT
+from controller.clock import SystemClock
 from controller.dialect import Ending
+from controller.proxy.callers import Callers
 from controller.proxy.crowd import Places
 from controller.proxy.exchange import Exchange
 from controller.proxy.relay import break_off, relay
@@ -46,7 +49,7 @@ def answer_of(*pieces: bytes) -> Answer:
 async def test_an_answer_that_is_ended_meanwhile_never_stops_without_a_last_record(pieces: tuple[bytes, ...]) -> None:
     client = Client()
     scope = {"method": "POST", "query_string": b"", "client": None}
-    exchange = Exchange(scope, client.receive, client.send, DIRECT, Places(), 0.0)
+    exchange = Exchange(scope, client.receive, client.send, DIRECT, Places(), Callers(Keyring(), SystemClock()), 0.0)
     relaying = asyncio.create_task(relay(exchange, answer_of(*pieces), Ending.DONE, 0.0))
     await until(lambda: exchange.unsent)
     relaying.cancel()

@@ -1,25 +1,28 @@
-"""Putting a request to Ollama: wait until it can take it, send it, and once more when it died before its first byte.
+"""Putting a request to upstream: wait until it can take it, send it, and once more when it died before its first byte.
 
 Two attempts in all, never more, and only for requests that do no harm when they are sent twice. Not being able to
-connect is no attempt: nothing was sent, so the request goes on waiting. An inference request waits in the line instead:
-`inference.py` sends it.
+connect is no attempt: nothing was sent, so the request goes on waiting. A run waits in the line instead: `run.py` sends
+it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from controller.answering.call import Call
+from controller.answering.counts import RunCounts
 from controller.answering.heads import request_head
+from controller.answering.question import Outgoing
+from controller.answering.refusals import ended
 from controller.answering.turns import Problem
 from controller.answering.upstream import Answer, Connection, Pool
 from controller.answering.usage import Usage
 from controller.clock import Clock
 from controller.engines.ollama.failures import runner_died, words_of
 from controller.engines.ollama.inside import Inside
-from controller.proxy.exchange import Exchange
-from controller.proxy.relay import upload
-from controller.proxy.routes import Kind, Match
-from controller.proxy.tally import Tally
 from controller.readiness import Address, Readiness
 from controller.refusal import Reason, Refused
+from controller.scheduling.ticket import End, Ticket
 
 ATTEMPTS = 2
 KNOCK = 0.05  # seconds between two tries to connect
@@ -36,17 +39,19 @@ _VERDICT = 64 * 1024  # bytes of an error that are looked at
 class Asking:
     """The way from a request to upstream's head."""
 
-    def __init__(self, readiness: Readiness, pool: Pool, clock: Clock, tally: Tally) -> None:
+    def __init__(self, readiness: Readiness, pool: Pool, clock: Clock, counts: RunCounts) -> None:
         self._readiness = readiness
         self._pool = pool
         self._clock = clock
-        self._tally = tally
+        self._counts = counts
         self._address: Address | None = None
         self._host = b""
 
-    async def ask(self, exchange: Exchange, match: Match, body: bytes, hold: float, unread: int) -> Answer | Refused:
-        """Upstream's answer as soon as its head is here. Waits at most `hold` seconds each time it has to wait."""
-        replayable = match.route.replayable
+    async def ask(self, call: Call, outgoing: Outgoing, body: bytes, hold: float, unread: int = 0) -> Answer | Refused:
+        """Upstream's answer as soon as its head is here. Waits at most `hold` seconds each time it has to wait.
+        `unread`: bytes that may lie unread of an answer that is not paced.
+        """
+        replayable = outgoing.replayable
         while True:
             connection = self.pooled() if replayable else None
             if connection is None:
@@ -54,57 +59,64 @@ class Asking:
                 if isinstance(connected, Refused):
                     return connected
                 connection = connected
-            answer = self.send(exchange, match, body, connection, unread)
+            answer = self.send(call, outgoing, body, connection, unread)
             await answer.head()
             failed = await problem(answer, self.inside)
             if failed is None:
                 return answer
-            if not replayable or exchange.attempts >= ATTEMPTS:
-                return answer if answer.status else lost(exchange.attempts)
-            exchange.answer = None
+            if not replayable or call.attempts >= ATTEMPTS:
+                return answer if answer.status else lost(call.attempts)
+            call.answer = None
             answer.close()
-            self._tally.replays += 1
+            self._counts.replays += 1
             await self._clock.sleep(PAUSES[failed])
 
     def send(
         self,
-        exchange: Exchange,
-        match: Match,
+        call: Call,
+        outgoing: Outgoing,
         body: bytes,
         connection: Connection,
         unread: int,
         usage: Usage | None = None,
     ) -> Answer:
         """One attempt. `usage` sees what comes."""
-        method = "GET" if exchange.method == "HEAD" and match.route.listed else exchange.method
+        method = outgoing.method
         length = b"content-length: %d\r\n" % len(body) if body or method == "POST" else b""
-        paced = match.route.kind is not Kind.INFERENCE
-        answer = exchange.answer = Answer(paced=paced, limit=unread, overflow=exchange.overflow, usage=usage)
-        exchange.attempts += 1
-        connection.ask(self._head(exchange, method, match.target, length), body, answer, method=method)
+        answer = call.answer = Answer(paced=outgoing.paced, limit=unread, overflow=call.overflow, usage=usage)
+        call.attempts += 1
+        connection.ask(self._head(outgoing, length), body, answer, method=method)
         return answer
 
-    async def send_on(self, exchange: Exchange, match: Match, hold: float) -> Answer | Refused:
-        """As `ask`, for a body that passes while it comes: Ollama must be there before its first byte is read."""
+    async def send_on(
+        self,
+        call: Call,
+        outgoing: Outgoing,
+        length: bytes,
+        hold: float,
+        upload: Callable[[Connection, Answer, bytes], Awaitable[bool]],
+    ) -> Answer | Refused:
+        """As `ask`, for a body that passes while it comes: upstream must be there before its first byte is read.
+
+        `length`: a whole header line that says how long it is. `upload` writes it, after the head it is given, and says
+        whether upstream answered.
+        """
         connection = await self._connect(hold)
         if isinstance(connection, Refused):
             return connection
-        exchange.attempts += 1
-        answer = exchange.answer = Answer(paced=True, limit=0, overflow=exchange.overflow)
-        declared = exchange.found.get(b"content-length")
-        length = b"transfer-encoding: chunked\r\n" if declared is None else b"content-length: %b\r\n" % declared
-        head = self._head(exchange, exchange.method, match.target, length)
-        return answer if await upload(exchange, connection, answer, head) else lost(1)
+        call.attempts += 1
+        answer = call.answer = Answer(paced=True, limit=0, overflow=call.overflow)
+        return answer if await upload(connection, answer, self._head(outgoing, length)) else lost(1)
 
     async def wait(self, hold: float) -> Refused | None:
         """Wait at most `hold` seconds until Ollama is there; why not, if it is not."""
         if self.ready:
             return None
-        self._tally.held += 1
+        self._counts.held += 1
         try:
             verdict = await self._readiness.wait(hold)
         finally:
-            self._tally.held -= 1
+            self._counts.held -= 1
         if verdict == "ready":
             return None
         return self.down() if verdict == "down" else self.held_out(hold)
@@ -128,6 +140,14 @@ class Asking:
         reason = self._readiness.reason
         text = f"Ollama did not come back within {hold:g} seconds. {reason} Please try again in a moment."
         return Refused(503, Reason.HELD_OUT, text, retry_after=5)
+
+    def ended(self, ticket: Ticket, hold: float) -> Refused:
+        """Its ticket ended without an answer, after at most `hold` seconds of an upstream that was away."""
+        if ticket.ended is End.DOWN and not ticket.words:
+            return self.down()
+        if ticket.ended is End.HELD_OUT and not ticket.words:
+            return self.held_out(hold)
+        return ended(ticket, ready=self.ready)
 
     # --- connecting ---
 
@@ -155,7 +175,7 @@ class Asking:
 
     async def _held(self, hold: float) -> Connection | Refused:
         deadline = self._clock.now() + hold
-        self._tally.held += 1
+        self._counts.held += 1
         try:
             while (left := deadline - self._clock.now()) > 0:
                 if await self._readiness.wait(left) == "down":
@@ -165,16 +185,22 @@ class Asking:
                     return connection
                 await self._clock.sleep(KNOCK)
         finally:
-            self._tally.held -= 1
+            self._counts.held -= 1
         return self.held_out(hold)
 
-    def _head(self, exchange: Exchange, method: str, target: str, length: bytes) -> bytes:
+    def _head(self, outgoing: Outgoing, length: bytes) -> bytes:
         address = self._readiness.address
         if address is not self._address and address is not None:
             name = f"[{address.host}]" if ":" in address.host else address.host
             self._address, self._host = address, f"{name}:{address.port}".encode()
         return request_head(
-            method.encode(), target.encode(), exchange.query, self._host, exchange.found, exchange.id, length
+            outgoing.method.encode(),
+            outgoing.target.encode(),
+            outgoing.query,
+            self._host,
+            outgoing.headers,
+            outgoing.id,
+            length,
         )
 
 

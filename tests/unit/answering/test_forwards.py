@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from controller.proxy.forwards import SHARE, Forwards
+from controller.answering.forwards import SHARE, Forwards
 
 
 def test_each_caller_has_a_share_and_an_end_gives_a_place_back() -> None:
