@@ -13,7 +13,7 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from controller.config.listening import LimitSettings, Listener, Tls
 from controller.listeners import Listeners, ListenFailed, bind, url_of
-from tests.kit.ports import free_port
+from controller.supervision.ports import free_port
 
 LIMITS = LimitSettings()
 

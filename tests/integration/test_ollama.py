@@ -21,9 +21,9 @@ from controller.engines.ollama.client import OllamaClient, Runners, gpu_now
 from controller.engines.ollama.inside import Kind, inside_of
 from controller.engines.ollama.recipe import recipe_of
 from controller.errors import Unreachable
+from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit import real
-from tests.kit.ports import free_port
 from tests.kit.real import RealOllama
 from tests.kit.until import until
 from tests.unit.residency.macs import ioreg

@@ -18,9 +18,9 @@ import httpx
 import psutil
 import yaml
 
+from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake_ollama
 from tests.fakes.gauge import write_gauge
-from tests.kit.ports import free_port
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
