@@ -224,9 +224,9 @@ class Controller:
             noted=door.noting,
             keyring=door.keyring,
             https_doors=lambda: self._listeners.https_doors,
-            known=door.holders.known,
+            known=door.holders.ledger.known,
         )
-        door.holders.changed.append(self._plane.rights_changed)
+        door.holders.ledger.changed.append(self._plane.rights_changed)
         self._models.line.on_cut = self._answering.open.cut_short
         self._models.on_moved.append(self._plane.models_moved)
         self._power = Power(
@@ -407,8 +407,8 @@ class Controller:
         """What can wait until clients are heard."""
         await self._pages.warm()
         await self._api.warm()
-        await self._door.holders.known.wait()  # the database is open then, or will not be
-        self._door.holders.tell_mistaken()
+        await self._door.holders.ledger.known.wait()  # the database is open then, or will not be
+        self._door.holders.names.tell_mistaken()
         heap.settle()
 
     async def _renew_certificates(self) -> None:
@@ -474,7 +474,7 @@ class Controller:
             self.phase = "running"
         self._models.reconfigured()
         self._roster.become(programs, change.drains)
-        self._door.holders.tell_mistaken()
+        self._door.holders.names.tell_mistaken()
         self.audit.note("configuration.change", actor=OPERATOR.actor, facts={"changes": list(change.sentences)})
 
     async def _listen(self, config: Config) -> None:

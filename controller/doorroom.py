@@ -77,7 +77,7 @@ class DoorRoom:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.holders.run(self.database), name="holders")
+                tasks.create_task(self.holders.ledger.run(self.database), name="holders")
                 tasks.create_task(self._nightly.run(), name="nightly")
                 tasks.create_task(self._write_behind(), name="usage")
                 tasks.create_task(self._look_after(), name="database")

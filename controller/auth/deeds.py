@@ -56,7 +56,7 @@ class Means:
 
     def found(self, user: str) -> UserRow:
         """By name or id. Raises OrderRefused."""
-        found = self.holders.users.get(user) or self.holders.user_named(user)
+        found = self.holders.users.get(user) or self.holders.users.named(user)
         if found is None:
             raise OrderRefused(f"There is nobody called {user!r}. See: seadragon users", "unknown")
         return found
@@ -69,7 +69,7 @@ class Means:
 
     async def reset_link(self, row: UserRow, by: By) -> dict[str, Any]:
         """The link by which somebody sets a password."""
-        token = await self.holders.create_reset(row.id, by=by.actor, giver=by.identity)
+        token = await self.holders.resets.create(row.id, by=by.actor, giver=by.identity)
         return self.links("reset", token.text)
 
     def key(self, row: KeyRow) -> Done:
@@ -88,7 +88,7 @@ class Means:
 async def create_key(
     at: Means, by: By, *, name: str, user: str | None = None, lasts: float | None = None, **fields: Any
 ) -> Done:
-    made = await at.holders.create_key(
+    made = await at.holders.keys.create(
         name,
         by=by.actor,
         giver=by.identity,
@@ -107,22 +107,22 @@ async def change_key(at: Means, by: By, *, id: str, **fields: Any) -> Done:
         fields["expires_at"] = at.until(fields.pop("lasts"))
     if fields.get("default_model", "") is None:
         fields["default_model"] = ""
-    return at.key(await at.holders.change_key(id, **fields))
+    return at.key(await at.holders.keys.change(id, **fields))
 
 
 @does("keys.pause")
 async def pause_key(at: Means, by: By, *, id: str) -> Done:
-    return at.key(await at.holders.pause_key(id))
+    return at.key(await at.holders.keys.pause(id))
 
 
 @does("keys.resume")
 async def resume_key(at: Means, by: By, *, id: str) -> Done:
-    return at.key(await at.holders.resume_key(id))
+    return at.key(await at.holders.keys.resume(id))
 
 
 @does("keys.revoke")
 async def revoke_key(at: Means, by: By, *, id: str, keep: str = "") -> Done:
-    return at.key(await at.holders.revoke_key(id, keep=keep))
+    return at.key(await at.holders.keys.revoke(id, keep=keep))
 
 
 # --- people ---
@@ -130,18 +130,18 @@ async def revoke_key(at: Means, by: By, *, id: str, keep: str = "") -> Done:
 
 @does("users.add")
 async def add_user(at: Means, by: By, *, name: str, role: str = "member") -> Done:
-    row = await at.holders.create_user(name, role, by=by.actor)  # type: ignore[arg-type]  # it looks itself
+    row = await at.holders.users.create(name, role, by=by.actor)  # type: ignore[arg-type]  # it looks itself
     return row.name, {**at.shown.user(row), **await at.reset_link(row, by)}
 
 
 @does("users.role")
 async def set_role(at: Means, by: By, *, user: str, role: str, keep: str = "") -> Done:
-    return at.user(await at.holders.set_role(at.found(user).id, role, keep=keep))  # type: ignore[arg-type]  # it looks itself
+    return at.user(await at.holders.users.set_role(at.found(user).id, role, keep=keep))  # type: ignore[arg-type]  # it looks itself
 
 
 @does("users.rename")
 async def rename_user(at: Means, by: By, *, user: str, name: str) -> Done:
-    return at.user(await at.holders.rename_user(at.found(user).id, name))
+    return at.user(await at.holders.users.rename(at.found(user).id, name))
 
 
 @does("users.limit")
@@ -157,7 +157,7 @@ async def limit_user(
     waiting: int | None = None,
 ) -> Done:
     """All of a person's limits at once: what is left out is as everywhere from now on."""
-    row = await at.holders.change_user(
+    row = await at.holders.users.change(
         at.found(user).id, models=models, lane=lane, per_minute=per_minute, running=running, waiting=waiting
     )
     return at.user(row)
@@ -165,18 +165,18 @@ async def limit_user(
 
 @does("users.disable")
 async def disable_user(at: Means, by: By, *, user: str, keep: str = "") -> Done:
-    return at.user(await at.holders.disable_user(at.found(user).id, keep=keep))
+    return at.user(await at.holders.users.disable(at.found(user).id, keep=keep))
 
 
 @does("users.enable")
 async def enable_user(at: Means, by: By, *, user: str) -> Done:
-    return at.user(await at.holders.enable_user(at.found(user).id))
+    return at.user(await at.holders.users.enable(at.found(user).id))
 
 
 @does("users.delete")
 async def delete_user(at: Means, by: By, *, user: str, keep: str = "") -> Done:
     row = at.found(user)
-    await at.holders.delete_user(row.id, keep=keep)
+    await at.holders.users.delete(row.id, keep=keep)
     return row.name, {"id": row.id, "name": row.name, "deleted": True}
 
 
@@ -189,7 +189,7 @@ async def reset_link(at: Means, by: By, *, user: str) -> Done:
 @does("users.end_sessions")
 async def end_sessions(at: Means, by: By, *, user: str) -> Done:
     row = at.found(user)
-    return row.name, {"id": row.id, "name": row.name, "ended": await at.holders.end_sessions(row.id)}
+    return row.name, {"id": row.id, "name": row.name, "ended": await at.holders.sessions.end_all(row.id)}
 
 
 @does("users.rotate_keys")
@@ -200,7 +200,7 @@ async def rotate_keys(at: Means, by: By) -> Done:
 
 @does("users.admin_code")
 async def admin_code(at: Means, by: By) -> Done:
-    token = await at.holders.admin_code()
+    token = await at.holders.codes.create()
     return "admin code", {"code": token.text, **at.links("admin-code")}
 
 
@@ -209,13 +209,13 @@ async def admin_code(at: Means, by: By) -> Done:
 
 @does("invites.create")
 async def create_invite(at: Means, by: By, *, role: str, label: str, **how: Any) -> Done:
-    row, token = await at.holders.create_invite(role, label=label, by=by.actor, giver=by.identity, **how)  # type: ignore[arg-type]  # it looks itself
+    row, token = await at.holders.invites.create(role, label=label, by=by.actor, giver=by.identity, **how)  # type: ignore[arg-type]  # it looks itself
     return f"invite {row.id}", {**at.shown.invite(row), **at.links("join", token.text)}
 
 
 @does("invites.revoke")
 async def revoke_invite(at: Means, by: By, *, id: str) -> Done:
-    row = await at.holders.revoke_invite(id)
+    row = await at.holders.invites.revoke(id)
     return f"invite {row.id}", at.shown.invite(row)
 
 
@@ -224,19 +224,21 @@ async def revoke_invite(at: Means, by: By, *, id: str) -> Done:
 
 @does("allow.add")
 async def allow(at: Means, by: By, *, cidr: str, label: str, lasts: float | None = None, **fields: Any) -> Done:
-    row = await at.holders.allow_add(cidr, label, by=by.actor, giver=by.identity, expires_at=at.until(lasts), **fields)
+    row = await at.holders.addresses.add(
+        cidr, label, by=by.actor, giver=by.identity, expires_at=at.until(lasts), **fields
+    )
     return row.cidr, at.shown.address(row)
 
 
 @does("allow.remove")
 async def disallow(at: Means, by: By, *, id: str) -> Done:
-    row = at.holders.allowed.get(id)
-    await at.holders.allow_remove(id)
+    row = at.holders.addresses.get(id)
+    await at.holders.addresses.remove(id)
     return row.cidr if row else id, {"id": id, "removed": True}
 
 
 @does("allow.reopen")
 async def reopen(at: Means, by: By) -> Done:
     """Not over HTTP: whoever is at an address could not give it, and a key might be one that was taken back."""
-    await at.holders.reopen()
+    await at.holders.ledger.reopen()
     return "addresses", {"reopened": True}

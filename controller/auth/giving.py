@@ -24,7 +24,7 @@ class Standing(Enum):
     OVER = "over"
 
 
-class Rows(Protocol):
+class GiverRows(Protocol):
     """What of the door's memory is asked."""
 
     @property
@@ -33,7 +33,7 @@ class Rows(Protocol):
     def users(self) -> Mapping[str, UserRow]: ...
 
 
-def standing(giver: str, rows: Rows, access: Access, now: float) -> Standing:
+def standing(giver: str, rows: GiverRows, access: Access, now: float) -> Standing:
     """Whether `giver` has the right to give out what they gave. A key has it as long as it is good, and its owner has
     it too; one of nobody's, as long as who gave that key out has it; and so on.
     """

@@ -44,13 +44,13 @@ class Denied:
     name: str = ""
 
 
-class Rows(people.Rows, Protocol):
+class KeyringRows(people.SignInRows, Protocol):
     """The door's memory: as it is now, at every look."""
 
     @property
     def keys(self) -> Mapping[str, KeyRow]: ...
     @property
-    def allowed(self) -> Mapping[str, AllowRow]: ...
+    def addresses(self) -> Mapping[str, AllowRow]: ...
     @property
     def addresses_off(self) -> str:
         """Why an address alone lets nobody in now; empty when it does."""
@@ -59,9 +59,8 @@ class Rows(people.Rows, Protocol):
     def unread(self) -> str:
         """Why it is not known who has a right; empty when it is."""
 
-    def key_used(self, id: str, peer: str) -> None: ...
-    def session_used(self, sid: str, peer: str) -> None: ...
-    def address_used(self, id: str) -> None: ...
+    def used(self, who: Principal, address: str) -> None:
+        """`who` was let in, from `address`: to be noted, at next to no cost."""
 
 
 class NoRows:
@@ -69,19 +68,13 @@ class NoRows:
 
     keys: Mapping[str, KeyRow] = {}
     users: Mapping[str, UserRow] = {}
-    live_sessions: Mapping[str, SessionRow] = {}
-    allowed: Mapping[str, AllowRow] = {}
+    sessions: Mapping[str, SessionRow] = {}
+    addresses: Mapping[str, AllowRow] = {}
     addresses_off = ""
     unread = ""
 
-    def key_used(self, id: str, peer: str) -> None:
-        """There is none."""
-
-    def session_used(self, sid: str, peer: str) -> None:
-        """There is none."""
-
-    def address_used(self, id: str) -> None:
-        """There is none."""
+    def used(self, who: Principal, address: str) -> None:
+        """By the configuration alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +95,11 @@ _UNREAD: Final = Denied(Why.UNREAD)
 class Keyring:
     """Who holds which key, who is at which address, and who is signed in."""
 
-    def __init__(self, rows: Rows | None = None, read_cookie: people.ReadCookie = lambda cookie, now: None) -> None:
-        self._rows: Rows = rows or NoRows()
-        self._people = people.People(self._rows, read_cookie)
+    def __init__(
+        self, rows: KeyringRows | None = None, read_cookie: people.ReadCookie = lambda cookie, now: None
+    ) -> None:
+        self._rows: KeyringRows = rows or NoRows()
+        self._people = people.SignedIn(self._rows, read_cookie)
         self._access = Access()
         self._held: dict[str, _Held] = {}
         self._list: AllowList | None = None
@@ -158,7 +153,7 @@ class Keyring:
 
     def _counting(self, now: float) -> Iterator[AllowRow]:
         """Entries that let in by somebody's right, which they have still; and whatever keeps out."""
-        for row in self._rows.allowed.values():
+        for row in self._rows.addresses.values():
             if row.verdict == "deny" or self._standing(row.giver, now) is Standing.GOOD:
                 yield row
 
@@ -191,12 +186,8 @@ class Keyring:
 
     def used(self, who: Principal, address: str) -> None:
         """`who` was let in, from `address`."""
-        if who.kind == "key":
-            self._rows.key_used(who.id, address)
-        elif who.kind == "person":
-            self._rows.session_used(who.session, address)
-        elif who.id:
-            self._rows.address_used(who.id)
+        if who.id:
+            self._rows.used(who, address)
 
     # --- keys ---
 

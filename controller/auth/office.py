@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.auth.deeds import DEEDS, Means
-from controller.auth.held.ledger import Given
+from controller.auth.held.transaction import Given
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow
 from controller.desk import AuditView, By
 from controller.orders.carrying import audited
@@ -48,13 +48,13 @@ class Office:
     def __init__(self, means: Means, audit: AuditView) -> None:
         self.shown: Holdings = means.shown
         self._means, self._audit = means, audit
-        means.holders.followed = self._follow
+        means.holders.ledger.followed.append(self._follow)
 
     async def order(self, name: str, by: By, /, **arguments: Any) -> Any:
         """Carry out an order; what comes of it. Raises SeadragonError, also for what is no order."""
         row = order_called(name)
         fields = read(name, row.fields, arguments)
-        await self._means.holders.here()
+        await self._means.holders.ledger.here()
         return await to_its_end(self._carry_out(name, by, fields))
 
     async def _carry_out(self, name: str, by: By, fields: Mapping[str, Any]) -> Any:

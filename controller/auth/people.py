@@ -16,19 +16,19 @@ ReadCookie = Callable[[bytes, float], "str | None"]
 """The session (`sid`) that a Cookie header carries a good token of, at a moment in seconds since the epoch."""
 
 
-class Rows(Protocol):
+class SignInRows(Protocol):
     """What of the door's memory is asked."""
 
     @property
     def users(self) -> Mapping[str, UserRow]: ...
     @property
-    def live_sessions(self) -> Mapping[str, SessionRow]: ...
+    def sessions(self) -> Mapping[str, SessionRow]: ...
 
 
-class People:
+class SignedIn:
     """Asked for every request of a page that shows a cookie."""
 
-    def __init__(self, rows: Rows, read: ReadCookie) -> None:
+    def __init__(self, rows: SignInRows, read: ReadCookie) -> None:
         self._rows, self._read = rows, read
 
     def look(self, cookie: bytes, access: Access, now: float) -> Principal | None:
@@ -38,7 +38,7 @@ class People:
 
     def of(self, sid: str, access: Access, now: float) -> Principal | None:
         """Whose session it is, while it lasts and they may come in."""
-        session = self._rows.live_sessions.get(sid)
+        session = self._rows.sessions.get(sid)
         if session is None or not counts(session.started_at, session.expires_at, now):
             return None
         user = self._rows.users.get(session.user_id)

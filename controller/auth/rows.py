@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 Role = Literal["child", "member", "admin"]
 Verdict = Literal["allow", "deny"]
@@ -154,6 +154,11 @@ class LinkRow:
     by: str
     expires_at: float
     giver: str = OPERATOR
+
+
+HeldRow = KeyRow | UserRow | SessionRow | InviteRow | AllowRow | LinkRow
+"""Whatever the door keeps and changes."""
+RowT = TypeVar("RowT", bound=HeldRow)
 
 
 @dataclass(frozen=True, slots=True)

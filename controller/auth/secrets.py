@@ -35,7 +35,7 @@ _TOKEN_PREFIX: Final[dict[TokenKind, str]] = {"invite": "sdi_", "reset": "sdr_",
 
 
 @dataclass(frozen=True, slots=True)
-class NewKey:
+class MadeKey:
     """A key as it is made. `text` is shown once, to whoever asked for it, and kept nowhere."""
 
     text: str = field(repr=False)
@@ -52,10 +52,10 @@ class NewToken:
     hash: bytes
 
 
-def make_key(random: Random) -> NewKey:
+def make_key(random: Random) -> MadeKey:
     """A key that nobody has."""
     id, secret = _written(random(8), _ID), _written(random(32), _SECRET)
-    return NewKey(f"{PREFIX}{id}_{secret}{_check(id + secret)}", id, hash_secret(secret), secret[-4:])
+    return MadeKey(f"{PREFIX}{id}_{secret}{_check(id + secret)}", id, hash_secret(secret), secret[-4:])
 
 
 def parse_key(text: str) -> tuple[str, str] | None:

@@ -98,7 +98,7 @@ class SignIn:
         `uses`: the request keeps the session alive; looking again during a stream does not.
         """
         claims = sessions.read(token, self.keys, self._clock.wall())
-        session = self.holders.live_sessions.get(claims.session) if claims else None
+        session = self.holders.sessions.get(claims.session) if claims else None
         if claims is None or session is None or session.user_id != claims.user:
             return None
         return self._alive(session, peer, uses)
@@ -112,12 +112,12 @@ class SignIn:
     def _alive(self, session: SessionRow, peer: str, uses: bool) -> Person | None:
         now = self._clock.wall()
         user = self.holders.users.get(session.user_id)
-        used = self.holders.session_used_at(session.id)
+        used = self.holders.sessions.used_at(session.id)
         if user is None or user.disabled or sessions.over(session.started_at, used, session.expires_at, now):
             return None
         proven = sessions.proven(session.proven_at, self._at_work.get(session.id, 0.0), now)
         if uses:
-            self.holders.session_used(session.id, peer)
+            self.holders.sessions.used(session.id, peer)
             if proven and user.role == "admin":
                 self._at_work[session.id] = now
         return Person(user, session, proven)
@@ -132,7 +132,7 @@ class SignIn:
         """Sign in."""
         if self.holders.unread:
             return _unread()
-        user = self.holders.user_named(name)
+        user = self.holders.users.named(name)
         known = user is not None and self._knows(user, browser.peer)
         account = _account(name)
         if wait := self._throttle.ask(account, browser.peer, self._clock.now(), known=known):
@@ -148,30 +148,30 @@ class SignIn:
             return No(403, NO_MATCH)
         self._throttle.right(account, browser.peer, known=known)
         if checked.fresh:
-            await self.holders.rehash(user.id, checked.fresh, instead=user.password)
+            await self.holders.users.rehash(user.id, checked.fresh, instead=user.password)
         return await to_its_end(self._begin(user, browser, NO_MATCH))
 
     async def join(self, invite: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become somebody by an invite, and sign in."""
-        found = self.holders.invite_for(invite)
+        found = self.holders.invites.good(invite)
         paper = f"\0invite {found.id}" if found else ""
         if no := self._tried(paper, browser.peer, "invite.use", NO_INVITE):
             return no
         if no := unfit(name, password):
             return no
-        if self.holders.taken(written(name)):
+        if self.holders.names.taken(written(name)):
             return No(409, _TAKEN, "name")
         try:
             hashed = await self.hashing.hash(password)
         except Busy:
             self._throttle.right(paper, browser.peer)  # nothing was tried
             return _busy()
-        redeemed = self.holders.redeem(invite, written(name), hashed)
+        redeemed = self.holders.invites.redeem(invite, written(name), hashed)
         return await to_its_end(self._redeemed("invite.use", redeemed, browser, NO_INVITE, paper))
 
     async def reset(self, link: str, password: str, browser: Browser) -> SessionRow | No:
         """Set a new password by a link that an admin gave, and sign in. Every other session ends."""
-        user = self.holders.reset_for(link)
+        user = self.holders.resets.user_of(link)
         paper = f"\0link {user.id}" if user else ""
         if no := self._tried(paper, browser.peer, "password.reset", NO_LINK):
             return no
@@ -183,12 +183,12 @@ class SignIn:
         except Busy:
             self._throttle.right(paper, browser.peer)  # nothing was tried
             return _busy()
-        redeemed = self.holders.redeem_reset(link, hashed)
+        redeemed = self.holders.resets.redeem(link, hashed)
         return await to_its_end(self._redeemed("password.reset", redeemed, browser, NO_LINK, paper))
 
     async def take_code(self, code: str, name: str, password: str, browser: Browser) -> SessionRow | No:
         """Become the admin by the code that `seadragon admin-code` showed, and sign in."""
-        paper = "\0admin code" if self.holders.knows_admin_code(code) else ""
+        paper = "\0admin code" if self.holders.codes.good(code) else ""
         if no := self._tried(paper, browser.peer, "admin-code.use", NO_CODE):
             return no
         if no := unfit(name, password):
@@ -198,7 +198,7 @@ class SignIn:
         except Busy:
             self._throttle.right(paper, browser.peer)  # nothing was tried
             return _busy()
-        redeemed = self.holders.redeem_admin_code(code, written(name), hashed)
+        redeemed = self.holders.codes.redeem(code, written(name), hashed)
         return await to_its_end(self._redeemed("admin-code.use", redeemed, browser, NO_CODE, paper))
 
     # --- being in ---
@@ -207,7 +207,7 @@ class SignIn:
         """The password once more: an admin's rights come back, or something that matters is about to be done."""
         if no := await self._wrong(person, password, peer, "session.prove"):
             return no
-        proved = self.holders.prove_session(person.session.id, checked=person.user.password)
+        proved = self.holders.sessions.prove(person.session.id, checked=person.user.password)
         try:
             return await self._done("session.prove", proved, person, peer)
         except OrderRefused:
@@ -223,7 +223,7 @@ class SignIn:
             hashed = await self.hashing.hash(new)
         except Busy:
             return _busy()
-        changed = self.holders.set_password(
+        changed = self.holders.users.set_password(
             person.user.id, hashed, keep=person.session.id, checked=person.user.password
         )
         try:
@@ -235,31 +235,31 @@ class SignIn:
     async def leave(self, person: Person, peer: str) -> None:
         """Sign out."""
         self._at_work.pop(person.session.id, None)
-        await self._done("session.end", self.holders.end_session(person.session.id), person, peer)
+        await self._done("session.end", self.holders.sessions.end(person.session.id), person, peer)
 
     async def end(self, person: Person, session: str, peer: str) -> bool:
         """End one session of theirs; False when they have none of that id."""
-        found = self.holders.live_sessions.get(session)
+        found = self.holders.sessions.get(session)
         if found is None or found.user_id != person.user.id:
             return False
-        await self._done("session.end", self.holders.end_session(session), person, peer, lambda _: found.device)
+        await self._done("session.end", self.holders.sessions.end(session), person, peer, lambda _: found.device)
         return True
 
     async def end_others(self, person: Person, peer: str) -> int:
         """End all sessions of theirs but the one they ask from; how many those were."""
-        ended = self.holders.end_sessions(person.user.id, keep=person.session.id)
+        ended = self.holders.sessions.end_all(person.user.id, keep=person.session.id)
         return await self._done("session.end", ended, person, peer, lambda count: f"{count} others")
 
     # --- parts of the above ---
 
     def _knows(self, user: UserRow, peer: str) -> bool:
         home = home_of(peer)
-        mine = self.holders.sessions(user.id)
+        mine = self.holders.sessions.of(user.id)
         return any(home == home_of(place) for each in mine for place in (each.started_from, each.used_from))
 
     async def _begin(self, user: UserRow, browser: Browser, words: str) -> SessionRow | No:
         """Signed in, unless the password that was given is theirs no more, or they may not come in: then `words`."""
-        starting = self.holders.start_session(
+        starting = self.holders.sessions.start(
             user.id, browser.device, browser.peer, lasts=sessions.ABSOLUTE, checked=user.password
         )
         try:

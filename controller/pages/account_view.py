@@ -44,14 +44,14 @@ def account_seen(
         done="Your password is changed, and your other browsers are signed out." if changed and not no else "",
         role=ROLE_WORDS[person.user.role],
         since=moment_words(person.user.created_at, now),
-        keys=tuple(_key_line(row, now) for row in holders.keys_of(person.user.id)),
-        devices=count_words(len(holders.sessions(person.user.id)), "browser"),
+        keys=tuple(_key_line(row, now) for row in holders.keys.of(person.user.id)),
+        devices=count_words(len(holders.sessions.of(person.user.id)), "browser"),
     )
 
 
 def devices_seen(person: Person, holders: Holders, nav: Nav, now: float) -> DevicesPage:
     """The browsers somebody is signed in with, the one used last first."""
-    used = {row: holders.session_used_at(row.id) for row in holders.sessions(person.user.id)}
+    used = {row: holders.sessions.used_at(row.id) for row in holders.sessions.of(person.user.id)}
     rows = sorted(used, key=lambda row: used[row], reverse=True)
     return DevicesPage(nav, tuple(_device_line(row, person.session.id, used[row], now) for row in rows))
 

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from controller.auth.rows import AHEAD, AllowRow, InviteRow, KeyRow, LinkRow, SessionRow, UserRow
+from controller.auth.rows import AHEAD, AllowRow, HeldRow, InviteRow, KeyRow, LinkRow, RowT, SessionRow, UserRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-Row = KeyRow | UserRow | SessionRow | InviteRow | AllowRow | LinkRow
-R = TypeVar("R", bound=Row)
 
 NAMES: Final[Mapping[type[Any], str]] = {
     InviteRow: "invites",
@@ -32,7 +29,7 @@ _AT_ONCE: Final = 1000  # rows read before others get their turn
 _REPEATED: Final = frozenset({"user_id", "device", "started_from", "used_from", "by"})  # one text for many rows
 
 
-async def everything(connection: AsyncConnection, kind: type[R]) -> AsyncIterator[list[R]]:
+async def everything(connection: AsyncConnection, kind: type[RowT]) -> AsyncIterator[list[RowT]]:
     """Every row of this kind, some at a time."""
     from sqlalchemy import select
 
@@ -44,7 +41,7 @@ async def everything(connection: AsyncConnection, kind: type[R]) -> AsyncIterato
             yield [kind(*map(_read, row, shares)) for row in some]
 
 
-async def put(connection: AsyncConnection, row: Row) -> None:
+async def put(connection: AsyncConnection, row: HeldRow) -> None:
     """Write a new row."""
     from sqlalchemy import insert
 
@@ -62,7 +59,7 @@ async def change(connection: AsyncConnection, kind: type[Any], changes: Iterable
         await connection.execute(update(table).where(table.c.id == bindparam("new_id")).values(values), given)
 
 
-async def drop(connection: AsyncConnection, row: Row) -> None:
+async def drop(connection: AsyncConnection, row: HeldRow) -> None:
     """Delete a row, and what belongs to it."""
     from sqlalchemy import delete
 

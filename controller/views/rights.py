@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from controller.auth.access import bound_of, principal_of, rights_of
-from controller.auth.held.ledger import Given
+from controller.auth.held.transaction import Given
 from controller.auth.holders import Holders
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, UserRow
@@ -33,7 +33,7 @@ class Holdings:
 
     async def listed(self, what: str) -> list[dict[str, Any]]:
         """All keys, users, invites or allow, once they are known. Raises SeadragonError."""
-        await self._holders.here()
+        await self._holders.ledger.here()
         if self._holders.unread and what not in _KNOWN_ANYWAY:
             raise SeadragonError(self._holders.unread)
         return self._lists[what]()
@@ -51,12 +51,12 @@ class Holdings:
     @property
     def sessions_live(self) -> int:
         """Browsers somebody is signed in with."""
-        return len(self._holders.live_sessions)
+        return len(self._holders.sessions)
 
     @property
     def troubles(self) -> list[str]:
         """What is the matter with rights as such."""
-        return [each for each in (self._holders.addresses_off, self._holders.barred_trouble) if each]
+        return [each for each in (self._holders.addresses_off, self._holders.barring.trouble) if each]
 
     # --- lists ---
 
@@ -83,7 +83,7 @@ class Holdings:
             for who in (principal_of(entry, rights),)
             for cidr in entry.addresses
         ]
-        rows = sorted(self._holders.allowed.values(), key=lambda row: row.created_at)
+        rows = sorted(self._holders.addresses.values(), key=lambda row: row.created_at)
         return [*fixed, *map(self.address, rows)]
 
     # --- one of them ---
@@ -114,7 +114,7 @@ class Holdings:
 
     def user(self, row: UserRow) -> dict[str, Any]:
         """A person with what they may have, and what they came with."""
-        sessions = self._holders.sessions(row.id)
+        sessions = self._holders.sessions.of(row.id)
         invite = self._holders.invites.get(row.invite_id) if row.invite_id else None
         return {
             "id": row.id,
@@ -130,7 +130,7 @@ class Holdings:
             "by": row.by,
             "invite": invite.label if invite else None,
             "sessions": len(sessions),
-            "keys": len([key for key in self._holders.keys_of(row.id) if self._key_state(key) == "active"]),
+            "keys": len([key for key in self._holders.keys.of(row.id) if self._key_state(key) == "active"]),
             "used_at": max((each.used_at for each in sessions), default=None),
         }
 
@@ -140,7 +140,7 @@ class Holdings:
             "id": row.id,
             "label": row.label,
             "role": row.role,
-            "state": invite_state(row, self._holders.standing(row.giver), self._clock.wall()),
+            "state": invite_state(row, self._holders.giving.standing(row.giver), self._clock.wall()),
             "uses": row.uses,
             "used": row.used,
             "people": [user.name for user in self._holders.users.values() if user.invite_id == row.id],
@@ -157,7 +157,7 @@ class Holdings:
             "label": row.label,
             "cidr": row.cidr,
             "verdict": row.verdict,
-            "state": entry_state(row, self._holders.standing(row.giver), self._clock.wall()),
+            "state": entry_state(row, self._holders.giving.standing(row.giver), self._clock.wall()),
             "lane": row.lane,
             "scopes": [scope for scope in row.scopes if scope in bound],
             "models": list(row.models),
@@ -190,7 +190,7 @@ class Holdings:
         return f"reset link of {user.name if user else 'nobody'}"
 
     def _key_state(self, row: KeyRow) -> str:
-        return key_state(row, self._holders.standing(row.giver), self._clock.wall())
+        return key_state(row, self._holders.giving.standing(row.giver), self._clock.wall())
 
 
 def key_words(row: KeyRow) -> str:

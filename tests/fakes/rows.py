@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from controller.auth.access import Principal
 from controller.auth.rows import AllowRow, KeyRow, SessionRow, UserRow
 from controller.auth.secrets import make_key
 
@@ -31,20 +32,14 @@ class Rows:
     def __init__(self, *keys: KeyRow) -> None:
         self.keys: dict[str, KeyRow] = {row.id: row for row in keys}
         self.users: dict[str, UserRow] = {}
-        self.live_sessions: dict[str, SessionRow] = {}
-        self.allowed: dict[str, AllowRow] = {}
+        self.sessions: dict[str, SessionRow] = {}
+        self.addresses: dict[str, AllowRow] = {}
         self.addresses_off = ""
         self.unread = ""
         self.uses: list[tuple[str, ...]] = []
 
-    def key_used(self, id: str, peer: str) -> None:
-        self.uses.append(("key", id, peer))
-
-    def session_used(self, sid: str, peer: str) -> None:
-        self.uses.append(("session", sid, peer))
-
-    def address_used(self, id: str) -> None:
-        self.uses.append(("address", id))
+    def used(self, who: Principal, address: str) -> None:
+        self.uses.append((who.kind, who.session or who.id, address))
 
     def put(self, row: KeyRow) -> None:
         """A key is new, or different."""
@@ -54,5 +49,5 @@ class Rows:
         """Somebody, with a session that is called as they are."""
         user = UserRow(id, id, id, "member", "", 0.0, "test")
         self.users[id] = replace(user, **fields)
-        self.live_sessions[id] = SessionRow(id, id, "a browser", 0.0, "", 0.0, 1e12, 0.0, "")
+        self.sessions[id] = SessionRow(id, id, "a browser", 0.0, "", 0.0, 1e12, 0.0, "")
         return self.users[id]

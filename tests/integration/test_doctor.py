@@ -409,14 +409,14 @@ async def test_what_bears_a_date_to_come_is_counted_by_kind(paths: Paths) -> Non
     clock = WoundClock(wall=later)
     async with holding(paths.data / NAME, clock) as holders:
         assert not [each for each in (await asyncio.to_thread(look, paths)).dated]
-        await holders.create_key("tool", by="operator", expires_at=later + 60)
-        gone = await holders.create_key("gone", by="operator")
-        await holders.revoke_key(gone.id)
-        await holders.create_invite("member", label="grandma", by="operator")
-        await holders.allow_add("192.168.1.20", "shed", by="operator")
-        await holders.admin_code()
+        await holders.keys.create("tool", by="operator", expires_at=later + 60)
+        gone = await holders.keys.create("gone", by="operator")
+        await holders.keys.revoke(gone.id)
+        await holders.invites.create("member", label="grandma", by="operator")
+        await holders.addresses.add("192.168.1.20", "shed", by="operator")
+        await holders.codes.create()
         clock.step_wall(-366 * 86400)
-        await holders.create_key("now", by="operator")
+        await holders.keys.create("now", by="operator")
     (paths.data / FOLDER).mkdir(mode=0o700)
     for name, moment in (("nightly-20990101-000000.db", later), ("by-hand.db", time.time() - 60)):
         (paths.data / FOLDER / name).touch()

@@ -93,7 +93,7 @@ async def test_signing_in_as_somebody_else_while_signed_in_makes_one_out_of_the_
 
 async def test_joining_while_signed_in_makes_the_new_person_and_signs_the_old_one_out(door: WholeDoor) -> None:
     mia = await door.person("mia")
-    invite, token = await door.room.holders.create_invite("member", uses=1, lasts=3600, label="x", by="tests")
+    invite, token = await door.room.holders.invites.create("member", uses=1, lasts=3600, label="x", by="tests")
     async with door.signed_in(mia) as client:
         answer = await sent(client, "/join", "/join", token=token.text, name="Tom", password=NEW)
         assert answer.status_code == 303, answer.text
@@ -105,7 +105,7 @@ async def test_joining_while_signed_in_makes_the_new_person_and_signs_the_old_on
 
 async def test_a_new_password_by_a_link_while_signed_in_signs_in_anew(door: WholeDoor) -> None:
     mia = await door.person("mia")
-    link = await door.room.holders.create_reset(mia, by="tests")
+    link = await door.room.holders.resets.create(mia, by="tests")
     async with door.signed_in(mia) as client:
         answer = await sent(client, "/reset", "/reset", token=link.text, password=NEW)
         assert answer.status_code == 303, answer.text
@@ -116,7 +116,7 @@ async def test_a_new_password_by_a_link_while_signed_in_signs_in_anew(door: Whol
 
 async def test_the_admins_code_while_signed_in_makes_an_admin_of_who_used_it(door: WholeDoor) -> None:
     mia = await door.person("mia")
-    code = (await door.room.holders.admin_code()).text
+    code = (await door.room.holders.codes.create()).text
     async with door.signed_in(mia) as client:
         fields = {"token": code, "name": "mia", "password": NEW}
         answer = await client.post("/admin-code", json=fields, headers=PROGRAM)
@@ -269,7 +269,7 @@ async def test_whoever_hangs_up_in_the_middle_leaves_no_deed_without_its_row_in_
         person = Person(door.room.holders.users[id], session, proven=True)
         async with door.room.database.writing():  # nothing else is written until this block ends
             doing = asyncio.ensure_future(DEEDS[what](door, person))
-            await until(lambda: door.room.holders._ordering.locked())
+            await until(lambda: door.room.holders.ledger.ordering)
             doing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await doing
@@ -279,7 +279,7 @@ async def test_whoever_hangs_up_in_the_middle_leaves_no_deed_without_its_row_in_
 
 async def test_who_shows_the_cookie_on_a_line_of_its_own_is_signed_in_as_with_one_header(door: WholeDoor) -> None:
     """So a browser's HTTP/2 sends it, and not every proxy puts the lines together again."""
-    session = await door.room.holders.start_session(await door.person("mia"), "a browser", "127.0.0.1")
+    session = await door.room.holders.sessions.start(await door.person("mia"), "a browser", "127.0.0.1")
     ours = f"__Host-sd={door.room.signin.token(session)}"
     for lines in ([f"theme=dark; {ours}"], ["theme=dark", ours], [ours, "theme=dark", "lang=de"]):
         async with door.browser() as client:

@@ -27,8 +27,8 @@ async def door(tmp_path: Path) -> AsyncIterator[DoorRoom]:
     clock = SystemClock()
     made = DoorRoom(tmp_path, clock, Journal(clock), Config)
     running = asyncio.create_task(made.run())
-    await made.holders.known.wait()
-    assert made.holders.why == ""
+    await made.holders.ledger.known.wait()
+    assert made.holders.ledger.why == ""
     yield made
     running.cancel()
     with suppress(asyncio.CancelledError):
@@ -38,8 +38,8 @@ async def door(tmp_path: Path) -> AsyncIterator[DoorRoom]:
 async def test_a_new_signing_key_leaves_people_signed_in_and_a_second_one_does_not(
     door: DoorRoom, tmp_path: Path
 ) -> None:
-    user = await door.holders.create_user("mia", "member", by="tests")
-    session = await door.holders.start_session(user.id, "a browser", "", lasts=3600)
+    user = await door.holders.users.create("mia", "member", by="tests")
+    session = await door.holders.sessions.start(user.id, "a browser", "", lasts=3600)
     before = door.signin.keys
     token = door.signin.token(session)
     assert await door.office.order("users.rotate_keys", OPERATOR) == {"rotated": True}
@@ -55,7 +55,7 @@ async def test_a_new_signing_key_leaves_people_signed_in_and_a_second_one_does_n
 
 
 async def test_a_copy_by_hand_is_made_also_of_a_database_that_was_just_deleted(door: DoorRoom, tmp_path: Path) -> None:
-    await door.holders.create_user("mia", "member", by="tests")
+    await door.holders.users.create("mia", "member", by="tests")
     (tmp_path / "seadragon.db").unlink()
     made = await door.back_up()
     assert made.parent == tmp_path / "backups"
@@ -72,7 +72,7 @@ async def test_the_keys_of_sessions_are_written_anew_when_they_were_deleted(
     clock = SystemClock()
     made = DoorRoom(tmp_path, clock, Journal(clock), Config)
     running = asyncio.create_task(made.run())
-    await made.holders.known.wait()
+    await made.holders.ledger.known.wait()
     shutil.rmtree(tmp_path / "secrets")
     await until(lambda: (tmp_path / "secrets" / signing.NAME).exists())
     assert signing.load(tmp_path) == made.signin.keys

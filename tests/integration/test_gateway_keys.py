@@ -450,7 +450,7 @@ async def test_a_cookie_opens_pages_and_a_key_opens_the_api_and_neither_the_othe
         assert (await client.get("/nowhere", headers=signed_in)).status_code == 404
         from_elsewhere = {**signed_in, "Sec-Fetch-Site": "cross-site"}
         assert (await client.post("/account/x", headers=from_elsewhere)).status_code == 403
-        assert rows.uses == [("session", "mia", "127.0.0.1"), ("key", row.id, "127.0.0.1")]
+        assert rows.uses == [("person", "mia", "127.0.0.1"), ("key", row.id, "127.0.0.1")]
 
 
 async def test_behind_a_proxy_of_ours_a_visitor_is_who_it_says_and_nobody_else_is_let_in() -> None:
@@ -471,13 +471,13 @@ async def test_behind_a_proxy_of_ours_a_visitor_is_who_it_says_and_nobody_else_i
 
 async def test_an_address_that_is_kept_out_sees_no_page_at_all_and_hears_of_it() -> None:
     rows = Rows()
-    rows.allowed["a"] = AllowRow("a", "pest", "127.0.0.1/32", "deny", 2.0, ("infer",), (), 0.0, "test")
+    rows.addresses["a"] = AllowRow("a", "pest", "127.0.0.1/32", "deny", 2.0, ("infer",), (), 0.0, "test")
     async with gateway(None, keyring=Keyring(rows)) as plane, plane.client() as client:
         for path in ("/login", "/join", "/static/site.css", "/"):
             refused = await client.get(path, headers={"Accept": "text/html"})
             assert (refused.status_code, "kept out" in refused.text) == (403, True), path
         assert (await client.post("/login", json={"name": "x"})).status_code == 403
         assert {record.reason for record in plane.records} == {"kept_out"}
-        rows.allowed.clear()
+        rows.addresses.clear()
         plane.plane.rights_changed("allow", "a")
         assert (await client.get("/login")).status_code == 200

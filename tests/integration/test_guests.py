@@ -51,13 +51,13 @@ async def door(tmp_path: Path) -> AsyncIterator[WholeDoor]:
 
 async def a_child(door: WholeDoor) -> str:
     id = await door.person("kim", "child")
-    await door.room.holders.change_user(id, models=["shown"])
+    await door.room.holders.users.change(id, models=["shown"])
     return id
 
 
 async def a_guest(door: WholeDoor) -> str:
     id = await door.person("gus", "member")
-    await door.room.holders.change_user(id, models=["shown"])
+    await door.room.holders.users.change(id, models=["shown"])
     return id
 
 
@@ -110,9 +110,9 @@ async def test_who_looks_after_the_house_still_sees_it(door: WholeDoor) -> None:
 
 
 async def test_no_answer_of_the_api_tells_a_guests_key_of_the_house(door: WholeDoor) -> None:
-    made = await door.room.holders.create_key("guest's", by="tests", models=["shown"], scopes=("infer", "list"))
+    made = await door.room.holders.keys.create("guest's", by="tests", models=["shown"], scopes=("infer", "list"))
     child = await door.person("kim", "child")
-    childs = await door.room.holders.create_key("kim's", by="tests", user_id=child, models=["shown"])
+    childs = await door.room.holders.keys.create("kim's", by="tests", user_id=child, models=["shown"])
     for key in (made.text, childs.text):
         async with door.browser(Authorization=f"Bearer {key}") as client:
             for path in ("models", "models/shown", f"models/{HIDDEN}", "queue", "memory", "usage", "keys", "jobs/j1"):

@@ -73,7 +73,7 @@ def cookie_of(answer: httpx.Response) -> tuple[str, str]:
 
 
 async def an_invite(door: FrontDoor, role: Any = "member", uses: int = 1) -> str:
-    _, token = await door.holders.create_invite(role, uses=uses, lasts=3600, label="summer", by="tests")
+    _, token = await door.holders.invites.create(role, uses=uses, lasts=3600, label="summer", by="tests")
     return token.text
 
 
@@ -89,7 +89,7 @@ async def test_an_invite_makes_a_person_who_is_signed_in_at_once(door: FrontDoor
         account = await client.get("/account")
         assert "Hello Mia" in account.text
         assert "a child" in account.text
-    user = door.holders.user_named("mia")
+    user = door.holders.users.named("mia")
     assert user is not None
     assert (user.role, user.invite_id) == ("child", next(iter(door.holders.invites)))
     assert ("invite.use", "Mia", "done") in door.noted
@@ -98,8 +98,8 @@ async def test_an_invite_makes_a_person_who_is_signed_in_at_once(door: FrontDoor
 async def test_wrong_used_and_expired_invites_get_one_and_the_same_answer(door: FrontDoor) -> None:
     used = await an_invite(door)
     revoked = await an_invite(door)
-    await door.holders.redeem(used, "first", "x")
-    await door.holders.revoke_invite(next(id for id, row in door.holders.invites.items() if not row.used))
+    await door.holders.invites.redeem(used, "first", "x")
+    await door.holders.invites.revoke(next(id for id, row in door.holders.invites.items() if not row.used))
     answers = set()
     for n, token in enumerate(("", "nonsense", used, revoked, used[:-1] + "0", "sda_" + used[4:])):
         door.scope = {"client": (f"198.51.100.{n}", 5)}  # each from somewhere else: nobody is slowed down
@@ -108,7 +108,7 @@ async def test_wrong_used_and_expired_invites_get_one_and_the_same_answer(door: 
         answers.add((got.status_code, got.text))
     assert len(answers) == 1
     assert answers.pop()[0] == 403
-    assert door.holders.user_named("eve") is None
+    assert door.holders.users.named("eve") is None
 
 
 async def test_of_fifty_who_redeem_an_invite_for_one_at_once_one_gets_in(door: FrontDoor) -> None:
@@ -183,10 +183,10 @@ async def test_name_and_password_let_in_and_nothing_else_does(door: FrontDoor) -
 async def test_the_session_before_ends_with_a_new_one(door: FrontDoor) -> None:
     user = await door.person("mia")
     async with signed_in(door, "mia") as client:
-        (before,) = door.holders.sessions(user)
+        (before,) = door.holders.sessions.of(user)
         answer = await client.post("/login", json={"name": "mia", "password": PASSWORD}, headers=PROGRAM)
         assert answer.status_code == 201
-        (after,) = door.holders.sessions(user)
+        (after,) = door.holders.sessions.of(user)
         assert after.id != before.id
 
 
@@ -214,7 +214,7 @@ async def test_somebody_who_was_disabled_is_out_at_the_next_request_and_cannot_c
     await door.person("owner", "admin")
     user = await door.person("mia")
     async with signed_in(door, "mia") as client:
-        await door.holders.disable_user(user)
+        await door.holders.users.disable(user)
         assert (await client.get("/account")).headers["location"].startswith("/login")
         again = await client.post("/login", json={"name": "mia", "password": PASSWORD}, headers=PROGRAM)
         assert again.status_code == 403
@@ -228,7 +228,7 @@ async def test_a_hash_of_an_older_cost_is_replaced_at_the_next_sign_in_and_nobod
         hashing = door.signin.hashing = Hashing(SystemClock(), cost=5, floor=0)
         async with signed_in(door, "mia"):
             assert door.holders.users[user].password.startswith("$2b$05$")
-            assert len(door.holders.sessions(user)) == 2
+            assert len(door.holders.sessions.of(user)) == 2
         hashing.close()
 
 
@@ -252,7 +252,7 @@ async def test_the_page_of_another_site_does_nothing_here(door: FrontDoor, heade
         answer = await client.post(path, data=fields, headers=headers)
         assert answer.status_code in (303, 403)
         assert "set-cookie" not in answer.headers
-        (session,) = door.holders.sessions(user)
+        (session,) = door.holders.sessions.of(user)
         assert session.user_id == user
         assert (await door.signin.hashing.check(PASSWORD, door.holders.users[user].password)).right
 
@@ -269,7 +269,7 @@ async def test_without_the_pages_token_or_a_programs_header_nothing_is_done(door
         answer = await client.post(path, json=fields, headers={"Accept": "application/json"})
         assert answer.status_code == 403
         assert "X-Seadragon" in answer.text
-        assert len(door.holders.sessions(user)) == 1
+        assert len(door.holders.sessions.of(user)) == 1
         assert (await door.signin.hashing.check(PASSWORD, door.holders.users[user].password)).right
 
 
@@ -286,7 +286,7 @@ async def test_no_get_changes_anything(door: FrontDoor) -> None:
         ):
             answer = await client.get(path)
             assert answer.status_code in (200, 405), path
-        assert len(door.holders.sessions(user)) == 1
+        assert len(door.holders.sessions.of(user)) == 1
         assert len(door.holders.users) == 1
 
 
@@ -321,7 +321,7 @@ async def test_a_cookie_of_an_ended_session_and_a_forged_one_are_nobodys(door: F
         ):
             answer = await client.get("/account", headers={"Cookie": f"__Host-sd={other}"})
             assert answer.headers["location"] == "/login?onward=/account"
-        await door.holders.end_sessions(user)
+        await door.holders.sessions.end_all(user)
         assert (await client.get("/account")).status_code == 303
 
 
@@ -378,7 +378,7 @@ async def test_a_new_password_wants_the_old_one_and_signs_the_others_out(door: F
         assert (changed.status_code, changed.headers["location"]) == (303, "/account?done=password")
         assert "Your password is changed" in (await mine.get(changed.headers["location"])).text
         assert (await other.get("/account")).status_code == 303
-        assert len(door.holders.sessions(user)) == 1
+        assert len(door.holders.sessions.of(user)) == 1
         assert (await door.signin.hashing.check(NEW, door.holders.users[user].password)).right
 
 
@@ -390,7 +390,7 @@ async def test_devices_are_listed_and_each_can_be_signed_out(door: FrontDoor) ->
         assert "Firefox on Windows" in page.text
         assert "127.0.0.1" in page.text
         assert page.text.count("this one") == 1
-        (theirs,) = [row for row in door.holders.live_sessions.values() if row.device == "Firefox on Windows"]
+        (theirs,) = [row for row in door.holders.sessions.values() if row.device == "Firefox on Windows"]
         ended = await sent(mine, "/account/devices", end=theirs.id)
         assert (ended.status_code, ended.headers["location"]) == (303, "/account/devices")
         assert (await other.get("/account")).status_code == 303
@@ -401,7 +401,7 @@ async def test_nobody_ends_the_session_of_somebody_else(door: FrontDoor) -> None
     await door.person("mia")
     other = await door.person("tom")
     async with signed_in(door, "mia") as mine, signed_in(door, "tom") as theirs:
-        (session,) = door.holders.sessions(other)
+        (session,) = door.holders.sessions.of(other)
         for id in (session.id, "", "nonsense", "other"):
             answer = await mine.post("/account/devices", json={"end": id}, headers=PROGRAM)
             assert answer.status_code == 404
@@ -418,7 +418,7 @@ async def test_signing_out_ends_the_session_itself_and_clears_the_browser(door: 
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
         assert answer.headers["clear-site-data"] == '"storage", "cache"'
         assert "Max-Age=0" in answer.headers["set-cookie"]
-        assert not door.holders.sessions(user)
+        assert not door.holders.sessions.of(user)
         assert (await client.get("/account")).status_code == 303
 
 
@@ -445,12 +445,12 @@ async def test_a_form_that_is_too_old_signs_nobody_out_and_says_so(door: FrontDo
         answer = await client.post("/logout", data={"form": "1.2"})
     assert (answer.status_code, "open for too long" in answer.text) == (403, True)
     assert "clear-site-data" not in answer.headers
-    assert len(door.holders.sessions(user)) == 1
+    assert len(door.holders.sessions.of(user)) == 1
 
 
 async def test_a_reset_link_sets_a_password_once_and_ends_every_session(door: FrontDoor) -> None:
     user = await door.person("mia")
-    link = (await door.holders.create_reset(user, lasts=3600, by="tests")).text
+    link = (await door.holders.resets.create(user, lasts=3600, by="tests")).text
     async with signed_in(door, "mia") as before, door.browser() as client:
         own = await sent(client, "/reset", token=link, password="mia mia mia 1")
         assert own.status_code == 422
@@ -466,7 +466,7 @@ async def test_a_reset_link_sets_a_password_once_and_ends_every_session(door: Fr
 
 
 async def test_the_code_of_the_command_line_makes_the_first_admin(door: FrontDoor) -> None:
-    code = (await door.holders.admin_code()).text
+    code = (await door.holders.codes.create()).text
     async with door.browser() as client:
         answer = await sent(client, "/admin-code", token=code, name="Owner", password=NEW)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
@@ -490,10 +490,10 @@ async def test_an_admin_invites_by_link_and_picture_and_revokes(door: FrontDoor)
         token = re.search(r"https://ai\.example\.org/join#(sdi_\w+)", made.text)
         assert token, "where the guest finds it, not where the admin sits"
         assert token[1] not in (await client.get("/admin/invites")).text  # shown once
-        assert door.holders.invite_for(token[1]) is not None
+        assert door.holders.invites.good(token[1]) is not None
         revoked = await sent(client, "/admin/invites", revoke=next(iter(door.holders.invites)))
         assert revoked.status_code == 303
-        assert door.holders.invite_for(token[1]) is None
+        assert door.holders.invites.good(token[1]) is None
         assert "revoked" in (await client.get("/admin/invites")).text
     invite = f"invite {next(iter(door.holders.invites))}"
     assert isinstance(door.desk.audit, FakeAudit)

@@ -63,7 +63,7 @@ async def sign_in(tab: Tab, door: FrontDoor, name: str) -> None:
 
 
 async def test_join_then_sign_in_again_and_sign_the_other_tab_out(door: FrontDoor, tab: Tab, tmp_path: Path) -> None:
-    _, invite = await door.holders.create_invite("child", uses=1, lasts=3600, label="Mia", by="tests")
+    _, invite = await door.holders.invites.create("child", uses=1, lasts=3600, label="Mia", by="tests")
     await tab.open(f"{door.url}/join#{invite.text}")
     await tab.until("document.querySelector('[data-fragment]').hidden && document.activeElement.id === 'name'")
     assert await tab.value("location.href") == f"{door.url}/join"  # the code is out of sight, and out of the history
@@ -84,12 +84,12 @@ async def test_join_then_sign_in_again_and_sign_the_other_tab_out(door: FrontDoo
         assert other.complaints == []
     await tab.value("document.querySelector('[action=\"/logout\"] button').click()")
     await tab.until("location.pathname === '/login'")
-    assert len(door.holders.live_sessions) == 0
+    assert len(door.holders.sessions) == 0
     assert tab.complaints == []
 
 
 async def test_without_scripts_one_joins_too(door: FrontDoor, tab: Tab) -> None:
-    _, invite = await door.holders.create_invite("member", uses=1, lasts=3600, label="Opa", by="tests")
+    _, invite = await door.holders.invites.create("member", uses=1, lasts=3600, label="Opa", by="tests")
     await tab.open(f"{door.url}/join", scripts=False)
     for text in (invite.text, "Opa", PASSWORD):
         name = {invite.text: "token", PASSWORD: "password"}.get(text, "name")
@@ -98,7 +98,7 @@ async def test_without_scripts_one_joins_too(door: FrontDoor, tab: Tab) -> None:
     await key(tab, "Enter")
     await tab.call("Emulation.setScriptExecutionDisabled", value=False)  # `until` is a script itself
     await tab.until("location.pathname === '/account'")
-    assert door.holders.user_named("opa") is not None
+    assert door.holders.users.named("opa") is not None
 
 
 async def test_a_refusal_is_told_beside_its_field_and_the_name_stays(door: FrontDoor, tab: Tab) -> None:
@@ -142,10 +142,10 @@ async def test_an_admin_makes_an_invite_whose_link_lets_somebody_in(door: FrontD
 async def pages(door: FrontDoor) -> list[tuple[str, str]]:
     """Every page, by a name and its path; whoever looks is signed in as an admin."""
     await door.person("owner", "admin")
-    await door.holders.create_key(
+    await door.holders.keys.create(
         "notebook with a rather long name", by="tests", user_id=next(iter(door.holders.users))
     )
-    await door.holders.create_invite("child", uses=3, lasts=3600, label="Mia and her friends", by="owner")
+    await door.holders.invites.create("child", uses=3, lasts=3600, label="Mia and her friends", by="owner")
     return [
         ("account", "/account"),
         ("devices", "/account/devices"),

@@ -57,9 +57,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         for part in (audit, usage):
             await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))
-        holding = asyncio.create_task(holders.run(Database(path, clock, desk.journal)))
-        await holders.known.wait()
-        ada = (await holders.create_user("ada", "admin", by="tests")).id
+        holding = asyncio.create_task(holders.ledger.run(Database(path, clock, desk.journal)))
+        await holders.ledger.known.wait()
+        ada = (await holders.users.create("ada", "admin", by="tests")).id
         admin = Principal("ada", kind="person", id=ada, rights=frozenset(Right) - {Right.NOBODY})
         yield House(Api(desk).asgi, audit, usage, admin, admin)
         holding.cancel()

@@ -82,8 +82,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         for part in (audit, usage):
             await stack.enter_async_context(at_work(part, Database(path, clock, desk.journal)))
-        holding = asyncio.create_task(holders.run(Database(path, clock, desk.journal)))
-        await holders.known.wait()
+        holding = asyncio.create_task(holders.ledger.run(Database(path, clock, desk.journal)))
+        await holders.ledger.known.wait()
         await stack.enter_async_context(serve(desk, tmp_path / "data" / "control.sock"))
         yield House(holders, audit, usage, path, places, desk)
         holding.cancel()

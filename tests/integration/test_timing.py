@@ -15,7 +15,7 @@ import pytest
 from controller.auth.hashing import Hashing
 from controller.auth.keyring import Keyring
 from controller.auth.rows import KeyRow
-from controller.auth.secrets import NewKey, make_key
+from controller.auth.secrets import MadeKey, make_key
 from controller.clock import SystemClock
 from controller.config.entry import Access
 from tests.fakes.rows import Rows
@@ -74,7 +74,7 @@ async def test_a_wrong_password_takes_as_long_whether_or_not_there_is_such_a_per
         door.signin.hashing = Hashing(SystemClock())  # as it is shipped
         kept = await door.signin.hashing.hash(PASSWORD)
         for number in range(TRIES):
-            await door.holders.create_user(f"person {number}", "member", by="tests", password=kept)
+            await door.holders.users.create(f"person {number}", "member", by="tests", password=kept)
         elsewhere = numbered(door)
         async with door.browser() as client:
 
@@ -89,7 +89,7 @@ async def test_a_wrong_password_takes_as_long_whether_or_not_there_is_such_a_per
                 door.signin.hashing.close()
 
 
-def like(other: bytes) -> NewKey:
+def like(other: bytes) -> MadeKey:
     """A key whose id is made of these bytes, and whose secret is anybody's guess."""
     return make_key(lambda amount: other if amount == len(other) else os.urandom(amount))
 

@@ -18,7 +18,7 @@ from controller.auth.access import Principal
 from controller.auth.cookies import together
 from controller.auth.hashing import Hashing
 from controller.auth.holders import Holders
-from controller.auth.people import People
+from controller.auth.people import SignedIn
 from controller.auth.signin import SignIn
 from controller.clock import Clock, SystemClock
 from controller.config.entry import Access
@@ -49,7 +49,7 @@ class FrontDoor:
 
     async def person(self, name: str, role: Any = "member") -> str:
         """Make somebody with the usual password; their id."""
-        row = await self.holders.create_user(name, role, by="tests", password=await self.signin.hashing.hash(PASSWORD))
+        row = await self.holders.users.create(name, role, by="tests", password=await self.signin.hashing.hash(PASSWORD))
         return row.id
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
@@ -62,14 +62,14 @@ async def front_door(folder: Path, *, clock: Clock | None = None, cost: int = CH
     """Open it, for as long as the block lasts."""
     desk, clock = FakeDesk(folder), clock or SystemClock()
     holders = Holders(clock, desk.journal)
-    running = asyncio.ensure_future(holders.run(Database(folder / "data" / NAME, clock, desk.journal)))
+    running = asyncio.ensure_future(holders.ledger.run(Database(folder / "data" / NAME, clock, desk.journal)))
     hashing = Hashing(clock, cost=cost, floor=0.0)
-    await holders.known.wait()
-    assert holders.why == ""
+    await holders.ledger.known.wait()
+    assert holders.ledger.why == ""
     desk.office = an_office(holders, desk.audit, clock, lambda: desk.config)
     door = FrontDoor("", desk, holders, SignIn(holders, hashing, signing.load(folder / "data"), clock, _note))
     door.signin.note = lambda what, *, actor, target, outcome, peer: door.noted.append((what, actor, outcome))
-    people = People(holders, door.signin.session_of)
+    people = SignedIn(holders, door.signin.session_of)
     pages = LatePages(desk, traffic=lambda: Traffic(0, 0), metrics=lambda: lambda: (b"", ""), signin=door.signin)
 
     async def let_in(scope: Any, receive: Any, send: Any) -> None:

@@ -33,9 +33,9 @@ async def holding(
     clock = clock or WoundClock()
     journal = journal or Journal(clock)
     holders = Holders(clock, journal, access=access)
-    task = asyncio.create_task(holders.run(database or Database(path, clock, journal)))
+    task = asyncio.create_task(holders.ledger.run(database or Database(path, clock, journal)))
     try:
-        await holders.known.wait()
+        await holders.ledger.known.wait()
         yield holders
     finally:
         task.cancel()

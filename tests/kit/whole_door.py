@@ -43,12 +43,12 @@ class WholeDoor:
     async def person(self, name: str, role: Any = "member") -> str:
         """Make somebody with the usual password; their id."""
         password = await self.room.signin.hashing.hash(PASSWORD)
-        return (await self.room.holders.create_user(name, role, by="tests", password=password)).id
+        return (await self.room.holders.users.create(name, role, by="tests", password=password)).id
 
     async def admin_key(self, name: str, user_id: str | None = None) -> tuple[str, str]:
         """Make a key that may do everything; its id and its text."""
         scopes = ("admin", "manage", "infer")
-        made = await self.room.holders.create_key(name, by="tests", user_id=user_id, scopes=scopes)
+        made = await self.room.holders.keys.create(name, by="tests", user_id=user_id, scopes=scopes)
         return made.id, made.text
 
     def browser(self, cookie: str = "", **headers: str) -> httpx.AsyncClient:
@@ -59,12 +59,12 @@ class WholeDoor:
     @asynccontextmanager
     async def signed_in(self, user: str) -> AsyncIterator[httpx.AsyncClient]:
         """The browser of somebody, by their id."""
-        session = await self.room.holders.start_session(user, "a browser", "127.0.0.1")
+        session = await self.room.holders.sessions.start(user, "a browser", "127.0.0.1")
         async with self.browser(f"__Host-sd={self.room.signin.token(session)}") as client:
             yield client
 
     def sessions(self, user: str) -> Sequence[SessionRow]:
-        return self.room.holders.sessions(user)
+        return self.room.holders.sessions.of(user)
 
     async def audited(self, what: str, count: int = 1) -> list[tuple[str, str, str]]:
         """Actor, target and outcome of all rows about `what`, oldest first, once there are `count`: a note is written
@@ -100,12 +100,12 @@ async def whole_door(
     pages = LatePages(desk, traffic=lambda: Traffic(0, 0), metrics=lambda: lambda: (b"", ""), signin=room.signin)
     running = asyncio.create_task(room.run())
     try:
-        await room.holders.known.wait()
-        assert room.holders.why == ""
+        await room.holders.ledger.known.wait()
+        assert room.holders.ledger.why == ""
         async with gateway(
             upstream, using=config, rhythm=rhythm, keyring=room.keyring, pages=pages, api=LateApi(desk)
         ) as plane:
-            room.holders.changed.append(plane.plane.rights_changed)
+            room.holders.ledger.changed.append(plane.plane.rights_changed)
             yield WholeDoor(plane, room, desk)
             desk.phase = "stopping"  # ends the live streams, as leaving does
     finally:

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Final
 
 from controller.auth.held import checks
 from controller.auth.held.given import Giving
-from controller.auth.held.ledger import Entry, order
+from controller.auth.held.ledger import Ledger
+from controller.auth.held.memory import HeldRows
+from controller.auth.held.named import NamesInUse
+from controller.auth.held.store import RowStore, order
+from controller.auth.held.transaction import Transaction
+from controller.auth.held.uses import LastUses
 from controller.auth.rows import OPERATOR, AllowRow, Verdict
-from controller.auth.secrets import make_id
+from controller.auth.secrets import Random, make_id
+from controller.clock import Clock
 from controller.errors import OrderRefused
 
 LANE: Final = 1.0
 
 
-class Addresses(Giving):
-    """The part of the holders that keeps addresses."""
+class AddressStore(RowStore[AllowRow]):
+    """All entries by id, denied and expired ones too: deny beats allow, and `expires_at` ends both."""
 
-    @property
-    def allowed(self) -> Mapping[str, AllowRow]:
-        """All entries by id, denied and expired ones too: deny beats allow, and `expires_at` ends both."""
-        return MappingProxyType(self._allowed)
+    def __init__(
+        self,
+        ledger: Ledger,
+        rows: HeldRows,
+        giving: Giving,
+        names: NamesInUse,
+        uses: LastUses,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        super().__init__(ledger, rows.allowed)
+        self._giving, self._names, self._uses, self._clock, self._random = giving, names, uses, clock, random
 
-    def address_used(self, id: str) -> None:
+    def used(self, id: str) -> None:
         """Note that an entry was just met. Costs next to nothing."""
-        if entry := self._allowed.get(id):
-            noted = self._uses[AllowRow].get(id)
-            self._used(entry, hits=(noted["hits"] if noted else entry.hits) + 1)
+        if row := self.get(id):
+            self._uses.note(row, self._clock.wall(), hits=self._uses.of(row, "hits") + 1)
 
     @order
-    async def allow_add(
+    async def add(
         self,
-        entry: Entry,
+        tx: Transaction,
         cidr: str,
         label: str,
         *,
@@ -48,12 +60,12 @@ class Addresses(Giving):
         """Let an address or range in, or keep it out. Raises SeadragonError."""
         now, wanted = self._clock.wall(), checks.verdict(verdict)
         spelled = checks.cidr(cidr, wanted)
-        alike = (each for each in self._allowed.values() if (each.cidr, each.verdict) == (spelled, wanted))
+        alike = (each for each in self.values() if (each.cidr, each.verdict) == (spelled, wanted))
         if any(each.expires_at is None or each.expires_at > now for each in alike):
             raise OrderRefused(f"There is an entry for {spelled} already. Remove it first.", "conflict")
         row = AllowRow(
             id=make_id(self._random),
-            label=self._free(checks.unmistakable(label, "A label")),
+            label=self._names.free(checks.unmistakable(label, "A label")),
             cidr=spelled,
             verdict=wanted,
             lane=checks.lane(lane),
@@ -61,14 +73,14 @@ class Addresses(Giving):
             models=checks.models(models),
             created_at=now,
             by=by,
-            giver=self._gives(giver),
+            giver=self._giving.good(giver),
             expires_at=checks.moment(expires_at, now),
         )
-        return await entry.put(row)
+        return await tx.put(row)
 
     @order
-    async def allow_remove(self, entry: Entry, id: str) -> None:
+    async def remove(self, tx: Transaction, id: str) -> None:
         """Remove an entry. Raises SeadragonError."""
-        if (row := self._allowed.get(id)) is None:
+        if (row := self.get(id)) is None:
             raise OrderRefused("There is no such entry. Those of access.yaml are changed there.", "unknown")
-        await entry.drop(row)
+        await tx.drop(row)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from controller.auth.held.barring import Barring
+from controller.auth.held.memory import HeldRows
 from controller.auth.lookalikes import alike
+from controller.clock import Clock
+from controller.config.entry import Access
 from controller.errors import OrderRefused
+from controller.events import Journal
 
 
-class Named(Barring):
-    """The part of the holders that keeps names apart. They are for people alone: nothing is decided by them."""
+class NamesInUse:
+    """Keeps names apart. They are for people alone: nothing is decided by them."""
+
+    def __init__(self, rows: HeldRows, access: Callable[[], Access], clock: Clock, journal: Journal) -> None:
+        self._rows, self._access, self._clock, self._journal = rows, access, clock, journal
 
     def taken(self, name: str) -> bool:
         """Whether somebody or something has that name already, or one that looks like it."""
@@ -24,7 +30,7 @@ class Named(Barring):
                 words = f"access.yaml calls an entry {entry.label}, which looks like {other}. Rename one of the two."
                 self._journal.say("door", words, level="warning")
 
-    def _free(self, name: str, but: str = "") -> str:
+    def free(self, name: str, but: str = "") -> str:
         """`name`, unless somebody or something else has it, or one that looks like it. `but`: the id of whose it is.
 
         Raises OrderRefused.
@@ -38,9 +44,9 @@ class Named(Barring):
 
     def _names(self, but: str, *, configured: bool = True) -> Iterator[str]:
         """A revoked key and an expired entry give their names back: neither ever counts again."""
-        now = self._clock.wall()
-        yield from (user.name for user in self._users.values() if user.id != but)
-        yield from (key.name for key in self._keys.values() if key.id != but and key.revoked_at is None)
-        yield from (each.label for each in self._allowed.values() if each.expires_at is None or each.expires_at > now)
+        now, rows = self._clock.wall(), self._rows
+        yield from (user.name for user in rows.users.values() if user.id != but)
+        yield from (key.name for key in rows.keys.values() if key.id != but and key.revoked_at is None)
+        yield from (each.label for each in rows.allowed.values() if each.expires_at is None or each.expires_at > now)
         if configured:
             yield from (entry.label for entry in self._access().allow)

@@ -54,7 +54,7 @@ class House:
         async with holding(self.path, self.clock, self.journal, database, access=lambda: HOME) as holders:
             keyring = Keyring(holders)
             keyring.use(HOME)
-            holders.changed.append(lambda what, id: keyring.changed())
+            holders.ledger.changed.append(lambda what, id: keyring.changed())
             yield holders, keyring
 
     def lets(self, keyring: Keyring) -> tuple[bool, bool]:
@@ -77,7 +77,7 @@ async def house(tmp_path: Path) -> House:
     clock = WoundClock()
     made = House(tmp_path / "data", clock, Journal(clock))
     async with made.open() as (holders, _):
-        await holders.allow_add(OUT, "not him", by="operator", verdict="deny")
+        await holders.addresses.add(OUT, "not him", by="operator", verdict="deny")
     return made
 
 
@@ -117,7 +117,7 @@ async def test_with_neither_of_them_no_address_lets_anybody_in_until_the_operato
             "anonymous", kind="anonymous"
         )
         if not back:
-            await holders.reopen()
+            await holders.ledger.reopen()
             assert (keyring.addresses_off, house.lets(keyring)) == ("", (True, True))
             return
     house.path.chmod(0o600)
@@ -136,7 +136,7 @@ async def test_a_database_that_was_set_aside_does_not_open_the_door_and_neither_
             assert house.lets(keyring) == (False, False)
             assert "The database was damaged, and barred.json cannot be read" in holders.addresses_off
     async with house.open() as (holders, keyring):
-        await holders.reopen()
+        await holders.ledger.reopen()
         assert house.lets(keyring) == (True, True)
     async with house.open() as (holders, keyring):
         assert house.lets(keyring) == (True, True)
@@ -159,21 +159,21 @@ async def test_a_file_that_others_could_have_written_is_not_believed(house: Hous
 
 async def test_what_was_taken_back_after_a_copy_stays_so_when_the_copy_is_put_back(house: House) -> None:
     async with house.open() as (holders, _):
-        key = await holders.create_key("leaked", by="operator", scopes=("admin",))
-        given = await holders.create_key("given", by="leaked", giver=f"key:{key.id}")
-        mia = await holders.create_user("Mia", "member", by="operator", password=HASH)
-        tom = await holders.create_user("Tom", "member", by="operator", password=HASH)
-        await holders.start_session(mia.id, "Firefox", "192.0.2.1")
-        invite, token = await holders.create_invite("admin", label="x", by="operator")
+        key = await holders.keys.create("leaked", by="operator", scopes=("admin",))
+        given = await holders.keys.create("given", by="leaked", giver=f"key:{key.id}")
+        mia = await holders.users.create("Mia", "member", by="operator", password=HASH)
+        tom = await holders.users.create("Tom", "member", by="operator", password=HASH)
+        await holders.sessions.start(mia.id, "Firefox", "192.0.2.1")
+        invite, token = await holders.invites.create("admin", label="x", by="operator")
     for suffix in ("", *BESIDE):
         with contextlib.suppress(FileNotFoundError):
             shutil.copy(f"{house.path}{suffix}", f"{house.path}.copy{suffix}")
     async with house.open() as (holders, _):
-        await holders.revoke_key(key.id)
-        await holders.disable_user(mia.id)
-        await holders.delete_user(tom.id)
-        await holders.revoke_invite(invite.id)
-        await holders.allow_add("203.0.113.7", "nor her", by="operator", verdict="deny")
+        await holders.keys.revoke(key.id)
+        await holders.users.disable(mia.id)
+        await holders.users.delete(tom.id)
+        await holders.invites.revoke(invite.id)
+        await holders.addresses.add("203.0.113.7", "nor her", by="operator", verdict="deny")
     house.lose()
     shutil.copy(f"{house.path}.copy", house.path)
     async with house.open() as (holders, keyring):
@@ -181,11 +181,11 @@ async def test_what_was_taken_back_after_a_copy_stays_so_when_the_copy_is_put_ba
             assert not isinstance(keyring.look(Offered((text,)), IN, house.clock.wall()), Principal)
         assert holders.users[mia.id].disabled
         assert holders.users[tom.id].disabled, "who was deleted is back, and shut out"
-        assert not holders.sessions(mia.id)
-        assert holders.invite_for(token.text) is None
+        assert not holders.sessions.of(mia.id)
+        assert holders.invites.good(token.text) is None
         assert keyring.at("203.0.113.7", house.clock.wall()).denied
         assert "older than the last refusals" in " ".join(told(house.journal))
-        await holders.enable_user(tom.id)
+        await holders.users.enable(tom.id)
     assert rows(house.path, "SELECT count(*) FROM keys WHERE revoked_at IS NULL") == [(0,)]
     async with house.open() as (holders, _):
         assert not holders.users[tom.id].disabled, "the operator has said so"
@@ -194,12 +194,12 @@ async def test_what_was_taken_back_after_a_copy_stays_so_when_the_copy_is_put_ba
 
 async def test_an_end_of_a_refusal_is_in_the_file_too(house: House) -> None:
     async with house.open() as (holders, _):
-        mia = await holders.create_user("Mia", "member", by="operator")
-        await holders.disable_user(mia.id)
+        mia = await holders.users.create("Mia", "member", by="operator")
+        await holders.users.disable(mia.id)
         assert read(house.file.read_bytes()).people == {mia.id}
-        await holders.enable_user(mia.id)
-        for id in [*holders.allowed]:
-            await holders.allow_remove(id)
+        await holders.users.enable(mia.id)
+        for id in [*holders.addresses]:
+            await holders.addresses.remove(id)
     assert read(house.file.read_bytes()).people == frozenset()
     async with house.open() as (_, keyring):
         assert house.lets(keyring) == (True, True)
@@ -209,7 +209,7 @@ async def test_the_file_is_written_before_the_database_and_taken_back_with_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with house.open() as (holders, _):
-        key = await holders.create_key("editor", by="operator")
+        key = await holders.keys.create("editor", by="operator")
         stages: list[tuple[bool, list[tuple[object, ...]]]] = []
         write = BarredFile.write
 
@@ -222,12 +222,12 @@ async def test_the_file_is_written_before_the_database_and_taken_back_with_it(
         connection = connect(house.path)
         connection.execute("CREATE TRIGGER stuck BEFORE UPDATE ON keys BEGIN SELECT RAISE(ABORT, 'stuck'); END")
         with pytest.raises(SeadragonError):
-            await holders.revoke_key(key.id)
+            await holders.keys.revoke(key.id)
         assert key.id not in read(house.file.read_bytes()).keys
         connection.execute("DROP TRIGGER stuck")
         connection.close()
         stages.clear()
-        await holders.revoke_key(key.id)
+        await holders.keys.revoke(key.id)
         assert stages == [(True, [(0,)])]
 
 
@@ -238,14 +238,14 @@ async def test_a_disk_that_takes_no_file_keeps_nobody_from_taking_a_right_back(
         raise SeadragonError("barred.json cannot be written: No space left on device.")
 
     async with house.open() as (holders, _):
-        key = await holders.create_key("editor", by="operator")
+        key = await holders.keys.create("editor", by="operator")
         write = BarredFile.write
         monkeypatch.setattr(BarredFile, "write", full)
-        assert (await holders.revoke_key(key.id)).revoked_at is not None
-        assert "No space left" in holders.barred_trouble
+        assert (await holders.keys.revoke(key.id)).revoked_at is not None
+        assert "No space left" in holders.barring.trouble
         monkeypatch.setattr(BarredFile, "write", write)
         await house.clock.wind(20)
-        while holders.barred_trouble:
+        while holders.barring.trouble:
             await house.clock.wind(20)
     assert key.id in read(house.file.read_bytes()).keys
 

@@ -16,7 +16,7 @@ from controller.auth.holders import Holders
 from controller.auth.keyring import Denied, Keyring, Why
 from controller.auth.office import Office
 from controller.auth.rows import UserRow
-from controller.auth.secrets import NewKey, NewToken
+from controller.auth.secrets import MadeKey, NewToken
 from controller.config.schema import Config
 from controller.desk import OPERATOR, By
 from controller.errors import OrderRefused, SeadragonError
@@ -53,9 +53,9 @@ class House:
     mia: UserRow
     ada: UserRow
     tom: UserRow
-    script: NewKey
+    script: MadeKey
 
-    def stands(self, key: NewKey) -> bool:
+    def stands(self, key: MadeKey) -> bool:
         return isinstance(self.keyring.look(Offered((key.text,)), ADDRESS, self.clock.wall()), Principal)
 
 
@@ -64,10 +64,10 @@ async def house(path: Path, clock: WoundClock) -> AsyncIterator[House]:
     async with holding(path, clock) as holders:
         keyring, audit = Keyring(holders), FakeAudit()
         keyring.use(Config().access)
-        holders.changed.append(lambda what, id: keyring.changed())
-        mia, ada = [await holders.create_user(name, "admin", by="operator", password=HASH) for name in ("Mia", "Ada")]
-        tom = await holders.create_user("Tom", "member", by="operator", password=HASH)
-        script = await holders.create_key("mia's script", by="operator", user_id=mia.id, scopes=("admin", "infer"))
+        holders.ledger.changed.append(lambda what, id: keyring.changed())
+        mia, ada = [await holders.users.create(name, "admin", by="operator", password=HASH) for name in ("Mia", "Ada")]
+        tom = await holders.users.create("Tom", "member", by="operator", password=HASH)
+        script = await holders.keys.create("mia's script", by="operator", user_id=mia.id, scopes=("admin", "infer"))
         office = an_office(holders, audit, clock)
         yield House(holders, office, audit, keyring, clock, mia, ada, tom, script)
 
@@ -78,7 +78,7 @@ class Papers:
 
     invite: NewToken
     link: NewToken
-    key: NewKey
+    key: MadeKey
     entry: str  # id
     house: House
 
@@ -86,8 +86,8 @@ class Papers:
     def good(self) -> dict[str, bool]:
         holders = self.house.holders
         return {
-            "invite": holders.invite_for(self.invite.text) is not None,
-            "link": holders.reset_for(self.link.text) is not None,
+            "invite": holders.invites.good(self.invite.text) is not None,
+            "link": holders.resets.user_of(self.link.text) is not None,
             "key": self.house.stands(self.key),
             "entry": self.house.keyring.at(ADDRESS, self.house.clock.wall()).who is not None,
         }
@@ -99,27 +99,27 @@ ALL_OVER = dict.fromkeys(ALL_GOOD, False)
 
 async def gave(house: House, giver: str, by: str = "somebody", *, of: str = "") -> Papers:
     given: dict[str, Any] = {"by": by, "giver": giver}
-    _, invite = await house.holders.create_invite("admin", label=f"for a friend {of}", **given)
-    link = await house.holders.create_reset(house.tom.id, **given)
-    key = await house.holders.create_key(f"a house key {of}", scopes=("infer", "admin"), **given)
-    entry = (await house.holders.allow_add(ADDRESS, f"the shed {of}", **given)).id
+    _, invite = await house.holders.invites.create("admin", label=f"for a friend {of}", **given)
+    link = await house.holders.resets.create(house.tom.id, **given)
+    key = await house.holders.keys.create(f"a house key {of}", scopes=("infer", "admin"), **given)
+    entry = (await house.holders.addresses.add(ADDRESS, f"the shed {of}", **given)).id
     return Papers(invite, link, key, entry, house)
 
 
 Loses = Callable[[House], Awaitable[object]]
 LOSES: dict[str, Loses] = {
-    "revoked": lambda house: house.holders.revoke_key(house.script.id),
-    "less scopes": lambda house: house.holders.change_key(house.script.id, scopes=["infer", "manage"]),
+    "revoked": lambda house: house.holders.keys.revoke(house.script.id),
+    "less scopes": lambda house: house.holders.keys.change(house.script.id, scopes=["infer", "manage"]),
     "expired": lambda house: expire(house),
-    "owner demoted": lambda house: house.holders.set_role(house.mia.id, "member"),
-    "owner disabled": lambda house: house.holders.disable_user(house.mia.id),
-    "owner deleted": lambda house: house.holders.delete_user(house.mia.id),
+    "owner demoted": lambda house: house.holders.users.set_role(house.mia.id, "member"),
+    "owner disabled": lambda house: house.holders.users.disable(house.mia.id),
+    "owner deleted": lambda house: house.holders.users.delete(house.mia.id),
 }
 PERSONS = ("owner demoted", "owner disabled", "owner deleted")
 
 
 async def expire(house: House) -> None:
-    await house.holders.change_key(house.script.id, expires_at=house.clock.wall() + 60)
+    await house.holders.keys.change(house.script.id, expires_at=house.clock.wall() + 60)
     await house.clock.wind(59)
     assert house.holders.invites, "nothing ends before its time"
     await house.clock.wind(1)
@@ -155,20 +155,20 @@ async def test_an_order_that_cannot_end_it_takes_no_right_away(house: House, pat
     connection = connect(path)
     connection.execute("CREATE TRIGGER stuck BEFORE DELETE ON allowed BEGIN SELECT RAISE(ABORT, 'stuck'); END")
     with pytest.raises(SeadragonError, match="Nothing was changed: .*stuck"):
-        await house.holders.revoke_key(house.script.id)
+        await house.holders.keys.revoke(house.script.id)
     assert papers.good == ALL_GOOD
     assert house.stands(house.script)
     assert rows(path, "SELECT count(*) FROM keys WHERE revoked_at IS NOT NULL") == [(0,)]
     connection.execute("DROP TRIGGER stuck")
     connection.close()
-    await house.holders.revoke_key(house.script.id)
+    await house.holders.keys.revoke(house.script.id)
     assert papers.good == ALL_OVER
 
 
 @pytest.mark.parametrize("way", LOSES)
 async def test_what_was_given_out_with_what_was_given_out_ends_too(house: House, way: str) -> None:
-    first = await house.holders.create_key("first", by="x", giver=f"key:{house.script.id}", scopes=("admin",))
-    second = await house.holders.create_key("second", by="x", giver=f"key:{first.id}", scopes=("admin",))
+    first = await house.holders.keys.create("first", by="x", giver=f"key:{house.script.id}", scopes=("admin",))
+    second = await house.holders.keys.create("second", by="x", giver=f"key:{first.id}", scopes=("admin",))
     papers = await gave(house, f"key:{second.id}")
     await LOSES[way](house)
     assert papers.good == ALL_OVER
@@ -179,11 +179,11 @@ async def test_what_was_given_out_with_what_was_given_out_ends_too(house: House,
 @pytest.mark.parametrize("way", LOSES)
 async def test_people_who_joined_stay_and_so_do_the_keys_of_people(house: House, way: str) -> None:
     script = f"key:{house.script.id}"
-    _, invite = await house.holders.create_invite("member", label="cousins", uses=2, by="x", giver=script)
-    ben = await house.holders.redeem(invite.text, "Ben", HASH)
-    toms = await house.holders.create_key("tom's editor", by="x", giver=script, user_id=house.tom.id)
+    _, invite = await house.holders.invites.create("member", label="cousins", uses=2, by="x", giver=script)
+    ben = await house.holders.invites.redeem(invite.text, "Ben", HASH)
+    toms = await house.holders.keys.create("tom's editor", by="x", giver=script, user_id=house.tom.id)
     await LOSES[way](house)
-    assert house.holders.invite_for(invite.text) is None
+    assert house.holders.invites.good(invite.text) is None
     assert house.holders.users[ben.id] == ben
     assert house.stands(toms)
 
@@ -196,8 +196,8 @@ async def test_whoever_is_called_the_same_loses_nothing(house: House, way: str) 
 
 
 async def test_a_deny_stays_whoever_gave_it(house: House) -> None:
-    await house.holders.allow_add(ADDRESS, "not him", by="x", verdict="deny", giver=f"key:{house.script.id}")
-    await house.holders.revoke_key(house.script.id)
+    await house.holders.addresses.add(ADDRESS, "not him", by="x", verdict="deny", giver=f"key:{house.script.id}")
+    await house.holders.keys.revoke(house.script.id)
     assert house.keyring.at(ADDRESS, house.clock.wall()).denied
 
 
@@ -205,16 +205,16 @@ async def test_a_deny_stays_whoever_gave_it(house: House) -> None:
 async def test_it_goes_to_a_named_admin_instead(house: House, way: str) -> None:
     papers = await gave(house, f"key:{house.script.id}")
     kept: dict[str, Loses] = {
-        "revoked": lambda house: house.holders.revoke_key(house.script.id, keep="ada"),
-        "less scopes": lambda house: house.holders.change_key(house.script.id, scopes=["infer"], keep="Ada"),
-        "owner demoted": lambda house: house.holders.set_role(house.mia.id, "child", keep=house.ada.id),
-        "owner disabled": lambda house: house.holders.disable_user(house.mia.id, keep="ADA"),
-        "owner deleted": lambda house: house.holders.delete_user(house.mia.id, keep="Ada"),
+        "revoked": lambda house: house.holders.keys.revoke(house.script.id, keep="ada"),
+        "less scopes": lambda house: house.holders.keys.change(house.script.id, scopes=["infer"], keep="Ada"),
+        "owner demoted": lambda house: house.holders.users.set_role(house.mia.id, "child", keep=house.ada.id),
+        "owner disabled": lambda house: house.holders.users.disable(house.mia.id, keep="ADA"),
+        "owner deleted": lambda house: house.holders.users.delete(house.mia.id, keep="Ada"),
     }
     await kept[way](house)
     assert papers.good == ALL_GOOD
-    await house.holders.create_user("Eve", "admin", by="operator", password=HASH)
-    await house.holders.set_role(house.ada.id, "member")
+    await house.holders.users.create("Eve", "admin", by="operator", password=HASH)
+    await house.holders.users.set_role(house.ada.id, "member")
     assert papers.good == ALL_OVER, "it stands on the right of who took it over"
 
 
@@ -222,64 +222,64 @@ async def test_it_goes_to_a_named_admin_instead(house: House, way: str) -> None:
 async def test_it_goes_to_nobody_who_could_not_have_given_it(house: House, keep: str) -> None:
     papers = await gave(house, f"person:{house.mia.id}")
     with pytest.raises(OrderRefused, match=f"{keep} is none"):
-        await house.holders.disable_user(house.mia.id, keep=keep)
+        await house.holders.users.disable(house.mia.id, keep=keep)
     assert papers.good == ALL_GOOD
     assert not house.holders.users[house.mia.id].disabled
 
 
 async def test_a_pause_suspends_it_and_a_resume_restores_it(house: House) -> None:
     papers = await gave(house, f"key:{house.script.id}")
-    await house.holders.pause_key(house.script.id)
+    await house.holders.keys.pause(house.script.id)
     assert papers.good == ALL_OVER
     with pytest.raises(OrderRefused):
-        await house.holders.redeem(papers.invite.text, "Ben", HASH)
+        await house.holders.invites.redeem(papers.invite.text, "Ben", HASH)
     with pytest.raises(OrderRefused):
-        await house.holders.redeem_reset(papers.link.text, HASH)
+        await house.holders.resets.redeem(papers.link.text, HASH)
     denied = house.keyring.look(Offered((papers.key.text,)), ADDRESS, house.clock.wall())
     assert isinstance(denied, Denied)
     assert denied.why is Why.PAUSED
     told = [(await house.office.order(what, OPERATOR))[-1]["state"] for what in ("keys", "invites", "allow")]
     assert told == ["paused"] * 3
-    await house.holders.resume_key(house.script.id)
+    await house.holders.keys.resume(house.script.id)
     assert papers.good == ALL_GOOD
-    assert (await house.holders.redeem(papers.invite.text, "Ben", HASH)).role == "admin"
+    assert (await house.holders.invites.redeem(papers.invite.text, "Ben", HASH)).role == "admin"
 
 
 async def test_while_access_yaml_takes_the_right_from_everybody_it_is_suspended(path: Path, clock: WoundClock) -> None:
     narrow = Config.model_validate({"access": {"roles": {"key": {"may": ["infer"]}}}}).access
     access = Config().access
     async with holding(path, clock, access=lambda: access) as holders:
-        root = await holders.create_key("root", by="operator", scopes=("admin",))
-        _, invite = await holders.create_invite("admin", label="x", by="root", giver=f"key:{root.id}")
+        root = await holders.keys.create("root", by="operator", scopes=("admin",))
+        _, invite = await holders.invites.create("admin", label="x", by="root", giver=f"key:{root.id}")
         access = narrow
-        assert holders.invite_for(invite.text) is None
+        assert holders.invites.good(invite.text) is None
         access = Config().access
-        assert holders.invite_for(invite.text) is not None
+        assert holders.invites.good(invite.text) is not None
 
 
 async def test_what_lapsed_while_nobody_looked_ends_at_the_next_start(path: Path, clock: WoundClock) -> None:
     async with holding(path, clock) as holders:
-        script = await holders.create_key("script", by="operator", scopes=("admin",), expires_at=clock.wall() + 60)
-        _, invite = await holders.create_invite("admin", label="x", by="script", giver=f"key:{script.id}")
+        script = await holders.keys.create("script", by="operator", scopes=("admin",), expires_at=clock.wall() + 60)
+        _, invite = await holders.invites.create("admin", label="x", by="script", giver=f"key:{script.id}")
     await clock.wind(120)
     async with holding(path, clock) as holders:
-        assert holders.invite_for(invite.text) is None
+        assert holders.invites.good(invite.text) is None
         await until(lambda: rows(path, "SELECT count(*) FROM invites WHERE revoked_at IS NULL") == [(0,)])
-        await holders.change_key(script.id, expires_at=None)
-        assert holders.invite_for(invite.text) is None, "what has ended does not come back"
+        await holders.keys.change(script.id, expires_at=None)
+        assert holders.invites.good(invite.text) is None, "what has ended does not come back"
 
 
 async def test_who_lost_the_right_meanwhile_gives_out_nothing_more(house: House) -> None:
     """Orders that were let in while the right was good, and get their turn after the one that takes it away."""
     script = f"key:{house.script.id}"
-    taking = asyncio.create_task(house.holders.revoke_key(house.script.id))
+    taking = asyncio.create_task(house.holders.keys.revoke(house.script.id))
     await asyncio.sleep(0)
     giving = [
-        house.holders.create_invite("admin", label="late", by="x", giver=script),
-        house.holders.create_reset(house.tom.id, by="x", giver=script),
-        house.holders.create_key("late", by="x", giver=script),
-        house.holders.create_key("toms", by="x", giver=script, user_id=house.tom.id),
-        house.holders.allow_add(ADDRESS, "late", by="x", giver=script),
+        house.holders.invites.create("admin", label="late", by="x", giver=script),
+        house.holders.resets.create(house.tom.id, by="x", giver=script),
+        house.holders.keys.create("late", by="x", giver=script),
+        house.holders.keys.create("toms", by="x", giver=script, user_id=house.tom.id),
+        house.holders.addresses.add(ADDRESS, "late", by="x", giver=script),
     ]
     outcomes = await asyncio.gather(*giving, return_exceptions=True)
     await taking
@@ -301,9 +301,9 @@ async def test_the_audit_names_what_was_handed_over_and_what_lapsed(house: House
     answer = await house.office.order("users.disable", OPERATOR, user="Mia", keep="Ada")
     assert len(answer["handed_over"]) == 4
     assert ("keys.handed", "operator", {"to": "Ada"}) in house.audit.told
-    late = await house.holders.create_key(
+    late = await house.holders.keys.create(
         "late", by="x", giver=f"person:{house.ada.id}", scopes=("admin",), expires_at=house.clock.wall() + 60
     )
-    await house.holders.create_invite("member", label="x", by="late", giver=f"key:{late.id}")
+    await house.holders.invites.create("member", label="x", by="late", giver=f"key:{late.id}")
     ended = ("invites.ended", "seadragon", {"given_by": "late"})
     await house.clock.wind_until(lambda: ended in house.audit.told, by=60)

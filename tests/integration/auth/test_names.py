@@ -24,43 +24,43 @@ ACCESS = Access(allow=(Allowed(label="the house", addresses=("192.168.1.0/24",))
 @pytest.fixture
 async def holders(tmp_path: Path) -> AsyncIterator[Holders]:
     async with holding(tmp_path / "data" / NAME, WoundClock(), access=lambda: ACCESS) as holders:
-        await holders.create_user("Mia", "member", by="operator")
-        await holders.create_key("n8n", by="operator")
-        await holders.allow_add("192.0.2.7", "shed", by="operator")
+        await holders.users.create("Mia", "member", by="operator")
+        await holders.keys.create("n8n", by="operator")
+        await holders.addresses.add("192.0.2.7", "shed", by="operator")
         yield holders
 
 
 async def joins(holders: Holders, name: str) -> object:
-    _, token = await holders.create_invite("member", label="x", by="operator")
-    return await holders.redeem(token.text, name, HASH)
+    _, token = await holders.invites.create("member", label="x", by="operator")
+    return await holders.invites.redeem(token.text, name, HASH)
 
 
 async def takes_the_code(holders: Holders, name: str) -> object:
-    return await holders.redeem_admin_code((await holders.admin_code()).text, name, HASH)
+    return await holders.codes.redeem((await holders.codes.create()).text, name, HASH)
 
 
 async def is_renamed(holders: Holders, name: str) -> object:
-    user = holders.user_named("Tom") or await holders.create_user("Tom", "member", by="operator")
-    return await holders.rename_user(user.id, name)
+    user = holders.users.named("Tom") or await holders.users.create("Tom", "member", by="operator")
+    return await holders.users.rename(user.id, name)
 
 
 async def key_is_renamed(holders: Holders, name: str) -> object:
-    key = await holders.create_key("other", by="operator")
+    key = await holders.keys.create("other", by="operator")
     try:
-        return await holders.change_key(key.id, name=name)
+        return await holders.keys.change(key.id, name=name)
     finally:
-        await holders.revoke_key(key.id)
+        await holders.keys.revoke(key.id)
 
 
 WAYS: dict[str, Callable[[Holders, str], Awaitable[object]]] = {
-    "person": lambda holders, name: holders.create_user(name, "member", by="operator"),
+    "person": lambda holders, name: holders.users.create(name, "member", by="operator"),
     "join": joins,
     "code": takes_the_code,
     "rename": is_renamed,
-    "key": lambda holders, name: holders.create_key(name, by="operator"),
+    "key": lambda holders, name: holders.keys.create(name, by="operator"),
     "key renamed": key_is_renamed,
-    "address": lambda holders, name: holders.allow_add("192.0.2.9", name, by="operator"),
-    "deny": lambda holders, name: holders.allow_add("192.0.2.9", name, by="operator", verdict="deny"),
+    "address": lambda holders, name: holders.addresses.add("192.0.2.9", name, by="operator"),
+    "deny": lambda holders, name: holders.addresses.add("192.0.2.9", name, by="operator", verdict="deny"),
 }
 
 
@@ -81,23 +81,23 @@ async def test_nobody_and_nothing_gets_a_name_that_would_mislead(holders: Holder
 
 async def test_what_is_over_gives_its_name_back(holders: Holders) -> None:
     (id,) = holders.keys
-    await holders.revoke_key(id)
-    again = await holders.create_key("n8n", by="operator")
-    await holders.change_key(again.id, name="N8N")
-    (entry,) = holders.allowed
-    await holders.allow_remove(entry)
-    assert (await holders.allow_add("192.0.2.8", "shed", by="operator")).label == "shed"
+    await holders.keys.revoke(id)
+    again = await holders.keys.create("n8n", by="operator")
+    await holders.keys.change(again.id, name="N8N")
+    (entry,) = holders.addresses
+    await holders.addresses.remove(entry)
+    assert (await holders.addresses.add("192.0.2.8", "shed", by="operator")).label == "shed"
 
 
 async def test_a_label_of_the_yaml_that_somebody_has_is_told(tmp_path: Path) -> None:
     access, clock = Access(), WoundClock()
     journal = Journal(clock)
     async with holding(tmp_path / "data" / NAME, clock, journal, access=lambda: access) as holders:
-        await holders.create_user("Mia", "member", by="operator")
-        holders.tell_mistaken()
+        await holders.users.create("Mia", "member", by="operator")
+        holders.names.tell_mistaken()
         assert not journal.last(9)
         access = Access(allow=(Allowed(label="MIA", addresses=("10.0.0.1",)),))
-        holders.tell_mistaken()
+        holders.names.tell_mistaken()
     (told,) = journal.last(9)
     assert (told.level, "MIA" in told.text, "Mia" in told.text) == ("warning", True, True)
 

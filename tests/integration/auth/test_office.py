@@ -50,7 +50,7 @@ async def test_a_key_is_changed_and_only_what_is_active_is_counted(office: Offic
 
 async def test_somebody_shut_out_is_let_in_again_and_signed_out_everywhere(office: Office, holders: Holders) -> None:
     mia = await office.order("users.add", OPERATOR, name="Mia")
-    await holders.start_session(mia["id"], "a browser", "", lasts=3600)
+    await holders.sessions.start(mia["id"], "a browser", "", lasts=3600)
     assert (office.shown.users_active, office.shown.sessions_live) == (1, 1)
     assert await office.order("users.end_sessions", OPERATOR, user="mia") == {
         "id": mia["id"],

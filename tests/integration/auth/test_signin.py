@@ -45,7 +45,7 @@ async def signed_in(door: FrontDoor, name: str) -> Person:
 
 
 async def an_invite(door: FrontDoor, uses: int = 1) -> str:
-    _, token = await door.holders.create_invite("member", uses=uses, lasts=3600, label="summer", by="tests")
+    _, token = await door.holders.invites.create("member", uses=uses, lasts=3600, label="summer", by="tests")
     return token.text
 
 
@@ -63,8 +63,8 @@ async def crowded(signin: SignIn) -> AsyncIterator[None]:
 
 async def test_in_a_crowd_everybody_is_asked_for_a_moment_and_no_token_is_spent(door: FrontDoor) -> None:
     mia, signin = await door.person("mia"), door.signin
-    invite, code = await an_invite(door), (await door.holders.admin_code()).text
-    link = (await door.holders.create_reset(mia, by="tests")).text
+    invite, code = await an_invite(door), (await door.holders.codes.create()).text
+    link = (await door.holders.resets.create(mia, by="tests")).text
     person = await signed_in(door, "mia")
     async with crowded(signin):
         told = [
@@ -114,8 +114,8 @@ async def test_who_guesses_once_must_wait_for_the_next_try_and_nobody_else_must(
 async def test_a_token_that_is_none_costs_no_hash_and_gets_one_answer_whatever_the_password(
     door: FrontDoor, way: str, password: str
 ) -> None:
-    await door.holders.create_reset(await door.person("mia"), by="tests")
-    await door.holders.admin_code()
+    await door.holders.resets.create(await door.person("mia"), by="tests")
+    await door.holders.codes.create()
     counting = Counting(SystemClock(), cost=CHEAP, floor=0.0)
     cheap, door.signin.hashing = door.signin.hashing, counting
     bogus = {kind: make_token(os.urandom, kind).text for kind in ("reset", "admin")}
@@ -139,12 +139,12 @@ async def with_an_invite(door: FrontDoor) -> Comes:
 
 
 async def with_a_link(door: FrontDoor) -> Comes:
-    link = (await door.holders.create_reset(await door.person("zoe"), by="tests")).text
+    link = (await door.holders.resets.create(await door.person("zoe"), by="tests")).text
     return lambda name: door.signin.reset(link, "short", HERE)
 
 
 async def with_a_code(door: FrontDoor) -> Comes:
-    code = (await door.holders.admin_code()).text
+    code = (await door.holders.codes.create()).text
     return lambda name: door.signin.take_code(code, "\u3164", NEW, HERE)
 
 
@@ -203,12 +203,12 @@ async def test_a_password_change_ends_what_had_checked_the_old_one_and_not_yet_b
     flying = asyncio.ensure_future(IN_FLIGHT[what](door.signin, thiefs))
     await held.looked.wait()
     new = await cheap.hash(NEW)
-    await door.holders.set_password(mia, new, keep=mine.session.id)
+    await door.holders.users.set_password(mia, new, keep=mine.session.id)
     held.go.set()
     no = await flying
     assert isinstance(no, No)
     assert no.status == 403
-    assert [each.id for each in door.holders.sessions(mia)] == [mine.session.id]
+    assert [each.id for each in door.holders.sessions.of(mia)] == [mine.session.id]
     assert door.holders.users[mia].password == new
     held.close()
     door.signin.hashing = cheap
@@ -220,7 +220,7 @@ async def test_a_better_hash_of_the_same_password_ends_no_sign_in(door: FrontDoo
     door.signin.hashing = held
     flying = asyncio.ensure_future(door.signin.enter("mia", PASSWORD, HERE))
     await held.looked.wait()
-    await door.holders.rehash(mia, await cheap.hash(PASSWORD), instead=door.holders.users[mia].password)
+    await door.holders.users.rehash(mia, await cheap.hash(PASSWORD), instead=door.holders.users[mia].password)
     held.go.set()
     assert isinstance(await flying, SessionRow)
     held.close()
@@ -237,14 +237,14 @@ async def test_who_is_signed_in_is_slowed_too_when_the_password_is_asked_again(d
 
 
 async def test_a_code_wants_a_name_and_a_password_that_will_do_and_is_not_spent_on_others(door: FrontDoor) -> None:
-    code = (await door.holders.admin_code()).text
+    code = (await door.holders.codes.create()).text
     for name, password, field in (("", NEW, "name"), ("Ada", "short", "password")):
         no = await door.signin.take_code(code, name, password, HERE)
         leap(door)
         assert isinstance(no, No)
         assert (no.status, no.field) == (422, field)
     assert isinstance(await door.signin.take_code(code, "Ada", NEW, HERE), SessionRow)
-    ada = door.holders.user_named("ada")
+    ada = door.holders.users.named("ada")
     assert ada is not None
     assert ada.role == "admin"
 

@@ -42,14 +42,14 @@ def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
 async def a_full_house(path: Path) -> None:
     """Rows in every table, one of them new, changed, used up or ended."""
     async with holding(path) as holders:
-        invite, token = await holders.create_invite("member", label="family", uses=9, by="operator")
+        invite, token = await holders.invites.create("member", label="family", uses=9, by="operator")
         for name in ("Mia", "Ada", "Zoë"):
-            user = await holders.redeem(token.text, name, "a-hash")
-            key = await holders.create_key(f"{name}'s editor", by=name, user_id=user.id, models=["qwen3*"])
-            await holders.start_session(user.id, "Firefox", "192.0.2.1")
-        await holders.revoke_key(key.id)
-        await holders.create_reset(user.id, by="operator")
-        await holders.allow_add("192.0.2.7", "shed", by="operator")
+            user = await holders.invites.redeem(token.text, name, "a-hash")
+            key = await holders.keys.create(f"{name}'s editor", by=name, user_id=user.id, models=["qwen3*"])
+            await holders.sessions.start(user.id, "Firefox", "192.0.2.1")
+        await holders.keys.revoke(key.id)
+        await holders.resets.create(user.id, by="operator")
+        await holders.addresses.add("192.0.2.7", "shed", by="operator")
 
 
 @pytest.mark.parametrize("disaster", ["gone", "damaged", "crashed", "newer rows", "none"])
@@ -68,13 +68,13 @@ async def test_the_drill_loses_no_committed_row(path: Path, disaster: str) -> No
         _crash_while_writing(path)
     elif disaster == "newer rows":
         async with holding(path) as holders:
-            await holders.create_key("another", by="operator")
+            await holders.keys.create("another", by="operator")
     result = call(path, "restore", str(copy))
     assert result.exit_code == 0, result.output
     assert content(path) == before
     async with holding(path) as holders:
         assert {user.name for user in holders.users.values()} == {"Mia", "Ada", "Zoë"}
-        await holders.create_key("after", by="operator")
+        await holders.keys.create("after", by="operator")
     assert damage(path) is None
     kept = sorted(path.parent.glob(f"{NAME}.replaced-*"))
     assert bool(kept) == (disaster != "gone")
@@ -90,7 +90,7 @@ WRITES = """
     async def main():
         async with holding(Path(sys.argv[1])) as holders:
             for number in range(10**6):
-                await holders.create_key(f"written {number}", by="operator")
+                await holders.keys.create(f"written {number}", by="operator")
                 print("written", flush=True)
     asyncio.run(main())
 """
@@ -120,10 +120,10 @@ async def test_what_was_replaced_holds_all_it_held_also_what_a_crash_had_left_in
 async def test_a_copy_made_while_keys_are_made_has_each_that_was_answered_before(path: Path) -> None:
     async with holding(path) as holders:
         making = asyncio.create_task(asyncio.to_thread(back_up, path, path.with_name("copy.db")))
-        answered = [(await holders.create_key("early", by="operator")).id]
+        answered = [(await holders.keys.create("early", by="operator")).id]
         await making
         back_up(path, path.with_name("later.db"))
-        await holders.create_key("late", by="operator")
+        await holders.keys.create("late", by="operator")
     assert rows(path.with_name("later.db"), "SELECT id FROM keys") == [(id,) for id in answered]
     assert damage(path.with_name("copy.db")) is None
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from controller.auth.access import Principal
 from controller.auth.credentials import Offered
 from controller.auth.holders import Holders
-from controller.auth.keyring import Denied, Keyring, Why
-from controller.auth.keyring import Rows as KeyringRows
+from controller.auth.keyring import Denied, Keyring, KeyringRows, Why
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow
 from controller.config.entry import Access
@@ -53,9 +52,9 @@ def test_a_key_without_an_end_works_whatever_its_date() -> None:
 
 def test_an_address_let_in_for_a_while_by_a_clock_that_was_ahead_is_let_in_from_then_on() -> None:
     rows = Rows()
-    rows.allowed["a"] = entry("a", "10.1.1.1", created_at=1e6, expires_at=1e6 + 3600)
-    rows.allowed["b"] = entry("b", "10.1.1.2", created_at=1e6)
-    rows.allowed["c"] = entry("c", "10.1.1.3", created_at=1e6, expires_at=1e6 + 3600, verdict="deny")
+    rows.addresses["a"] = entry("a", "10.1.1.1", created_at=1e6, expires_at=1e6 + 3600)
+    rows.addresses["b"] = entry("b", "10.1.1.2", created_at=1e6)
+    rows.addresses["c"] = entry("c", "10.1.1.3", created_at=1e6, expires_at=1e6 + 3600, verdict="deny")
     keyring = Keyring(rows)
     for now, inside in ((10.0, False), (1e6 - 61, False), (1e6 - 60, True), (1e6 + 3599, True), (1e6 + 3600, False)):
         assert bool(keyring.at("10.1.1.1", now).who) is inside, now
@@ -188,7 +187,7 @@ def entry(id: str, cidr: str, **fields: Any) -> AllowRow:
 )
 def test_the_configuration_narrows_every_entry_of_orders_managing_too(may: list[str] | None, holds: set[Right]) -> None:
     rows = Rows()
-    rows.allowed = {"a": entry("a", "192.0.2.0/24", scopes=("infer", "manage"))}
+    rows.addresses = {"a": entry("a", "192.0.2.0/24", scopes=("infer", "manage"))}
     keyring = Keyring(rows)
     keyring.use(Access.model_validate({"roles": {"address": {"may": may}}}))
     who = keyring.at("192.0.2.1", 10.0).who
@@ -198,7 +197,7 @@ def test_the_configuration_narrows_every_entry_of_orders_managing_too(may: list[
 
 def test_entries_of_orders_come_after_the_yamls_and_deny_beats_them_all() -> None:
     rows = Rows()
-    rows.allowed = {
+    rows.addresses = {
         "a": entry("a", "127.0.0.0/8", created_at=2.0),
         "b": entry("b", "192.0.2.0/24", created_at=1.0, expires_at=50.0),
         "c": entry("c", "192.0.2.9", created_at=0.5, verdict="deny", expires_at=30.0),
@@ -219,12 +218,12 @@ def test_entries_of_orders_come_after_the_yamls_and_deny_beats_them_all() -> Non
 
 def test_an_address_stands_for_as_long_as_its_entry_and_each_use_of_that_is_noted() -> None:
     rows = Rows()
-    rows.allowed = {"a": entry("a", "192.0.2.0/24", expires_at=50.0)}
+    rows.addresses = {"a": entry("a", "192.0.2.0/24", expires_at=50.0)}
     keyring = Keyring(rows)
     who = keyring.at("192.0.2.1", 10.0).who
     assert who is not None
     keyring.used(who, "192.0.2.1")
-    assert rows.uses == [("address", "a")]
+    assert rows.uses == [("address", "a", "192.0.2.1")]
     assert keyring.stands(who, "192.0.2.1", 49.0) == who
     assert keyring.stands(who, "192.0.2.1", 50.0) == Denied(Why.ELSEWHERE)
     assert keyring.at("", 10.0).who is None, "a peer without an address is nobody"
@@ -289,7 +288,7 @@ def test_a_session_is_its_person_until_it_ends() -> None:
     assert keyring.stands(who, "", 0.0, cookie=b"mia") == Denied(Why.REVOKED, "mia")  # a demotion ends what is open
     rows.users["mia"] = replace(rows.users["mia"], role="child", disabled=True)
     assert keyring.person(b"mia", 0.0) is None
-    del rows.live_sessions["mia"]
+    del rows.sessions["mia"]
     assert keyring.stands(who, "", 0.0) is not None
 
 
@@ -313,4 +312,4 @@ def test_a_name_means_the_same_model_in_every_spelling() -> None:
 def test_a_keyring_takes_the_holders_of_rights_as_they_are() -> None:
     """That they fit is for mypy to say; here, that nothing is missing when somebody is let in."""
     asked: type[KeyringRows] = Holders
-    assert all(hasattr(asked, name) for name in ("keys", "users", "live_sessions", "allowed", "key_used"))
+    assert all(hasattr(asked, name) for name in ("used", "addresses_off", "unread"))

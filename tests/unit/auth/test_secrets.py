@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controller.auth.secrets import (
     NO_HASH,
-    NewKey,
+    MadeKey,
     NewToken,
     Random,
     TokenKind,
@@ -103,7 +103,7 @@ def test_digits_of_other_scripts_are_no_digits() -> None:
 
 
 def test_the_text_of_a_key_or_token_is_in_no_repr_and_no_log() -> None:
-    made: list[NewKey | NewToken] = [make_key(os.urandom), *(make_token(os.urandom, kind) for kind in KINDS)]
+    made: list[MadeKey | NewToken] = [make_key(os.urandom), *(make_token(os.urandom, kind) for kind in KINDS)]
     for one in made:
         assert one.text not in repr(one)
         secret = one.text[-28:]
