@@ -18,7 +18,7 @@ from controller.errors import SeadragonError
 from controller.paths import Paths
 
 if TYPE_CHECKING:
-    from controller.doctor.facts import Hands
+    from controller.doctor.around import Hands
     from controller.doctor.mac import Proof
 
 
@@ -84,8 +84,9 @@ def _log_file(paths: Paths, name: str) -> Path:
 def _hands() -> Hands:
     from controller.config.load import load
     from controller.config.schema import Config
-    from controller.doctor.facts import Hands
+    from controller.doctor.around import Hands
     from controller.doctor.outside import ask
+    from controller.engines.looks import LOOKS
     from controller.obtain import find_program
     from controller.supervision.tools import run_tool
 
@@ -93,7 +94,7 @@ def _hands() -> Hands:
         loaded = load(folder, environment)
         return loaded.config, loaded.warnings
 
-    return Hands(read, find_program, run_tool, ask)
+    return Hands(read, find_program, run_tool, ask, LOOKS)
 
 
 def _tell_proofs(proofs: Iterable[Proof], as_json: bool) -> None:

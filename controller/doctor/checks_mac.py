@@ -6,13 +6,9 @@ from collections.abc import Callable
 
 from controller.doctor.findings import Facts, Finding, quoted
 from controller.doctor.findings_mac import Mac, Service
-from controller.engines.ollama.settings import OLLAMA
 from controller.guarded import allowing_words, places_words, program_to_allow
 from controller.plain import count_words
-from controller.supervision.spec import ChildState
 
-OLDEST_MACOS = (14,)  # of Ollama
-NATIVE = "arm64"
 FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 EX_CONFIG = "78"  # launchd's own: it could not even start the program, or open its log
 
@@ -20,41 +16,10 @@ EX_CONFIG = "78"  # launchd's own: it could not even start the program, or open 
 def examine_mac(facts: Facts) -> list[Finding]:
     """Every finding, in the order of the table; none where this is no Mac."""
     mac = facts.mac
-    return [] if mac is None else [check(facts, mac) for check in CHECKS]
-
-
-def system(facts: Facts, mac: Mac) -> Finding:
-    """New enough for Ollama."""
-    found = ".".join(map(str, mac.version))
-    if mac.version and mac.version < OLDEST_MACOS:
-        words = f"macOS {found} is too old for Ollama, which needs macOS 14 or newer."
-        return Finding("macos", "fail", words, "Update it: System Settings > General > Software Update.")
-    return Finding("macos", "ok", f"macOS {found or '(it does not say which)'}.")
-
-
-def processor(facts: Facts, mac: Mac) -> Finding:
-    """Through Rosetta there is no GPU, and what a translated program starts is translated too."""
-    if mac.translated:
-        words = "This Python is made for Intel Macs. Ollama would run as an Intel program too, and find no GPU."
-        return Finding("processor", "fail", words, "Run: rm -rf .venv && arch -arm64 make setup")
-    if mac.silicon and mac.ollama_made_for and NATIVE not in mac.ollama_made_for:
-        words = f"{facts.ollama} is made for Intel Macs: it runs, but finds no GPU."
-        return Finding("processor", "fail", words, "Run make setup, which gets another one, and uninstall this one.")
-    return Finding("processor", "ok", "Everything is made for this Mac's processor.")
-
-
-def gpu(facts: Facts, mac: Mac) -> Finding:
-    """Metal may not be there for what starts before anybody has logged in."""
-    children = facts.running.get("children") if facts.running else None
-    seen = children.get(OLLAMA) if isinstance(children, dict) else None
-    if not isinstance(seen, dict) or seen.get("state") != ChildState.GPU_LOST:
-        return Finding("gpu", "ok", "Nothing speaks against it.")
-    daemon = mac.service is not None and mac.service.kind == "daemon"
-    words = "Ollama finds no GPU, though this Mac has one."
-    if not daemon:
-        return Finding("gpu", "fail", words, "Look what it says: seadragon logs ollama. Then: seadragon restart ollama")
-    how = "sudo seadragon uninstall, then seadragon install --agent (docs/mac.md says what else that takes)"
-    return Finding("gpu", "fail", f"{words} A service that starts before the log-in may not get it.", f"Run: {how}")
+    if mac is None:
+        return []
+    engines = [finding for engine in facts.engines for finding in engine.examine_mac(facts, mac)]
+    return [*engines, *(check(facts, mac) for check in CHECKS)]
 
 
 def privacy(facts: Facts, mac: Mac) -> Finding:
@@ -64,14 +29,6 @@ def privacy(facts: Facts, mac: Mac) -> Finding:
     words = f"macOS keeps a service from these: {places_words(mac.guarded)}."
     remedy = f"Move it (say, to ~/seadragon; then: rm -rf .venv && make setup). Or allow it: {_allowing(mac)}."
     return Finding("privacy", "warn", words, remedy)
-
-
-def quarantine(facts: Facts, mac: Mac) -> Finding:
-    """A question nobody sees."""
-    if mac.quarantined:
-        words = f"{facts.ollama} was downloaded and never opened: macOS asks about it first, and nobody sees that."
-        return Finding("quarantine", "warn", words, f"Run: xattr -dr com.apple.quarantine {quoted([facts.ollama])}")
-    return Finding("quarantine", "ok", "Ollama may be started.")
 
 
 def firewall(facts: Facts, mac: Mac) -> Finding:
@@ -133,11 +90,7 @@ def sleep(facts: Facts, mac: Mac) -> Finding:
 
 
 CHECKS: tuple[Callable[[Facts, Mac], Finding], ...] = (
-    system,
-    processor,
-    gpu,
     privacy,
-    quarantine,
     firewall,
     service,
     start,

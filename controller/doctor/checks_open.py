@@ -18,7 +18,7 @@ def public(facts: Facts) -> Finding:
     if open_:
         told = ", ".join(f"{each.route} at {each.base} ({each.status})" for each in open_)
         remedy = "Now: seadragon stop tunnel. Then look at roles and open_tunnel_to_anonymous in access.yaml, and "
-        remedy += "whether that name leads to Ollama itself."
+        remedy += f"whether that name leads to {' or '.join(engine.title for engine in facts.engines)} itself."
         return Finding("public name", "fail", f"Anybody on the internet gets an answer, without a key: {told}.", remedy)
     silent = [each for each in facts.asked if each.status is None or each.status >= 500]
     if silent:

@@ -7,33 +7,21 @@ import platform as this_machine
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from controller import install
 from controller.doctor import findings_mac as read
 from controller.doctor.findings_mac import Kind, Mac, Service
 from controller.guarded import guarded_places, program_to_allow
-from controller.obtain.processors import processors
+from controller.supervision.tools import ToolSaid
 
 FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 LOGIN_WINDOW = "/Library/Preferences/com.apple.loginwindow"
 
 
-class Said(Protocol):
-    """How a tool ended."""
-
-    @property
-    def code(self) -> int: ...
-    @property
-    def out(self) -> bytes: ...
-    @property
-    def err(self) -> bytes: ...
+Tell = Callable[[Sequence[str]], ToolSaid | None]  # runs a tool to its end; None: it could not be run
 
 
-Tell = Callable[[Sequence[str]], Said | None]  # runs a tool to its end; None: it could not be run
-
-
-def look(tell: Tell, folders: Iterable[Path], ollama: Path | None, home: Path, *, machine: str | None = None) -> Mac:
+def look(tell: Tell, folders: Iterable[Path], home: Path, *, machine: str | None = None) -> Mac:
     """All that a Mac says of itself. `folders`: what a service of ours would have to read and write."""
     machine = machine or this_machine.machine()
     python = Path(os.path.realpath(sys.executable))
@@ -46,9 +34,7 @@ def look(tell: Tell, folders: Iterable[Path], ollama: Path | None, home: Path, *
         silicon=silicon,
         python=python,
         translated=silicon and machine != "arm64",
-        ollama_made_for=processors(ollama) if ollama else frozenset(),
         guarded=guarded_places((Path(os.path.realpath(folder)) for folder in folders), Path(os.path.realpath(home))),
-        quarantined=bool(ollama) and read.quarantined(_out(tell, *_quarantine_of(ollama))),
         filevault=read.is_on(_out(tell, "/usr/bin/fdesetup", "status")),
         logged_in_as=_out(tell, "/usr/bin/defaults", "read", LOGIN_WINDOW, "autoLoginUser").decode().strip(),
         back_after_power_cut=bool(power["autorestart"]) if "autorestart" in power else None,
@@ -60,8 +46,9 @@ def look(tell: Tell, folders: Iterable[Path], ollama: Path | None, home: Path, *
     )
 
 
-def _quarantine_of(program: Path | None) -> tuple[str, ...]:
-    return "/usr/bin/xattr", "-p", "com.apple.quarantine", os.path.realpath(program or "")
+def quarantined(tell: Tell, program: Path) -> bool:
+    """Whether a program came by a browser, and nobody has opened it yet."""
+    return read.quarantined(_out(tell, "/usr/bin/xattr", "-p", "com.apple.quarantine", os.path.realpath(program)))
 
 
 def _service(tell: Tell, home: Path) -> Service | None:

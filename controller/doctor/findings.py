@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from psutil import Process
+
 from controller.config.schema import Config
 from controller.doctor.findings_mac import Mac
+from controller.engines.engine import Accelerator
 from controller.residency.memory import Reading
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -53,17 +56,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """An `ollama serve` that runs on this machine and is not ours."""
-
-    pid: int
-    user: str
-    ports: tuple[int, ...]  # empty when the system does not tell us
-    app: bool = False  # started by the desktop app
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
+class ListenerSeen:
     """One listener of the configuration."""
 
     address: str
@@ -85,7 +78,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PublicAnswer:
     """What a public name of ours said to somebody without a key."""
 
     base: str
@@ -96,7 +89,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CertificateSeen:
     """The certificate of a listener, or why it will not do."""
 
     address: str
@@ -123,6 +116,21 @@ class Dated:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSeen:
+    """What was seen of one engine, and what it makes of that."""
+
+    title: str  # what people call it
+    examine: Callable[[Facts], list[Finding]]  # every finding about it, in its order
+    examine_mac: Callable[[Facts, Mac], list[Finding]]  # those that only a Mac can give
+    make_room: str  # how to delete a model, in words
+    in_place: Callable[[Process], int] = lambda process: 0  # bytes of files that one uses without a copy of its own
+    elsewhere: bool = False  # it runs on another machine, which holds its models
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
+    accelerator: Accelerator | None = None  # what it found to work with, if it ran and said so
+    folders: tuple[Path, ...] = ()  # those that it reads and that are none of ours
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that the checks go by."""
 
@@ -136,30 +144,26 @@ class Facts:
     folders: tuple[Folder, ...]
     running: dict[str, object] | None  # what the running controller says of itself
     unheard: str  # why one that seems to run does not say anything, else empty
-    ollama: Path | None
-    ollama_version: tuple[int, ...] | None
-    others: tuple[Serving, ...]
-    models_folder: Path
-    models: int | None  # how many are installed; None when the folder cannot be read
-    doors: tuple[Door, ...]
-    exposed: tuple[str, ...]  # addresses beyond loopback where an Ollama answers
-    origins: str  # OLLAMA_ORIGINS as Ollama gets it
+    engines: tuple[EngineSeen, ...]
+    listeners: tuple[ListenerSeen, ...]
     cloudflared: Path | None
     files_limit: int
     memory: Reading  # with the footprints of our own processes
-    unrunnable: Mapping[str, str] = field(default_factory=dict)  # why a program that is there cannot be run, by name
-    ollama_lacks: tuple[str, ...] = ()  # programs that belong beside it and are not there
-    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each installed model, by name
-    models_away: str = ""  # why their folder cannot be used
-    left_over: int = 0  # bytes in the models folder that no model needs
+    cloudflared_fault: str = ""  # why one that is there cannot be run
     rights: tuple[str, ...] = ()  # what is the matter with who is kept out
     database: Stored | None = None  # None before the first start
-    asked: tuple[Asked, ...] = ()  # our public names
-    certificates: tuple[Shown, ...] = ()
+    asked: tuple[PublicAnswer, ...] = ()  # our public names
+    certificates: tuple[CertificateSeen, ...] = ()
     secrets: tuple[Secret, ...] = ()
     dated: tuple[Dated, ...] = ()  # what bears a date to come
     mac: Mac | None = None  # None elsewhere
     admins: int | None = None  # who may sign in and is one; None when that cannot be told
+
+    def child(self, name: str) -> dict[str, object] | None:
+        """The status of one of our children, as the running controller tells it."""
+        children = self.running.get("children") if self.running else None
+        seen = children.get(name) if isinstance(children, dict) else None
+        return seen if isinstance(seen, dict) else None
 
 
 def quoted(paths: Iterable[object]) -> str:

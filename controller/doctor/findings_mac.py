@@ -45,9 +45,7 @@ class Mac:
     silicon: bool  # Apple's own processor
     python: Path  # ours, links followed
     translated: bool  # we run under Rosetta
-    ollama_made_for: frozenset[str] = frozenset()  # processors, as `uname -m` says; empty: unknown
     guarded: Mapping[Path, str] = field(default_factory=dict)  # our folders that macOS guards, and where they lie
-    quarantined: bool = False  # Ollama came by a browser, and nobody has opened it yet
     filevault: bool | None = None
     logged_in_as: str = ""  # who is logged in by itself after a start
     back_after_power_cut: bool | None = None

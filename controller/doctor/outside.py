@@ -8,13 +8,13 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from controller.doctor.findings import Asked
+from controller.doctor.findings import PublicAnswer
 
 ROUTES = (("GET", "/api/tags"), ("GET", "/v1/models"), ("POST", "/api/generate"))
 LIMIT = 5.0  # seconds for each question
 
 
-def ask(names: list[str]) -> list[Asked]:
+def ask(names: list[str]) -> list[PublicAnswer]:
     """Put every question to every name, at once. Nobody else is spoken to: no proxy is used, no redirect followed."""
     tried = [(f"https://{name}", method, path) for name in names for method, path in ROUTES]
     if not tried:
@@ -23,14 +23,16 @@ def ask(names: list[str]) -> list[Asked]:
         return list(pool.map(lambda each: ask_one(*each), tried))
 
 
-def ask_one(base: str, method: str, path: str, *, verify: bool = True) -> Asked:
+def ask_one(base: str, method: str, path: str, *, verify: bool = True) -> PublicAnswer:
     """One question; `verify`: hold the certificate against the system's authorities."""
     try:
         with httpx.Client(timeout=LIMIT, trust_env=False, follow_redirects=False, verify=verify) as client:
             with client.stream(method, base + path, json={} if method == "POST" else None) as answer:
-                return Asked(base, f"{method} {path}", answer.status_code, skew=_skew(answer.headers.get("date", "")))
+                return PublicAnswer(
+                    base, f"{method} {path}", answer.status_code, skew=_skew(answer.headers.get("date", ""))
+                )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Asked(base, f"{method} {path}", fault=str(error) or type(error).__name__)
+        return PublicAnswer(base, f"{method} {path}", fault=str(error) or type(error).__name__)
 
 
 def _skew(date: str) -> float:

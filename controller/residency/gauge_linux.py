@@ -6,10 +6,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -19,7 +18,7 @@ from controller.residency.memory import Reading
 from controller.residency.nvidia import NVIDIA, NVIDIA_PROCESSES, nvidia_memory, nvidia_processes
 from controller.residency.pressure import linux_pressure
 from controller.residency.resident import Taken
-from controller.supervision.tools import run_tool
+from controller.supervision.tools import RunTool, run_tool
 
 TOOL_LIMIT = 5.0  # seconds a tool may take
 TOOL_EVERY = 5.0  # seconds between two questions to a tool
@@ -27,21 +26,6 @@ UNLIMITED = 2**62  # version 1 writes "no limit" as the largest number of whole 
 _FULL = re.compile(r"^full avg10=([0-9.]+)", re.MULTILINE)
 _STAT = re.compile(r"^(\w+) (\d+)$", re.MULTILINE)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-class Said(Protocol):
-    """How a tool ended."""
-
-    @property
-    def code(self) -> int: ...
-    @property
-    def out(self) -> bytes: ...
-
-
-class RunTool(Protocol):
-    """Runs a tool to its end (`supervision.tools.run_tool`); raises SpawnFailed."""
-
-    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, Said]: ...
 
 
 def ram() -> tuple[int, int]:

@@ -21,11 +21,11 @@ from functools import cache
 from controller.engines.engine import Accelerator
 from controller.errors import SpawnFailed
 from controller.plain import GIB, MIB
-from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, RunTool, ram
+from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, ram
 from controller.residency.memory import Others, Reading
 from controller.residency.metal import IOREG, metal
 from controller.residency.resident import Pressure, Taken
-from controller.supervision.tools import run_tool
+from controller.supervision.tools import RunTool, run_tool
 from controller.sysctl import SYSTEM, number
 
 PRESSURE = "kern.memorystatus_vm_pressure_level"

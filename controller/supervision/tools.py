@@ -10,11 +10,11 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast, get_args
+from typing import IO, Protocol, cast, get_args
 
 from controller.errors import SpawnFailed, SpawnFault
 from controller.supervision.keeper import KINDS
@@ -31,6 +31,23 @@ _ADVICE: dict[SpawnFault, str] = {
     "held": "Stop what still runs of it (`lsof` on that file names it), then start again.",
     "other": "",
 }
+
+
+class ToolSaid(Protocol):
+    """How a tool ended, for whoever runs it by a `RunTool`."""
+
+    @property
+    def code(self) -> int: ...
+    @property
+    def out(self) -> bytes: ...
+    @property
+    def err(self) -> bytes: ...
+
+
+class RunTool(Protocol):
+    """Runs a tool to its end, for `limit` seconds at most: `run_tool`, or what stands in for it. Raises SpawnFailed."""
+
+    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, ToolSaid]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,16 @@ from controller.config.models import Models
 from controller.config.processes import TunnelSettings
 from controller.config.schema import Config, Server
 from controller.control.server import serve
+from controller.doctor.around import Around, Hands
 from controller.doctor.checks import examine
-from controller.doctor.facts import Hands, _exposed, _outer_addresses, gather
-from controller.doctor.findings import Asked, Door, Facts, Secret, Stored
+from controller.doctor.facts import gather
+from controller.doctor.facts_ports import exposed, outer_addresses
+from controller.doctor.findings import EngineSeen, Facts, ListenerSeen, PublicAnswer, Secret, Stored
 from controller.doctor.outside import ROUTES, ask_one
+from controller.engines.ollama.checks import judged
+from controller.engines.ollama.look import look as look_at_ollama
+from controller.engines.ollama.look import seen
+from controller.engines.ollama.seen import OllamaSeen
 from controller.engines.ollama.settings import OllamaSettings
 from controller.errors import SeadragonError
 from controller.paths import Paths
@@ -68,7 +74,8 @@ def look(
     config: Config | None = None,
     *,
     ollama: Path | None = None,
-    ask: Callable[[list[str]], list[Asked]] | None = None,
+    ask: Callable[[list[str]], list[PublicAnswer]] | None = None,
+    engine: Callable[[Around], EngineSeen] = look_at_ollama,
     **environment: str,
 ) -> Facts:
     def load(folder: Path, environment: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
@@ -77,7 +84,21 @@ def look(
     def find(name: str, configured: Path | None, environment: Mapping[str, str]) -> Path | None:
         return ollama if name == "ollama" else None
 
-    return gather(paths, environment, Hands(load, find, run, ask or (lambda names: [])))
+    return gather(paths, environment, Hands(load, find, run, ask or (lambda names: []), (engine,)))
+
+
+def ollama_seen(
+    paths: Paths, config: Config | None = None, *, ollama: Path | None = None, **environment: str
+) -> OllamaSeen:
+    """What is seen of Ollama alone."""
+    kept: list[OllamaSeen] = []
+
+    def engine(around: Around) -> EngineSeen:
+        kept.append(seen(around))
+        return judged(kept[0])
+
+    look(paths, config, ollama=ollama, ask=None, engine=engine, **environment)
+    return kept[0]
 
 
 def listening_at(*addresses: str) -> Config:
@@ -140,11 +161,11 @@ def test_a_program_that_is_there_and_cannot_be_run_is_not_called_missing(paths: 
 
 def test_ollamas_own_version_is_told_and_not_the_servers(paths: Paths, tmp_path: Path) -> None:
     said = "echo ollama version is 0.9.1; echo 'Warning: client version is 0.24.0'"
-    assert look(paths, ollama=program(tmp_path / "ollama", said)).ollama_version == (0, 24, 0)
+    assert ollama_seen(paths, ollama=program(tmp_path / "ollama", said)).version == (0, 24, 0)
 
 
 def test_a_program_that_says_nothing_has_no_version(paths: Paths, tmp_path: Path) -> None:
-    assert look(paths, ollama=program(tmp_path / "ollama", "exit 1")).ollama_version is None
+    assert ollama_seen(paths, ollama=program(tmp_path / "ollama", "exit 1")).version is None
 
 
 def test_a_file_that_others_could_read_is_named(paths: Paths) -> None:
@@ -225,7 +246,7 @@ def test_a_port_somebody_has_is_told_with_who_has_it(paths: Paths) -> None:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         address = f"127.0.0.1:{stranger.getsockname()[1]}"
-        (door,) = look(paths, listening_at(address)).doors
+        (door,) = look(paths, listening_at(address)).listeners
     assert door.state == "taken"
     assert "process" in door.holder
 
@@ -235,11 +256,11 @@ def test_a_free_port_stays_free_after_the_look(paths: Paths) -> None:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     for _ in range(2):
-        assert look(paths, listening_at(address)).doors == (Door(address, "free"),)
+        assert look(paths, listening_at(address)).listeners == (ListenerSeen(address, "free"),)
 
 
 def test_an_address_that_is_not_this_machines_is_refused_in_the_systems_words(paths: Paths) -> None:
-    (door,) = look(paths, listening_at("192.0.2.1:8420")).doors
+    (door,) = look(paths, listening_at("192.0.2.1:8420")).listeners
     assert door.state == "refused"
     assert door.holder
 
@@ -250,7 +271,7 @@ async def test_with_the_controller_up_its_own_facts_and_listeners_count(paths: P
         facts = await asyncio.to_thread(look, paths, listening_at("127.0.0.1:1"))  # it was started with --port
     assert facts.running is not None
     assert facts.running["version"] == "1.2.3"
-    assert facts.doors == (Door("127.0.0.1:8420", "ours"),)
+    assert facts.listeners == (ListenerSeen("127.0.0.1:8420", "ours"),)
 
 
 async def test_an_address_the_controller_waits_for_is_no_good_news(paths: Paths, tmp_path: Path) -> None:
@@ -258,7 +279,7 @@ async def test_an_address_the_controller_waits_for_is_no_good_news(paths: Paths,
     desk.awaited = [{"address": "192.0.2.1:8420", "kind": "direct", "why": "this machine does not have it"}]
     async with serve(desk, paths.socket):
         facts = await asyncio.to_thread(look, paths)
-    assert [(door.address, door.state) for door in facts.doors] == [
+    assert [(door.address, door.state) for door in facts.listeners] == [
         ("127.0.0.1:8420", "ours"),
         ("192.0.2.1:8420", "refused"),
     ]
@@ -271,11 +292,11 @@ async def test_another_ollama_serve_is_seen_with_its_port_and_ours_is_not(paths:
     assert child.stdout is not None
     port = int(await child.stdout.readline())
     try:
-        facts = await asyncio.to_thread(look, paths)
-        assert {each.pid: each.ports for each in facts.others}[child.pid] == (port,)
+        found = await asyncio.to_thread(ollama_seen, paths)
+        assert {each.pid: each.ports for each in found.others}[child.pid] == (port,)
         async with serve(FakeDesk(tmp_path, an_ollama(pid=child.pid)), paths.socket):
-            facts = await asyncio.to_thread(look, paths)
-        assert child.pid not in {each.pid for each in facts.others}
+            found = await asyncio.to_thread(ollama_seen, paths)
+        assert child.pid not in {each.pid for each in found.others}
     finally:
         await child.communicate(b"\n")
 
@@ -289,7 +310,8 @@ async def test_what_a_keeper_of_ours_holds_is_ours_though_no_controller_runs(pat
     assert keeper.stdout is not None
     port = int(await keeper.stdout.readline())
     try:
-        ours, strangers = await asyncio.to_thread(look, paths), await asyncio.to_thread(look, Paths.chosen({}))
+        ours = await asyncio.to_thread(ollama_seen, paths)
+        strangers = await asyncio.to_thread(ollama_seen, Paths.chosen({}))
         assert port not in {port for each in ours.others for port in each.ports}
         assert port in {port for each in strangers.others for port in each.ports}
     finally:
@@ -298,14 +320,14 @@ async def test_what_a_keeper_of_ours_holds_is_ours_though_no_controller_runs(pat
 
 def test_installed_models_are_counted_by_their_manifests(paths: Paths, tmp_path: Path) -> None:
     folder = tmp_path / "models"
-    assert look(paths, OLLAMA_MODELS=str(folder)).models == 0
+    assert ollama_seen(paths, OLLAMA_MODELS=str(folder)).models == 0
     for name in ("llama3.2/latest", "qwen/7b"):
         manifest = folder / "manifests" / "registry.ollama.ai" / "library" / name
         manifest.parent.mkdir(parents=True)
         manifest.touch()
-    assert look(paths, OLLAMA_MODELS=str(folder)).models == 2
+    assert ollama_seen(paths, OLLAMA_MODELS=str(folder)).models == 2
     other = Config(models=Models(folder=tmp_path / "elsewhere"))
-    assert look(paths, other, OLLAMA_MODELS=str(folder)).models == 0
+    assert ollama_seen(paths, other, OLLAMA_MODELS=str(folder)).models == 0
 
 
 def test_installed_models_have_the_size_of_all_their_layers_and_the_names_ollama_lists(
@@ -313,7 +335,7 @@ def test_installed_models_have_the_size_of_all_their_layers_and_the_names_ollama
 ) -> None:
     (tiny_models / "manifests" / "registry.ollama.ai" / "library" / "broken").mkdir()
     (tiny_models / "manifests" / "registry.ollama.ai" / "library" / "broken" / "latest").write_text("{")
-    sizes = look(paths, OLLAMA_MODELS=str(tiny_models)).sizes
+    sizes = ollama_seen(paths, OLLAMA_MODELS=str(tiny_models)).sizes
     assert {"red:latest", "llama3.2:1b"} <= set(sizes)
     assert "broken:latest" not in sizes
     blobs = sum(file.stat().st_size for file in (tiny_models / "blobs").iterdir())
@@ -327,16 +349,16 @@ def test_the_gpu_is_as_our_own_ollama_found_it(paths: Paths) -> None:
 
 
 def test_an_ollama_open_to_other_machines_is_found_by_trying(paths: Paths) -> None:
-    outer = [address for address in _outer_addresses() if "." in address]
+    outer = [address for address in outer_addresses() if "." in address]
     if not outer:
         pytest.skip("this machine has loopback only")
     with socket.socket() as everywhere:
         everywhere.bind(("0.0.0.0", 0))
         everywhere.listen()
         port = everywhere.getsockname()[1]
-        assert f"{outer[0]}:{port}" in list(_exposed({port}))
+        assert f"{outer[0]}:{port}" in list(exposed({port}))
     with socket.create_server(("127.0.0.1", 0)) as inside:
-        assert list(_exposed({inside.getsockname()[1]})) == []
+        assert list(exposed({inside.getsockname()[1]})) == []
 
 
 def test_the_doctor_changes_nothing(paths: Paths, tmp_path: Path) -> None:
@@ -348,9 +370,9 @@ def test_the_doctor_changes_nothing(paths: Paths, tmp_path: Path) -> None:
 def test_only_our_own_public_names_are_asked(paths: Paths) -> None:
     asked: list[list[str]] = []
 
-    def ask(names: list[str]) -> list[Asked]:
+    def ask(names: list[str]) -> list[PublicAnswer]:
         asked.append(names)
-        return [Asked(f"https://{name}", "GET /api/tags", 401) for name in names]
+        return [PublicAnswer(f"https://{name}", "GET /api/tags", 401) for name in names]
 
     tunnel = TunnelSettings(mode="quick", hostnames=("ai.example.org", "*.example.org"))
     facts = look(paths, Config(server=Server(tunnel=tunnel)), ask=ask)

@@ -7,15 +7,20 @@ import os
 import plistlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from controller import install
+from controller.config.schema import Config
 from controller.doctor import facts_mac
+from controller.doctor.around import Around, Hands
 from controller.doctor.findings_mac import Mac, Service
 from controller.doctor.mac import PROOFS, Proof
+from controller.engines.ollama.look import seen
+from controller.engines.ollama.seen import OllamaSeen
+from controller.paths import Paths
 from tests.fakes import mac_tools as mac
 from tests.fakes.mac_tools import MacTools, Said, fails, says
 from tests.integration.test_obtain_mac import ARM64, X86_64, fat, put
@@ -23,14 +28,8 @@ from tests.integration.test_obtain_mac import ARM64, X86_64, fat, put
 PYTHON = Path(os.path.realpath(sys.executable))
 
 
-def look(
-    home: Path,
-    *folders: Path,
-    ollama: Path | None = None,
-    machine: str = "arm64",
-    answers: dict[str, Said] | None = None,
-) -> Mac:
-    """What `home`'s Mac says of itself."""
+def telling(answers: dict[str, Said] | None = None) -> Callable[[Sequence[str]], Said | None]:
+    """Tools that answer as they were seen to, or as is said here."""
     tools = MacTools(answers)
 
     def tell(argv: Sequence[str]) -> Said | None:
@@ -39,7 +38,19 @@ def look(
         except OSError:
             return None
 
-    return facts_mac.look(tell, folders, ollama, home, machine=machine)
+    return tell
+
+
+def look(home: Path, *folders: Path, machine: str = "arm64", answers: dict[str, Said] | None = None) -> Mac:
+    """What `home`'s Mac says of itself."""
+    return facts_mac.look(telling(answers), folders, home, machine=machine)
+
+
+def look_at_ollama(folder: Path, program: Path, tools: MacTools, platform: str = "darwin") -> OllamaSeen:
+    """What is seen of a program that is called ollama."""
+    hands = Hands(lambda *_: (Config(), ()), lambda *_: program, tools, lambda names: [])
+    paths = Paths(folder / "config", folder / "data", folder / "logs")
+    return seen(Around(paths, {}, hands, platform, Config(), None, frozenset(), frozenset()))
 
 
 @pytest.fixture
@@ -51,14 +62,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_usual_mac_is_read_whole(home: Path, tmp_path: Path) -> None:
-    ollama = put(tmp_path / "ollama", fat(X86_64, ARM64))
-    assert look(home, home / "seadragon", ollama=ollama) == Mac(
+def test_a_usual_mac_is_read_whole(home: Path) -> None:
+    assert look(home, home / "seadragon") == Mac(
         version=(26, 1),
         silicon=True,
         python=PYTHON,
         translated=False,
-        ollama_made_for=frozenset({"arm64", "x86_64"}),
         filevault=False,
         back_after_power_cut=True,
         firewall="off",
@@ -66,7 +75,7 @@ def test_a_usual_mac_is_read_whole(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_mac_whose_tools_are_all_missing_is_no_failure(home: Path) -> None:
-    seen = facts_mac.look(lambda argv: None, [home], None, home, machine="x86_64")
+    seen = facts_mac.look(lambda argv: None, [home], home, machine="x86_64")
     assert seen == Mac(version=(), silicon=False, python=PYTHON, translated=False)
 
 
@@ -97,8 +106,14 @@ def test_the_firewall_is_asked_for_its_list_only_where_it_is_on(home: Path) -> N
 
 def test_what_a_browser_brought_and_nobody_opened_is_seen(home: Path, tmp_path: Path) -> None:
     answers = {"/usr/bin/xattr -p com.apple.quarantine": says(mac.NEVER_OPENED)}
-    assert look(home, ollama=put(tmp_path / "ollama"), answers=answers).quarantined
-    assert not look(home, answers=answers).quarantined
+    assert look_at_ollama(tmp_path, put(tmp_path / "ollama"), MacTools(answers)).quarantined
+    assert not look_at_ollama(tmp_path, put(tmp_path / "ollama"), MacTools()).quarantined
+
+
+def test_on_a_mac_it_is_seen_for_which_processors_ollama_is_made_and_elsewhere_not(tmp_path: Path) -> None:
+    program = put(tmp_path / "ollama", fat(X86_64, ARM64))
+    assert look_at_ollama(tmp_path, program, MacTools()).made_for == {"arm64", "x86_64"}
+    assert look_at_ollama(tmp_path, program, MacTools(), "linux").made_for == frozenset()
 
 
 def test_the_settings_for_coming_back_are_seen(home: Path) -> None:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from controller.config.listening import LimitSettings, Listener, Tls
-from controller.doctor.facts import _outer_addresses
+from controller.doctor.facts_ports import outer_addresses
 from controller.listeners import Listeners, Renewed
 from controller.supervision.ports import free_port
 from tests.kit import certificates
@@ -184,7 +184,7 @@ async def test_each_kind_of_listener_believes_only_what_cannot_be_forged_there(t
 
 # --- one address among others ---
 
-OUTER = [address for address in _outer_addresses() if ":" not in address]
+OUTER = [address for address in outer_addresses() if ":" not in address]
 
 
 @pytest.mark.skipif(not OUTER, reason="this machine has no address beside loopback, from where it could be a neighbour")

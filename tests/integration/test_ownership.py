@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.doctor.facts import _folder
+from controller.doctor.facts_folders import folder as look_at
 from controller.ownership import as_owner_of, foreign, uid_of
 from controller.paths import CLONE, Paths
 from controller.storage.file import NAME, make_ours
@@ -103,5 +103,5 @@ def test_what_root_left_is_found(home: Path, data: Path) -> None:
     (data / "backups" / "old.db").touch()
     (data / "link").symlink_to("/etc/passwd")
     os.lchown(data / "link", ADA, ADA)
-    seen = _folder("data", data)
+    seen = look_at("data", data)
     assert (set(seen.foreign), seen.owner) == ({f"{data}/backups", f"{data}/backups/old.db"}, str(ADA))

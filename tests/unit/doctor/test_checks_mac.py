@@ -13,7 +13,7 @@ from controller.config.schema import Config, Server
 from controller.doctor.checks_mac import CHECKS, examine_mac
 from controller.doctor.findings import Facts
 from controller.doctor.findings_mac import Mac, Service
-from tests.unit.test_doctor import WELL, running
+from tests.unit.doctor.test_checks import WELL
 
 PYTHON = Path("/Users/mia/.local/share/uv/python/cpython-3.13.9-macos-aarch64-none/bin/python3.13")
 AT_REST = Mac(
@@ -21,7 +21,6 @@ AT_REST = Mac(
     silicon=True,
     python=PYTHON,
     translated=False,
-    ollama_made_for=frozenset({"arm64", "x86_64"}),
     filevault=False,
     back_after_power_cut=True,
     firewall="off",
@@ -30,7 +29,6 @@ PLIST = Path("/Library/LaunchDaemons/local.seadragon.plist")
 DAEMON = Service(PLIST, "daemon", "/Users/mia/sea/.venv/bin/python", True, state="running", runs="3", last_exit="0")
 AGENT = replace(DAEMON, file=Path("/Users/mia/Library/LaunchAgents/local.seadragon.plist"), kind="agent")
 IN_THE_HOUSE = Config(server=Server(listeners=(Listener(address="127.0.0.1:8420"), Listener(address="10.0.0.2:8420"))))
-LOST = running(children={"ollama": {"state": "gpu lost", "reason": "r"}})
 DOCUMENTS = {Path("/Users/mia/Documents/sea"): "in Documents"}
 
 
@@ -51,12 +49,6 @@ def test_a_mac_at_rest_gets_only_good_news() -> None:
 
 
 TROUBLE = [
-    ("macos", "fail", {"version": (13, 6)}, {}, "macOS 13.6 is too old for Ollama"),
-    ("processor", "fail", {"translated": True}, {}, "arch -arm64 make setup"),
-    ("processor", "fail", {"ollama_made_for": frozenset({"x86_64"})}, {}, "/usr/bin/ollama is made for Intel Macs"),
-    ("gpu", "fail", {}, {"running": LOST}, "seadragon restart ollama"),
-    ("gpu", "fail", {"service": AGENT}, {"running": LOST}, "seadragon restart ollama"),
-    ("gpu", "fail", {"service": DAEMON}, {"running": LOST}, "seadragon install --agent"),
     ("privacy", "warn", {"guarded": DOCUMENTS}, {}, "/Users/mia/Documents/sea is in Documents"),
     (
         "privacy",
@@ -65,7 +57,6 @@ TROUBLE = [
         {},
         f"press Command-Shift-G and enter {PYTHON}",
     ),
-    ("quarantine", "warn", {"quarantined": True}, {}, "xattr -dr com.apple.quarantine /usr/bin/ollama"),
     ("firewall", "fail", {"firewall": "all"}, {"config": IN_THE_HOUSE}, "nobody reaches 10.0.0.2:8420"),
     ("firewall", "warn", {"firewall": "on", "let_in": False}, {"config": IN_THE_HOUSE}, f"it blocks {PYTHON}"),
     ("firewall", "warn", {"firewall": "on", "let_in": None}, {"config": IN_THE_HOUSE}, f"--unblockapp {PYTHON}"),
@@ -98,10 +89,6 @@ def test_trouble_is_found_and_told_with_what_to_do(
 
 
 FINE = [
-    ("macos", {"version": ()}, {}, "does not say"),
-    ("processor", {"silicon": False, "ollama_made_for": frozenset({"x86_64"})}, {}, "made for this Mac"),
-    ("processor", {"ollama_made_for": frozenset()}, {}, "made for this Mac"),
-    ("gpu", {}, {"running": running()}, "Nothing speaks against it"),
     ("firewall", {"firewall": "all"}, {}, "Nobody else is to come in"),
     ("firewall", {"firewall": None}, {"config": IN_THE_HOUSE}, "keeps nobody"),
     ("firewall", {"firewall": "on", "let_in": True}, {"config": IN_THE_HOUSE}, "lets others speak"),

@@ -109,6 +109,7 @@ def test_what_memory_is_used_for_is_told_in_pages(system: System) -> None:
 class Ioreg:
     out: bytes
     code: int = 0
+    err: bytes = b""
     asked: int = 0
 
     async def __call__(self, argv: Sequence[str], *, limit: float) -> Ioreg:

@@ -12,10 +12,27 @@ from controller.config.machine import Memory
 from controller.config.models import Models
 from controller.config.processes import TunnelSettings
 from controller.config.schema import Config, Server
-from controller.doctor.checks import CHECKS, examine
-from controller.doctor.findings import Asked, Dated, Door, Facts, Folder, Secret, Serving, Shown, Stored
-from controller.engines.ollama.settings import OllamaSettings
+from controller.doctor.checks import AFTER_ENGINES, BEFORE_ENGINES, examine
+from controller.doctor.findings import (
+    CertificateSeen,
+    Dated,
+    EngineSeen,
+    Facts,
+    Finding,
+    Folder,
+    ListenerSeen,
+    PublicAnswer,
+    Secret,
+    Stored,
+)
 from controller.residency.memory import Reading
+
+
+def an_engine(**changes: object) -> EngineSeen:
+    """One in order, of which there is nothing to say."""
+    seen = EngineSeen("Engine", lambda facts: [], lambda facts, mac: [], "engine rm NAME")
+    return replace(seen, **changes)  # type: ignore[arg-type]  # the tables are typed by what the checks make of them
+
 
 ROOMY = Reading(total=64 * 2**30, available=58 * 2**30, limit=48 * 2**30, unified=True)
 DB, COPY = Path("/sea/data/seadragon.db"), Path("/sea/data/backups/nightly.db")
@@ -32,23 +49,19 @@ WELL = Facts(
     ),
     running=None,
     unheard="",
-    ollama=Path("/usr/bin/ollama"),
-    ollama_version=(0, 24, 0),
-    others=(),
-    models_folder=Path("/home/mia/.ollama/models"),
-    models=3,
-    doors=(Door("127.0.0.1:8420", "free"),),
-    exposed=(),
-    origins="",
+    engines=(an_engine(),),
+    listeners=(ListenerSeen("127.0.0.1:8420", "free"),),
     cloudflared=None,
     files_limit=65536,
     memory=ROOMY,
 )
 
 
+HUGE = (an_engine(sizes={"tiny": 2**20, "huge:405b": 200 * 2**30}),)
+LARGE = (an_engine(sizes={"llama3.3:70b": 40 * 2**30}),)
 DAY = 86400.0
 LATER = (Dated("key", 1, 1.9e9), Dated("address", 2, 2.0e9), Dated("copy of the database", 3, 2.019e9))
-NO = Asked("https://ai.example.org", "GET /api/tags", 401)
+NO = PublicAnswer("https://ai.example.org", "GET /api/tags", 401)
 AT_HOME = Listener(address="192.168.1.10:8420", plain_cookies=True)
 
 
@@ -59,11 +72,6 @@ def server(**changes: object) -> Config:
 def running(**changes: object) -> dict[str, object]:
     child = {"state": "ready", "reason": "It answers.", "pid": 5, "url": "http://127.0.0.1:5"}
     return {"phase": "running", "pid": 4, "files": 65536, "children": {"ollama": child}, **changes}
-
-
-def renewed(on_disk: str) -> dict[str, object]:
-    """As an Ollama runs whose program on the disk is as that says."""
-    return running(children={"ollama": {"state": "ready", "reason": "It answers.", "facts": {"on_disk": on_disk}}})
 
 
 def a_folder(**changes: object) -> tuple[Folder, ...]:
@@ -97,59 +105,24 @@ TROUBLE = [
     ("folders", "fail", {"folders": a_folder(owner="ada", foreign=("/sea/data/backups",))}, "chown -R ada /sea/data"),
     ("database", "fail", {"running": {"storage": {"trouble": "It is locked."}}}, "It is locked. Put right"),
     ("database", "fail", {"database": Stored(DB, damage="page 3", copy=COPY)}, f"go back to {COPY}"),
-    ("ollama", "fail", {"ollama": None}, "make setup"),
-    ("ollama", "fail", {"ollama": None, "platform": "darwin"}, "brew install ollama"),
     (
-        "ollama",
+        "memory",
+        "warn",
+        {"memory": ROOMY, "engines": HUGE},
+        "huge:405b (200.0 GiB).",
+    ),
+    (
+        "listeners",
         "fail",
-        {"ollama": None, "config": server(ollama=OllamaSettings(binary=Path("/x/ollama")))},
-        "/x/ollama",
-    ),
-    ("ollama", "fail", {"ollama_version": (0, 17, 0)}, "CVE-2026-7482"),
-    ("ollama", "warn", {"ollama_version": None}, "--version"),
-    ("ollama", "fail", {"ollama_lacks": ("llama-server", "llama-quantize")}, "loads no GGUF model"),
-    ("ollama", "fail", {"ollama_lacks": ("llama-server",), "platform": "darwin"}, "brew upgrade ollama"),
-    ("ollama", "warn", {"ollama_lacks": ("llama-quantize",)}, "seadragon demo"),
-    ("ollama's version", "warn", {"ollama_version": (0, 77, 0)}, "0.77.0 is newer than"),
-    ("ollama's version", "warn", {"ollama_version": (0, 20, 1)}, "0.20.1 is older than"),
-    (
-        "ollama's version",
-        "warn",
-        {
-            "ollama_version": (0, 32, 0),
-            "config": server(ollama=OllamaSettings(environment={"OLLAMA_NEW_ENGINE": "1", "OLLAMA_DEBUG": "1"})),
-        },
-        "OLLAMA_NEW_ENGINE means nothing",
+        {"listeners": (ListenerSeen("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)},
+        "nginx",
     ),
     (
-        "ollama's version",
-        "warn",
-        {"running": running(children={"ollama": {"facts": {"version": "0.78.0"}}})},
-        "0.78.0 is newer than",
-    ),
-    (
-        "ollama's state",
-        "warn",
-        {"running": running(children={"ollama": {"state": "backoff", "reason": "r"}})},
-        "Backoff",
-    ),
-    (
-        "ollama's state",
+        "listeners",
         "fail",
-        {"running": running(children={"ollama": {"state": "conflict", "reason": "r"}})},
-        "Conflict",
+        {"listeners": (ListenerSeen("1.2.3.4:80", "refused", "Permission denied"),)},
+        "Permission denied",
     ),
-    ("other ollamas", "warn", {"others": (Serving(77, "mia", (11434,)),)}, "process 77 of mia at port 11434"),
-    ("other ollamas", "warn", {"others": (Serving(77, "mia", (), app=True),)}, "menu bar"),
-    ("models", "warn", {"models": 0}, "seadragon demo"),
-    ("models", "warn", {"models": 0, "running": running()}, "OLLAMA_HOST=http://127.0.0.1:5 /usr/bin/ollama pull"),
-    ("models", "warn", {"models": None}, "cannot be read"),
-    ("models", "warn", {"models": 3, "left_over": 12 * 10**9}, "12 GB there belong to no model"),
-    ("memory", "warn", {"memory": ROOMY, "sizes": {"tiny": 2**20, "huge:405b": 200 * 2**30}}, "huge:405b (200.0 GiB)."),
-    ("listeners", "fail", {"doors": (Door("127.0.0.1:8420", "taken", "nginx, process 9 of root, has it"),)}, "nginx"),
-    ("listeners", "fail", {"doors": (Door("1.2.3.4:80", "refused", "Permission denied"),)}, "Permission denied"),
-    ("exposure", "fail", {"exposed": ("192.168.1.5:11434",)}, "192.168.1.5:11434"),
-    ("origins", "fail", {"origins": "http://a, *"}, "any web page"),
     ("tunnel", "fail", {"config": server(tunnel=TunnelSettings(mode="quick"))}, "no cloudflared"),
     (
         "tunnel",
@@ -165,10 +138,10 @@ TROUBLE = [
     (
         "certificates",
         "fail",
-        {"certificates": (Shown("a:1", fault="/c is a file with nothing"),)},
+        {"certificates": (CertificateSeen("a:1", fault="/c is a file with nothing"),)},
         "/c is",
     ),
-    ("certificates", "warn", {"certificates": (Shown("a:1", WELL.now + 13 * DAY),)}, "a:1: 13 days left"),
+    ("certificates", "warn", {"certificates": (CertificateSeen("a:1", WELL.now + 13 * DAY),)}, "a:1: 13 days left"),
     ("secrets", "fail", {"secrets": (Secret(Path("/s/k"), "a file that others may read", 64),)}, "chmod 600 /s/k"),
     ("secrets", "fail", {"secrets": (Secret(Path("/s/k"), "", 31),)}, "Too short"),
     ("cookies", "warn", {"config": server(listeners=(AT_HOME,))}, "192.168.1.10:8420"),
@@ -177,8 +150,6 @@ TROUBLE = [
     ("clock", "fail", {"now": 1_000_000_000.0}, "before the day"),
     ("clock", "warn", {"dated": LATER}, "1 key, 2 addresses, 3 copies of the database. The clock was ahead"),
     ("clock", "warn", {"dated": LATER}, " Dec 2033 "),
-    ("ollama's state", "warn", {"running": renewed("another")}, "It takes over by itself (server.ollama.renew)"),
-    ("ollama's state", "warn", {"running": renewed("gone")}, "Its program is gone from the disk"),
     ("open files", "warn", {"files_limit": 256}, "256"),
     ("open files", "warn", {"running": running(files=256)}, "256"),
 ]
@@ -202,40 +173,18 @@ FINE = [
     ("folders", {"folders": (Folder("config", Path("/sea/config"), True, 0o755, True, 2 * 10**11),)}, "ours alone"),
     ("disk", {"folders": a_folder(there=False)}, "no folder"),
     (
-        "ollama",
-        {"ollama": None, "config": server(ollama=OllamaSettings(mode="external", url="http://pc:11434"))},
-        "http://pc:11434",
+        "memory",
+        {"engines": LARGE},
+        "43.2 GiB in all at the moment, 43.2 GiB at most.",
     ),
-    (
-        "models",
-        {"models": 0, "config": server(ollama=OllamaSettings(mode="external", url="http://pc:11434"))},
-        "elsewhere",
-    ),
-    ("models", {"models": 1}, "1 model in"),
-    ("models", {"models": 1, "left_over": 10**8}, "1 model in"),
-    ("memory", {"sizes": {"llama3.3:70b": 40 * 2**30}}, "43.2 GiB in all at the moment, 43.2 GiB at most."),
     ("memory", {"config": server(memory=Memory(budget=8 * 2**30))}, "8.0 GiB at most"),
-    ("memory", {"config": server(ollama=OllamaSettings(mode="external", url="http://pc:11434"))}, "elsewhere"),
-    (
-        "other ollamas",
-        {"others": (Serving(7, "mia", ()),), "config": server(ollama=OllamaSettings(mode="adopt"))},
-        "No other",
-    ),
+    ("memory", {"engines": (an_engine(elsewhere=True),)}, "held by the Engine elsewhere"),
     ("database", {}, "the first start makes it"),
     ("database", {"database": Stored(DB, 20480)}, "seadragon.db is whole, 20 kB."),
     ("database", {"database": Stored(DB, 20480, behind=2)}, "brings it up to date"),
-    ("ollama's state", {"running": running()}, "Ready"),
-    ("ollama's state", {"running": renewed("same")}, "Ready"),
-    ("ollama's version", {"ollama_version": None}, "Not looked at"),
-    ("ollama's version", {"ollama_version": (0, 24, 0)}, "0.24.0"),
-    (
-        "ollama's version",
-        {"ollama_version": (0, 77, 0), "running": running(children={"ollama": {"facts": {"version": "0.32.0"}}})},
-        "0.32.0",
-    ),
-    ("listeners", {"doors": (Door("127.0.0.1:8420", "ours"),)}, "ours"),
+    ("listeners", {"listeners": (ListenerSeen("127.0.0.1:8420", "ours"),)}, "ours"),
     ("public name", {"asked": (NO, replace(NO, status=302))}, "says no"),
-    ("certificates", {"certificates": (Shown("a:1", WELL.now + 30 * DAY),)}, "30 days left"),
+    ("certificates", {"certificates": (CertificateSeen("a:1", WELL.now + 30 * DAY),)}, "30 days left"),
     ("secrets", {"secrets": (Secret(Path("/s/k"), "", 32),)}, "1 file with secrets"),
     ("admin", {"admins": 0}, "seadragon admin-code"),
     ("admin", {"admins": 2}, "2 admins."),
@@ -259,5 +208,18 @@ def test_what_is_no_fault_is_not_made_one(name: str, changes: dict[str, object],
 
 def test_the_tables_above_reach_every_check() -> None:
     names = {finding.name for finding in examine(WELL)}
-    assert len(names) == len(CHECKS)
+    assert len(names) == len(BEFORE_ENGINES) + len(AFTER_ENGINES)
     assert {row[0] for row in TROUBLE} == names
+
+
+def test_what_an_engine_says_of_itself_stands_among_the_findings_and_a_second_one_beside_it() -> None:
+    first = an_engine(examine=lambda facts: [Finding("first", "ok", "It is there.")])
+    second = an_engine(title="Second", examine=lambda facts: [Finding("second", "fail", "It is not.", "Get it.")])
+    names = [finding.name for finding in examine(replace(WELL, engines=(first, second)))]
+    assert names.index("first") + 1 == names.index("second") == names.index("memory") - 1
+
+
+def test_memory_is_of_interest_as_long_as_one_engine_is_here() -> None:
+    facts = replace(WELL, engines=(an_engine(elsewhere=True), an_engine(sizes={"huge": 2**40})))
+    (finding,) = [finding for finding in examine(facts) if finding.name == "memory"]
+    assert "Too big for this machine: huge" in finding.words
