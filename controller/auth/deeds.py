@@ -103,6 +103,8 @@ async def create_key(
 @does("keys.change")
 async def change_key(at: Means, by: By, *, id: str, **fields: Any) -> Done:
     """What is left out stays as it is."""
+    if not fields:
+        raise OrderRefused("Say what is to change in the key. What may: seadragon keys change --help", "failed")
     if "lasts" in fields:
         fields["expires_at"] = at.until(fields.pop("lasts"))
     if fields.get("default_model", "") is None:

@@ -5,7 +5,9 @@ Exit codes: 0 done; 1 it failed, or the doctor found something broken; 2 a wrong
 runs here.
 """
 
-from controller.cli import copies, line, looking, rights, running, setting_up, tunnelling
+from controller.cli import copies, line, looking, ordering, rights, running, setting_up, tunnelling
 from controller.cli.group import main
+
+ordering.add_commands({"models": line.models, **rights.GROUPS})
 
 __all__ = ["copies", "line", "looking", "main", "rights", "running", "setting_up", "tunnelling"]

@@ -9,8 +9,9 @@ import time
 import click
 
 from controller import lock
-from controller.cli.group import FAILED, LOOK, main, places
+from controller.cli.group import LOOK, main, places
 from controller.cli.setting_up import unit_of
+from controller.cli.told import tell_child
 from controller.control import client
 from controller.errors import NotRunning, SeadragonError
 from controller.paths import Paths
@@ -47,39 +48,12 @@ def down(paths: Paths) -> None:
 def restart(paths: Paths, name: str | None) -> None:
     """Restart the child NAME; without NAME the controller itself, under which Ollama keeps running."""
     if name is not None:
-        _tell_child(client.ask(paths.socket, "restart", name=name), wanted=("ready", "starting"))
+        tell_child("restart", client.ask(paths.socket, "restart", name=name))
         return
     before = client.status(paths.socket)["started_at"]
     _follow_out(paths, "restart")
     after = _next_controller(paths, before)
     click.echo(f"Seadragon {after['version']} runs again, process {after['pid']}.")
-
-
-@main.command()
-@places
-@click.argument("name")
-def start(paths: Paths, name: str) -> None:
-    """Start the child NAME now, whatever it is waiting for."""
-    _tell_child(client.ask(paths.socket, "start", name=name), wanted=("ready", "starting"))
-
-
-@main.command()
-@places
-@click.argument("name")
-def stop(paths: Paths, name: str) -> None:
-    """Stop the child NAME, until `start NAME` or the next `up`."""
-    _tell_child(client.ask(paths.socket, "stop", name=name), wanted=("stopped",))
-
-
-@main.command()
-@places
-def reload(paths: Paths) -> None:
-    """Read the YAML now. (It is read by itself whenever it is saved.)"""
-    changes = client.ask(paths.socket, "reload")
-    for change in changes if isinstance(changes, list) else []:
-        click.echo(change)
-    if not changes:
-        click.echo("The YAML is what runs already.")
 
 
 @main.command()
@@ -142,10 +116,3 @@ def _next_controller(paths: Paths, before: object) -> dict[str, object]:
             if time.monotonic() > deadline:
                 raise NotRunning("It left, and no new one came. Start it with: seadragon up") from None
         time.sleep(LOOK)
-
-
-def _tell_child(answer: object, wanted: tuple[str, ...]) -> None:
-    assert isinstance(answer, dict)
-    click.echo(f"{answer['name']} is {answer['state']}. {answer['reason']}".rstrip())
-    if answer["state"] not in wanted:
-        sys.exit(FAILED)

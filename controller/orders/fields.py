@@ -23,8 +23,8 @@ _KINDS: Final[Mapping[FieldKind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing an order is told. `typed` is how the command line takes it: `NAME` (an argument), `--lane` (an option),
-    "" not at all; `turns`: that option takes no value, and means this one.
+    """One thing an order is told. `typed` is how the command line takes it: `NAME` (an argument), `--lane LANE` (an
+    option), "" not at all; `turns`: that option takes no value, and means this one.
     """
 
     name: str

@@ -15,16 +15,18 @@ KEEPS: Final = "The admin, by name or id, who answers from now on for what they 
 _NAME: Final = Field("name", needed=True, longest=64, typed="NAME")
 _ID: Final = Field("id", needed=True, longest=64, typed="ID")
 _USER: Final = Field("user", help="By name or id.", needed=True, longest=64, typed="NAME")
-_KEEP: Final = Field("keep", help=KEEPS, longest=64, typed="--keep")
+_KEEP: Final = Field("keep", help=KEEPS, longest=64, typed="--keep NAME")
 _ROLE: Final = Field("role", needed=True, choices=("child", "member", "admin"), typed="ROLE")
 _LIKE_MEMBERS: Final = replace(_ROLE, needed=False, usual="member", typed="--role")
 _LASTS: Final = Field(
-    "lasts", "number", "It ends after so many seconds.", above=0, most=LONGEST_LIFE, typed="--for", span=True
+    "lasts", "number", "It ends after so many seconds.", above=0, most=LONGEST_LIFE, typed="--for SPAN", span=True
 )
 _LANE: Final = Field("lane", "number", "Priority; lower goes sooner.", least=0, most=1000, typed="--lane")
-_SCOPES: Final = Field("scopes", "texts", "What it may do: infer, embed, audio, list, manage, admin.", typed="--may")
+_SCOPES: Final = Field(
+    "scopes", "texts", "What it may do: infer, embed, audio, list, manage, admin.", typed="--may RIGHT"
+)
 _MODELS: Final = Field(
-    "models", "texts", "Patterns of models, * for anything; all others do not exist for it.", typed="--model"
+    "models", "texts", "Patterns of models, * for anything; all others do not exist for it.", typed="--model PATTERN"
 )
 _LIMITS: Final = (
     Field("per_minute", "whole", "Requests a minute.", least=1, most=1_000_000, typed="--per-minute"),
@@ -34,8 +36,8 @@ _LIMITS: Final = (
 _OF_A_KEY: Final = (
     _SCOPES,
     _MODELS,
-    Field("cidrs", "texts", "Addresses and ranges it may be used from.", typed="--from"),
-    Field("default_model", help="Of requests that name none.", empty=True, typed="--default-model"),
+    Field("cidrs", "texts", "Addresses and ranges it may be used from.", typed="--from ADDRESS"),
+    Field("default_model", help="Of requests that name none.", empty=True, typed="--default-model MODEL"),
     *_LIMITS,
     _LASTS,
 )
@@ -49,7 +51,7 @@ _KEYS: Final = (
         "Make a key, shown this once",
         (
             _NAME,
-            Field("user", help="Whose it is, by name or id; it ends with them.", longest=64, typed="--user"),
+            Field("user", help="Whose it is, by name or id; it ends with them.", longest=64, typed="--user NAME"),
             _LANE,
             *_OF_A_KEY,
         ),

@@ -10,7 +10,7 @@ from controller.orders.row import Order, Way
 
 _MODEL: Final = Field("model", help="The model's name.", needed=True, typed="NAME", model=True)
 _LANE: Final = Field("lane", "number", "Only this lane.", least=0, most=1000, typed="--lane")
-_ONLY: Final = Field("model", help="Only this model.", typed="--model", model=True)
+_ONLY: Final = Field("model", help="Only this model.", typed="--model MODEL", model=True)
 _CHILD: Final = Field("name", help="The child's name.", needed=True, typed="NAME", longest=64)
 
 _MODELS: Final = (
@@ -65,7 +65,9 @@ _MODELS: Final = (
         "Switch a model",
         (
             replace(_MODEL, typed="MODEL"),
-            Field("from_", help="What leaves; else whatever is in the way.", typed="--from", model=True, wire="from"),
+            Field(
+                "from_", help="What leaves; else whatever is in the way.", typed="--from MODEL", model=True, wire="from"
+            ),
             Field(
                 "waiting",
                 help="Those who wait for what leaves: wait on, get the new model, or are told no.",

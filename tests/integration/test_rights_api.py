@@ -110,6 +110,38 @@ async def test_people_invites_and_addresses(api: httpx.AsyncClient) -> None:
     assert (await api.delete(f"/allow/{address.json()['id']}")).json()["removed"] is True
 
 
+async def test_a_person_is_renamed_and_given_all_their_limits_at_once(api: httpx.AsyncClient) -> None:
+    await api.post("/users", json={"name": "Mia"})
+    renamed = await api.post("/users/rename", json={"user": "mia", "name": "Maja"})
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Maja")
+    taken = await api.post("/users/rename", json={"user": "maja", "name": "Ada"})
+    assert (taken.status_code, taken.json()["error"]["code"]) == (409, "conflict")
+    wanted = {"models": ["qwen3*"], "lane": 4, "running": 1}
+    limited = (await api.post("/users/limit", json={"user": "maja", **wanted})).json()
+    assert {name: limited[name] for name in (*wanted, "waiting")} == {**wanted, "waiting": None}
+    free = (await api.post("/users/limit", json={"user": "maja"})).json()
+    assert (free["models"], free["lane"], free["running"]) == ([], None, None)
+    for wrong in ({"user": "maja", "running": 0}, {"user": "maja", "lane": -1}, {"lane": 1}):
+        assert (await api.post("/users/limit", json=wrong)).status_code == 400
+    deeds = [(row["what"], row["outcome"]) for row in (await api.get("/audit?what=users.")).json()["data"]]
+    assert deeds == [
+        *[("users.limit", "done")] * 2,
+        ("users.rename", "refused"),
+        ("users.rename", "done"),
+        ("users.add", "done"),
+    ]
+
+
+async def test_a_key_is_changed_where_it_is_told_and_stays_as_it_was_elsewhere(api: httpx.AsyncClient) -> None:
+    id = (await api.post("/keys", json={"name": "n8n", "models": ["red"], "per_minute": 5})).json()["id"]
+    changed = (await api.post("/keys/change", json={"id": id, "name": "n8n at work", "per_minute": None})).json()
+    assert (changed["name"], changed["models"], changed["per_minute"]) == ("n8n at work", ["red"], None)
+    assert (await api.post("/keys/change", json={"id": id, "name": None, "lane": 3})).json()["name"] == "n8n at work"
+    nothing = await api.post("/keys/change", json={"id": id})
+    assert (nothing.status_code, "Say what is to change" in nothing.text) == (400, True)
+    assert (await api.post("/keys/change", json={"id": "nothing1", "lane": 1.5})).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -169,7 +201,10 @@ async def test_what_is_somebody_elses_answers_word_for_word_as_what_does_not_exi
             ("users/disable", {"user": there["users"]}),
             ("users/end_sessions", {"user": there["users"]}),
             ("users/reset_link", {"user": there["users"]}),
+            ("keys/change", {"id": there["keys"], "lane": 0.5}),
             ("users/role", {"user": there["users"], "role": "admin"}),
+            ("users/rename", {"user": there["users"], "name": "Tim"}),
+            ("users/limit", {"user": there["users"]}),
         ):
             real = await api.post(f"/{verb}", json=body)
             absent = await api.post(f"/{verb}", json={**body, next(iter(body)): "xxxxxxxx"})

@@ -121,6 +121,22 @@ async def test_a_key_is_shown_once_listed_by_its_end_and_taken_back(house: House
     assert deeds[0][2] == f"n8n ({id} …{parsed[1][-4:]})"
 
 
+async def test_a_key_is_changed_where_it_is_told_and_stays_as_it_was_elsewhere(house: House) -> None:
+    made = await house.json("keys", "create", "n8n", "--model", "qwen*", "--per-minute", "5", "--for", "2h")
+    id = made["id"]
+    said = await house.run("keys", "change", id, "--name", "n8n at work", "--lane", "2.5", "--default-model", "qwen3")
+    assert (said.exit_code, said.output.split(".")[0]) == (0, "n8n at work is changed")
+    (key,) = await house.json("keys")
+    assert (key["name"], key["lane"], key["default_model"]) == ("n8n at work", 2.5, "qwen3")
+    assert (key["models"], key["per_minute"], key["expires_at"]) == (["qwen*"], 5, made["expires_at"])
+    free = ("--model", "", "--per-minute", "0", "--for", "0s", "--default-model", "")
+    assert (await house.run("keys", "change", id, *free)).exit_code == 0
+    (key,) = await house.json("keys")
+    assert (key["models"], key["per_minute"], key["expires_at"], key["default_model"]) == ([], None, None, "")
+    assert (await house.run("keys", "change", "nothing1", "--lane", "1")).exit_code == 1
+    assert [what for _, what, *_ in await house.deeds()] == ["keys.create", *["keys.change"] * 3]
+
+
 async def test_an_invite_is_a_link_to_where_the_house_is_found(house: House) -> None:
     result = await house.run("invites", "create", "grandma", "--role", "member", "--uses", "2", "--for", "48h")
     assert result.exit_code == 0, result.output
