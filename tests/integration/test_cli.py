@@ -309,7 +309,8 @@ async def test_the_line_is_a_table_with_places_and_reasons(desk: FakeDesk, place
     lines = (await run("queue", *places)).output.splitlines()
     assert lines[0] == "The line: 2 waiting, none being answered"
     assert lines[-1].split()[:4] == ["2", "2", "mia", "3"]
-    assert json.loads((await run("queue", "--json", *places)).output) == desk.line
+    nobody = {"waiting": 0, "running": 0}
+    assert json.loads((await run("queue", "--json", *places)).output) == {**desk.line, "others": nobody}
 
 
 def test_the_line_is_watched_until_somebody_has_seen_enough(tmp_path: Path, places: list[str]) -> None:
@@ -326,7 +327,7 @@ def test_the_line_is_watched_until_somebody_has_seen_enough(tmp_path: Path, plac
             return looks, await watching.wait()
 
     looks, code = asyncio.run(watch())
-    assert [json.loads(look) for look in looks] == [a_line(), a_line()]
+    assert [json.loads(look) for look in looks] == [{**a_line(), "others": {"waiting": 0, "running": 0}}] * 2
     assert code == 130
 
 
