@@ -132,21 +132,6 @@ async def test_a_connection_that_upstream_closed_while_idle_is_no_attempt() -> N
             assert (await plane.record(number)).attempts == 1
 
 
-@pytest.mark.parametrize("status", [400, 404, 500, 503])
-async def test_an_error_of_ollamas_own_is_the_answer(status: int) -> None:
-    body = b'{"error":"model \'x\' not found"}'
-    told = b"HTTP/1.1 %d Any\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-        status,
-        len(body),
-        body,
-    )
-    seen, serve = answering(before=lambda number: told)
-    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
-        answer = await client.post("/api/chat", json=CHAT)
-        assert (answer.status_code, answer.content) == (status, body)
-    assert len(seen) == 1
-
-
 async def test_an_answer_without_length_or_chunks_ends_with_its_connection() -> None:
     seen, serve = answering(
         before=lambda number: b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhello" if number == 1 else None
@@ -170,46 +155,15 @@ async def test_provisional_answers_are_not_the_answer() -> None:
 # --- waiting for Ollama -----------------------------------------------------------------------------------------------
 
 
-async def test_a_request_waits_for_ollama_to_come(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path) as fake, gateway(None) as plane, plane.client() as client:
-        asking = [asyncio.create_task(client.post("/api/chat", json=CHAT)) for _ in range(20)]
-        await until(lambda: plane.plane.tally.runs.held == 20)
-        assert not plane.plane.ready
-        plane.readiness.set("ready", "It answers.", fake.address)
-        assert {(await answer).status_code for answer in asking} == {200}
-        assert plane.plane.tally.runs.held == 0
-
-
-@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/api/tags"])
+@pytest.mark.parametrize("path", ["/api/tags", "/v1/models", "/api/show"])
 async def test_it_waits_no_longer_than_hold(path: str) -> None:
     async with gateway(None, using=config(hold=0.2)) as plane, plane.client() as client:
-        method = "GET" if path == "/api/tags" else "POST"
+        method = "POST" if path == "/api/show" else "GET"
         answer = await client.request(method, path, json=CHAT)
         assert answer.status_code == 503
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert "Ollama has not been started yet." in answer.text
         assert (await plane.record()).reason == "held_too_long"
-
-
-async def test_it_does_not_wait_for_what_is_given_up() -> None:
-    async with gateway(None, using=config(hold=600)) as plane, plane.client() as client:
-        asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.runs.held == 1)
-        plane.readiness.set("down", "The program `ollama` is missing.")
-        answer = await asking
-        assert answer.status_code == 503
-        assert "The program `ollama` is missing." in answer.text
-        assert (await client.post("/api/chat", json=CHAT)).status_code == 503
-
-
-async def test_an_ollama_that_refuses_connections_is_waited_for(tmp_path: Path) -> None:
-    """The supervisor may not have noticed yet."""
-    async with fake_ollama(tmp_path) as fake, gateway(NOBODY) as plane, plane.client() as client:
-        asking = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.runs.held == 1)
-        plane.readiness.set("ready", "It answers.", fake.address)
-        assert (await asking).status_code == 200
-        assert (await plane.record()).attempts == 1
 
 
 async def test_a_client_that_leaves_while_held_is_noticed() -> None:
@@ -259,64 +213,7 @@ async def test_a_body_that_came_while_it_was_held_is_not_lost(tmp_path: Path) ->
             assert (await asking).json()["size"] == len(blob)
 
 
-# --- dying before the first byte --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", list(MESSAGES))
-async def test_a_request_whose_ollama_dies_before_its_first_byte_is_sent_again(path: str) -> None:
-    seen, serve = answering(before=lambda number: None if number == 1 else SMALL)
-    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
-        answer = await client.post(path, json=MESSAGES[path][1])
-        assert (answer.status_code, answer.content) == (200, b'{"done":true}')
-        assert (await plane.record()).attempts == 2
-    assert len(seen) == 2
-
-
-async def test_it_is_never_sent_three_times() -> None:
-    seen, serve = answering(before=lambda number: None)
-    async with upstream(serve) as address, gateway(address) as plane, plane.client() as client:
-        answer = await client.post("/v1/chat/completions", json=CHAT)
-        assert answer.status_code == 502
-        assert answer.headers["x-should-retry"] == "false"
-        assert "twice" in answer.json()["error"]["message"]
-        assert (await plane.record()).reason == "ollama_died"
-    assert len(seen) == 2
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        "llama-server process has terminated: signal: killed",
-        "llama-server process no longer running: -1 ",
-        "mlx runner failed: mlx: exception (exit: exit status 1)",
-        'Post "http://127.0.0.1:41207/tokenize": dial tcp 127.0.0.1:41207: connect: connection refused',
-        "model runner has unexpectedly stopped, this may be due to resource limitations",
-        "an error was encountered while running the model: unexpected EOF",
-    ],
-)
-async def test_a_runner_that_died_is_a_reason_to_send_again(tmp_path: Path, error: str) -> None:
-    async with (
-        fake_ollama(tmp_path, fail_next=1, fail_error=error) as fake,
-        gateway(fake.address) as plane,
-        plane.client() as client,
-    ):
-        assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 200
-        assert plane.plane.tally.runs.replays == 1
-        fake.knobs(fail_next=2, fail_error=error)
-        answer = await client.post("/api/chat", json={**CHAT, "stream": False})
-        assert (answer.status_code, answer.json()) == (500, {"error": error})  # the second time it is the answer
-
-
-async def test_an_older_ollama_has_words_of_its_own_for_that(tmp_path: Path) -> None:
-    error = "llama runner process has terminated: signal: killed"
-    async with (
-        fake_ollama(tmp_path, fail_next=2, fail_error=error) as fake,
-        gateway(fake.address) as plane,
-        plane.client() as client,
-    ):
-        assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 500
-        plane.readiness.learn(OWN_RUNNER)
-        assert (await client.post("/api/chat", json={**CHAT, "stream": False})).status_code == 200
+# --- what is never sent twice ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -363,20 +260,6 @@ async def test_a_management_request_is_never_sent_again() -> None:
     assert len(seen) == 4
 
 
-async def test_held_and_unanswered_requests_survive_a_killed_ollama(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, freeze=True) as fake, gateway(fake.address) as plane, plane.client() as client:
-        asking = [asyncio.create_task(client.post("/api/chat", json=CHAT)) for _ in range(10)]
-        await until(lambda: sum(each.under_way for each in plane.requests) == 10)
-        await fake.kill()
-        await until(lambda: plane.plane.tally.runs.held == 10)
-        fake.knobs()
-        await fake.start()
-        plane.readiness.set("ready", "It is back.", fake.address)
-        for answer in asking:
-            assert (await answer).text.endswith('"eval_count": 8}\n')
-        assert {record.attempts for record in plane.records} == {2}
-
-
 # --- dying after it ---------------------------------------------------------------------------------------------------
 
 _FIRST = {
@@ -414,20 +297,6 @@ async def test_a_stream_that_breaks_ends_with_the_dialects_error(path: str, deat
         assert b"torn" not in answer.content
         assert (await plane.record()).reason == "answer_broken"
     assert len(seen) == 1
-
-
-async def test_an_ollama_killed_in_mid_stream_is_told_to_the_client(tmp_path: Path) -> None:
-    async with (
-        fake_ollama(tmp_path, pause=0.05, tokens=10_000) as fake,
-        gateway(fake.address) as plane,
-        plane.client() as client,
-    ):
-        async with client.stream("POST", "/api/chat", json=CHAT) as answer:
-            lines = answer.aiter_lines()
-            await anext(lines)
-            await fake.kill()
-            last = json.loads([line async for line in lines][-1])
-        assert last["error"].startswith("Ollama stopped")
 
 
 async def test_a_document_that_breaks_is_never_taken_for_a_whole_one() -> None:
@@ -555,50 +424,6 @@ async def test_a_listing_waits_for_a_client_that_reads_slowly() -> None:
         writer.close()
 
 
-# --- unproven slots ---------------------------------------------------------------------------------------------------
-
-
-async def test_a_slot_lost_by_a_hang_up_is_freed_and_the_next_request_answered(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, leak_slots=True, pause=0.02, tokens=50) as fake:
-
-        async def suspect(model: str) -> bool:
-            asked.append(model)
-            async with httpx.AsyncClient(trust_env=False) as direct:  # ends the runner, as the roof does by its pid
-                await direct.post(f"http://127.0.0.1:{fake.port}/api/generate", json={"model": model, "keep_alive": 0})
-            return True
-
-        asked: list[str] = []
-        async with gateway(fake.address, rhythm=Rhythm(unproven=0.3)) as plane, plane.client() as client:
-            plane.line.suspect_with = suspect
-            await left_in_mid_stream(plane)
-            await plane.record()
-            answer = await client.post("/api/chat", json=CHAT)
-            assert answer.text.endswith('"eval_count": 50}\n')
-            assert asked == ["tiny"]
-            assert (await plane.record(2)).attempts == 2
-            assert plane.line.backs == ["idle"]
-            await client.post("/api/chat", json=CHAT)
-            assert asked == ["tiny"]  # proven again
-
-
-async def test_a_busy_runner_is_left_alone(tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    async def suspect(model: str) -> bool:
-        asked.append(model)
-        return False
-
-    async with fake_ollama(tmp_path, prefill=1.0) as fake:
-        async with gateway(fake.address, rhythm=Rhythm(unproven=0.2)) as plane, plane.client() as client:
-            plane.line.suspect_with = suspect
-            assert (await client.post("/api/chat", json=CHAT)).status_code == 200
-            assert asked == []  # nobody doubts it
-            plane.line.all_doubted = True
-            assert (await client.post("/api/chat", json=CHAT)).status_code == 200
-            assert len(asked) >= 2
-            assert (await plane.record(2)).attempts == 1
-
-
 # --- draining ---------------------------------------------------------------------------------------------------------
 
 
@@ -620,44 +445,6 @@ async def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path
             assert (await client.get("/healthz")).status_code == 200
             assert json.loads([line async for line in lines][-1])["done"]
         assert await draining
-
-
-async def test_what_does_not_finish_in_time_is_cut_with_a_reason(tmp_path: Path) -> None:
-    async with (
-        fake_ollama(tmp_path, pause=0.05, tokens=10_000) as fake,
-        gateway(fake.address) as plane,
-        plane.client() as client,
-    ):
-        async with client.stream("POST", "/api/chat", json=CHAT) as answer:
-            lines = answer.aiter_lines()
-            await anext(lines)
-            assert not await plane.plane.open.drained(0.2)
-            await plane.plane.open.cut()
-            assert "restarting" in json.loads([line async for line in lines][-1])["error"]
-        plane.readiness.set("coming", "It restarts.")
-        plane.plane.open.draining = False
-        held = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.runs.held == 1)
-        await plane.plane.open.cut()
-        assert (await held).status_code == 503
-
-
-async def test_ollama_is_quiet_when_it_works_on_nothing_however_many_wait(tmp_path: Path) -> None:
-    async with (
-        fake_ollama(tmp_path, pause=0.05, tokens=20) as fake,
-        gateway(fake.address) as plane,
-        plane.client() as client,
-    ):
-        running = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: any(each.under_way for each in plane.requests))
-        plane.readiness.set("coming", "It restarts for a new setting.")
-        held = asyncio.create_task(client.post("/api/chat", json=CHAT))
-        await until(lambda: plane.plane.tally.runs.held == 1)
-        assert not await plane.plane.open.quiet(0)
-        assert await plane.plane.open.quiet(20)
-        assert (await running).status_code == 200
-        plane.readiness.set("ready", "It is back.", fake.address)
-        assert (await held).status_code == 200
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------

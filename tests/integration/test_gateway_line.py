@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from controller.config.models import Models, OneModel
 from controller.config.schema import Config, Server
 from controller.config.waiting import LineSettings, SomeWaits, Waits
 from controller.errors import OrderRefused
-from controller.scheduling.ticket import Cap, End, Turned
+from controller.scheduling.ticket import End
 from tests.fakes.turns import runner
 from tests.integration.plane import CHAT, MANAGER, Plane, config, fake_ollama, gateway, request_of, upstream
 from tests.kit.until import until
@@ -133,17 +132,6 @@ async def post(plane: Plane, path: str, body: dict[str, Any]) -> httpx.Response:
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 
-async def test_who_must_wait_is_answered_in_turn_and_told_how_long_it_was(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=QUICK) as plane:
-        plane_wide = [asyncio.create_task(post(plane, "/api/chat", {**CHAT, "stream": False})) for _ in range(3)]
-        await until(lambda: len(plane.line.waiting) == 3)
-        assert await fake.seen() == []
-        plane.line.open(1)
-        answers = [await each for each in plane_wide]
-        assert [answer.status_code for answer in answers] == [200] * 3
-        assert len(plane.line.ended) == 3
-
-
 async def test_a_late_answer_says_how_long_it_waited(tmp_path: Path) -> None:
     rhythm = Rhythm(sweep=0.05, told=0.05)
     async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, rhythm=rhythm) as plane:
@@ -181,57 +169,6 @@ async def test_metadata_never_waits(tmp_path: Path) -> None:
 
 
 CANCELLED = "Whoever runs this server ended this request. Ask again if you still need it."
-
-
-@pytest.mark.parametrize(
-    ("cap", "reason"),
-    [(Cap.CALLER, "caller_full"), (Cap.BYTES, "caller_bytes"), (Cap.LINE, "line_full")],
-)
-@pytest.mark.parametrize("path", list(STREAMS))
-async def test_who_is_turned_away_is_told_when_to_come_back(path: str, cap: Cap, reason: str) -> None:
-    async with upstream(silent) as address, gateway(address) as plane:
-        plane.line.turned = Turned(cap, "The line is full.", 17)
-        answer = await post(plane, path, STREAMS[path][2])
-        assert (answer.status_code, answer.headers["retry-after"]) == (429, "17")
-        assert "The line is full." in answer.text
-        assert (await plane.record()).reason == reason
-
-
-@pytest.mark.parametrize(
-    ("end", "status", "retries"),
-    [
-        (End.WAITED_OUT, 429, True),
-        (End.LOAD_FAILED, 500, False),
-        (End.TOO_BIG, 400, False),
-        (End.NO_ROOM, 503, True),
-        (End.QUARANTINED, 503, True),
-        (End.SWITCHED, 503, True),
-        (End.CANCELLED, 410, False),
-        (End.DOWN, 503, True),
-        (End.HELD_OUT, 503, True),
-        (End.GONE, 503, True),
-    ],
-)
-async def test_a_wait_that_ends_without_a_turn_says_why(end: End, status: int, retries: bool) -> None:
-    async with upstream(silent) as address, gateway(address, slots=0, rhythm=PATIENT) as plane:
-        asking = asyncio.create_task(post(plane, "/v1/chat/completions", CHAT))
-        await until(lambda: bool(plane.line.waiting))
-        plane.line.finish(plane.line.waiting[0], end, "These are its words.")
-        answer = await asking
-        assert answer.status_code == status
-        assert ("retry-after" in answer.headers) is retries
-        assert answer.json()["error"]["message"] == "These are its words."
-        assert (await plane.record()).reason
-
-
-async def test_a_model_deleted_meanwhile_is_ollamas_to_miss() -> None:
-    missing = b'{"error":"model \'tiny\' not found"}'
-    async with upstream(failing(404, missing)) as address, gateway(address, slots=0, rhythm=PATIENT) as plane:
-        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-        await until(lambda: bool(plane.line.waiting))
-        plane.line.finish(plane.line.waiting[0], End.UNKNOWN)
-        answer = await asking
-        assert (answer.status_code, answer.content) == (404, missing)
 
 
 # --- waiting, visibly -------------------------------------------------------------------------------------------------
@@ -532,103 +469,7 @@ async def test_codex_is_told_before_it_gives_up() -> None:
         assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
-# --- limits of time ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("times", "reason"), [({"first_byte": 0.3}, "first_byte_too_late"), ({"answer": 0.3}, "answer_too_long")]
-)
-async def test_an_answer_that_does_not_begin_in_time_is_ended(times: dict[str, float], reason: str) -> None:
-    closed = asyncio.Event()
-
-    async def serve(reader: Reader, writer: Writer) -> None:
-        await silent(reader, writer)
-        closed.set()
-
-    rhythm = Rhythm(sweep=0.05)
-    async with upstream(serve) as address, gateway(address, using=timed(**times), rhythm=rhythm) as plane:
-        answer = await post(plane, "/v1/chat/completions", CHAT)
-        assert (answer.status_code, answer.headers["x-should-retry"]) == (504, "false")
-        assert "0.3 s" in answer.json()["error"]["message"]
-        assert (await plane.record()).reason == reason
-        async with asyncio.timeout(20):
-            await closed.wait()
-        assert plane.line.ended[0][1]  # its slot is unproven
-
-
-async def test_who_waits_too_long_for_a_load_is_told_so(tmp_path: Path) -> None:
-    rhythm, using = Rhythm(sweep=0.05), timed(load=0.3)
-    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=using, rhythm=rhythm) as plane:
-        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-        await until(lambda: bool(plane.line.waiting))
-        await asyncio.sleep(0.5)  # the line takes longer than that, and no load is under way
-        assert not asking.done()
-        plane.line.load_began = time.monotonic()
-        answer = await asking
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
-        assert "not loaded in time (0.3 s)" in answer.json()["error"]
-        assert (await plane.record()).reason == "load_too_long"
-
-
-async def test_a_silence_in_mid_answer_ends_it_and_so_does_its_length() -> None:
-    begun = asyncio.Event()
-    serve = speaking("/api/chat", begun=begun, go_on=asyncio.Event())
-    rhythm = Rhythm(sweep=0.05)
-    async with upstream(serve) as address, gateway(address, using=timed(gap=0.3), rhythm=rhythm) as plane:
-        answer = await post(plane, "/api/chat", CHAT)
-        assert "fell silent" in json.loads(answer.text.splitlines()[-1])["error"]
-        assert (await plane.record()).reason == "gap_too_long"
-        plane.configure(timed(answer=0.3))
-        answer = await post(plane, "/api/chat", CHAT)
-        assert "took longer" in json.loads(answer.text.splitlines()[-1])["error"]
-        assert (await plane.record(2)).reason == "answer_too_long"
-
-
-async def test_waiting_in_line_is_no_part_of_an_answers_time(tmp_path: Path) -> None:
-    using = timed(first_byte=0.3, answer=0.5, gap=0.3)
-    rhythm = Rhythm(sweep=0.05)
-    async with fake_ollama(tmp_path) as fake, gateway(fake.address, slots=0, using=using, rhythm=rhythm) as plane:
-        asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-        await until(lambda: bool(plane.line.waiting))
-        await asyncio.sleep(0.8)  # longer than any of its times
-        plane.line.open(1)
-        assert (await asking).status_code == 200
-
-
 # --- tickets ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", list(STREAMS))
-async def test_the_line_hears_what_an_answer_took(path: str) -> None:
-    async with upstream(speaking(path)) as address, gateway(address) as plane:
-        await post(plane, path, STREAMS[path][2])
-        ((ticket, left, tokens),) = plane.line.ended
-        assert not left
-        assert tokens is not None
-        assert (tokens.prompt, tokens.answer) == (3, 4)
-        assert ticket.moved == len(STREAMS[path][1])
-
-
-async def test_a_client_that_leaves_in_line_gives_its_place_back_at_once() -> None:
-    async with upstream(silent) as address, gateway(address, slots=0) as plane:
-        _, writer = await asyncio.open_connection("127.0.0.1", plane.port)
-        body = json.dumps(CHAT).encode()
-        writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await until(lambda: bool(plane.line.waiting))
-        writer.close()
-        record = await plane.record()
-        assert (record.reason, record.attempts) == ("client_gone", 0)
-        assert [(left, tokens) for _, left, tokens in plane.line.ended] == [(False, None)]
-
-
-async def test_a_client_that_leaves_in_mid_answer_leaves_a_doubtful_slot() -> None:
-    begun = asyncio.Event()
-    async with upstream(speaking("/api/chat", begun=begun, go_on=asyncio.Event())) as address:
-        async with gateway(address) as plane, plane.client() as client:
-            async with client.stream("POST", "/api/chat", json=CHAT) as answer:
-                await anext(answer.aiter_raw())
-            await plane.record()
-            assert [(left, tokens) for _, left, tokens in plane.line.ended] == [(True, None)]
 
 
 async def test_a_slot_is_free_when_ollama_has_said_all_however_slowly_its_client_reads() -> None:
@@ -644,79 +485,6 @@ async def test_a_slot_is_free_when_ollama_has_said_all_however_slowly_its_client
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(len(document)) == document
         writer.close()
-
-
-async def test_the_line_hears_of_each_failed_attempt(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, fail_next=1) as fake, gateway(fake.address) as plane:
-        assert (await post(plane, "/api/chat", {**CHAT, "stream": False})).status_code == 200
-        assert (plane.line.backs, plane.line.failures) == (["died"], [])
-        fake.knobs(close_next=2)
-        assert (await post(plane, "/api/chat", CHAT)).status_code == 502
-        assert (plane.line.backs, plane.line.failures) == (["died", "lost"], ["lost"])
-        fake.knobs(fail_next=1, fail_status=503, fail_error="server busy, please try again.")
-        assert (await post(plane, "/api/chat", CHAT)).status_code == 200
-        assert plane.line.backs[-1] == "busy"
-        fake.knobs(drop_after=2)
-        assert "Ollama stopped" in (await post(plane, "/api/chat", CHAT)).text
-        assert plane.line.failures[-1] == "lost"
-
-
-async def test_a_request_that_crashes_its_model_each_time_is_refused_for_a_while(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, fail_next=3) as fake, gateway(fake.address) as plane:
-        plane.names.slots = 2
-        poison = {**CHAT, "stream": False}
-        assert (await post(plane, "/api/chat", poison)).status_code == 500
-        assert len(await fake.seen()) == 2
-        assert (await post(plane, "/api/chat", poison)).status_code == 500
-        assert len(await fake.seen()) == 3  # known by now: it is not tried twice
-        answer = await post(plane, "/api/chat", poison)
-        assert (answer.status_code, answer.headers["x-should-retry"]) == (400, "false")
-        assert len(await fake.seen()) == 3
-        assert (await post(plane, "/api/chat", {**poison, "options": {"seed": 1}})).status_code == 200
-
-
-async def test_a_request_that_crashes_its_model_twice_without_company_is_refused_from_then_on(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path, fail_next=2) as fake, gateway(fake.address) as plane:
-        poison = {**CHAT, "stream": False}
-        assert (await post(plane, "/api/chat", poison)).status_code == 500
-        assert (await post(plane, "/api/chat", poison)).status_code == 400
-        assert len(await fake.seen()) == 2
-
-
-async def test_an_operator_who_switches_now_ends_the_answer_with_a_reason() -> None:
-    begun = asyncio.Event()
-    async with upstream(speaking("/api/chat", begun=begun, go_on=asyncio.Event())) as address:
-        async with gateway(address) as plane:
-            asking = asyncio.create_task(post(plane, "/api/chat", CHAT))
-            await until(lambda: any(each.bytes_out for each in plane.requests))
-            plane.plane.open.cut_short(plane.line.running[0], End.SWITCHED)
-            assert "operator" in json.loads((await asking).text.splitlines()[-1])["error"]
-            assert (await plane.record()).reason == "switched"
-
-
-@pytest.mark.parametrize("path", list(STREAMS))
-async def test_a_running_answer_that_the_operator_cancels_ends_in_plain_words(path: str) -> None:
-    begun = asyncio.Event()
-    async with upstream(speaking(path, begun=begun, go_on=asyncio.Event())) as address, gateway(address) as plane:
-        asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
-        await until(lambda: any(each.bytes_out for each in plane.requests))
-        plane.plane.open.cut_short(plane.line.running[0], End.CANCELLED)
-        assert CANCELLED in (await asking).text
-        assert (await plane.record()).reason == "cancelled"
-        assert plane.line.running == []
-
-
-@pytest.mark.parametrize("path", list(STREAMS))
-async def test_a_request_that_the_operator_cancels_before_its_first_byte_is_not_asked_again_by_itself(
-    path: str,
-) -> None:
-    async with upstream(silent) as address, gateway(address, rhythm=PATIENT) as plane:
-        asking = asyncio.create_task(post(plane, path, STREAMS[path][2]))
-        await until(lambda: bool(plane.line.running))
-        plane.plane.open.cut_short(plane.line.running[0], End.CANCELLED)
-        answer = await asking
-        assert (answer.status_code, answer.headers["x-should-retry"]) == (410, "false")
-        assert CANCELLED in answer.text
 
 
 @pytest.mark.parametrize("path", list(STREAMS))
@@ -910,31 +678,6 @@ async def test_the_same_base_url_serves_openais_clients(tmp_path: Path) -> None:
             said = await client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}])
             assert (said.choices[0].message.content or "").startswith("the sea")
         assert (await plane.record()).route == "/v1/chat/completions"
-
-
-# --- what is kept of a request ---
-
-
-async def test_each_request_that_stood_in_the_line_is_told_to_usage_once(tmp_path: Path) -> None:
-    async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane, plane.client() as client:
-        assert (await client.post("/api/chat", json=CHAT)).status_code == 200
-        assert (await client.post("/v1/chat/completions", json={**CHAT, "stream": True})).status_code == 200
-        assert (await client.get("/api/tags")).status_code == 200
-        await plane.record(3)
-    native, counted = plane.uses
-    assert (native.caller, native.kind, native.dialect, native.route) == (
-        "this computer",
-        "address",
-        "ollama",
-        "/api/chat",
-    )
-    assert (native.outcome, native.estimated, native.model) == ("done", False, "tiny")
-    assert native.answer_tokens > 0
-    assert native.waited is not None
-    assert native.first_byte is not None
-    assert 0 <= native.waited + native.first_byte <= native.seconds
-    assert (counted.dialect, counted.estimated, counted.outcome) == ("openai", True, "done")
-    assert counted.answer_tokens > 0
 
 
 async def test_who_is_turned_away_and_who_changes_models_is_told_to_the_audit(tmp_path: Path) -> None:
