@@ -145,7 +145,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AtAddress:
     """Who is at an address, and until when that is so, in seconds since the epoch."""
 
     who: Principal | None
@@ -153,7 +153,7 @@ class Verdict:
     denied: bool = False
 
 
-STRANGER: Final = Verdict(None)
+STRANGER: Final = AtAddress(None)
 
 
 class AllowList:
@@ -170,9 +170,9 @@ class AllowList:
         bound: frozenset[Right] = _MOST,
     ) -> None:
         self._entries = [*_of_yaml(entries, rights), *_of_rows(rows, bound)]
-        self._known: dict[tuple[str, bool], Verdict] = {}
+        self._known: dict[tuple[str, bool], AtAddress] = {}
 
-    def verdict(self, peer: str, now: float, *, tunnel: bool = False) -> Verdict:
+    def verdict(self, peer: str, now: float, *, tunnel: bool = False) -> AtAddress:
         """Who is at the address `peer` at the moment `now`, seconds since the epoch: nobody for a stranger, and for a
         peer without an address. `tunnel`: it came through the tunnel, where few entries count.
         """
@@ -183,7 +183,7 @@ class AllowList:
             known = self._known[peer, tunnel] = self._look(peer, now, tunnel)
         return known
 
-    def _look(self, peer: str, now: float, tunnel: bool) -> Verdict:
+    def _look(self, peer: str, now: float, tunnel: bool) -> AtAddress:
         address = plain_address(peer)
         if address is None:
             return STRANGER
@@ -192,10 +192,10 @@ class AllowList:
         turns = [*(one.until for one in matches), *(one.since for one in there if one.since > now)]
         until = min((turn for turn in turns if turn is not None), default=None)
         if any(one.denied for one in matches):
-            return Verdict(None, until, denied=True)
+            return AtAddress(None, until, denied=True)
         if tunnel and (address == NEVER or address.is_loopback):
             return STRANGER
-        return Verdict(next((one.who for one in matches if one.through_tunnel or not tunnel), None), until)
+        return AtAddress(next((one.who for one in matches if one.through_tunnel or not tunnel), None), until)
 
 
 def _of_yaml(entries: Iterable[Allowed], rights: frozenset[Right]) -> Iterable[_Entry]:

@@ -21,7 +21,7 @@ FORGOTTEN: Final = "audit.forgotten"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """What a look at the whole chain found."""
 
     rows: int  # that are as they were written, up to the first that is not
@@ -52,15 +52,15 @@ class Inspection:
                 self._look(row)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ChainVerdict:
         """Of all that was looked at."""
         if self._broken is not None:
-            return Verdict(self._rows, self._last, self._before.hex(), *self._broken)
+            return ChainVerdict(self._rows, self._last, self._before.hex(), *self._broken)
         if self._beginning and self._beginning not in self._forgotten:
             first = self._last - self._rows + 1
             words = f"The rows before number {first} are gone, and not because they were old."
-            return Verdict(0, 0, "", first, words)
-        return Verdict(self._rows, self._last, self._before.hex())
+            return ChainVerdict(0, 0, "", first, words)
+        return ChainVerdict(self._rows, self._last, self._before.hex())
 
     def _look(self, row: AuditRow) -> None:
         if not self._rows and row.number > 1:

@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final, Protocol
 
 from controller.auth import cookies, people
-from controller.auth.access import STRANGER, AllowList, Network, Principal, Verdict, bound_of, rights_of, scoped
+from controller.auth.access import STRANGER, AllowList, AtAddress, Network, Principal, bound_of, rights_of, scoped
 from controller.auth.credentials import Offered
 from controller.auth.giving import Standing, standing
 from controller.auth.policy import Right
@@ -20,7 +20,7 @@ from controller.auth.secrets import NO_HASH, hash_secret, parse_key, same
 from controller.config.entry import Access
 
 
-class Why(StrEnum):
+class Flaw(StrEnum):
     """Why a credential opens nothing."""
 
     MISTYPED = "mistyped"
@@ -40,7 +40,7 @@ class Why(StrEnum):
 class Denied:
     """A credential that opens nothing. `name`: of the key, told only to who holds its secret."""
 
-    why: Why
+    why: Flaw
     name: str = ""
 
 
@@ -86,10 +86,10 @@ class _Held:
 
 
 _GRAVE: Final = frozenset((Right.MANAGE, Right.ADMIN))
-_UNKNOWN: Final = Denied(Why.UNKNOWN)
-_MISTYPED: Final = Denied(Why.MISTYPED)
-_SEVERAL: Final = Denied(Why.SEVERAL)
-_UNREAD: Final = Denied(Why.UNREAD)
+_UNKNOWN: Final = Denied(Flaw.UNKNOWN)
+_MISTYPED: Final = Denied(Flaw.MISTYPED)
+_SEVERAL: Final = Denied(Flaw.SEVERAL)
+_UNREAD: Final = Denied(Flaw.UNREAD)
 
 
 class Keyring:
@@ -130,7 +130,7 @@ class Keyring:
             several, found = found or several, good
         return _SEVERAL if several is not None and found is not None and several.id != found.id else found
 
-    def at(self, address: str, now: float, *, tunnel: bool = False) -> Verdict:
+    def at(self, address: str, now: float, *, tunnel: bool = False) -> AtAddress:
         """Who is at an address, for whom that alone speaks."""
         if not address:
             return STRANGER
@@ -139,7 +139,7 @@ class Keyring:
             rights, bound = rights_of(self._access, "address"), bound_of(self._access, "address")
             self._list = AllowList(self._access.allow, rows, rights, bound)
         verdict = self._list.verdict(address, now, tunnel=tunnel)
-        return Verdict(None, verdict.until, verdict.denied) if self._rows.addresses_off else verdict
+        return AtAddress(None, verdict.until, verdict.denied) if self._rows.addresses_off else verdict
 
     @property
     def addresses_off(self) -> str:
@@ -175,14 +175,14 @@ class Keyring:
         match who.kind:
             case "key":
                 row = self._rows.keys.get(who.id)
-                return Denied(Why.REVOKED, who.label) if row is None else self._good(row, address, now)
+                return Denied(Flaw.REVOKED, who.label) if row is None else self._good(row, address, now)
             case "person":
                 there = self._people.look(cookie, self._access, now)
                 same_one = there is not None and (there.session, there.role) == (who.session, who.role)
-                return there if there is not None and same_one else Denied(Why.REVOKED, who.label)
+                return there if there is not None and same_one else Denied(Flaw.REVOKED, who.label)
             case "address":
-                return self.at(address, now, tunnel=tunnel).who or Denied(Why.ELSEWHERE)
-        return Denied(Why.ELSEWHERE) if self.addresses_off else who
+                return self.at(address, now, tunnel=tunnel).who or Denied(Flaw.ELSEWHERE)
+        return Denied(Flaw.ELSEWHERE) if self.addresses_off else who
 
     def used(self, who: Principal, address: str) -> None:
         """`who` was let in, from `address`."""
@@ -203,23 +203,23 @@ class Keyring:
 
     def _good(self, row: KeyRow, address: str, now: float) -> Principal | Denied:
         if row.revoked_at is not None:
-            return Denied(Why.REVOKED, row.name)
+            return Denied(Flaw.REVOKED, row.name)
         if row.paused:
-            return Denied(Why.PAUSED, row.name)
+            return Denied(Flaw.PAUSED, row.name)
         if row.expires_at is not None and now >= row.expires_at:
-            return Denied(Why.EXPIRED, row.name)
+            return Denied(Flaw.EXPIRED, row.name)
         if not counts(row.created_at, row.expires_at, now):
-            return Denied(Why.EARLY, row.name)
+            return Denied(Flaw.EARLY, row.name)
         if row.user_id is None and (stands := self._standing(row.giver, now)) is not Standing.GOOD:
-            return Denied(Why.PAUSED if stands is Standing.RESTING else Why.REVOKED, row.name)
+            return Denied(Flaw.PAUSED if stands is Standing.RESTING else Flaw.REVOKED, row.name)
         owner = None if row.user_id is None else self._rows.users.get(row.user_id)
         if row.user_id is not None and (owner is None or owner.disabled):
-            return Denied(Why.DISABLED, row.name)
+            return Denied(Flaw.DISABLED, row.name)
         held = self._held.get(row.id)
         if held is None:
             held = self._held[row.id] = _held(row, owner, self._access)
         if held.networks and not (address and any(ip_address(address) in network for network in held.networks)):
-            return Denied(Why.ELSEWHERE, row.name)
+            return Denied(Flaw.ELSEWHERE, row.name)
         return held.who
 
 

@@ -23,14 +23,14 @@ AT_HOME: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class LinkPlaces:
     """Where a link may lead: never none, the best first, without a slash at the end."""
 
     urls: tuple[str, ...]
     caution: str = ""  # why nobody gets there but from this machine, and what to set; "": others do
 
 
-def places(config: Config) -> Places:
+def places(config: Config) -> LinkPlaces:
     """Names of the tunnel; names of the house, then addresses, of listeners where people can sign in: over https, or
     plain where that is allowed; names that a proxy of ours stands for. This machine's own only when all else lacks.
     """
@@ -44,9 +44,9 @@ def places(config: Config) -> Places:
     proxied = any(each.kind == "proxy" for each in server.listeners)
     found = [*_of_tunnel(server), *named, *plain] or [f"https://{name}" for name in names if proxied]
     if found:
-        return Places(tuple(dict.fromkeys(found)))
+        return LinkPlaces(tuple(dict.fromkeys(found)))
     here = tuple(dict.fromkeys(_url(each, "localhost") for each in direct)) or ("http://localhost",)
-    return Places(here, NAMELESS if open_ones or proxied or _tunnelled(server) else AT_HOME)
+    return LinkPlaces(here, NAMELESS if open_ones or proxied or _tunnelled(server) else AT_HOME)
 
 
 def _of_tunnel(server: Server) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from controller.auth.access import Principal
 from controller.auth.credentials import NOTHING, Offered, extract
-from controller.auth.keyring import Denied, Keyring, Why
+from controller.auth.keyring import Denied, Flaw, Keyring
 from controller.auth.policy import Right
 from controller.auth.rates import Rates
 from controller.auth.visitor import neighbourhood
@@ -18,17 +18,17 @@ from controller.refusal import Reason, Refused
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="seadragon"'),)
 """Never `Basic`: browsers would ask people for a password that nobody gave them."""
 
-_KEY_WORDS: Mapping[Why, str] = {
-    Why.MISTYPED: "This key is mistyped or cut short. Copy it again, from sd_ to its end.",
-    Why.UNKNOWN: "This key is not known here. Check that it belongs to this server, or ask whoever runs it for one.",
-    Why.FOREIGN: "This is no key of this server's: those begin with sd_. Ask whoever runs it for one.",
-    Why.REVOKED: 'The key "{}" was taken back. Ask whoever runs this server for a new one.',
-    Why.PAUSED: 'The key "{}" is paused. Whoever runs this server can let it go on.',
-    Why.EXPIRED: 'The key "{}" has expired. Ask whoever runs this server for a new one.',
-    Why.EARLY: 'The key "{}" does not count yet: the clock here was ahead when it was made, or is behind now. Ask '
+_KEY_WORDS: Mapping[Flaw, str] = {
+    Flaw.MISTYPED: "This key is mistyped or cut short. Copy it again, from sd_ to its end.",
+    Flaw.UNKNOWN: "This key is not known here. Check that it belongs to this server, or ask whoever runs it for one.",
+    Flaw.FOREIGN: "This is no key of this server's: those begin with sd_. Ask whoever runs it for one.",
+    Flaw.REVOKED: 'The key "{}" was taken back. Ask whoever runs this server for a new one.',
+    Flaw.PAUSED: 'The key "{}" is paused. Whoever runs this server can let it go on.',
+    Flaw.EXPIRED: 'The key "{}" has expired. Ask whoever runs this server for a new one.',
+    Flaw.EARLY: 'The key "{}" does not count yet: the clock here was ahead when it was made, or is behind now. Ask '
     "whoever runs this server: `seadragon doctor` says more.",
-    Why.DISABLED: 'The key "{}" belongs to somebody who may not come in now. Ask whoever runs this server.',
-    Why.ELSEWHERE: 'The key "{}" may not be used from this address. Whoever runs this server can change that.',
+    Flaw.DISABLED: 'The key "{}" belongs to somebody who may not come in now. Ask whoever runs this server.',
+    Flaw.ELSEWHERE: 'The key "{}" may not be used from this address. Whoever runs this server can change that.',
 }
 _SEVERAL = Refused(400, Reason.KEYS, "Two different keys came with this request. Send one of them.")
 _ENDED = {
@@ -75,7 +75,7 @@ class Callers:
             if (unknown := self._unknown(exchange)) is not None:
                 return unknown
             if offered.foreign:
-                return self._wrong_key(exchange, rules, Denied(Why.FOREIGN))
+                return self._wrong_key(exchange, rules, Denied(Flaw.FOREIGN))
             return stranger(exchange)
         return who, offered
 
@@ -142,9 +142,9 @@ class Callers:
 
     def _wrong_key(self, exchange: Exchange, rules: Rules, denied: Denied) -> Refused:
         """401, and after a number of them 429; the right key is let in all the same."""
-        if denied.why is Why.SEVERAL:
+        if denied.why is Flaw.SEVERAL:
             return _SEVERAL
-        if denied.why is Why.UNREAD:
+        if denied.why is Flaw.UNREAD:
             return _UNREAD
         origin = neighbourhood(exchange.address)
         wait = self._wrong.take(origin, rules.config.access.rates.wrong, self._clock.now())

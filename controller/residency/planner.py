@@ -15,7 +15,7 @@ MORE = 1.25  # a runner that did not fit takes that much more than we thought, a
 class Planner:
     """Reads the table of what is in memory, and writes down only what turned out to need more than was thought. Bytes.
 
-    Implements `scheduling/swaps.py: Room`.
+    Implements `scheduling/swaps.py: Planning`.
     """
 
     def __init__(self, table: Table, space: Space) -> None:

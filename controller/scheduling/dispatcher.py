@@ -22,7 +22,7 @@ from controller.residency.learned import Learned
 from controller.residency.resident import Presence
 from controller.scheduling.absence import Absence
 from controller.scheduling.alarm import Alarm
-from controller.scheduling.effects import Effects, Memory, Names
+from controller.scheduling.effects import Effects, Names, Residency
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.line import rules_of
 from controller.scheduling.renaming import Looks, Renaming
@@ -53,7 +53,7 @@ class Dispatcher:
     def __init__(
         self,
         scheduler: Scheduler,
-        memory: Memory,
+        memory: Residency,
         effects: Effects,
         names: Names,
         readiness: Readiness,

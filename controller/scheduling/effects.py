@@ -1,7 +1,7 @@
 """What the line has done by others, and what it reads and hears of them, on one page. Keys are runners' keys.
 
 The line only decides. Whoever keeps models in memory carries it out, on the same loop: nothing here may wait, but for
-the two methods that say so, and what is told back (`Memory`) may come before a method has returned.
+the two methods that say so, and what is told back (`Residency`) may come before a method has returned.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Effects(Protocol):
         ...
 
 
-class Memory(Protocol):
+class Residency(Protocol):
     """What is in memory, as the line reads it, and where it hears of changes; `residency/residents.py` is the real one.
 
     `on_change` is told after each change of the table and of what may be done; `on_failed` for whose runner nobody has

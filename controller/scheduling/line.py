@@ -29,7 +29,7 @@ _BY_NUMBER = attrgetter("number")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class LineRules:
     """Of the line, as `server.line` says. Seconds; `whole` is how many may wait in all."""
 
     aging: float = 600.0
@@ -40,13 +40,13 @@ class Rules:
     whole: int = 1024
 
 
-def rules_of(config: Config) -> Rules:
+def rules_of(config: Config) -> LineRules:
     """The rules that a configuration asks for."""
     line = config.server.line
-    return Rules(line.aging, line.patience, line.min_stay, line.linger, line.max_charge, line.whole)
+    return LineRules(line.aging, line.patience, line.min_stay, line.linger, line.max_charge, line.whole)
 
 
-def due(ticket: Ticket, since: float, lead: float, rules: Rules) -> float:
+def due(ticket: Ticket, since: float, lead: float, rules: LineRules) -> float:
     """When a ticket that is head `since` then counts as arrived, its caller being `lead` seconds ahead of others.
 
     A lane below 1 goes before lane 1 by as much as its number says, counted from when it became head.
@@ -129,7 +129,7 @@ class Flow:
 class Line:
     """The waiting tickets. The table is read only, to see which runners are resident."""
 
-    def __init__(self, rules: Rules, table: Table) -> None:
+    def __init__(self, rules: LineRules, table: Table) -> None:
         self.rules = rules
         self.shares = Shares()
         self.paused = Paused()

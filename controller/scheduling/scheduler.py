@@ -14,10 +14,10 @@ from controller.engines.runner import Runner
 from controller.residency.resident import Presence, Resident, Swap, Table
 from controller.scheduling.admission import admit
 from controller.scheduling.awaited import Awaited
-from controller.scheduling.line import Entry, Line, Paused, Rules
+from controller.scheduling.line import Entry, Line, LineRules, Paused
 from controller.scheduling.slots import Slots
 from controller.scheduling.standing import hold, position
-from controller.scheduling.swaps import Room, Swaps
+from controller.scheduling.swaps import Planning, Swaps
 from controller.scheduling.ticket import End, Hold, State, Ticket, Turned, Why
 
 
@@ -34,7 +34,7 @@ class Decision:
 class Scheduler:
     """Owns every ticket from its arrival to its end. `table` and `room` are the residents', only read here."""
 
-    def __init__(self, rules: Rules, table: Table, room: Room) -> None:
+    def __init__(self, rules: LineRules, table: Table, room: Planning) -> None:
         self.open = True  # False while Ollama is away: nothing is granted and nothing loaded
         self.line = Line(rules, table)
         self.slots = Slots()
@@ -47,12 +47,12 @@ class Scheduler:
     # --- settings ---
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> LineRules:
         """May be replaced at any time. A due that is fixed stays."""
         return self.line.rules
 
     @rules.setter
-    def rules(self, rules: Rules) -> None:
+    def rules(self, rules: LineRules) -> None:
         self.line.rules = rules
 
     @property

@@ -18,7 +18,7 @@ Bar = tuple[Hold, float | None]
 """What stands in the way, and when it ends by itself; None: time alone does not end it."""
 
 
-class Room(Protocol):
+class Planning(Protocol):
     """Whether there is room for a runner."""
 
     def plan(self, target: Runner, candidates: Sequence[str]) -> Plan:
@@ -51,7 +51,7 @@ class Outlook:
 class Swaps:
     """Looks at heads whose runners are away, in due order. A later one never takes what an earlier one needs."""
 
-    def __init__(self, line: Line, slots: Slots, table: Table, room: Room) -> None:
+    def __init__(self, line: Line, slots: Slots, table: Table, room: Planning) -> None:
         self.may_swap = True
         self.bars: dict[str, Bar] = {}  # by runner that is away: why, when last looked at
         self.kept_away: dict[str, float] = {}  # by runner: until when

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from controller.auth.chain import FORGOTTEN, Inspection, Verdict, mark, sealed
+from controller.auth.chain import FORGOTTEN, ChainVerdict, Inspection, mark, sealed
 from controller.auth.rows import AuditRow
 from controller.auth.sparing import Sparing
 from controller.clock import Clock
@@ -105,7 +105,7 @@ class Audit:
         async with self._behind.asking() as connection:
             return [_document(_row(each)) for each in await connection.execute(question)]
 
-    async def verify(self) -> Verdict:
+    async def verify(self) -> ChainVerdict:
         """Look at every row and its place in the chain. Raises SeadragonError when the rows cannot be read."""
         from sqlalchemy import select
 

@@ -8,7 +8,7 @@ from statistics import median
 from time import perf_counter
 
 from controller.engines.runner import Runner
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Caps, Ticket
 from tests.bench.load import Figures
@@ -64,7 +64,7 @@ def bytes_per_waiting() -> float:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        scheduler = Scheduler(Rules(whole=WAITING), {}, World().room)
+        scheduler = Scheduler(LineRules(whole=WAITING), {}, World().room)
         for number in range(WAITING):
             scheduler.enter(_ticket(number, number, 1.0, f"caller {number}"), 1.0)
         after = tracemalloc.get_traced_memory()[0]
@@ -75,7 +75,7 @@ def bytes_per_waiting() -> float:
 
 def _crowded() -> World:
     """One model is in memory and answers; 10,000 requests for ten models wait; nothing can be swapped yet."""
-    world = World(Rules(whole=2 * WAITING, patience=1e6))
+    world = World(LineRules(whole=2 * WAITING, patience=1e6))
     world.resident(RUNNERS[0])
     for number in range(1, WAITING + 1):
         world.scheduler.enter(_ticket(number, number, world.now), world.now)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.auth.access import Principal
-from controller.auth.chain import Verdict
+from controller.auth.chain import ChainVerdict
 from controller.config.schema import Config
 from controller.desk import AuditView, By, JobKind, OfficeView, UsageView, every_model
 from controller.errors import OrderRefused
@@ -116,8 +116,8 @@ class FakeAudit:
     ) -> list[dict[str, Any]]:
         return []
 
-    async def verify(self) -> Verdict:
-        return Verdict(0, 0, "")
+    async def verify(self) -> ChainVerdict:
+        return ChainVerdict(0, 0, "")
 
 
 class FakeDesk:

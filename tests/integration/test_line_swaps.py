@@ -6,11 +6,11 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from tests.kit.line_world import World, runner
 
 CASES = 1000
-RULES = Rules()
+RULES = LineRules()
 LOAD, UNLOAD = 10.0, 0.5
 LONGEST = 20.0  # seconds of one answer
 RUNNERS = {key: runner(key) for key in "ABC"}

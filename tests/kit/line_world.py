@@ -15,7 +15,7 @@ from itertools import count
 
 from controller.engines.runner import ModelFacts, Runner
 from controller.residency.resident import Fits, NoRoom, Plan, Presence, Resident, Swap, Table, TooBig
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.ticket import Caps, State, Ticket, Turned
 
@@ -78,7 +78,7 @@ class Began:
 class World:
     """`wind` it, and let callers `ask`."""
 
-    rules: Rules = field(default_factory=Rules)
+    rules: LineRules = field(default_factory=LineRules)
     budget: int = 1
     load: float = 10.0  # seconds
     unload: float = 0.5

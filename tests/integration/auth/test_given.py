@@ -13,7 +13,7 @@ import pytest
 from controller.auth.access import Principal
 from controller.auth.credentials import Offered
 from controller.auth.holders import Holders
-from controller.auth.keyring import Denied, Keyring, Why
+from controller.auth.keyring import Denied, Flaw, Keyring
 from controller.auth.office import Office
 from controller.auth.rows import UserRow
 from controller.auth.secrets import MadeKey, NewToken
@@ -237,7 +237,7 @@ async def test_a_pause_suspends_it_and_a_resume_restores_it(house: House) -> Non
         await house.holders.resets.redeem(papers.link.text, HASH)
     denied = house.keyring.look(Offered((papers.key.text,)), ADDRESS, house.clock.wall())
     assert isinstance(denied, Denied)
-    assert denied.why is Why.PAUSED
+    assert denied.why is Flaw.PAUSED
     told = [(await house.office.order(what, OPERATOR))[-1]["state"] for what in ("keys", "invites", "allow")]
     assert told == ["paused"] * 3
     await house.holders.keys.resume(house.script.id)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.auth.chain import FORGOTTEN, Inspection, Verdict, mark, sealed
+from controller.auth.chain import FORGOTTEN, ChainVerdict, Inspection, mark, sealed
 from controller.auth.rows import AuditRow
 
 CHANGES: dict[str, Any] = {
@@ -33,7 +33,7 @@ def a_chain(count: int) -> list[AuditRow]:
     return rows
 
 
-def verify(rows: list[AuditRow]) -> Verdict:
+def verify(rows: list[AuditRow]) -> ChainVerdict:
     inspection = Inspection()
     half = len(rows) // 2
     inspection.look(rows[:half])

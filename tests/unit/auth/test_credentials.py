@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from controller.auth.access import Principal
 from controller.auth.credentials import NOTHING, Offered, extract, holds_key
-from controller.auth.keyring import Denied, Keyring, Why
+from controller.auth.keyring import Denied, Flaw, Keyring
 from tests.fakes.rows import Rows, key
 from tests.kit.examples import examples
 
@@ -19,7 +19,13 @@ OTHER, OTHER_ROW = key("other")
 GONE, GONE_ROW = key("gone", revoked_at=1.0)
 STRANGE, _ = key("of another house")
 KEYRING = Keyring(Rows(GOOD_ROW, OTHER_ROW, GONE_ROW))
-TOKENS = {GOOD: "good", OTHER: "other", GONE: Why.REVOKED, STRANGE: Why.UNKNOWN, GOOD[:-1] + "!": Why.MISTYPED}
+TOKENS = {
+    GOOD: "good",
+    OTHER: "other",
+    GONE: Flaw.REVOKED,
+    STRANGE: Flaw.UNKNOWN,
+    GOOD[:-1] + "!": Flaw.MISTYPED,
+}
 
 SPACES = st.sampled_from(["", " ", "\t", "  "])
 GAPS = st.sampled_from([" ", "  ", "\t"])
@@ -52,7 +58,7 @@ def found(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return joined
 
 
-def decision(headers: dict[bytes, bytes]) -> str | Why | None:
+def decision(headers: dict[bytes, bytes]) -> str | Flaw | None:
     seen = KEYRING.look(extract(headers), "192.0.2.1", 10.0)
     return seen.label if isinstance(seen, Principal) else seen.why if isinstance(seen, Denied) else None
 
@@ -68,7 +74,7 @@ def test_a_key_means_the_same_in_every_spelling_and_however_often(data: st.DataO
 @given(st.data())
 def test_two_different_good_keys_are_one_too_many(data: st.DataObject) -> None:
     headers = data.draw(st.permutations([data.draw(spelled(GOOD)), data.draw(spelled(OTHER))]))
-    assert decision(found(list(headers))) is Why.SEVERAL
+    assert decision(found(list(headers))) is Flaw.SEVERAL
 
 
 @examples(50)
@@ -81,7 +87,7 @@ def test_no_good_key_beside_it_makes_a_bad_one_good(data: st.DataObject, bad: st
 @examples(100)
 @given(st.dictionaries(st.sampled_from([b"authorization", b"x-api-key"]), st.binary(max_size=200)))
 def test_nothing_that_is_sent_breaks_it_and_nothing_but_a_key_opens(headers: dict[bytes, bytes]) -> None:
-    assert decision(headers) in (None, Why.MISTYPED, Why.UNKNOWN)
+    assert decision(headers) in (None, Flaw.MISTYPED, Flaw.UNKNOWN)
 
 
 @pytest.mark.parametrize(

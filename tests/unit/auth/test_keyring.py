@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controller.auth.access import Principal
 from controller.auth.credentials import Offered
 from controller.auth.holders import Holders
-from controller.auth.keyring import Denied, Keyring, KeyringRows, Why
+from controller.auth.keyring import Denied, Flaw, Keyring, KeyringRows
 from controller.auth.policy import Right
 from controller.auth.rows import AllowRow
 from controller.config.entry import Access
@@ -21,7 +21,7 @@ from tests.fakes.rows import Rows, key
 HERE = "203.0.113.7"
 
 
-def ask(keyring: Keyring, text: str, address: str = HERE, now: float = 10.0) -> Principal | Why | None:
+def ask(keyring: Keyring, text: str, address: str = HERE, now: float = 10.0) -> Principal | Flaw | None:
     seen = keyring.look(Offered((text,)), address, now)
     return seen.why if isinstance(seen, Denied) else seen
 
@@ -29,20 +29,20 @@ def ask(keyring: Keyring, text: str, address: str = HERE, now: float = 10.0) -> 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"revoked_at": 1.0}, Why.REVOKED),
-        ({"paused": True}, Why.PAUSED),
-        ({"expires_at": 10.0}, Why.EXPIRED),
-        ({"created_at": 1e6, "expires_at": 1e6 + 60}, Why.EARLY),
-        ({"cidrs": ("192.168.1.0/24", "fd00::/48")}, Why.ELSEWHERE),
-        ({"user_id": "nobody"}, Why.DISABLED),
+        ({"revoked_at": 1.0}, Flaw.REVOKED),
+        ({"paused": True}, Flaw.PAUSED),
+        ({"expires_at": 10.0}, Flaw.EXPIRED),
+        ({"created_at": 1e6, "expires_at": 1e6 + 60}, Flaw.EARLY),
+        ({"cidrs": ("192.168.1.0/24", "fd00::/48")}, Flaw.ELSEWHERE),
+        ({"user_id": "nobody"}, Flaw.DISABLED),
     ],
 )
-def test_a_key_that_has_lost_its_right_says_why_to_its_holder_alone(fields: dict[str, Any], why: Why) -> None:
+def test_a_key_that_has_lost_its_right_says_why_to_its_holder_alone(fields: dict[str, Any], why: Flaw) -> None:
     text, row = key("tool", **fields)
     assert ask(Keyring(Rows(row)), text) is why
     guess, _ = key("guess")
     wrong = text[:12] + guess[12:]
-    assert ask(Keyring(Rows(row)), wrong) in (Why.MISTYPED, Why.UNKNOWN)
+    assert ask(Keyring(Rows(row)), wrong) in (Flaw.MISTYPED, Flaw.UNKNOWN)
 
 
 def test_a_key_without_an_end_works_whatever_its_date() -> None:
@@ -77,8 +77,8 @@ def test_a_key_for_some_addresses_needs_one_that_is_proven() -> None:
     keyring = Keyring(Rows(row))
     assert isinstance(ask(keyring, text), Principal)
     assert isinstance(ask(keyring, text, "2001:db8::1"), Principal)
-    assert ask(keyring, text, "203.0.113.99") is Why.ELSEWHERE
-    assert ask(keyring, text, "") is Why.ELSEWHERE
+    assert ask(keyring, text, "203.0.113.99") is Flaw.ELSEWHERE
+    assert ask(keyring, text, "") is Flaw.ELSEWHERE
 
 
 def test_what_changes_counts_from_the_next_look() -> None:
@@ -89,8 +89,8 @@ def test_what_changes_counts_from_the_next_look() -> None:
     assert isinstance(who, Principal)
     assert keyring.stands(who, HERE, 10.0) == who
     rows.put(replace(row, revoked_at=9.0))
-    assert ask(keyring, text) is Why.REVOKED
-    assert keyring.stands(who, HERE, 10.0) == Denied(Why.REVOKED, "tool")
+    assert ask(keyring, text) is Flaw.REVOKED
+    assert keyring.stands(who, HERE, 10.0) == Denied(Flaw.REVOKED, "tool")
     rows.put(replace(row, scopes=("manage",)))
     keyring.changed()
     again = ask(keyring, text)
@@ -98,8 +98,8 @@ def test_what_changes_counts_from_the_next_look() -> None:
     assert again.rights == {Right.MANAGE, Right.LIST}
     assert keyring.stands(who, HERE, 10.0) == again, "who they are now, not who they were"
     rows.keys.clear()
-    assert ask(keyring, text) is Why.UNKNOWN
-    assert keyring.stands(who, HERE, 10.0) == Denied(Why.REVOKED, "tool")
+    assert ask(keyring, text) is Flaw.UNKNOWN
+    assert keyring.stands(who, HERE, 10.0) == Denied(Flaw.REVOKED, "tool")
 
 
 def test_the_configuration_narrows_every_key() -> None:
@@ -127,7 +127,7 @@ def test_a_persons_key_may_not_what_the_person_may_not() -> None:
     assert who.sees("red:latest")
     assert not who.sees("blue")
     rows.person("mia", disabled=True)
-    assert ask(keyring, text) is Why.DISABLED
+    assert ask(keyring, text) is Flaw.DISABLED
 
 
 _LIMITS = st.none() | st.integers(1, 50)
@@ -225,7 +225,7 @@ def test_an_address_stands_for_as_long_as_its_entry_and_each_use_of_that_is_note
     keyring.used(who, "192.0.2.1")
     assert rows.uses == [("address", "a", "192.0.2.1")]
     assert keyring.stands(who, "192.0.2.1", 49.0) == who
-    assert keyring.stands(who, "192.0.2.1", 50.0) == Denied(Why.ELSEWHERE)
+    assert keyring.stands(who, "192.0.2.1", 50.0) == Denied(Flaw.ELSEWHERE)
     assert keyring.at("", 10.0).who is None, "a peer without an address is nobody"
 
 
@@ -262,9 +262,9 @@ def test_before_the_rows_could_be_read_no_credential_is_called_wrong_and_none_is
     rows = Rows()
     rows.unread = "The database is locked."
     keyring = Keyring(rows, lambda cookie, now: None)
-    assert keyring.look(Offered((text,)), "192.0.2.1", 0.0) == Denied(Why.UNREAD)
-    assert keyring.look(Offered((text[:-1],)), "192.0.2.1", 0.0) == Denied(Why.MISTYPED), "that needs no rows"
-    assert keyring.person(b"__Host-sd=token", 0.0) == Denied(Why.UNREAD)
+    assert keyring.look(Offered((text,)), "192.0.2.1", 0.0) == Denied(Flaw.UNREAD)
+    assert keyring.look(Offered((text[:-1],)), "192.0.2.1", 0.0) == Denied(Flaw.MISTYPED), "that needs no rows"
+    assert keyring.person(b"__Host-sd=token", 0.0) == Denied(Flaw.UNREAD)
     assert keyring.person(b"theme=dark", 0.0) is None
     rows.put(row)
     rows.unread = ""
@@ -283,9 +283,9 @@ def test_a_session_is_its_person_until_it_ends() -> None:
     assert keyring.person(b"eve", 0.0) is None
     assert keyring.person(b"mia", 1e12) is None
     assert keyring.stands(who, "", 0.0, cookie=b"mia") == who
-    assert keyring.stands(who, "", 0.0, cookie=b"eve") == Denied(Why.REVOKED, "mia")
+    assert keyring.stands(who, "", 0.0, cookie=b"eve") == Denied(Flaw.REVOKED, "mia")
     rows.users["mia"] = replace(rows.users["mia"], role="member")
-    assert keyring.stands(who, "", 0.0, cookie=b"mia") == Denied(Why.REVOKED, "mia")  # a demotion ends what is open
+    assert keyring.stands(who, "", 0.0, cookie=b"mia") == Denied(Flaw.REVOKED, "mia")  # a demotion ends what is open
     rows.users["mia"] = replace(rows.users["mia"], role="child", disabled=True)
     assert keyring.person(b"mia", 0.0) is None
     del rows.sessions["mia"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.auth.public import AT_HOME, NAMELESS, ONLY_HERE, Places, places
+from controller.auth.public import AT_HOME, NAMELESS, ONLY_HERE, LinkPlaces, places
 from controller.config.entry import Access
 from controller.config.listening import Listener, Tls
 from controller.config.processes import TunnelSettings
@@ -59,7 +59,7 @@ def test_a_listener_with_a_certificate_is_https_and_goes_before_one_without() ->
 
 def test_behind_a_proxy_alone_the_names_are_its_own() -> None:
     found = places(config(HERE, PROXY, hosts=("ai.example.org",)))
-    assert found == Places(("https://ai.example.org",))
+    assert found == LinkPlaces(("https://ai.example.org",))
 
 
 TUNNEL = Listener(address="127.0.0.1:8421", kind="tunnel")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.waiting import LineSettings
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from controller.scheduling.ticket import Cap, Caps, Turned
 from tests.kit.line_world import BIG, Refused, World, runner
 
@@ -22,7 +22,7 @@ def turned(made: World, caller: str = "anna", caps: Caps = BIG, size: int = 0) -
 
 def full(waiting: int, whole: int = 256) -> World:
     """One answer is being written and `waiting` requests of anna's wait."""
-    made = World(Rules(whole=whole))
+    made = World(LineRules(whole=whole))
     made.resident(A)
     made.ask("other", A, seconds=100)
     for _ in range(waiting):

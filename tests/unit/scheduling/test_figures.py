@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from controller.scheduling.ticket import Caps, Ticket
 from tests.kit.line_world import Refused, World, runner, waited
 
@@ -14,7 +14,7 @@ HOURS = 7200.0
 
 def play(heavy: int, *, every: float = 10.0, lane: float = 1.0, heavy_lane: float = 1.0, running: int = 1) -> World:
     """`heavy` callers who always have twenty outstanding, and a light one who asks for 1 s of work now and then."""
-    world = World(Rules(whole=1000))
+    world = World(LineRules(whole=1000))
     world.resident(A)
     caps = Caps(running=running, waiting=1000)
 

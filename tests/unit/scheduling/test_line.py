@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controller.config.schema import Config, Server
 from controller.config.waiting import LineSettings
-from controller.scheduling.line import Rules, due, rules_of
+from controller.scheduling.line import LineRules, due, rules_of
 from controller.scheduling.ticket import Caps, Hold, Ticket, Why
 from tests.kit.line_world import World, runner, waited
 
@@ -35,34 +35,34 @@ def test_the_rules_are_those_of_the_configuration() -> None:
     config = Config(
         server=Server(line=LineSettings(aging=300, patience=1, min_stay=2, linger=3, max_charge=4, whole=5))
     )
-    assert rules_of(config) == Rules(300, 1, 2, 3, 4, 5)
-    assert rules_of(Config()) == Rules()
+    assert rules_of(config) == LineRules(300, 1, 2, 3, 4, 5)
+    assert rules_of(Config()) == LineRules()
 
 
 def test_a_lane_is_worth_ten_minutes_counted_from_arrival() -> None:
-    assert due(ticket(100, lane=3), 100, 0, Rules()) == 1300
-    assert due(ticket(100, lane=3), 900, 0, Rules()) == 1300, "it became head late, but its age counts"
-    assert due(ticket(100, lane=1.5), 100, 0, Rules()) == 400
+    assert due(ticket(100, lane=3), 100, 0, LineRules()) == 1300
+    assert due(ticket(100, lane=3), 900, 0, LineRules()) == 1300, "it became head late, but its age counts"
+    assert due(ticket(100, lane=1.5), 100, 0, LineRules()) == 400
 
 
 def test_in_lane_one_a_backlog_earns_no_age() -> None:
-    assert due(ticket(100), 900, 0, Rules()) == 900
+    assert due(ticket(100), 900, 0, LineRules()) == 900
 
 
 def test_a_lane_below_one_goes_before_it() -> None:
-    assert due(ticket(900, lane=0.5), 900, 0, Rules()) == 600
-    assert due(ticket(100, lane=0), 900, 0, Rules()) == 300
+    assert due(ticket(900, lane=0.5), 900, 0, LineRules()) == 600
+    assert due(ticket(100, lane=0), 900, 0, LineRules()) == 300
 
 
 def test_a_lead_is_charged_up_to_a_minute() -> None:
-    assert due(ticket(0), 0, 25, Rules()) == 25
-    assert due(ticket(0), 0, 500, Rules()) == 60
+    assert due(ticket(0), 0, 25, LineRules()) == 25
+    assert due(ticket(0), 0, 500, LineRules()) == 60
 
 
 @given(st.floats(0, 10), st.floats(0, 10), st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0, 600))
 def test_a_better_lane_is_never_due_later(lane: float, more: float, arrived: float, waited: float, lead: float) -> None:
-    better = due(ticket(arrived, lane), arrived + waited, lead, Rules())
-    assert better <= due(ticket(arrived, lane + more), arrived + waited, lead, Rules())
+    better = due(ticket(arrived, lane), arrived + waited, lead, LineRules())
+    assert better <= due(ticket(arrived, lane + more), arrived + waited, lead, LineRules())
 
 
 def test_callers_take_turns_however_many_one_of_them_has_waiting() -> None:
@@ -147,7 +147,7 @@ def test_a_due_is_fixed_when_its_ticket_becomes_head() -> None:
     anna = made.ask("anna", A)
     before = anna.due
     made.scheduler.charge("anna", 1000, made.now)
-    made.scheduler.rules = Rules(aging=1, max_charge=1000)
+    made.scheduler.rules = LineRules(aging=1, max_charge=1000)
     made.wind(400)
     assert anna.due == before == 1000
 

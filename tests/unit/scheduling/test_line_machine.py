@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from controller.engines.runner import Runner
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from controller.scheduling.ticket import Caps, End, State, Ticket, Turned
 from tests.kit.examples import examples
 from tests.kit.line_world import Refused, World, runner, waited
@@ -31,7 +31,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(Rules(whole=20), budget=2)
+        self.world = World(LineRules(whole=20), budget=2)
         self.all: list[Ticket] = []
 
     def one(self, pick: int, *states: State) -> Ticket | None:
@@ -200,7 +200,7 @@ def bound(ticket: Ticket, world: World) -> float:
 def test_no_head_waits_longer_than_the_stated_bound(
     asked: list[tuple[float, str, Runner, float, float]], budget: int
 ) -> None:
-    world = World(Rules(aging=50), budget=budget, most=LONGEST)
+    world = World(LineRules(aging=50), budget=budget, most=LONGEST)
     for when, caller, which, seconds, lane in asked:
         world.at(world.now + when, partial(world.ask, caller, which, seconds, lane=lane))
     world.wind(ENDS_BY)

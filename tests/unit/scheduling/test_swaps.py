@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.residency.resident import Presence
-from controller.scheduling.line import Rules
+from controller.scheduling.line import LineRules
 from controller.scheduling.ticket import End, Hold, Ticket, Why
 from tests.kit.line_world import World, runner
 
@@ -83,7 +83,7 @@ def test_patience_is_not_given_back_when_another_comes_to_the_front_meanwhile() 
 
 def test_a_model_just_loaded_stays_while_it_is_wanted() -> None:
     made = busy_world()
-    made.scheduler.rules = Rules(min_stay=60)
+    made.scheduler.rules = LineRules(min_stay=60)
     made.table["A"].since = 990  # came ten seconds ago
     made.ask("anna", B)
     made.wind(49)
@@ -159,7 +159,7 @@ def test_a_coding_agent_that_thinks_keeps_its_model_for_a_moment() -> None:
 
 
 def test_a_lingering_model_does_not_outlast_the_fronts_patience() -> None:
-    made = World(Rules(linger=1000))
+    made = World(LineRules(linger=1000))
     made.resident(A)
     made.ask("agent", A, lane=1)
     made.wind(4)
@@ -392,7 +392,7 @@ def test_a_runner_nobody_may_have_a_turn_on_stays_for_nobody() -> None:
 
 
 def test_one_caller_with_three_models_by_turns_swaps_in_batches() -> None:
-    made = World(Rules(whole=1000), load=5)
+    made = World(LineRules(whole=1000), load=5)
     for number in range(150):
         made.ask("anna", (A, B, C)[number % 3], seconds=2)
     made.wind(1000)
