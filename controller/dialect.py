@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -13,6 +16,22 @@ class Dialect(StrEnum):
     NATIVE = "ollama"  # what clients speak under /api/*; the value stands in metrics, logs and answers
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A dialect as people who set up a client know it."""
+
+    title: str
+    below: str  # where its routes begin, below the server's address
+    clients: str  # who speaks it
+
+
+SPOKEN: Final[Mapping[Dialect, Spoken]] = {
+    Dialect.NATIVE: Spoken("Ollama", "", "Cline, Roo Code, Continue, Open WebUI, the ollama command"),
+    Dialect.OPENAI: Spoken("OpenAI", "/v1", "the OpenAI libraries, n8n, Flowise"),
+    Dialect.ANTHROPIC: Spoken("Anthropic", "", "the Anthropic libraries, Claude Code"),
+}
 
 
 class Ending(StrEnum):

@@ -17,6 +17,11 @@ class EngineSection(Branch):
     title: ClassVar[str]  # what people call it
     usual_port: ClassVar[int]  # where one that somebody else started usually listens
 
+    @staticmethod
+    def fetching(model: str, url: str | None = None) -> str:
+        """The command that fetches a model, asked of the engine at `url` itself; None: of whichever it finds."""
+        raise NotImplementedError
+
     startup: Annotated[Seconds, AT_ONCE] = Field(
         120, gt=0, le=DAY, description="Longest it may take to answer after a start."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from controller.config.values import Branch
@@ -27,3 +27,7 @@ class EngineModels(OllamaModels):
 
 TITLES: Final[Mapping[str, str]] = {name: section.title for name, section in EngineSections().engines.items()}
 """What people call each engine, by its name."""
+FETCHING: Final[Mapping[str, Callable[[str, str | None], str]]] = {
+    name: section.fetching for name, section in EngineSections().engines.items()
+}
+"""By an engine's name: the command that fetches a model, for its name and the engine's URL (None: unknown)."""

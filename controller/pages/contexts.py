@@ -126,21 +126,21 @@ class Now:
     story: str = said("The same in one sentence: why, and what to do.")
     safe: bool = said("No YAML has ever loaded: only the page, the doctor and the command line work.")
     problems: tuple[str, ...] = said("Why the YAML on disk is not what runs, each with its file and line.")
-    children: tuple[ChildCard, ...] = said("Every child, Ollama first.")
+    children: tuple[ChildCard, ...] = said("Every child, engines first.")
     streams: int = said("Answers being written at this moment.")
-    held: int = said("Requests that wait for Ollama to come back.")
+    held: int = said("Requests that wait for their engine to come back.")
     line: LineCard = said("Who waits.")
     memory: MemoryCard | None = said("Memory; None as long as nobody has measured it.")
     order: OrderNotice | None = said("The order this person gave last; None when there is none.")
     guest: bool = said("How the house is run is not for this person to see.")
     may_manage: bool = said("Whether this person may give orders.")
-    models: tuple[ModelCard, ...] | None = said("What is installed; None while Ollama cannot be asked.")
+    models: tuple[ModelCard, ...] | None = said("What is installed; None while no engine can be asked.")
     pull: str = said("The command, on this computer, that fetches a real model; empty when there is one.")
     events: tuple[EventLine, ...] = said("What happened last, newest first.")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ClientAddress:
     """A base URL for one kind of client."""
 
     label: str = said("The kind of client.")
@@ -165,7 +165,7 @@ class HomePage:
 
     now: Now = said("The live part, as it is when the page is made.")
     nav: Nav | None = said("The bar; None where nobody can sign in.")
-    addresses: tuple[Address, ...] = said("Base URLs to copy, made from the name this page was asked by.")
+    addresses: tuple[ClientAddress, ...] = said("Base URLs to copy, made from the name this page was asked by.")
     also: tuple[str, ...] = said("Further addresses that answer the same.")
     token: str = said("What proves that an order comes from this page; empty for who may not manage.")
     stream: str = said("Where the live part comes from.")

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment
 
 from controller.desk import Desk, JobView
-from controller.engines.ollama.settings import OLLAMA
+from controller.engines.settings import TITLES
 from controller.errors import Unreachable
 from controller.events import Event
 from controller.pages.contexts import Now
@@ -167,7 +167,7 @@ class Live:
         if time.monotonic() < self._models_until:
             return
         self._models_until = time.monotonic() + MODELS_FOR
-        ready = any(child.name == OLLAMA and child.state is ChildState.READY for child in self._desk.children())
+        ready = any(child.name in TITLES and child.state is ChildState.READY for child in self._desk.children())
         if not ready:
             self._models, self._models_until = None, 0.0
             return

@@ -9,14 +9,17 @@ from typing import Any
 
 from controller.config.processes import TUNNEL
 from controller.desk import JobView
-from controller.engines.ollama.settings import OLLAMA
+from controller.dialect import SPOKEN
+from controller.engines.settings import FETCHING
+from controller.engines.settings import TITLES as ENGINES
 from controller.events import Event
-from controller.pages.contexts import Address, ChildCard, EventLine, Mood, Now, Tone
+from controller.pages.contexts import ChildCard, ClientAddress, EventLine, Mood, Now, Tone
 from controller.pages.line_view import line_card, memory_card, model_cards, notice_of
 from controller.plain import count_words, moment_words, size_words, span_words
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.views.viewer import Viewer
 
+FIRST_MODEL = "llama3.2"  # what somebody who has none yet is told to fetch
 DEMO = "demo"  # the model that can say one thing only (`controller.demo`)
 JUST_NOW = 60.0  # seconds for which no span is shown: a page that counts seconds never comes to rest
 
@@ -26,7 +29,7 @@ class Traffic:
     """What the gateway is doing at this moment."""
 
     streams: int  # answers being written
-    held: int  # requests that wait for Ollama to come back
+    held: int  # requests that wait for their engine to come back
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Moment:
     traffic: Traffic
     queue: Mapping[str, Any]
     memory: Mapping[str, Any]
-    models: Sequence[Mapping[str, Any]] | None  # None while Ollama cannot be asked
+    models: Sequence[Mapping[str, Any]] | None  # None while no engine can be asked
     events: Sequence[Event]  # oldest first
 
 
@@ -59,22 +62,22 @@ WORDS: dict[ChildState, tuple[Tone, str]] = {
     ChildState.STOPPING: ("wait", "stopping"),
 }
 
-TITLES = {OLLAMA: "Ollama", TUNNEL: "Tunnel", "controller": "Seadragon", "config": "Settings"}
+TITLES = {**ENGINES, TUNNEL: "Tunnel", "controller": "Seadragon", "config": "Settings"}
 
 _COMING = "Requests that arrive now wait for it."
 _HEADLINES: dict[ChildState, tuple[Mood, str, str]] = {
-    ChildState.STOPPED: ("waiting", "Ollama is resting", "Somebody stopped it. Start it with: seadragon start ollama"),
-    ChildState.STARTING: ("waiting", "Ollama is waking up", _COMING),
+    ChildState.STOPPED: ("waiting", "{title} is resting", "Somebody stopped it. Start it with: seadragon start {name}"),
+    ChildState.STARTING: ("waiting", "{title} is waking up", _COMING),
     ChildState.READY: ("happy", "All is well", ""),
-    ChildState.UNRESPONSIVE: ("oops", "Ollama does not answer", ""),
-    ChildState.BACKOFF: ("waiting", "Ollama is coming back", _COMING),
-    ChildState.DEGRADED: ("oops", "Ollama keeps failing", ""),
-    ChildState.MISCONFIGURED: ("oops", "Ollama needs you", ""),
-    ChildState.CONFLICT: ("oops", "Something is in Ollama's way", ""),
-    ChildState.OFFLINE: ("oops", "Ollama is out of reach", ""),
-    ChildState.WAITING: ("oops", "Ollama is missing something", ""),
-    ChildState.GPU_LOST: ("oops", "Ollama has lost the GPU", ""),
-    ChildState.STOPPING: ("waiting", "Ollama is stopping", ""),
+    ChildState.UNRESPONSIVE: ("oops", "{title} does not answer", ""),
+    ChildState.BACKOFF: ("waiting", "{title} is coming back", _COMING),
+    ChildState.DEGRADED: ("oops", "{title} keeps failing", ""),
+    ChildState.MISCONFIGURED: ("oops", "{title} needs you", ""),
+    ChildState.CONFLICT: ("oops", "Something is in {title}'s way", ""),
+    ChildState.OFFLINE: ("oops", "{title} is out of reach", ""),
+    ChildState.WAITING: ("oops", "{title} is missing something", ""),
+    ChildState.GPU_LOST: ("oops", "{title} has lost the GPU", ""),
+    ChildState.STOPPING: ("waiting", "{title} is stopping", ""),
 }
 
 _LEVEL_TONES: dict[str, Tone] = {"info": "ok", "warning": "wait", "error": "trouble"}
@@ -106,7 +109,7 @@ def now_seen(moment: Moment, viewer: Viewer, job: JobView | None = None) -> Now:
 
 def _known(child: ChildStatus, viewer: Viewer) -> bool:
     """What else the house runs is nothing to guests."""
-    return not viewer.guest or child.name == OLLAMA
+    return not viewer.guest or child.name in ENGINES
 
 
 def _to_guests(
@@ -123,13 +126,9 @@ def _to_guests(
     return "happy", "All is well", "The models are ready for you."
 
 
-def addresses(base: str) -> tuple[Address, ...]:
+def addresses(base: str) -> tuple[ClientAddress, ...]:
     """What to enter in each kind of client, for a page that was asked for under `base` (no slash at its end)."""
-    return (
-        Address("Ollama", base, "Cline, Roo Code, Continue, Open WebUI, the ollama command"),
-        Address("OpenAI", f"{base}/v1", "the OpenAI libraries, n8n, Flowise"),
-        Address("Anthropic", base, "the Anthropic libraries, Claude Code"),
-    )
+    return tuple(ClientAddress(each.title, base + each.below, each.clients) for each in SPOKEN.values())
 
 
 def _headline(
@@ -143,34 +142,41 @@ def _headline(
         )
     if phase in ("draining", "stopping"):
         return "waiting", "Seadragon is leaving", "Answers that have begun are finished first."
-    ollama = next((child for child in children if child.name == OLLAMA), None)
-    if ollama is None:
+    engines = [child for child in children if child.name in ENGINES]
+    if not engines:
         return "waiting", "Seadragon is waking up", "Nothing has been started yet."
-    mood, headline, story = _HEADLINES[ollama.state]
-    if ollama.state is ChildState.READY:
-        return _ready(ollama, models, [child for child in children if WORDS[child.state][0] == "trouble"])
-    return mood, headline, story or ollama.reason
+    if ready := [engine for engine in engines if engine.state is ChildState.READY]:
+        return _ready(ready, models, [child for child in children if WORDS[child.state][0] == "trouble"])
+    first = engines[0]
+    mood, headline, story = _HEADLINES[first.state]
+    names = {"title": ENGINES[first.name], "name": first.name}
+    return mood, headline.format(**names), story.format(**names) or first.reason
 
 
 def _ready(
-    ollama: ChildStatus, models: Sequence[Mapping[str, Any]] | None, in_trouble: Sequence[ChildStatus]
+    ready: Sequence[ChildStatus], models: Sequence[Mapping[str, Any]] | None, in_trouble: Sequence[ChildStatus]
 ) -> tuple[Mood, str, str]:
-    version = ollama.facts.get("version")
-    name = f"Ollama {version}" if version else "Ollama"
+    name = " and ".join(_with_version(engine) for engine in ready)
+    verb, needs = ("are", "they need") if len(ready) > 1 else ("is", "it needs")
     if models is not None and not models:
-        return "happy", "Almost there", f"{name} is ready. All it needs is a model."
+        return "happy", "Almost there", f"{name} {verb} ready. All {needs} is a model."
     if in_trouble:
         told = " and ".join(TITLES.get(child.name, child.name) for child in in_trouble)
-        return "happy", "Almost all is well", f"{name} is ready for you. See below what is the matter with {told}."
-    return "happy", "All is well", f"{name} is ready for you."
+        return "happy", "Almost all is well", f"{name} {verb} ready for you. See below what is the matter with {told}."
+    return "happy", "All is well", f"{name} {verb} ready for you."
+
+
+def _with_version(engine: ChildStatus) -> str:
+    version = engine.facts.get("version")
+    return f"{ENGINES[engine.name]} {version}" if version else ENGINES[engine.name]
 
 
 def _pull(children: Sequence[ChildStatus], models: Sequence[Mapping[str, Any]] | None) -> str:
-    """To Ollama itself: through the gateway that takes a right of its own, which nobody has at first."""
+    """Asked of an engine itself: through the gateway that takes a right of its own, which nobody has at first."""
     if any(str(model["id"]).partition(":")[0] != DEMO for model in models or ()):
         return ""
-    url = next((child.url for child in children if child.name == OLLAMA and child.url), None)
-    return f"OLLAMA_HOST={url} ollama pull llama3.2" if url else "ollama pull llama3.2"
+    urls = {child.name: child.url for child in children if child.url}
+    return next((fetching(FIRST_MODEL, urls.get(name)) for name, fetching in FETCHING.items()), "")
 
 
 def _child(child: ChildStatus, now: float, story: str, viewer: Viewer) -> ChildCard:

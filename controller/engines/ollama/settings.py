@@ -40,6 +40,10 @@ class OllamaSettings(EngineSection):
     title: ClassVar[str] = "Ollama"
     usual_port: ClassVar[int] = USUAL_PORT
 
+    @staticmethod
+    def fetching(model: str, url: str | None = None) -> str:
+        return f"{'' if url is None else f'OLLAMA_HOST={url} '}ollama pull {model}"
+
     mode: Annotated[Literal["spawn", "adopt", "external"], _OLLAMA] = Field(
         "spawn",
         description="spawn: ours, started and stopped by us. adopt: use the one already running on this machine, start "
