@@ -227,7 +227,7 @@ class Controller:
             known=door.holders.ledger.known,
         )
         door.holders.ledger.changed.append(self._plane.rights_changed)
-        self._models.line.on_cut = self._answering.open.cut_short
+        self._models.oversight.on_cut.append(self._answering.open.cut_short)
         self._models.on_moved.append(self._plane.models_moved)
         self._power = Power(
             lambda: self.config.server.power.awake,

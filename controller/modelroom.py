@@ -34,6 +34,7 @@ from controller.residency.view import memory_document, models_document
 from controller.residency.vitals import Pulse
 from controller.scheduling.dispatcher import Dispatcher
 from controller.scheduling.line import rules_of
+from controller.scheduling.oversight import Oversight
 from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import End
 from controller.storage.database import Database
@@ -100,7 +101,8 @@ class ModelRoom:
             self._learned.figures,
             self._learned.keep,
         )
-        self._orders.on_cut.append(self.line.cut)
+        self.oversight = Oversight(self.line, self._scheduler, self._residents, clock)
+        self._orders.on_cut.append(self.oversight.cut)
         self._aliases = Aliases(ollama, settings, journal)
         self._health = Health(
             self.line, self._residents, Pulse(runners), ollama, clock, journal, self._learned.figures, self._give_up
@@ -209,7 +211,7 @@ class ModelRoom:
 
     def queue(self) -> dict[str, Any]:
         """`Desk.queue`."""
-        return self.line.queue_document()
+        return self.oversight.queue()
 
     async def models(self) -> list[dict[str, Any]]:
         """`Desk.models`. Raises Unreachable when Ollama has never told them."""
@@ -270,15 +272,15 @@ class ModelRoom:
 
     async def pause(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.pause`. Raises OrderRefused."""
-        self.line.pause(lane, await self._key(model))
+        self.oversight.pause(lane, await self._key(model))
 
     async def resume(self, lane: float | None = None, model: str | None = None) -> None:
         """`Desk.resume`. Raises OrderRefused."""
-        self.line.resume(lane, await self._key(model))
+        self.oversight.resume(lane, await self._key(model))
 
     def cancel(self, number: int, sees: Callable[[str], bool]) -> None:
         """`Desk.cancel`. Raises OrderRefused."""
-        if not self.line.cancel(number, sees):
+        if not self.oversight.cancel(number, sees):
             raise OrderRefused(f"There is no request {number}, or not any more. Look at the line again.", "unknown")
 
     async def _key(self, model: str | None) -> str | None:

@@ -30,7 +30,6 @@ from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
 from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
-from controller.scheduling.view import queue_document
 
 Problem = Literal["lost", "died", "busy", "idle"]
 """Why a granted request brought nothing: its connection was refused or cut (lost); Ollama said that the runner died, or
@@ -48,7 +47,7 @@ class Rests:
 
 
 class Dispatcher:
-    """The line, as the gateway and the pages see it."""
+    """The line, as whoever answers requests sees it."""
 
     def __init__(
         self,
@@ -68,7 +67,6 @@ class Dispatcher:
     ) -> None:
         self.tally = LineTally()
         self.flying = asyncio.Event()  # set while anything is granted
-        self.on_cut: Callable[[Ticket, End], None] = _nobody  # the gateway's: ends an answer that is being written
         self._scheduler = scheduler
         self._memory = memory
         self._effects = effects
@@ -88,7 +86,7 @@ class Dispatcher:
         self._tasks: asyncio.TaskGroup | None = None  # while `run` runs
         self._alarm = Alarm(clock, self._rang)
         hold, may_grant = lambda: settings().server.hold, lambda: memory.may_grant
-        self._absence = Absence(scheduler, readiness, self._alarm, clock, hold, may_grant, self._end)
+        self._absence = Absence(scheduler, readiness, self._alarm, clock, hold, may_grant, self.refuse)
         self._renaming = Renaming(names, clock, scheduler.waiting, self._means, self.decide, looks or Looks())
         readiness.changed.append(self._readiness_changed)
         memory.on_change.append(self._memory_changed)
@@ -228,71 +226,22 @@ class Dispatcher:
         """
         await self._effects.unload(runner)
 
-    # --- the operator's side ---
-
-    def tickets(self) -> list[Ticket]:
-        """All that run or wait."""
-        return [*self._scheduler.running(), *self._scheduler.waiting()]
-
-    def waiting(self) -> Iterable[Ticket]:
-        """Those without a grant."""
-        return self._scheduler.waiting()
+    # --- from outside ---
 
     def running(self) -> Iterable[Ticket]:
         """Those whose answers are being written."""
         return self._scheduler.running()
 
-    def queue_document(self) -> dict[str, object]:
-        """The line as it is shown."""
-        scheduler = self._scheduler
-        return queue_document(scheduler.waiting(), scheduler.running(), self._paused(), self._guess, self._clock.now())
-
-    def _guess(self, ticket: Ticket) -> tuple[int, float | None]:
-        return self.position(ticket), self.estimate(ticket)
-
-    def _paused(self) -> list[str]:
-        """What is paused, as people call it."""
-        paused, table = self._scheduler.paused, self._memory.table
-        names = {each.runner.key: each.model for each in self._scheduler.waiting()}
-        names |= {key: row.runner.name for key, row in table.items()}
-        return [
-            *(["everything"] if paused.everything else []),
-            *(f"lane {lane:g}" for lane in sorted(paused.lanes)),
-            *sorted(names.get(key, key) for key in paused.runners),
-        ]
-
-    def pause(self, lane: float | None = None, model_key: str | None = None) -> None:
-        """Grant nothing to a lane, or a runner; both None: to nobody."""
-        self._scheduler.pause(lane, model_key)
-        self.decide()
-
-    def resume(self, lane: float | None = None, model_key: str | None = None) -> None:
-        """The end of that pause."""
-        self._scheduler.resume(lane, model_key)
-        self.decide()
-
-    def cut(self, key: str) -> None:
-        """End every answer that this runner is writing."""
-        for ticket in [each for each in self._scheduler.running() if each.runner.key == key]:
-            self.on_cut(ticket, End.SWITCHED)
-
-    def cancel(self, number: int, sees: Callable[[str], bool]) -> bool:
-        """End one request, waiting or running. Whether there was one of this number, for a model that `sees` knows."""
-        ticket = next((each for each in self.tickets() if each.number == number), None)
-        if ticket is None or not sees(ticket.model):
-            return False
-        if ticket.state is State.GRANTED:
-            self.on_cut(ticket, End.CANCELLED)
-        else:
-            self._end(ticket, End.CANCELLED, "")
-            self.decide()
-        return True
+    def refuse(self, ticket: Ticket, as_: End, words: str) -> None:
+        """One that waits does so in vain: it ends. `words`: what a person is told."""
+        self._scheduler.end(ticket, self._clock.now(), as_=as_, words=words)
+        self._told(ticket)
 
     def refuse_waiting(self, as_: End, words: str) -> int:
         """End all that wait, and say how many there were."""
         waiting = list(self._scheduler.waiting())
         for ticket in waiting:
-            self._end(ticket, as_, words)
+            self.refuse(ticket, as_, words)
         return len(waiting)
 
     def reconfigure(self) -> None:
@@ -336,10 +285,6 @@ class Dispatcher:
         if row is None:
             return 0.0
         return max(0.0, row.since - max(ticket.arrived, row.since - row.load_seconds))
-
-    def _end(self, ticket: Ticket, as_: End, words: str) -> None:
-        self._scheduler.end(ticket, self._clock.now(), as_=as_, words=words)
-        self._told(ticket)
 
     def _told(self, ticket: Ticket) -> None:
         if ticket.ended is not None:
@@ -406,13 +351,9 @@ class Dispatcher:
         now = self._clock.now()
         for ticket in [each for each in self._scheduler.waiting() if each.model == model]:
             if runner is None:
-                self._end(ticket, End.UNKNOWN, f"There is no model {model} any more.")
+                self.refuse(ticket, End.UNKNOWN, f"There is no model {model} any more.")
             elif runner.key != ticket.runner.key:
                 self._scheduler.rename(ticket, runner, now)
-
-
-def _nobody(ticket: Ticket, as_: End) -> None:
-    """Nobody writes answers yet."""
 
 
 def _ticket(number: int, wish: Wish, now: float) -> Ticket:

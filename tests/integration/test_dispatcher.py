@@ -42,6 +42,7 @@ SWIFT = {"patience": 0.5, "min_stay": 0.2, "linger": 0}
 @dataclass
 class Shop:
     dispatcher: Dispatcher
+    scheduler: Scheduler
     residents: Residents
     runners: Runners
     names: Names
@@ -103,7 +104,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
             await until(lambda: space.reading is not None)
             residents.upstream(ready=True, adopted=False, same=False)
             readiness.set("ready", "Ollama answers.", Address("127.0.0.1", 1, 1))
-            yield Shop(dispatcher, residents, runners, names, readiness, http)
+            yield Shop(dispatcher, scheduler, residents, runners, names, readiness, http)
         finally:
             for loop in loops:
                 loop.cancel()
@@ -133,7 +134,8 @@ async def test_three_models_and_three_callers_share_room_for_one_and_everybody_i
         assert it.most <= 2  # one that leaves and one that comes
         assert sum(tally.grants.values()) == len(asked)
         assert sum(each.count for each in tally.loads.values()) == tally.swaps["line"] < len(asked)
-        assert not it.dispatcher.tickets()
+        assert it.scheduler.idle
+        assert it.scheduler.deserted
 
 
 async def test_a_killed_runner_costs_nobody_an_answer(ollama: real.RealOllama) -> None:
@@ -146,7 +148,8 @@ async def test_a_killed_runner_costs_nobody_an_answer(ollama: real.RealOllama) -
             process.send_signal(signal.SIGKILL)
             answers = await asyncio.gather(*(it.ask("red", caller) for caller in ("anna", "ben", "cleo")))
             assert all(SAYS["red"] in answer for answer in answers)
-            assert not it.dispatcher.tickets()
+            assert it.scheduler.idle
+            assert it.scheduler.deserted
 
 
 async def test_a_model_that_does_not_load_ends_who_waits_with_its_reason(ollama: real.RealOllama) -> None:

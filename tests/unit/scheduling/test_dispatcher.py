@@ -3,115 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
 
 from controller.config.schema import Config
-from controller.desk import every_model
-from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
-from controller.events import Journal
-from controller.readiness import Address, Readiness
 from controller.residency.learned import Learned
 from controller.residency.resident import Presence, Resident
-from controller.scheduling.dispatcher import Dispatcher, Problem
-from controller.scheduling.line import rules_of
-from controller.scheduling.scheduler import Scheduler
-from controller.scheduling.ticket import Cap, Caps, End, State, Ticket, Turned, Why, Wish
+from controller.scheduling.dispatcher import Problem
+from controller.scheduling.ticket import Cap, Caps, End, State, Turned, Why
 from controller.scheduling.tokens import Tokens
-from tests.fakes.clock import WoundClock
-from tests.fakes.residents import FakeResidents, runner
-
-HERE = Address("127.0.0.1", 1, 1)
-A, B = runner("a"), runner("b")
-
-
-class FakeNames:
-    """What each name means; an exception stands for an Ollama that does not answer."""
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.means: dict[str, Runner | None | Exception] = {"a": A, "b": B}
-
-    async def look_up(self, model: str) -> Runner | None:
-        await asyncio.sleep(0)
-        found = self.means[model]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def change(self, model: str, means: Runner | None | Exception) -> None:
-        self.means[model] = means
-        self.epoch += 1
-
-
-@dataclass
-class House:
-    clock: WoundClock
-    readiness: Readiness
-    residents: FakeResidents
-    names: FakeNames
-    scheduler: Scheduler
-    dispatcher: Dispatcher
-    journal: Journal
-    learned: dict[str, Learned]
-    config: list[Config]
-
-    def granted(self, ticket: Ticket) -> bool:
-        return ticket.state is State.GRANTED
-
-    def ask(self, model: str = "a", caller: str = "anna", *, lane: float = 1.0, caps: Caps = Caps()) -> Ticket:  # noqa: B008
-        entered = self.try_(model, caller, lane=lane, caps=caps)
-        assert isinstance(entered, Ticket)
-        return entered
-
-    def try_(
-        self,
-        model: str = "a",
-        caller: str = "anna",
-        *,
-        lane: float = 1.0,
-        caps: Caps = Caps(),  # noqa: B008 - frozen
-    ) -> Ticket | Turned:
-        meant = self.names.means[model]
-        assert isinstance(meant, Runner)
-        return self.dispatcher.enter(Wish(caller, lane, model, meant, 100, 1, 1800.0, caps))
-
-    async def settle(self) -> None:
-        await self.clock.wind(0)
-
-
-@asynccontextmanager
-async def house(*, ready: bool = True, most: int = 1) -> AsyncIterator[House]:
-    clock, readiness, names, learned = WoundClock(), Readiness(), FakeNames(), dict[str, Learned]()
-    config = [Config()]
-    residents = FakeResidents(clock, most=most)
-    scheduler = Scheduler(rules_of(config[0]), residents.table, residents)
-    journal = Journal(clock)
-    dispatcher = Dispatcher(
-        scheduler,
-        residents,
-        residents,
-        names,
-        readiness,
-        clock,
-        journal,
-        lambda: config[0],
-        learned,
-        learned.__setitem__,
-    )
-    running = asyncio.create_task(dispatcher.run())
-    if ready:
-        readiness.set("ready", "Ollama answers.", HERE)
-    await clock.wind(0)
-    try:
-        yield House(clock, readiness, residents, names, scheduler, dispatcher, journal, learned, config)
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
+from tests.kit.line_house import HERE, A, B, house
 
 
 async def test_a_request_nobody_stands_before_is_granted_at_once() -> None:
@@ -373,7 +275,7 @@ async def test_short_memory_holds_loads_then_grants() -> None:
         it.residents.may_grant = False
         it.residents.loaded(A)
         held = it.ask(caller="cleo")
-        it.dispatcher.end(it.dispatcher.tickets()[0])
+        it.dispatcher.end(next(iter(it.dispatcher.running())))
         assert held.state is State.WAITING
 
 
@@ -422,42 +324,6 @@ async def test_names_are_looked_up_again_until_ollama_answers() -> None:
 # --- orders ---
 
 
-async def test_what_is_paused_waits_and_goes_on_when_it_is_resumed() -> None:
-    async with house() as it:
-        it.residents.loaded(A)
-        it.dispatcher.pause(model_key="a")
-        ticket = it.ask()
-        assert ticket.state is State.WAITING
-        assert it.dispatcher.queue_document()["paused"] == ["a:latest"]
-        it.dispatcher.resume(model_key="a")
-        assert it.granted(ticket)
-
-
-async def test_a_switch_now_cuts_the_answers_of_that_runner_alone() -> None:
-    async with house(most=2) as it:
-        it.residents.loaded(A)
-        it.residents.loaded(B)
-        mine, other = it.ask(), it.ask("b")
-        cut: list[tuple[Ticket, End]] = []
-        it.dispatcher.on_cut = lambda *told: cut.append(told)
-        it.dispatcher.cut("a")
-        assert cut == [(mine, End.SWITCHED)]
-        assert it.dispatcher.cancel(other.number, every_model)
-        assert cut == [(mine, End.SWITCHED), (other, End.CANCELLED)]
-        assert not it.dispatcher.cancel(999, every_model)
-
-
-async def test_the_operator_ends_a_waiting_request_and_then_all_of_them() -> None:
-    async with house() as it:
-        first, second = it.ask(), it.ask(caller="ben")
-        assert it.dispatcher.cancel(first.number, every_model)
-        assert (first.ended, second.state) == (End.CANCELLED, State.WAITING)
-        assert it.dispatcher.tally.ended[End.CANCELLED] == 1
-        assert not it.dispatcher.cancel(first.number, every_model)  # it has ended already
-        assert it.dispatcher.refuse_waiting(End.DOWN, "Seadragon is stopping.") == 1
-        assert (second.ended, second.words) == (End.DOWN, "Seadragon is stopping.")
-
-
 async def test_a_load_begins_when_its_room_is_free() -> None:
     async with house() as it:
         ticket = it.ask("b")
@@ -466,17 +332,6 @@ async def test_a_load_begins_when_its_room_is_free() -> None:
         await it.clock.wind(200)
         row.since, row.waits = it.clock.now(), False
         assert it.dispatcher.loading_since(ticket) == it.clock.now()
-
-
-async def test_nobody_ends_the_request_for_a_model_that_does_not_exist_for_them() -> None:
-    async with house(most=2) as it:
-        it.residents.loaded(A)
-        runs, waits = it.ask(), it.ask("b")
-        cut: list[Ticket] = []
-        it.dispatcher.on_cut = lambda ticket, _: cut.append(ticket)
-        assert not it.dispatcher.cancel(runs.number, lambda model: model != runs.model)
-        assert not it.dispatcher.cancel(waits.number, lambda model: model != waits.model)
-        assert (cut, waits.state) == ([], State.WAITING)
 
 
 async def test_a_request_may_unload_its_model_once_it_is_answered() -> None:
@@ -535,49 +390,6 @@ async def test_another_configuration_rules_from_the_next_request_on() -> None:
         it.ask()
         assert it.scheduler.rules.patience == 1
         assert isinstance(it.try_(caller="ben"), Turned)
-
-
-async def test_the_document_tells_the_line_and_nothing_else() -> None:
-    async with house() as it:
-        it.residents.loaded(A)
-        it.ask()
-        it.ask(caller="ben")
-        await it.clock.wind(7)
-        document = it.dispatcher.queue_document()
-        assert {key: document[key] for key in ("waiting", "running", "paused", "lanes")} == {
-            "waiting": 1,
-            "running": 1,
-            "paused": [],
-            "lanes": {"1": {"waiting": 1, "oldest_seconds": 7.0}},
-        }
-        assert document["tickets"] == [
-            {
-                "number": 1,
-                "caller": "",
-                "caller_id": "anna",
-                "lane": 1.0,
-                "model": "a",
-                "state": "granted",
-                "waited_seconds": 0.0,
-                "position": 0,
-                "estimate_seconds": None,
-                "why": "free",
-                "hold": None,
-            },
-            {
-                "number": 2,
-                "caller": "",
-                "caller_id": "ben",
-                "lane": 1.0,
-                "model": "a",
-                "state": "waiting",
-                "waited_seconds": 7.0,
-                "position": 1,
-                "estimate_seconds": None,
-                "why": None,
-                "hold": "its model is busy",
-            },
-        ]
 
 
 async def test_a_ticket_knows_how_much_of_its_wait_was_a_load() -> None:
