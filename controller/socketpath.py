@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from controller.config.addresses import LONGEST_SOCKET_PATH
+from controller.settings.addresses import LONGEST_SOCKET_PATH
 
 
 def socket_path(wanted: Path, *, uid: int | None = None) -> Path:

@@ -129,7 +129,7 @@ class AllowRow:
 
     id: str
     label: str
-    cidr: str  # as `config/addresses.py: network` spells it
+    cidr: str  # as `settings/addresses.py: network` spells it
     verdict: Verdict  # deny beats every allow
     lane: float  # priority; lower goes sooner
     scopes: tuple[str, ...]  # what they may do, by the names of `auth/policy.py: Right`

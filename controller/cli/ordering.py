@@ -27,7 +27,7 @@ class Span(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, option: click.Parameter | None, context: click.Context | None) -> float:
-        from controller.config.units import seconds  # pydantic is slow to import
+        from controller.settings.units import seconds  # pydantic is slow to import
 
         try:
             return float(str(seconds(value)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from controller.config.impact import OWN, Impact
 from controller.config.listening import Listener
 from controller.config.problem import Location, dotted
 from controller.config.processes import ChildSettings
 from controller.config.schema import Config
 from controller.config.tree import Leaf, below, leaf_at
-from controller.config.values import Branch
+from controller.settings.impact import OWN, Impact
+from controller.settings.values import Branch
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,13 @@ from controller.auth.access import NEVER
 from controller.auth.lookalikes import alike
 from controller.auth.policy import ROLES, Right
 from controller.config import checks_listeners, checks_models
-from controller.config.files import (
+from controller.config.mistake import Check, Mistake
+from controller.config.problem import Location, dotted, shown
+from controller.config.processes import TUNNEL
+from controller.config.schema import Config
+from controller.engines.rules import RULES, Taken
+from controller.engines.settings import TITLES
+from controller.files import (
     NO_PROGRAM,
     PLAIN_FILE,
     PRIVATE_FILE,
@@ -30,12 +36,6 @@ from controller.config.files import (
     program_fault,
     readable,
 )
-from controller.config.mistake import Check, Mistake
-from controller.config.problem import Location, dotted, shown
-from controller.config.processes import TUNNEL
-from controller.config.schema import Config
-from controller.engines.rules import RULES, Taken
-from controller.engines.settings import TITLES
 from controller.obtain.find import fault_of
 
 _RESERVED: Final = frozenset({*TITLES, TUNNEL, "controller", "cloudflared", "keeper", "gateway", "config", "seadragon"})

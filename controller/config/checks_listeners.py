@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Final
 
-from controller.config.addresses import Place
 from controller.config.mistake import Check, Mistake
 from controller.config.problem import shown
 from controller.config.schema import Config
+from controller.settings.addresses import Place
 
 
 def _listeners_apart(config: Config) -> Iterator[Mistake]:

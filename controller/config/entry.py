@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from controller.config.impact import AT_ONCE
-from controller.config.values import Branch, HostName, ModelName, ModelPattern, Network, Origin, Text
+from controller.settings.impact import AT_ONCE
+from controller.settings.values import Branch, HostName, ModelName, ModelPattern, Network, Origin, Text
 
 Understood = Literal["no", "I understand that everybody on the internet may use it"]
 RightName = Literal["infer", "embed", "audio", "list", "chat", "manage", "admin"]

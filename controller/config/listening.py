@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from controller.config import addresses
-from controller.config.addresses import Place
-from controller.config.impact import AT_ONCE, LISTENER
-from controller.config.units import Bytes
-from controller.config.values import Address, Branch, HeaderName, Network, Span
+from controller.settings import addresses
+from controller.settings.addresses import Place
+from controller.settings.impact import AT_ONCE, LISTENER
+from controller.settings.units import Bytes
+from controller.settings.values import Address, Branch, HeaderName, Network, Span
 
 
 class Tls(Branch):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from controller.config.impact import AT_ONCE
-from controller.config.units import Bytes, TimeOfDay
-from controller.config.values import DAY, Branch, Keep
+from controller.settings.impact import AT_ONCE
+from controller.settings.units import Bytes, TimeOfDay
+from controller.settings.values import DAY, Branch, Keep
 
 
 class Memory(Branch):

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from controller.config.impact import AT_ONCE
-from controller.config.values import Branch, Idle, ModelName, Redirects, empty_is_default
 from controller.config.waiting import SomeWaits
 from controller.engines.settings import EngineModels
+from controller.settings.impact import AT_ONCE
+from controller.settings.values import Branch, Idle, ModelName, Redirects, empty_is_default
 
 
 class OneModel(Branch):

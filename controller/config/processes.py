@@ -7,9 +7,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from controller.config.impact import AT_ONCE, OWN, restarts
-from controller.config.units import Seconds
-from controller.config.values import (
+from controller.settings.impact import AT_ONCE, OWN, restarts
+from controller.settings.units import Seconds
+from controller.settings.values import (
     DAY,
     Argument,
     Branch,

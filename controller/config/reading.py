@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from controller.config.document import Data, Document, Spot
-from controller.config.files import PRIVATE_FILE, private_file_fault
 from controller.config.mistake import Mistake
 from controller.config.problem import Location, Problem, dotted, shown
 from controller.config.renames import Rename, apply_renames
 from controller.config.schema import Config
 from controller.config.tree import ANY, keys_at, leaf_at, leaves
+from controller.files import PRIVATE_FILE, private_file_fault
 
 _OF_A_KEY = "[key]"  # where pydantic says that a name is wrong, not what it stands for
 

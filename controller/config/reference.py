@@ -9,9 +9,9 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from controller.config.impact import OWN, Impact
 from controller.config.schema import Config
 from controller.config.tree import ANY, Leaf, Way, below, leaves
+from controller.settings.impact import OWN, Impact
 
 _INTRODUCTION: Final = """\
 # Configuration

@@ -12,15 +12,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from controller.config.entry import Access
-from controller.config.impact import AT_ONCE
 from controller.config.listening import FirstFiller, LimitSettings, Listener, Surfaces
 from controller.config.machine import AuditSettings, Backup, LogSettings, Memory, PowerSettings, UsageSettings
 from controller.config.models import Models
 from controller.config.processes import Programs
-from controller.config.units import Seconds
-from controller.config.values import DAY, Branch, Prefix
 from controller.config.waiting import LineSettings
 from controller.engines.settings import EngineSections
+from controller.settings.impact import AT_ONCE
+from controller.settings.units import Seconds
+from controller.settings.values import DAY, Branch, Prefix
 
 _OWN_FILES = 512  # open at a time for everything but answers: logs, the database, keepers, tools
 

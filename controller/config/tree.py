@@ -18,11 +18,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from controller.config.impact import Impact
 from controller.config.problem import Location
 from controller.config.schema import Config
-from controller.config.units import Says
-from controller.config.values import Branch
+from controller.settings.impact import Impact
+from controller.settings.units import Says
+from controller.settings.values import Branch
 
 ANY: Final = "*"
 """Stands in a leaf's path for the index in a list, or the name in a block, that the operator chooses."""

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from controller.config.impact import AT_ONCE
-from controller.config.units import Bytes
-from controller.config.values import Branch, LaneName, Span, Wait, empty_is_default
+from controller.settings.impact import AT_ONCE
+from controller.settings.units import Bytes
+from controller.settings.values import Branch, LaneName, Span, Wait, empty_is_default
 
 
 class Waits(Branch):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from controller import tls
 from controller.auth.barred import REMEDY
-from controller.config.files import private_file_fault
 from controller.config.schema import Config
 from controller.doctor.findings import CertificateSeen, Secret, Stored
 from controller.errors import SeadragonError
+from controller.files import private_file_fault
 from controller.storage.backup import FOLDER, newest
 from controller.storage.barred import NAME as BARRED
 from controller.storage.barred import BarredFile

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from controller.config.values import Branch
 from controller.engines.ollama.settings import OLLAMA, OllamaModels, OllamaSettings
-from controller.engines.section import EngineSection
+from controller.settings.section import EngineSection
+from controller.settings.values import Branch
 
 
 class EngineSections(Branch):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from controller.config.units import write_size
 from controller.scheduling.line import Line
 from controller.scheduling.slots import Slots
 from controller.scheduling.ticket import Cap, Ticket, Turned
+from controller.settings.units import write_size
 
 _GUESS = 5.0  # seconds until a place is free, before any answer has ended
 _SOONEST, _LATEST = 1, 60  # seconds

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import yaml
 
-from controller.config.files import PLAIN_FILE, marked
 from controller.config.processes import TUNNEL
 from controller.config.schema import Config
 from controller.errors import SpawnFailed, Unreachable
+from controller.files import PLAIN_FILE, marked
 from controller.readiness import Verdict
 from controller.supervision import ports
 from controller.supervision.moves import Answered, Bereft, ChildLimits, Diagnosis, ExitKind, Obstacle, Silent, Waiting

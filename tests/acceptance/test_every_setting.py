@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from controller.config.impact import Impact
 from controller.config.tree import leaves
+from controller.settings.impact import Impact
 from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
 from tests.fakes import cloudflared as fake_cloudflared

@@ -10,10 +10,10 @@ from controller.auth import policy
 from controller.auth.lookalikes import alike, visible
 from controller.auth.policy import Right
 from controller.auth.rows import ROLES, Role, Verdict, folded
-from controller.config.addresses import network
-from controller.config.names import model_name, model_pattern
 from controller.errors import OrderRefused
 from controller.plain import printable
+from controller.settings.addresses import network
+from controller.settings.names import model_name, model_pattern
 
 LONGEST_NAME: Final = 64  # characters
 Scoped = Literal["key", "address"]

@@ -6,16 +6,16 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from controller.config.addresses import Place, place
 from controller.config.checks_listeners import clash
 from controller.config.checks_models import apart
-from controller.config.files import is_folder, program_fault
 from controller.config.mistake import Check, Mistake
 from controller.config.problem import shown
 from controller.config.schema import Config
 from controller.engines.ollama.options import OPTIONS, WORDS, fits
 from controller.engines.ollama.settings import USUAL_URL
+from controller.files import is_folder, program_fault
 from controller.residency.meaning import Meanings
+from controller.settings.addresses import Place, place
 from controller.spelling import full_name
 
 _AT: Final = ("server", "ollama")

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from controller.config.impact import AT_ONCE, drains
-from controller.config.units import Bytes, Says, Seconds
-from controller.config.values import DAY, Branch, ModelName, Url, Variables, empty_is_default
 from controller.engines.ollama import options
-from controller.engines.section import EngineSection
+from controller.settings.impact import AT_ONCE, drains
+from controller.settings.section import EngineSection
+from controller.settings.units import Bytes, Says, Seconds
+from controller.settings.values import DAY, Branch, ModelName, Url, Variables, empty_is_default
 
 OLLAMA: Final = "ollama"
 """Its name as an engine, and among the children."""

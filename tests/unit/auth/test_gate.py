@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.auth.gate import CONTAINERS, Gate, Sent
-from controller.config import addresses
 from controller.config.entry import Access
 from controller.paths import CLONE
+from controller.settings import addresses
 
 GATE = Gate(("localhost", "Mini.local"), (*Access().origins, "https://chat.example.org"))
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.config.impact import OWN
 from controller.config.processes import TUNNEL
 from controller.config.schema import Config
 from controller.config.tree import ANY, Leaf, keys_at, leaf_at, leaves
 from controller.engines.ollama.settings import OLLAMA
+from controller.settings.impact import OWN
 from tests.kit.every_setting import OTHER
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.config.addresses import path_prefix
 from controller.config.schema import Server
 from controller.dialect import Dialect
 from controller.proxy.paths import resolve, spellings
 from controller.proxy.routes import ROUTES, Body, Kind, Match, WrongMethod, dialect_of, find, is_digest, label
+from controller.settings.addresses import path_prefix
 
 _OLLAMA = """
 GET / HEAD / GET /api/version HEAD /api/version GET /api/status GET /api/tags HEAD /api/tags GET /api/ps POST

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from controller.config.impact import AT_ONCE
-from controller.config.units import Seconds
-from controller.config.values import DAY, Branch
+from controller.settings.impact import AT_ONCE
+from controller.settings.units import Seconds
+from controller.settings.values import DAY, Branch
 
 
 class EngineSection(Branch):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from controller.config import addresses, names
-from controller.config.units import Says, Seconds
+from controller.settings import addresses, names
+from controller.settings.units import Says, Seconds
 
 DAY = 86400  # seconds; no wait is longer
 

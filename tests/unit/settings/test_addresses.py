@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config import addresses
+from controller.settings import addresses
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.units import seconds, size, time_of_day, write_seconds, write_size
+from controller.settings.units import seconds, size, time_of_day, write_seconds, write_size
 
 
 @pytest.mark.parametrize(
