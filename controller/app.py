@@ -27,7 +27,7 @@ from controller.config.load import load
 from controller.config.problem import ConfigInvalid
 from controller.config.processes import TUNNEL
 from controller.config.schema import Config, Server
-from controller.config.start import Start, how_to_start
+from controller.config.start import StartPlan, how_to_start
 from controller.config.watch import Watch
 from controller.control import server as control
 from controller.desk import OPERATOR, JobKind, JobView, every_model
@@ -134,7 +134,7 @@ def _make_ours(paths: Paths) -> None:
             raise SeadragonError(f"{fault_words(error)}. Choose a folder of your own with {option}.") from error
 
 
-def _decide(paths: Paths, service: bool) -> Start:
+def _decide(paths: Paths, service: bool) -> StartPlan:
     try:
         return how_to_start(load(paths.config, os.environ), None, attended=not service)
     except ConfigInvalid as invalid:
@@ -155,7 +155,7 @@ class Controller:
     def __init__(
         self,
         paths: Paths,
-        start: Start,
+        start: StartPlan,
         instead: Instead,
         held: lock.Lock,
         *,

@@ -19,7 +19,7 @@ class Dialect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ClientDialect:
     """A dialect as people who set up a client know it."""
 
     title: str
@@ -27,10 +27,10 @@ class Spoken:
     clients: str  # who speaks it
 
 
-SPOKEN: Final[Mapping[Dialect, Spoken]] = {
-    Dialect.NATIVE: Spoken("Ollama", "", "Cline, Roo Code, Continue, Open WebUI, the ollama command"),
-    Dialect.OPENAI: Spoken("OpenAI", "/v1", "the OpenAI libraries, n8n, Flowise"),
-    Dialect.ANTHROPIC: Spoken("Anthropic", "", "the Anthropic libraries, Claude Code"),
+SPOKEN: Final[Mapping[Dialect, ClientDialect]] = {
+    Dialect.NATIVE: ClientDialect("Ollama", "", "Cline, Roo Code, Continue, Open WebUI, the ollama command"),
+    Dialect.OPENAI: ClientDialect("OpenAI", "/v1", "the OpenAI libraries, n8n, Flowise"),
+    Dialect.ANTHROPIC: ClientDialect("Anthropic", "", "the Anthropic libraries, Claude Code"),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.config.change import compare, differences
-from controller.config.load import Loaded, load
+from controller.config.load import LoadedConfig, load
 from controller.config.problem import ConfigInvalid
 from controller.config.schema import Config
 
@@ -21,7 +21,7 @@ def check(folder: Path, environment: Mapping[str, str]) -> tuple[list[str], int]
     return [*(f"warning: {line}" for line in loaded.warnings), _summary(loaded)], 0
 
 
-def _summary(loaded: Loaded) -> str:
+def _summary(loaded: LoadedConfig) -> str:
     defaults = Config()
     own = [each.field for each in differences(defaults, loaded.config)]
     change = compare(defaults, loaded.config)

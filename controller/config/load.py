@@ -18,17 +18,17 @@ from typing import Final
 
 from controller.config import checks, document
 from controller.config.problem import ConfigInvalid, Problem
-from controller.config.reading import Reading
+from controller.config.reading import YamlReading
 from controller.config.renames import RENAMES, Rename
 from controller.config.schema import Config
 
-__all__ = ["ROOTS", "ConfigInvalid", "Loaded", "Problem", "load", "read_texts", "understand"]
+__all__ = ["ROOTS", "ConfigInvalid", "LoadedConfig", "Problem", "load", "read_texts", "understand"]
 
 ROOTS: Final = ("server", "models", "access")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfig:
     """A configuration that holds, and what it was made of."""
 
     config: Config
@@ -38,7 +38,7 @@ class Loaded:
     secrets: tuple[Path, ...] = ()  # files that `{file: path}` named; a change in one is a change of the whole
 
 
-def load(folder: Path, environment: Mapping[str, str]) -> Loaded:
+def load(folder: Path, environment: Mapping[str, str]) -> LoadedConfig:
     """Read the three files in `folder`. `environment` is what `{from: NAME}` looks in.
 
     Raises ConfigInvalid with all problems at once.
@@ -88,12 +88,12 @@ def understand(
     *,
     renames: Iterable[Rename] = RENAMES,
     look_outside: bool = True,
-) -> Loaded:
+) -> LoadedConfig:
     """Make sense of what `read_texts` brought. `look_outside=False` leaves out the checks of other files.
 
     Raises ConfigInvalid with all problems at once.
     """
-    reading = Reading(folder, environment)
+    reading = YamlReading(folder, environment)
     for root in ROOTS:
         reading.take(document.read(texts.get(f"{root}.yaml", b""), folder / f"{root}.yaml", root), root)
     reading.rename(renames)
@@ -106,7 +106,7 @@ def understand(
         raise ConfigInvalid(tuple(sorted(reading.problems, key=_reading_order)))
     missing = [f"{folder / root}.yaml is not there: its defaults are used." for root in _missing(texts)]
     warnings = (*missing, *reading.warnings, *checks.warnings(config))
-    return Loaded(config, warnings, digest(texts), dict(texts), tuple(reading.secrets))
+    return LoadedConfig(config, warnings, digest(texts), dict(texts), tuple(reading.secrets))
 
 
 def digest(texts: Mapping[str, bytes]) -> str:

@@ -22,7 +22,7 @@ from controller.files import PRIVATE_FILE, private_file_fault
 _OF_A_KEY = "[key]"  # where pydantic says that a name is wrong, not what it stands for
 
 
-class Reading:
+class YamlReading:
     """One reading of the three files: their data as it grows into a `Config`, and the problems met on the way."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:

@@ -19,10 +19,10 @@ from watchfiles.main import FileChange
 from controller.clock import Clock
 from controller.config.change import Change, compare
 from controller.config.last_good import keep_last_good
-from controller.config.load import ROOTS, Loaded, digest, read_texts, understand
+from controller.config.load import ROOTS, LoadedConfig, digest, read_texts, understand
 from controller.config.problem import ConfigInvalid, Problem
 from controller.config.schema import Config
-from controller.config.start import Start
+from controller.config.start import StartPlan
 from controller.errors import NotApplied
 from controller.events import Journal
 
@@ -50,7 +50,7 @@ class Watch:
     def __init__(
         self,
         folder: Path,
-        start: Start,
+        start: StartPlan,
         *,
         data: Path,
         apply: Apply,
@@ -106,7 +106,7 @@ class Watch:
                 raise
             return await self._put_to_work(loaded)
 
-    async def _put_to_work(self, loaded: Loaded) -> list[str]:
+    async def _put_to_work(self, loaded: LoadedConfig) -> list[str]:
         change = compare(self.running, loaded.config)
         if change or not self._from_disk:
             try:
@@ -120,7 +120,7 @@ class Watch:
         await self._keep(loaded)
         return list(change.sentences)
 
-    def _adopt(self, loaded: Loaded, change: Change) -> None:
+    def _adopt(self, loaded: LoadedConfig, change: Change) -> None:
         recovered, self.problems = bool(self.problems), ()
         self.running, self._from_disk = loaded.config, True
         self._loaded, self._may_heal = loaded, False
@@ -173,7 +173,7 @@ class Watch:
         if problems:
             raise ConfigInvalid(tuple(problems))
 
-    async def _keep(self, loaded: Loaded) -> None:
+    async def _keep(self, loaded: LoadedConfig) -> None:
         try:
             await asyncio.to_thread(keep_last_good, self._data, loaded.texts)
         except OSError as error:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from controller.engines.ollama.renewal import going_back
 from controller.obtain import find_program
 from controller.obtain.find import Fault, fault_of, unrunnable
 from controller.readiness import Verdict
@@ -22,6 +21,8 @@ from controller.supervision.spec import ChildSpec, ChildState
 
 Note = Mapping[str, object]
 """Facts of one start that must outlive the controller; the keeper keeps them. JSON values."""
+Back = Callable[[str, str, bool], str]
+"""For a former version, its program, and whether that still lies there: how to have it again, to end a sentence."""
 
 INHERITED = ("HOME", "PATH", "TMPDIR", "LANG", "USER", "LOGNAME")
 """All a child gets of our own environment. No proxies: they would send its loopback traffic out of the house."""
@@ -63,6 +64,7 @@ class Launch:
     spec: ChildSpec
     note: Note
     evidence: Hashable = None  # equal as long as nothing that the start stands on has changed
+    back: Back | None = None  # of a program that is upgraded on the disk: how to have the former one again
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +222,13 @@ def carried(former: Note, note: Note) -> Note:
     return {}
 
 
-def way_back(note: Note) -> str:
+def way_back(note: Note, back: Back | None) -> str:
     """What to add when a start with this note fails that was to follow another program; else empty."""
     before = note.get("before")
-    if not isinstance(before, dict):
+    if back is None or not isinstance(before, dict):
         return ""
     version, program = str(before.get("version")), str(before.get("program"))
-    return f"Before it ran another program. To go back: {going_back(version, program, there=os.path.exists(program))}"
+    return f"Before it ran another program. To go back: {back(version, program, os.path.exists(program))}"
 
 
 async def port_problem(port: int, setting: str) -> Obstacle | None:

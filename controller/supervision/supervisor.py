@@ -316,7 +316,7 @@ class Supervisor:
             return self._post(moves.Looked(plan))
         if isinstance(plan, Attach):
             return self._post(moves.Looked(None, remote=True))
-        self._post(moves.Looked(None, evidence=plan.evidence, back=way_back(carried(self._note, plan.note))))
+        self._post(moves.Looked(None, evidence=plan.evidence, back=way_back(carried(self._note, plan.note), plan.back)))
 
     async def _spawn(self) -> None:
         plan = self._plan

@@ -18,7 +18,7 @@ from controller.config.last_good import load_last_good
 from controller.config.load import load
 from controller.config.problem import ConfigInvalid
 from controller.config.schema import Config
-from controller.config.start import LastGood, Start, how_to_start
+from controller.config.start import LastGood, StartPlan, how_to_start
 from controller.config.watch import Watch
 from controller.errors import NotApplied
 from controller.events import Event, Journal
@@ -60,7 +60,9 @@ class House:
 
 
 @asynccontextmanager
-async def living(folder: Path, data: Path, *, start: Start | None = None, poll: float = 5.0) -> AsyncIterator[House]:
+async def living(
+    folder: Path, data: Path, *, start: StartPlan | None = None, poll: float = 5.0
+) -> AsyncIterator[House]:
     journal = Journal(SystemClock())
     houses: list[House] = []
 

@@ -108,7 +108,7 @@ class OllamaServe:
             return Obstacle(ChildState.WAITING, away)
         port = wish.port or ports.free_port()
         note = {"port": port, "program": str(program), "made_of": which_file(program)}
-        return Launch(self._spec(program, port), note, stamp(program))
+        return Launch(self._spec(program, port), note, stamp(program), going_back)
 
     def spec(self, note: Note) -> ChildSpec | None:
         wish, port = self.config.server.ollama, port_of(note)
@@ -225,7 +225,7 @@ class OllamaServe:
         """What a start would run now, beside what runs with this note, and the way back. For a thread."""
         made_of, version = note.get("made_of"), str(note.get("version") or "")
         real = str(made_of[0]) if isinstance(made_of, list) else ""
-        back = going_back(version, real, there=bool(real) and which_file(Path(real)) == made_of) if version else ""
+        back = going_back(version, real, bool(real) and which_file(Path(real)) == made_of) if version else ""
         return Disk(self._found(note), version, back)
 
     def _found(self, note: Note) -> Found:

@@ -132,7 +132,7 @@ _WHEN_IDLE = "It takes over once nothing has been asked for a minute; at once wi
 _NEVER = "It takes over with: seadragon restart ollama"
 
 
-def going_back(version: str, program: str, *, there: bool) -> str:
+def going_back(version: str, program: str, there: bool) -> str:
     """How to have a former Ollama again, as the rest of a sentence. `there`: its program still lies where it was."""
     if there:
         return f"Ollama {version} is still at {program}; name it in server.yaml, ollama.binary."

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.config.load import Loaded, digest, understand
+from controller.config.load import LoadedConfig, digest, understand
 from controller.config.problem import ConfigInvalid, Problem
 from controller.config.renames import Rename
 from controller.config.schema import Config
@@ -19,7 +19,7 @@ from controller.config.tree import leaves
 FOLDER = Path("/somewhere/config")
 
 
-def loaded(server: str | bytes = "", models: str | bytes = "", access: str | bytes = "", **more: Any) -> Loaded:
+def loaded(server: str | bytes = "", models: str | bytes = "", access: str | bytes = "", **more: Any) -> LoadedConfig:
     texts = {"server.yaml": server, "models.yaml": models, "access.yaml": access}
     raw = {name: text.encode() if isinstance(text, str) else text for name, text in texts.items()}
     return understand(raw, FOLDER, {"SECRET": "s3cret-value"}, look_outside=False, **more)
@@ -295,10 +295,10 @@ def test_equal_bytes_have_equal_digests_and_moved_bytes_have_not() -> None:
 
 def only_located_problems(server: bytes, models: bytes, access: bytes, **more: Any) -> None:
     try:
-        found: Loaded | tuple[Problem, ...] = loaded(server, models, access, **more)
+        found: LoadedConfig | tuple[Problem, ...] = loaded(server, models, access, **more)
     except ConfigInvalid as invalid:
         found = invalid.problems
-    if isinstance(found, Loaded):
+    if isinstance(found, LoadedConfig):
         assert isinstance(found.config, Config)
         return
     assert found

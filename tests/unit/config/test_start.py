@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.load import Loaded, understand
+from controller.config.load import LoadedConfig, understand
 from controller.config.problem import Problem
 from controller.config.start import LastGood, how_to_start
 
-GOOD: Loaded = understand({"server.yaml": b"hold: 5s"}, Path("/c"), {})
+GOOD: LoadedConfig = understand({"server.yaml": b"hold: 5s"}, Path("/c"), {})
 KEPT = LastGood(GOOD, 1_700_000_000.0)
 BROKEN = [Problem(Path("/c/server.yaml"), line, 1, "server", "this", "that") for line in (3, 9)]
 

@@ -11,6 +11,7 @@ import pytest
 from controller.config.schema import Config
 from controller.engines.ollama.inside import KnownInside
 from controller.engines.ollama.program import OllamaServe
+from controller.engines.ollama.renewal import going_back
 from controller.obtain.find import Fault
 from controller.readiness import Readiness
 from controller.supervision.child import Exit
@@ -302,5 +303,5 @@ OLD, NEW = ["/opt/old/ollama", 1, 2, 3], ["/opt/new/ollama", 4, 5, 6]
 def test_what_worked_last_is_known_until_another_has_worked(former: Note, before: Mapping[str, str] | None) -> None:
     note = carried(former, {"made_of": NEW})
     assert note.get("before") == before
-    assert bool(way_back(note)) is (before is not None)
-    assert before is None or before["version"] in way_back(note)
+    assert bool(way_back(note, going_back)) is (before is not None)
+    assert before is None or before["version"] in way_back(note, going_back)
