@@ -5,10 +5,11 @@ The documents are those of `controller.desk`: `queue()`, `models()`, `memory()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.plain import Style, printable, span_words
+from controller.listing import Listing
+from controller.plain import printable, span_words
 
 PRESSURES = {1: "normal", 2: "high", 4: "critical"}
 STATES = {
@@ -87,15 +88,12 @@ def loaded_first(models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return sorted(models, key=lambda model: (model["state"] in ("away", "quarantined"), model["id"]))
 
 
-def model_lines(models: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
-    """A table of what is installed."""
-    if not models:
-        yield "There is no model yet. To make a tiny one: seadragon demo"
-        return
+def model_table(models: Sequence[Mapping[str, Any]]) -> Listing:
+    """What is installed."""
     ordered = loaded_first(models)
-    rows = [_model(model) for model in ordered]
     colours = [_COLOURS.get(model["state"]) for model in ordered]
-    yield from table(_MODELS, rows, style, colours, coloured=1)
+    none = "There is no model yet. To make a tiny one: seadragon demo"
+    return Listing(_MODELS, [_model(model) for model in ordered], colours, 1, _NUMBERS, none)
 
 
 def _model(model: Mapping[str, Any]) -> tuple[str, ...]:
@@ -114,15 +112,11 @@ def _model(model: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def queue_lines(queue: Mapping[str, Any], style: Style) -> Iterator[str]:
-    """A table of who is in the line: those that run first, then by position."""
-    yield f"The line: {line_words(queue)}"
+def queue_table(queue: Mapping[str, Any]) -> Listing:
+    """Who is in the line: those that run first, then by position."""
     tickets = queue["tickets"]
-    if not tickets:
-        return
-    yield ""
     colours = ["green" if ticket["state"] == "granted" else None for ticket in tickets]
-    yield from table(_LINE, [_ticket(ticket) for ticket in tickets], style, colours, coloured=0)
+    return Listing(_LINE, [_ticket(ticket) for ticket in tickets], colours, 0, _NUMBERS)
 
 
 def _ticket(ticket: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,26 +131,3 @@ def _ticket(ticket: Mapping[str, Any]) -> tuple[str, ...]:
         estimate_words(ticket["estimate_seconds"]).removeprefix("about ") if waits else "",
         why_words(ticket),
     )
-
-
-def table(
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    style: Style,
-    colours: Sequence[str | None],
-    *,
-    coloured: int,
-    numbers: Sequence[str] = _NUMBERS,
-) -> Iterator[str]:
-    """Columns as wide as their longest cell; the last one is free. `coloured` is the column that gets the colour."""
-    cells = [[printable(str(cell)) for cell in row] for row in rows]
-    widths = [max(len(line[place]) for line in (head, *cells)) for place in range(len(head) - 1)]
-    right = [name in numbers for name in head]
-    for line, colour in zip((head, *cells), (None, *colours), strict=True):
-        padded = [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(line, widths, right, strict=False)
-        ]
-        if colour is not None:
-            padded[coloured] = style(padded[coloured], fg=colour)
-        yield "  ".join((*padded, line[-1])).rstrip()

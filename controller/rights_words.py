@@ -5,17 +5,18 @@ The documents are those of `auth/office.py`, `storage/usage.py` and `storage/aud
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.line_words import lane_words, table
-from controller.plain import Style, moment_words, printable, size_words, span_words
+from controller.line_words import lane_words
+from controller.listing import Listing
+from controller.plain import moment_words, printable, size_words, span_words
 
 _COLOURS = {"active": "green", "open": "green", "paused": "yellow", "not yet": "yellow", "no password": "yellow"}
 _NUMBERS = ("LANE", "USED", "REQUESTS", "FAILED", "TOKENS IN", "TOKENS OUT", "WAITED", "TOOK", "SENT", "#", "HITS")
 
 
-def key_lines(keys: Sequence[Mapping[str, Any]], style: Style, now: float) -> Iterator[str]:
+def key_table(keys: Sequence[Mapping[str, Any]], now: float) -> Listing:
     """A table of keys."""
     head = ("ID", "NAME", "STATE", "LANE", "MAY", "MODELS", "LAST USED", "UNTIL")
     rows = [
@@ -31,10 +32,10 @@ def key_lines(keys: Sequence[Mapping[str, Any]], style: Style, now: float) -> It
         )
         for key in keys
     ]
-    yield from _rows(head, rows, style, 2, "There is no key yet. To make one: seadragon keys create NAME")
+    return _table(head, rows, 2, "There is no key yet. To make one: seadragon keys create NAME")
 
 
-def user_lines(users: Sequence[Mapping[str, Any]], style: Style, now: float) -> Iterator[str]:
+def user_table(users: Sequence[Mapping[str, Any]], now: float) -> Listing:
     """A table of people."""
     head = ("NAME", "ROLE", "STATE", "BROWSERS", "KEYS", "LAST SEEN", "CAME BY")
     rows = [
@@ -50,10 +51,10 @@ def user_lines(users: Sequence[Mapping[str, Any]], style: Style, now: float) -> 
         for user in users
     ]
     none = "There is nobody yet. The first admin: seadragon admin-code. Everybody else: seadragon invites create NAME"
-    yield from _rows(head, rows, style, 2, none)
+    return _table(head, rows, 2, none)
 
 
-def invite_lines(invites: Sequence[Mapping[str, Any]], style: Style, now: float) -> Iterator[str]:
+def invite_table(invites: Sequence[Mapping[str, Any]], now: float) -> Listing:
     """A table of invites."""
     head = ("ID", "FOR", "ROLE", "STATE", "USED", "UNTIL", "WHO CAME")
     rows = [
@@ -68,10 +69,10 @@ def invite_lines(invites: Sequence[Mapping[str, Any]], style: Style, now: float)
         )
         for invite in invites
     ]
-    yield from _rows(head, rows, style, 3, "There is no invite yet. To make one: seadragon invites create NAME")
+    return _table(head, rows, 3, "There is no invite yet. To make one: seadragon invites create NAME")
 
 
-def allow_lines(entries: Sequence[Mapping[str, Any]], style: Style, now: float) -> Iterator[str]:
+def allow_table(entries: Sequence[Mapping[str, Any]], now: float) -> Listing:
     """A table of addresses."""
     head = ("ADDRESS", "", "LABEL", "LANE", "MAY", "HITS", "UNTIL", "ID")
     rows = [
@@ -87,10 +88,10 @@ def allow_lines(entries: Sequence[Mapping[str, Any]], style: Style, now: float) 
         )
         for entry in entries
     ]
-    yield from _rows(head, rows, style, 1, "No address is let in. To let one in: seadragon allow add ADDRESS LABEL")
+    return _table(head, rows, 1, "No address is let in. To let one in: seadragon allow add ADDRESS LABEL")
 
 
-def sum_lines(by: str, sums: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+def sum_table(by: str, sums: Sequence[Mapping[str, Any]]) -> Listing:
     """A table of sums."""
     head = (by.upper(), "REQUESTS", "FAILED", "TOKENS IN", "TOKENS OUT", "WAITED", "TOOK", "SENT", "")
     rows = [
@@ -107,10 +108,10 @@ def sum_lines(by: str, sums: Sequence[Mapping[str, Any]], style: Style) -> Itera
         )
         for each in sums
     ]
-    yield from _rows(head, rows, style, 0, "Nothing was asked in that time.")
+    return _table(head, rows, 0, "Nothing was asked in that time.")
 
 
-def audit_lines(rows: Sequence[Mapping[str, Any]], style: Style, now: float) -> Iterator[str]:
+def audit_table(rows: Sequence[Mapping[str, Any]], now: float) -> Listing:
     """A table of deeds, the oldest of them first, so that the newest is next to the prompt."""
     head = ("#", "WHEN", "WHO", "FROM", "WHAT", "ENDED", "")
     cells = [
@@ -125,7 +126,7 @@ def audit_lines(rows: Sequence[Mapping[str, Any]], style: Style, now: float) -> 
         )
         for row in reversed(rows)
     ]
-    yield from _rows(head, cells, style, 5, "Nothing was noted in that time.")
+    return _table(head, cells, 5, "Nothing was noted in that time.")
 
 
 def verdict_line(verdict: Mapping[str, Any]) -> str:
@@ -138,12 +139,8 @@ def verdict_line(verdict: Mapping[str, Any]) -> str:
     return f"{words}\nKeep its hash elsewhere to be sure of this another day: {verdict['hash']}"
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], style: Style, state: int, none: str) -> Iterator[str]:
-    if not rows:
-        yield none
-        return
-    colours = [_COLOURS.get(row[state]) for row in rows]
-    yield from table(head, rows, style, colours, coloured=state, numbers=_NUMBERS)
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], state: int, none: str) -> Listing:
+    return Listing(head, rows, [_COLOURS.get(row[state]) for row in rows], state, _NUMBERS, none)
 
 
 def _moment(at: float | None, now: float, none: str) -> str:

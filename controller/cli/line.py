@@ -10,8 +10,10 @@ import click
 
 from controller.cli import patience
 from controller.cli.group import main, places
+from controller.cli.tables import draw
+from controller.cli.told import tell_json
 from controller.control import client
-from controller.line_words import model_lines, queue_lines
+from controller.line_words import line_words, model_table, queue_table
 from controller.paths import Paths
 
 AGAIN = 1.0  # seconds between two looks of `queue --watch`
@@ -28,8 +30,10 @@ def models(paths: Paths, as_json: bool) -> None:
     if click.get_current_context().invoked_subcommand is not None:
         return
     installed = patience.ask(paths, "models")
-    for line in [json.dumps(installed, indent=2)] if as_json else model_lines(installed, click.style):
-        click.echo(line)
+    if as_json:
+        tell_json(installed)
+    else:
+        draw(model_table(installed))
 
 
 @main.command()
@@ -42,8 +46,14 @@ def queue(paths: Paths, as_json: bool, watch: bool) -> None:
         line: Any = client.ask(paths.socket, "queue", limit=ANSWERING)
         if watch and not as_json:
             click.clear()
-        for each in [json.dumps(line, indent=None if watch else 2)] if as_json else queue_lines(line, click.style):
-            click.echo(each)
+        if as_json:
+            click.echo(json.dumps(line, indent=None if watch else 2))
+        else:
+            table = queue_table(line)
+            click.echo(f"The line: {line_words(line)}")
+            if table.rows:
+                click.echo()
+                draw(table)
         if not watch:
             return
         time.sleep(AGAIN)

@@ -6,14 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-import click
-
 from controller import lock
 from controller.cli.group import LOOK
+from controller.cli.progress import progress
 from controller.control import client
 from controller.errors import NotRunning
 from controller.paths import Paths
-from controller.plain import printable
 
 STARTING: Final = 15.0  # seconds a controller may take from its first step until it hears orders
 ANSWERING: Final = 30.0  # seconds it may say nothing at all
@@ -35,7 +33,8 @@ def listen(paths: Paths, verb: str, *, limit: float | None = None, **arguments: 
 def ask(paths: Paths, verb: str, **arguments: object) -> Any:
     """The answer alone; what it waits for meanwhile is shown, and no part of the output. Raises as `client.listen`."""
     line: Any = None
-    for line in listen(paths, verb, limit=ANSWERING, follow=True, **arguments):
-        if isinstance(line, dict) and "text" in line:
-            click.echo(printable(str(line["text"])), err=True)
+    with progress(err=True) as show:
+        for line in listen(paths, verb, limit=ANSWERING, follow=True, **arguments):
+            if isinstance(line, dict) and "text" in line:
+                show(str(line["text"]))
     return line

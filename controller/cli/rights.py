@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import click
@@ -13,25 +13,26 @@ import click
 from controller import rights_words as words
 from controller.cli.group import FAILED, main, places
 from controller.cli.ordering import ANSWERING, Span
+from controller.cli.tables import draw
 from controller.cli.told import tell_json
 from controller.control import client
+from controller.listing import Listing
 from controller.paths import Paths
-from controller.plain import Style
 from controller.usage import GROUPINGS
 
 VERIFYING: Final = 600.0  # seconds a look at all of the audit may take
-Lines = Callable[[Sequence[Any], Style, float], Iterable[str]]
+Drawn = Callable[[Sequence[Any], float], Listing]
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 _since = click.option("--since", type=Span(), metavar="SPAN", help="Only the last SPAN, such as 2h or 7d.")
 
 
-def _group(view: str, help: str, lines: Lines) -> click.Group:
+def _group(view: str, help: str, table: Drawn) -> click.Group:
     """A group that lists what it is about, by itself and as `list`; orders are added to it."""
 
     def listed(paths: Paths, as_json: bool) -> None:
         found: Any = client.ask(paths.socket, view, limit=ANSWERING)
-        _tell(found, as_json, lines(found, click.style, time.time()))
+        _tell(found, as_json, table(found, time.time()))
 
     @main.group(view, invoke_without_command=True, help=help)
     @places
@@ -46,10 +47,10 @@ def _group(view: str, help: str, lines: Lines) -> click.Group:
 
 
 GROUPS: Final = {
-    "users": _group("users", "Who may sign in; add them, give roles, end their sessions.", words.user_lines),
-    "invites": _group("invites", "Who was invited; invite somebody, take it back.", words.invite_lines),
-    "keys": _group("keys", "The keys of applications; make, change, pause and revoke them.", words.key_lines),
-    "allow": _group("allow", "Which addresses need no key; let one in, or keep it out.", words.allow_lines),
+    "users": _group("users", "Who may sign in; add them, give roles, end their sessions.", words.user_table),
+    "invites": _group("invites", "Who was invited; invite somebody, take it back.", words.invite_table),
+    "keys": _group("keys", "The keys of applications; make, change, pause and revoke them.", words.key_table),
+    "allow": _group("allow", "Which addresses need no key; let one in, or keep it out.", words.allow_table),
 }
 
 
@@ -75,7 +76,7 @@ def audit(
     rows: Any = client.ask(
         paths.socket, "audit", limit=ANSWERING, since=_from(since, now), actor=who, what=what, count=count
     )
-    _tell(rows, as_json, words.audit_lines(rows, click.style, now))
+    _tell(rows, as_json, words.audit_table(rows, now))
 
 
 @main.command()
@@ -90,14 +91,11 @@ def usage(paths: Paths, since: float | None, by: str, requests: int | None, as_j
     if requests is not None:
         return tell_json(client.ask(paths.socket, "usage", limit=ANSWERING, since=start, count=requests))
     sums: Any = client.ask(paths.socket, "usage", limit=ANSWERING, since=start, by=by)
-    _tell(sums, as_json, words.sum_lines(by, sums, click.style))
+    _tell(sums, as_json, words.sum_table(by, sums))
 
 
-def _tell(found: Any, as_json: bool, lines: Iterable[str]) -> None:
-    if as_json:
-        return tell_json(found)
-    for line in lines:
-        click.echo(line)
+def _tell(found: Any, as_json: bool, table: Listing) -> None:
+    return tell_json(found) if as_json else draw(table)
 
 
 def _from(since: float | None, now: float) -> float:

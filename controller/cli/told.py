@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from controller.cli.group import FAILED
+from controller.cli.progress import progress
 from controller.orders.row import Order, Way
 from controller.plain import moment_words, printable
 
@@ -39,16 +40,24 @@ def tell_json(found: Any) -> None:
 
 def tell_job(lines: Iterable[Any]) -> None:
     """How far it is, and its end; leaves with the exit code of that."""
-    job: Any = {}
-    said = ""
-    for job in lines:
-        if job["text"] != said:
-            said = job["text"]
-            click.echo(printable(said), err=job.get("state") == "failed")
+    with progress() as show:
+        job = _end_of(lines, show)
+    click.echo(printable(job["text"]), err=job["state"] == "failed")
     if job["touched"]:
         click.echo(f"Requests it touched, waiting or being answered: {job['touched']}.")
     if job["state"] == "failed":
         sys.exit(FAILED)
+
+
+def _end_of(lines: Iterable[Any], show: Callable[[str], None]) -> Any:
+    """The job itself, which comes last; each word before it is shown, once."""
+    job: Any = {}
+    said = ""
+    for job in lines:
+        if "state" not in job and job["text"] != said:
+            said = job["text"]
+            show(said)
+    return job
 
 
 def tell_child(order: str, child: Any) -> None:

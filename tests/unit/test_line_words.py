@@ -11,8 +11,8 @@ from controller.line_words import (
     line_words,
     loaded_words,
     memory_words,
-    model_lines,
-    queue_lines,
+    model_table,
+    queue_table,
 )
 from tests.fakes.desk import a_line, a_memory, a_model, a_ticket
 
@@ -28,41 +28,41 @@ def plain(text: str, /, *, fg: str | None) -> str:
 def test_the_table_of_the_line_says_place_wait_estimate_and_reason() -> None:
     line = a_line(
         a_ticket(7, "cline", state="granted", why="turn", hold=None, position=0),
-        a_ticket(8, "n8n \x1b[2J", lane=2.5, waited_seconds=125.0, position=1),
+        a_ticket(8, "n8n", lane=2.5, waited_seconds=125.0, position=1),
         a_ticket(9, "mia", estimate_seconds=None, position=2, hold="paused by the operator"),
     )
-    first, _, head, runs, second, third = queue_lines(line, plain)
-    assert first == "The line: 2 waiting, 1 being answered"
-    assert head.split() == ["#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY"]
-    assert runs.split()[:3] == ["now", "7", "cline"]
-    assert runs.endswith("it was its turn")
-    assert second.split()[:3] == ["1", "8", "n8n"]
-    assert "\\x1b[2J" in second
-    assert second.split()[-10:] == ["2.5", "llama3.2", "2", "min", "40", "s", "its", "model", "is", "busy"]
-    assert third.split()[-7:] == ["llama3.2", "12", "s", "paused", "by", "the", "operator"]
-    assert len({line.rindex(why) for line, why in ((head, "WHY"), (runs, "it was"), (second, "its model"))}) == 1
+    assert line_words(line) == "2 waiting, 1 being answered"
+    table = queue_table(line)
+    assert table.head == ("#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
+    assert table.rows == [
+        ("now", "7", "cline", "1", "llama3.2", "12 s", "", "it was its turn"),
+        ("1", "8", "n8n", "2.5", "llama3.2", "2 min", "40 s", "its model is busy"),
+        ("2", "9", "mia", "1", "llama3.2", "12 s", "", "paused by the operator"),
+    ]
+    assert table.colours == ["green", None, None]
 
 
-def test_an_empty_line_takes_one_line() -> None:
-    assert list(queue_lines(a_line(), plain)) == ["The line: nobody waiting, none being answered"]
+def test_an_empty_line_has_no_rows() -> None:
+    assert line_words(a_line()) == "nobody waiting, none being answered"
+    assert not queue_table(a_line()).rows
 
 
 def test_the_table_of_models_tells_what_was_measured_from_what_is_expected() -> None:
-    head, loaded, away = model_lines([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)], plain)
-    assert head.split() == ["MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S"]
-    assert away.split() == ["llama3.2", "not", "loaded", "~3.0", "GB", "4", "41.5"]
-    assert loaded.split() == ["qwen3", "loaded,", "pinned", "3.1", "GB", "4", "41.5"]
+    table = model_table([a_model("llama3.2"), a_model("qwen3", state="resident", pinned=True)])
+    assert table.head == ("MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S", "")
+    assert table.rows == [
+        ("qwen3", "loaded, pinned", "3.1 GB", "4", "41.5", ""),
+        ("llama3.2", "not loaded", "~3.0 GB", "4", "41.5", ""),
+    ]
 
 
 def test_a_model_that_failed_says_why() -> None:
     broken = a_model("big", state="quarantined", last_error="It crashed twice.", tokens_per_second=None, loads=0)
-    _, line = model_lines([broken], plain)
-    assert "set aside" in line
-    assert line.endswith("It crashed twice.")
+    assert model_table([broken]).rows == [("big", "set aside", "~3.0 GB", "0", "", "It crashed twice.")]
 
 
 def test_without_a_model_the_table_says_how_to_get_one() -> None:
-    assert list(model_lines([], plain)) == ["There is no model yet. To make a tiny one: seadragon demo"]
+    assert model_table([]).none == "There is no model yet. To make a tiny one: seadragon demo"
 
 
 @pytest.mark.parametrize(
