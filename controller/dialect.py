@@ -34,7 +34,7 @@ SPOKEN: Final[Mapping[Dialect, ClientDialect]] = {
 }
 
 
-class Ending(StrEnum):
+class StreamEnding(StrEnum):
     """How a streamed answer of a route ends when all is well."""
 
     DONE = "done"  # NDJSON, a line with "done": true

@@ -21,7 +21,8 @@ from controller import durable, openfiles
 from controller.config.schema import Server
 from controller.errors import SeadragonError
 from controller.guarded import allowing_words, guarded_places, places_words, program_to_allow, translocated
-from controller.steps import STEP_LIMIT, Run, Step, walk
+from controller.steps import STEP_LIMIT, Step, walk
+from controller.supervision.tools import RunTool
 
 LABEL = "local.seadragon"
 UNIT = "seadragon.service"
@@ -272,7 +273,7 @@ def concerns(place: Installation, models: Path) -> list[str]:
     ]
 
 
-async def install(unit: Unit, place: Installation, run: Run, say: Callable[[str], None]) -> None:
+async def install(unit: Unit, place: Installation, run: RunTool, say: Callable[[str], None]) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
     _check_right(unit, "install")
     if translocated(place.folder):
@@ -300,7 +301,7 @@ def _make_for(owner: pwd.struct_passwd, folder: Path) -> None:
     os.chown(folder, owner.pw_uid, owner.pw_gid)
 
 
-async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
+async def uninstall(unit: Unit, run: RunTool, say: Callable[[str], None]) -> None:
     """Stop it and remove the unit's file. Settings, models and logs stay."""
     _check_right(unit, "uninstall")
     await walk(unit.end, run, say)
@@ -308,7 +309,7 @@ async def uninstall(unit: Unit, run: Run, say: Callable[[str], None]) -> None:
     await walk(unit.after, run, say)
 
 
-async def halt(unit: Unit, run: Run, say: Callable[[str], None]) -> bool:
+async def halt(unit: Unit, run: RunTool, say: Callable[[str], None]) -> bool:
     """Have the service manager stop it, if we have the right and it is this data it works on; whether that was done."""
     if unit.by_root != (os.geteuid() == 0) or not unit.file.exists():
         return False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from controller.clock import Clock, SystemClock
 from controller.errors import SeadragonError
+from controller.supervision.tools import RunTool, ToolSaid
 
 STEP_LIMIT = 60.0  # seconds for one command
 PAUSE = 0.5  # seconds between two tries
@@ -25,28 +26,13 @@ class Step:
     waiting: str = ""  # what is told when the first try was not enough
 
 
-class StepResult(Protocol):
-    """How a command ended."""
-
-    @property
-    def code(self) -> int: ...
-    @property
-    def err(self) -> bytes: ...
-
-
-class Run(Protocol):
-    """Runs one command to its end (`supervision.tools.run_tool`)."""
-
-    def __call__(self, argv: Sequence[str], *, limit: float) -> Coroutine[object, object, StepResult]: ...
-
-
-async def walk(steps: Sequence[Step], run: Run, say: Callable[[str], None], clock: Clock | None = None) -> None:
+async def walk(steps: Sequence[Step], run: RunTool, say: Callable[[str], None], clock: Clock | None = None) -> None:
     """Carry the steps out, one after another. Raises SeadragonError with the first that failed and was needed."""
     for step in steps:
         await _take(step, run, say, clock or SystemClock())
 
 
-async def _take(step: Step, run: Run, say: Callable[[str], None], clock: Clock) -> None:
+async def _take(step: Step, run: RunTool, say: Callable[[str], None], clock: Clock) -> None:
     end = clock.now() + step.limit
     while True:
         ended = await run(step.argv, limit=step.limit)
@@ -66,7 +52,7 @@ def _done(step: Step, code: int) -> bool:
     return code > 0 if step.until == "fails" else code in step.fine  # below 0: it was killed, which says nothing
 
 
-def _failure(step: Step, ended: StepResult) -> str:
+def _failure(step: Step, ended: ToolSaid) -> str:
     command = " ".join(step.argv)
     if step.until == "fails":
         return f"The service did not end within {step.limit:g} s. Look at: sudo {command}"

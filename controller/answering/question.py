@@ -9,7 +9,7 @@ import msgspec
 
 from controller.answering.bounds import Bounds
 from controller.auth.access import Principal
-from controller.dialect import Dialect, Ending
+from controller.dialect import Dialect, StreamEnding
 from controller.engines.runner import Runner
 from controller.refusal import Refused
 
@@ -45,7 +45,7 @@ class Question(Outgoing, kw_only=True):
     bounds: Bounds
     rename: Callable[[bytes, str], Awaitable[tuple[bytes, bytes] | Refused]]
     """The body for another model, which the operator has given it meanwhile, and the mark of that one if it is long."""
-    ending: Ending | None = None  # of a stream; None: the answer is a document
+    ending: StreamEnding | None = None  # of a stream; None: the answer is a document
     width: int = 1  # slots that it could use
     keep: Keep | None = None  # asked for by one who may
     mark: bytes = b""  # of a body that is long: to make it takes a while (`poison.mark_of`)

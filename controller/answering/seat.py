@@ -12,11 +12,11 @@ from controller.answering.rhythm import Rhythm
 from controller.answering.sink import Sink
 from controller.answering.turns import Turns
 from controller.answering.upstream import Answer
-from controller.answering.usage import Usage
+from controller.answering.usage import AnswerUsage
 from controller.auth.access import Principal
 from controller.clock import Clock
 from controller.config.waiting import Waits
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import State, Ticket
 from controller.scheduling.tokens import Tokens
@@ -57,7 +57,7 @@ class Seat:
         ticket: Ticket,
         times: Waits,
         sink: Sink,
-        ending: Ending | None,
+        ending: StreamEnding | None,
         started: float,
     ) -> None:
         """`ending`: of a stream; None for a document. `started`: when it was asked, in monotonic seconds."""
@@ -66,7 +66,7 @@ class Seat:
         self.sink = sink
         self.ending = ending
         self.started = started
-        self.usage = Usage()
+        self.usage = AnswerUsage()
         self.answer: Answer | None = None  # of the attempt that is under way, or was the last
         self.tokens: Tokens | None = None  # that its answer took, whole or not; once it has left
         self.began: float | None = None  # when its answer's first byte came
@@ -121,7 +121,7 @@ class Seat:
     def _silent(self, now: float) -> bool:
         """Codex counts events, not bytes: it has left long before anything that is no event could tell it to stay."""
         waited = now - self.started
-        return self.ending is Ending.RESPONSE and not self.usage.moved and waited >= self._rhythm.silent
+        return self.ending is StreamEnding.RESPONSE and not self.usage.moved and waited >= self._rhythm.silent
 
     def _sink_due(self, now: float, elapsed: float) -> bool:
         sink = self.sink

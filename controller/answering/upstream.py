@@ -15,7 +15,7 @@ from typing import cast
 import httptools
 
 from controller.answering.heads import ANSWERED
-from controller.answering.usage import Usage
+from controller.answering.usage import AnswerUsage
 from controller.dialect import Headers
 from controller.readiness import Address
 
@@ -51,7 +51,9 @@ class Answer:
         "usage",
     )
 
-    def __init__(self, *, paced: bool, limit: int, overflow: Callable[[], None], usage: Usage | None = None) -> None:
+    def __init__(
+        self, *, paced: bool, limit: int, overflow: Callable[[], None], usage: AnswerUsage | None = None
+    ) -> None:
         self.status = 0  # 0 until the head has come
         self.headers: Headers = []
         self.length: int | None = None  # what Content-Length says
@@ -314,7 +316,7 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Open connections to one engine. Those to an earlier start of it are never used again."""
+    """Open connections to one upstream. Those to an earlier start of it are never used again."""
 
     def __init__(self) -> None:
         self._idle: deque[Connection] = deque(maxlen=_IDLE)
@@ -323,19 +325,13 @@ class Pool:
 
     def take(self, address: Address) -> Connection | None:
         """An idle connection that upstream has not closed, or None."""
-        others: list[Connection] = []
-        found = None
-        while self._idle and found is None:
+        while self._idle:
             connection = self._idle.pop()
             if connection.address is address or connection.address == address:
-                found = connection if connection.quiet() else None
-            elif connection.address.generation == address.generation:
-                others.append(connection)
-                continue
-            if found is None:
-                connection.abort()
-        self._idle.extend(reversed(others))
-        return found
+                if connection.quiet():
+                    return connection
+            connection.abort()
+        return None
 
     async def connect(self, address: Address) -> Connection:
         """A new connection. Raises OSError (TimeoutError after `CONNECT_LIMIT` too) when there is none to be had."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.scheduling.tokens import Tokens
 
 _KEPT = 4  # pieces: the record with the counts, the terminal one, and either may be torn in two
@@ -19,12 +19,12 @@ _COUNTS = re.compile(
     rb'"(prompt_eval_count|prompt_eval_duration|eval_count|eval_duration'
     rb'|prompt_tokens|completion_tokens|input_tokens|output_tokens)":\s*(\d{1,18})'
 )
-_CLOSING = {Ending.DONE: 1, Ending.SENTINEL: 2, Ending.MESSAGE_STOP: 5, Ending.RESPONSE: 8}
+_CLOSING = {StreamEnding.DONE: 1, StreamEnding.SENTINEL: 2, StreamEnding.MESSAGE_STOP: 5, StreamEnding.RESPONSE: 8}
 """Records of a stream that carry no token: the beginnings and ends of its parts (openai/, anthropic/ of v0.24.0)."""
 _NANO = 1e9
 
 
-class Usage:
+class AnswerUsage:
     """One answer's, while it comes. `moved` grows with every byte."""
 
     __slots__ = ("_last", "moved", "pieces")
@@ -45,7 +45,7 @@ class Usage:
         self._last.clear()
         self.moved = self.pieces = 0
 
-    def tokens(self, ending: Ending | None) -> Tokens | None:
+    def tokens(self, ending: StreamEnding | None) -> Tokens | None:
         """What it took so far. `ending`: of a stream; None for a document. None when there is nothing to tell of."""
         if not self.moved:
             return None

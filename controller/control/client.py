@@ -11,7 +11,7 @@ from controller.control import VERSION
 from controller.errors import NotRunning, SeadragonError
 
 
-class Refused(SeadragonError):
+class VerbRefused(SeadragonError):
     """The controller understood, and says why it will not or could not."""
 
 
@@ -27,7 +27,7 @@ def listen(path: Path, verb: str, *, limit: float | None = None, **arguments: ob
     try:
         yield from _conversation(path, {"v": VERSION, "verb": verb, **arguments}, limit)
     except TimeoutError:
-        raise Refused("It runs, and does not answer. What it says for itself: seadragon logs") from None
+        raise VerbRefused("It runs, and does not answer. What it says for itself: seadragon logs") from None
     except ConnectionError:
         raise Left("The controller left before it had answered.") from None
 
@@ -43,7 +43,7 @@ def _conversation(path: Path, request: dict[str, object], limit: float | None) -
                     break  # cut off in the middle
                 message = json.loads(text)
                 if "problem" in message:
-                    raise Refused(str(message["problem"]))
+                    raise VerbRefused(str(message["problem"]))
                 if "answer" in message:
                     yield message["answer"]
                     return
@@ -70,4 +70,4 @@ def _connect(connection: socket.socket, path: Path) -> None:
     except (FileNotFoundError, ConnectionRefusedError):
         raise NotRunning("Seadragon is not running here. Start it with: seadragon up") from None
     except PermissionError:
-        raise Refused(f"{path} belongs to another user: run this as the user Seadragon runs as.") from None
+        raise VerbRefused(f"{path} belongs to another user: run this as the user Seadragon runs as.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.doctor.findings import Facts, Finding, quoted
-from controller.doctor.findings_mac import Mac, Service
+from controller.doctor.findings_mac import LaunchdService, Mac
 from controller.guarded import allowing_words, places_words, program_to_allow
 from controller.plain import count_words
 
@@ -106,12 +106,12 @@ def _verdict(mac: Mac) -> str:
     return "does not know" if mac.let_in is None else "blocks"
 
 
-def _not_running(seen: Service) -> str:
+def _not_running(seen: LaunchdService) -> str:
     words = f"launchd has it, but it is {seen.state}"
     return f"{words}, last exit code {seen.last_exit}." if seen.last_exit else f"{words}."
 
 
-def _how_it_starts(mac: Mac, seen: Service) -> str:
+def _how_it_starts(mac: Mac, seen: LaunchdService) -> str:
     if mac.guarded and seen.last_exit.partition(":")[0] in ("1", EX_CONFIG):
         return f"macOS probably keeps it from its files. Allow it: {_allowing(mac)}."
     return "See what it last said: tail -20 logs/boot.log, and: seadragon logs"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controller import install
 from controller.doctor import findings_mac as read
-from controller.doctor.findings_mac import Kind, Mac, Service
+from controller.doctor.findings_mac import Kind, LaunchdService, Mac
 from controller.guarded import guarded_places, program_to_allow
 from controller.supervision.tools import ToolSaid
 
@@ -51,7 +51,7 @@ def quarantined(tell: Tell, program: Path) -> bool:
     return read.quarantined(_out(tell, "/usr/bin/xattr", "-p", "com.apple.quarantine", os.path.realpath(program)))
 
 
-def _service(tell: Tell, home: Path) -> Service | None:
+def _service(tell: Tell, home: Path) -> LaunchdService | None:
     """The daemon, else the agent."""
     candidates: dict[Kind, tuple[Path, str]] = {
         "daemon": (install.DAEMONS, "system"),
@@ -63,7 +63,7 @@ def _service(tell: Tell, home: Path) -> Service | None:
             program = _program(file)
             print_ = _out(tell, "/bin/launchctl", "print", f"{domain}/{install.LABEL}")
             known = read.service_fields(print_)
-            return Service(
+            return LaunchdService(
                 file,
                 kind,
                 program,

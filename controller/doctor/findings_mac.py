@@ -25,7 +25,7 @@ STATES: dict[str, Firewall] = {"0": "off", "1": "on", "2": "all"}
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class LaunchdService:
     """What launchd has been given, and what it makes of it."""
 
     file: Path
@@ -53,7 +53,7 @@ class Mac:
     firewall: Firewall | None = None
     let_in: bool | None = None  # whether its list lets others speak to us; None: we are not on it
     vouched: bool = False  # somebody known to Apple has signed our Python, which is as good as being on that list
-    service: Service | None = None
+    service: LaunchdService | None = None
 
 
 def version(said: bytes) -> tuple[int, ...]:

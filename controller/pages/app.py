@@ -120,7 +120,7 @@ def environment(statics: Statics, templates: Path) -> Environment:
     return made
 
 
-class Pages:
+class PagesApp:
     """All pages, as one ASGI application.
 
     `traffic` is asked while somebody looks; `metrics` gives the text of `/metrics` and its content type. Without

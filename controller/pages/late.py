@@ -11,14 +11,14 @@ from controller.late import Late
 from controller.pages.view import Traffic
 
 if TYPE_CHECKING:
-    from controller.pages.app import Pages
+    from controller.pages.app import PagesApp
 
 Scrape: TypeAlias = Callable[[], tuple[bytes, str]]
 """The text of `/metrics` and its content type."""
 
 
-class LatePages(Late["Pages"]):
-    """All pages, as for `Pages`. `metrics` is made with them."""
+class LatePages(Late["PagesApp"]):
+    """All pages, as for `PagesApp`. `metrics` is made with them."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class LatePages(Late["Pages"]):
         metrics: Callable[[], Scrape],
         signin: SignIn | None = None,
     ) -> None:
-        def make() -> Pages:
-            from controller.pages.app import Pages
+        def make() -> PagesApp:
+            from controller.pages.app import PagesApp
 
-            return Pages(desk, traffic=traffic, metrics=metrics(), signin=signin)
+            return PagesApp(desk, traffic=traffic, metrics=metrics(), signin=signin)
 
         super().__init__(make, desk.journal, "the pages")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from math import inf
 
 from controller.answering.question import Keep
-from controller.dialect import Dialect, Ending
-from controller.engines.engine import FixedAtLoad
+from controller.dialect import Dialect, StreamEnding
+from controller.engines.ollama.inside import Inside
 from controller.proxy.members import OPTIONS, read
 from controller.proxy.peek import Peeked
 from controller.proxy.routes import Route, label
@@ -26,10 +26,10 @@ LONGEST_TOLD = 400  # bytes of X-Seadragon-Adjusted
 _MORE = ", and more"
 _LONGEST_NUMBER = 40  # bytes of JSON
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
-_LENGTHS: Mapping[Ending, tuple[str, ...]] = {
-    Ending.SENTINEL: ("max_tokens", "max_completion_tokens"),
-    Ending.MESSAGE_STOP: ("max_tokens",),
-    Ending.RESPONSE: ("max_output_tokens",),
+_LENGTHS: Mapping[StreamEnding, tuple[str, ...]] = {
+    StreamEnding.SENTINEL: ("max_tokens", "max_completion_tokens"),
+    StreamEnding.MESSAGE_STOP: ("max_tokens",),
+    StreamEnding.RESPONSE: ("max_output_tokens",),
 }
 """The members that bound an answer, by the kind of stream. Ollama goes by the first alone (openai/openai.go), so that
 one is added where it is not given, whatever another says.
@@ -67,12 +67,12 @@ def adjust(
     asked: Peeked,
     route: Route,
     clamps: Clamps,
-    fixed: FixedAtLoad,
+    inside: Inside,
     *,
     default: str = "",
     manage: bool = False,
 ) -> Adjusted | Refused:
-    """`body` as the configuration wants it, which may not carry what is `fixed`. `default`: the caller's own model for
+    """`body` as the configuration wants it, for an Ollama as `inside` says. `default`: the caller's own model for
     requests that name none.
 
     Refuses what asks for no model that could be, and options that say one thing twice.
@@ -84,14 +84,16 @@ def adjust(
     keep = None
     if route.dialect is Dialect.NATIVE:
         keep = _kept(edits, manage=manage)
-        writes = route.ending is Ending.DONE
+        writes = route.ending is StreamEnding.DONE
         if writes:
-            _fixed(edits, fixed.members)
-        refused = _options(edits, fixed.options, writes and not asked.empty, clamps.max_tokens)
+            _fixed(edits, inside.fixed_members)
+        refused = _options(edits, inside.fixed, writes and not asked.empty, clamps.max_tokens)
         if refused is not None:
             return refused
     elif clamps.max_tokens is not None and route.ending is not None:
-        _bounded(edits, _LENGTHS.get(route.ending, ()), clamps.max_tokens, add=route.ending is not Ending.MESSAGE_STOP)
+        _bounded(
+            edits, _LENGTHS.get(route.ending, ()), clamps.max_tokens, add=route.ending is not StreamEnding.MESSAGE_STOP
+        )
     return Adjusted(edits.written(body), names[0] if names else "", edits.told, keep)
 
 

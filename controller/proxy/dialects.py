@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from controller.dialect import Dialect, Ending, Headers
+from controller.dialect import Dialect, Headers, StreamEnding
 from controller.refusal import Refused
 
 _OPENAI_TYPES = {
@@ -55,21 +55,21 @@ def refusal_headers(refused: Refused, length: int) -> Headers:
 _NUMBER = re.compile(rb'"sequence_number":\s*(\d+)')
 
 
-def error_record(ending: Ending, text: str, last: bytes, status: int = 500) -> bytes:
+def error_record(ending: StreamEnding, text: str, last: bytes, status: int = 500) -> bytes:
     """What is sent in place of the missing rest of a stream whose last whole record was `last`.
 
     `status`: what an answer would have had that had not begun; some dialects name their errors after it.
     """
     match ending:
-        case Ending.DONE | Ending.SUCCESS:
+        case StreamEnding.DONE | StreamEnding.SUCCESS:
             return compact({"error": text}) + b"\n"
-        case Ending.SENTINEL:
+        case StreamEnding.SENTINEL:
             return b"data: " + error_body(Dialect.OPENAI, status, text, "") + b"\n\n"
-        case Ending.MESSAGE_STOP:
+        case StreamEnding.MESSAGE_STOP:
             kind = _ANTHROPIC_TYPES.get(status, "api_error")
             record = {"type": "error", "error": {"type": kind, "message": text}}
             return b"event: error\ndata: " + compact(record) + b"\n\n"
-        case Ending.RESPONSE:
+        case StreamEnding.RESPONSE:
             return _failed_response(text, last)
 
 

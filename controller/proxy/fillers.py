@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 
 from controller.answering.sink import Wait
-from controller.dialect import Dialect, Ending, Headers
+from controller.dialect import Dialect, Headers, StreamEnding
 from controller.proxy.exchange import Exchange
 from controller.proxy.framing import Framing
 from controller.proxy.routes import Body, Route
@@ -40,7 +40,7 @@ class Manner(Enum):
         return self.value[1]
 
 
-def ending_of(route: Route, stream: bool | None) -> Ending | None:
+def ending_of(route: Route, stream: bool | None) -> StreamEnding | None:
     """How the answer to a request of `route` ends that comes as a stream; None: it is a document. `stream`: as it
     asked, None for the route's own default.
     """
@@ -48,15 +48,15 @@ def ending_of(route: Route, stream: bool | None) -> Ending | None:
     return route.ending if streams else None
 
 
-def manner_of(route: Route, ending: Ending | None) -> Manner | None:
+def manner_of(route: Route, ending: StreamEnding | None) -> Manner | None:
     """How a request of `route` is answered whose answer ends so (`ending_of`). None: nothing may be sent before it."""
     if route.body is not Body.JSON:  # a transcription may be a plain text or subtitles, where a space is content
         return None
     if ending is None:
         return Manner.DOCUMENT
-    if ending is Ending.DONE:
+    if ending is StreamEnding.DONE:
         return Manner.LINES
-    return Manner.PINGS if ending is Ending.MESSAGE_STOP else Manner.EVENTS
+    return Manner.PINGS if ending is StreamEnding.MESSAGE_STOP else Manner.EVENTS
 
 
 def headers(manner: Manner, queue: bytes) -> Headers:
@@ -88,7 +88,7 @@ class Fillers:
     __slots__ = ("_ending", "_exchange", "_manner", "every", "grace")
 
     def __init__(
-        self, exchange: Exchange, manner: Manner | None, ending: Ending | None, *, grace: float, every: float
+        self, exchange: Exchange, manner: Manner | None, ending: StreamEnding | None, *, grace: float, every: float
     ) -> None:
         """`ending`: of a stream; None for a document. `grace`, `every`: as in `sink.Sink`, in seconds."""
         self._exchange, self._manner, self._ending = exchange, manner, ending

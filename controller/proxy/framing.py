@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.proxy.dialects import error_record
 
 LONGEST_RECORD = 16 * 2**20  # bytes
@@ -23,16 +23,16 @@ class _Line(msgspec.Struct):
 
 
 _LINE = msgspec.json.Decoder(_Line)
-_SSE = (Ending.SENTINEL, Ending.MESSAGE_STOP, Ending.RESPONSE)
+_SSE = (StreamEnding.SENTINEL, StreamEnding.MESSAGE_STOP, StreamEnding.RESPONSE)
 _LAST_EVENTS = {
-    Ending.MESSAGE_STOP: (b"event: message_stop", b"event: error"),
-    Ending.RESPONSE: (
+    StreamEnding.MESSAGE_STOP: (b"event: message_stop", b"event: error"),
+    StreamEnding.RESPONSE: (
         b"event: response.completed",
         b"event: response.incomplete",
         b"event: response.failed",
         b"event: error",
     ),
-    Ending.SENTINEL: (b"data: [DONE]", b'data: {"error"'),
+    StreamEnding.SENTINEL: (b"data: [DONE]", b'data: {"error"'),
 }
 
 
@@ -41,7 +41,7 @@ class Framing:
 
     __slots__ = ("_edge", "_held", "_last", "_size", "_stop", "cut", "ending")
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: StreamEnding) -> None:
         self.ending = ending
         self.cut = False  # after `close`: whether the terminal record never came
         self._stop = b"\n\n" if ending in _SSE else b"\n"
@@ -99,7 +99,7 @@ class Framing:
         return self._last
 
 
-def is_last(ending: Ending, record: bytes) -> bool:
+def is_last(ending: StreamEnding, record: bytes) -> bool:
     """Whether `record` is one that ends a stream: the terminal record, or upstream's own error."""
     if ending in _SSE:
         return any(line.startswith(_LAST_EVENTS[ending]) for line in record.splitlines())
@@ -107,7 +107,7 @@ def is_last(ending: Ending, record: bytes) -> bool:
         line = _LINE.decode(record)
     except msgspec.MsgspecError:
         return False
-    return line.error is not None or (line.done if ending is Ending.DONE else line.status == "success")
+    return line.error is not None or (line.done if ending is StreamEnding.DONE else line.status == "success")
 
 
 def _last_record(records: bytes, stop: bytes) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 from controller.answering.refusals import BROKEN
 from controller.answering.run import Run
 from controller.answering.upstream import Answer, Connection
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.proxy.dialects import error_body
 from controller.proxy.exchange import Exchange
 from controller.proxy.framing import Framing
@@ -35,7 +35,7 @@ _ERROR = msgspec.json.Decoder(_Error)
 async def relay(
     exchange: Exchange,
     answer: Answer,
-    ending: Ending | None,
+    ending: StreamEnding | None,
     now: float,
     *,
     run: Run | None = None,
@@ -154,7 +154,7 @@ def _chunk(data: bytes, *, last: bool) -> bytes:
     return piece + b"0\r\n\r\n" if last else piece
 
 
-def _framing(answer: Answer, ending: Ending | None) -> Framing | None:
+def _framing(answer: Answer, ending: StreamEnding | None) -> Framing | None:
     """Only a stream has records; one of a known length cannot be added to."""
     if ending is None or answer.status != 200 or answer.length is not None:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.dialect import Dialect, Ending
+from controller.dialect import Dialect, StreamEnding
 from controller.orders.table import ORDERS
 from controller.proxy.paths import spellings
 from controller.spelling import parse
@@ -59,7 +59,7 @@ class Route:
     body: Body = Body.NONE
     subject: str = ""  # the member whose absence makes an inference request a mere load
     replayable: bool = False  # sending it twice does no harm
-    ending: Ending | None = None  # of a streamed answer
+    ending: StreamEnding | None = None  # of a streamed answer
     listed: Listed | None = None
     own: bool = False  # answered here, never forwarded
     names: tuple[str, ...] = ("model",)  # the members that name models, the one that is asked first
@@ -88,15 +88,15 @@ _PARAMETERS = {name: r"([^/]+)" for name in ("{digest}", "{key}", "{id}")} | {
 _POST, _GET, _LOOK = ("POST",), ("GET",), ("GET", "HEAD")
 
 
-def _native(path: str, subject: str, ending: Ending | None = None) -> Route:
+def _native(path: str, subject: str, ending: StreamEnding | None = None) -> Route:
     return Route(path, _POST, Kind.INFERENCE, Dialect.NATIVE, Body.JSON, subject, True, ending)
 
 
-def _openai(path: str, subject: str, ending: Ending | None = None) -> Route:
+def _openai(path: str, subject: str, ending: StreamEnding | None = None) -> Route:
     return Route(path, _POST, Kind.INFERENCE, Dialect.OPENAI, Body.JSON, subject, True, ending)
 
 
-def _manage(path: str, names: tuple[str, ...], ending: Ending | None = None, method: str = "POST") -> Route:
+def _manage(path: str, names: tuple[str, ...], ending: StreamEnding | None = None, method: str = "POST") -> Route:
     return Route(path, (method,), Kind.MANAGEMENT, body=Body.JSON, ending=ending, names=names)
 
 
@@ -130,12 +130,12 @@ ROUTES: Sequence[Route] = (
         listed=Listed.SHOW,
         names=("model", "name"),
     ),
-    _native("/api/generate", "prompt", Ending.DONE),
-    _native("/api/chat", "messages", Ending.DONE),
+    _native("/api/generate", "prompt", StreamEnding.DONE),
+    _native("/api/chat", "messages", StreamEnding.DONE),
     _native("/api/embed", "input"),
     _native("/api/embeddings", "prompt"),
-    _manage("/api/pull", ("model", "name"), Ending.SUCCESS),
-    _manage("/api/create", ("model", "name", "from"), Ending.SUCCESS),
+    _manage("/api/pull", ("model", "name"), StreamEnding.SUCCESS),
+    _manage("/api/create", ("model", "name", "from"), StreamEnding.SUCCESS),
     _manage("/api/copy", ("source", "destination")),
     _manage("/api/delete", ("model", "name"), method="DELETE"),
     Route("/api/blobs/{digest}", ("HEAD", "POST"), Kind.MANAGEMENT, body=Body.STREAMED),
@@ -149,10 +149,10 @@ ROUTES: Sequence[Route] = (
     _benign("/api/experimental/web_fetch"),
     Route("/v1/models", _LOOK, Kind.METADATA, Dialect.OPENAI, replayable=True, listed=Listed.TAGS),
     Route("/v1/models/{model}", _LOOK, Kind.METADATA, Dialect.OPENAI, replayable=True, listed=Listed.SHOW),
-    _openai("/v1/chat/completions", "messages", Ending.SENTINEL),
-    _openai("/v1/completions", "prompt", Ending.SENTINEL),
+    _openai("/v1/chat/completions", "messages", StreamEnding.SENTINEL),
+    _openai("/v1/completions", "prompt", StreamEnding.SENTINEL),
     _openai("/v1/embeddings", "input"),
-    _openai("/v1/responses", "input", Ending.RESPONSE),
+    _openai("/v1/responses", "input", StreamEnding.RESPONSE),
     _openai("/v1/images/generations", "prompt"),
     _openai("/v1/images/edits", "prompt"),
     Route("/v1/audio/transcriptions", _POST, Kind.INFERENCE, Dialect.OPENAI, Body.WHOLE, replayable=True),
@@ -164,7 +164,7 @@ ROUTES: Sequence[Route] = (
         Body.JSON,
         subject="messages",
         replayable=True,
-        ending=Ending.MESSAGE_STOP,
+        ending=StreamEnding.MESSAGE_STOP,
     ),
     *_managed(),
     Route("/v1/messages/count_tokens", _POST, Kind.METADATA, Dialect.ANTHROPIC, Body.JSON, own=True),

@@ -20,7 +20,7 @@ OTHER_LANE = -1.0
 
 
 @dataclass(slots=True)
-class Spoken:
+class TokenCounts:
     """What one model has read and written."""
 
     prompt: int = 0  # tokens
@@ -47,7 +47,7 @@ class LineTally:
         self.replays = 0
         self.swaps: defaultdict[str, int] = defaultdict(int)  # by why
         self.waits: defaultdict[float, Histogram] = defaultdict(Histogram)  # by lane, until the first grant
-        self.tokens: defaultdict[str, Spoken] = defaultdict(Spoken)  # by a model's name
+        self.tokens: defaultdict[str, TokenCounts] = defaultdict(TokenCounts)  # by a model's name
         self.loads: defaultdict[str, Loads] = defaultdict(Loads)  # by a model's name
 
     def granted(self, ticket: Ticket, now: float) -> None:
@@ -80,5 +80,5 @@ class LineTally:
         loads.seconds += seconds
 
 
-def _bounded(seen: defaultdict[str, Spoken] | defaultdict[str, Loads], name: str) -> str:
+def _bounded(seen: defaultdict[str, TokenCounts] | defaultdict[str, Loads], name: str) -> str:
     return name if name in seen or len(seen) < MOST_NAMES else OTHER_NAME

@@ -25,7 +25,6 @@ from controller.clock import SystemClock
 from controller.config.entry import Access, Allowed
 from controller.config.listening import LimitSettings
 from controller.config.schema import Config, Server
-from controller.engines.ollama.inside import KnownInside
 from controller.proxy.app import DataPlane
 from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.exchange import App, Exchange, Receive, Scope, Send
@@ -35,7 +34,6 @@ from controller.readiness import Address, Readiness
 from controller.supervision.ports import free_port
 from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
-from tests.kit.engines import an_ollama
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
@@ -54,7 +52,6 @@ class Plane:
     plane: DataPlane
     shared: Shared
     readiness: Readiness
-    inside: KnownInside
     port: int
     settings: list[Config]
     line: Line
@@ -132,7 +129,7 @@ async def gateway(
 
     Its line lets `slots` through at a time. What it has not been given back at the end is a mistake.
     """
-    readiness, inside = Readiness("Ollama"), KnownInside()
+    readiness = Readiness()
     if upstream is not None:
         readiness.set("ready", "It answers.", upstream)
     settings = [using or config()]
@@ -140,9 +137,9 @@ async def gateway(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made: Plane
         tally = Tally()
-        engine = an_ollama(readiness=readiness, known=inside)
-        uses: list[Use] = []
-        shared = Shared([engine], line, names, SystemClock(), tally.runs, rhythm=rhythm, used=uses.append)
+        shared = Shared(
+            readiness, line, names, SystemClock(), tally.runs, rhythm=rhythm, used=lambda use: made.uses.append(use)
+        )
         plane = DataPlane(
             shared,
             settings=lambda: settings[0],
@@ -156,9 +153,7 @@ async def gateway(
             https_doors=https_doors,
             known=known,
         )
-        made = Plane(
-            plane, shared, readiness, inside, listening.getsockname()[1], settings, line, names, memory, uses=uses
-        )
+        made = Plane(plane, shared, readiness, listening.getsockname()[1], settings, line, names, memory)
         options = uvicorn.Config(
             plane.listener(arrival),
             http=Wire,

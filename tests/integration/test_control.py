@@ -92,7 +92,7 @@ async def test_a_child_is_started_stopped_and_restarted_by_name(path: Path, desk
 
 
 async def test_a_name_that_is_no_childs_is_refused_with_the_names_there_are(path: Path, desk: FakeDesk) -> None:
-    with pytest.raises(client.Refused, match="no child called 'olama'.*ollama"):
+    with pytest.raises(client.VerbRefused, match="no child called 'olama'.*ollama"):
         await ask(path, "restart", name="olama")
     assert desk.orders == []
 
@@ -107,7 +107,7 @@ async def test_a_refusal_arrives_in_its_own_words(path: Path, desk: FakeDesk) ->
         raise SeadragonError("config/server.yaml:3:1 is broken")
 
     desk.on_order = refuse
-    with pytest.raises(client.Refused, match=r"server\.yaml:3:1 is broken"):
+    with pytest.raises(client.VerbRefused, match=r"server\.yaml:3:1 is broken"):
         await ask(path, "reload")
 
 
@@ -118,7 +118,7 @@ async def test_an_order_that_fails_unforeseen_is_told_and_noted_and_the_next_one
         raise ZeroDivisionError("oh")
 
     desk.on_order = fail
-    with pytest.raises(client.Refused, match="It failed"):
+    with pytest.raises(client.VerbRefused, match="It failed"):
         await ask(path, "reload")
     assert desk.journal.last(1)[0].level == "error"
     desk.on_order = lambda order: None
@@ -187,7 +187,7 @@ async def test_the_log_of_a_child_is_followed(path: Path, desk: FakeDesk) -> Non
 
 
 async def test_a_log_name_cannot_climb_out_of_the_folder(path: Path) -> None:
-    with pytest.raises(client.Refused, match="no child called"):
+    with pytest.raises(client.VerbRefused, match="no child called"):
         await ask(path, "logs", name="../data/secret")
 
 
@@ -301,7 +301,7 @@ def test_a_controller_that_hangs_is_told_from_one_that_is_gone(tmp_path: Path) -
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(str(tmp_path / "c.sock"))
         hanging.listen()
-        with pytest.raises(client.Refused, match="does not answer"):
+        with pytest.raises(client.VerbRefused, match="does not answer"):
             client.ask(tmp_path / "c.sock", "status", limit=0.05)
 
 
@@ -408,7 +408,7 @@ async def test_an_order_that_is_not_waited_for_is_answered_at_once(path: Path, d
 async def test_an_order_that_makes_no_sense_is_refused_in_words(
     path: Path, desk: FakeDesk, request_: dict[str, object], words: str
 ) -> None:
-    with pytest.raises(client.Refused, match=words):
+    with pytest.raises(client.VerbRefused, match=words):
         await ask(path, "order", **request_)
     assert desk.orders == []
 
@@ -418,18 +418,18 @@ async def test_a_lane_or_a_model_is_paused_and_resumed(path: Path, desk: FakeDes
     assert await ask(path, "resume") == []
     assert desk.orders == [("pause", (3.0, None)), ("resume", (None, None))]
     for wrong in ({"lane": -1}, {"lane": "3"}, {"lane": True}, {"model": 7}):
-        with pytest.raises(client.Refused, match="must be"):
+        with pytest.raises(client.VerbRefused, match="must be"):
             await ask(path, "pause", **wrong)
 
 
 async def test_a_request_is_cancelled_by_its_number_and_the_audit_says_which(path: Path, desk: FakeDesk) -> None:
     desk.line = a_line(a_ticket(7, "cline"))
     assert await ask(path, "cancel", number=7) == {"number": 7}
-    with pytest.raises(client.Refused, match="no request 7"):
+    with pytest.raises(client.VerbRefused, match="no request 7"):
         await ask(path, "cancel", number=7)
     assert isinstance(desk.audit, FakeAudit)
     assert desk.audit.notes == [("queue.cancel", "request 7", "done"), ("queue.cancel", "request 7", "refused")]
     for wrong in ({}, {"number": "7"}, {"number": True}, {"number": 7.5}):
-        with pytest.raises(client.Refused, match="must be a whole number from 1"):
+        with pytest.raises(client.VerbRefused, match="must be a whole number from 1"):
             await ask(path, "cancel", **wrong)
     assert desk.orders == [("cancel", 7), ("cancel", 7)]

@@ -16,7 +16,7 @@ from controller import install
 from controller.config.schema import Config
 from controller.doctor import facts_mac
 from controller.doctor.around import Around, Hands
-from controller.doctor.findings_mac import Mac, Service
+from controller.doctor.findings_mac import LaunchdService, Mac
 from controller.doctor.mac import PROOFS, Proof
 from controller.engines.ollama.look import seen
 from controller.engines.ollama.seen import OllamaSeen
@@ -137,19 +137,19 @@ def a_plist(folder: Path, program: str) -> Path:
 def test_the_daemon_is_told_with_what_launchd_knows_of_it(home: Path) -> None:
     file = a_plist(install.DAEMONS, sys.executable)
     running = look(home, answers={mac.DAEMON: says(mac.RUNNING)})
-    assert running.service == Service(file, "daemon", sys.executable, True, "running", "3", "1")
+    assert running.service == LaunchdService(file, "daemon", sys.executable, True, "running", "3", "1")
     stuck = look(home, answers={mac.DAEMON: says(mac.NOT_RUNNING)}).service
     assert stuck is not None
     assert (stuck.state, stuck.last_exit) == ("spawn scheduled", "78: EX_CONFIG")
     forgotten = look(home).service
-    assert forgotten == Service(file, "daemon", sys.executable, True)
+    assert forgotten == LaunchdService(file, "daemon", sys.executable, True)
 
 
 def test_an_agent_is_asked_for_in_its_owners_session(home: Path) -> None:
     file = a_plist(install.agents(home), "/gone/.venv/bin/python")
     print_ = f"/bin/launchctl print gui/{os.getuid()}/local.seadragon"
     seen = look(home, answers={print_: says(mac.RUNNING)}).service
-    assert seen == Service(file, "agent", "/gone/.venv/bin/python", False, "running", "3", "1")
+    assert seen == LaunchdService(file, "agent", "/gone/.venv/bin/python", False, "running", "3", "1")
 
 
 def test_a_property_list_that_is_none_is_told_as_such(home: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from controller import install, steps
 from controller.config.schema import Server
 from controller.errors import SeadragonError
 from controller.install import Installation
-from controller.supervision.tools import run_tool
+from controller.supervision.tools import ToolResult, run_tool
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="installing needs root")
 
@@ -56,12 +56,7 @@ def test_the_mac_itself_finds_nothing_wrong_with_the_plist(tmp_path: Path) -> No
     subprocess.run(["plutil", "-lint", str(file)], check=True, timeout=60)
 
 
-@dataclass
-class Done:
-    """A command that went well."""
-
-    code: int = 0
-    err: bytes = b""
+DONE = ToolResult(0, b"", b"")
 
 
 @as_root
@@ -72,10 +67,10 @@ async def test_install_writes_the_file_before_the_first_order_and_uninstall_remo
     unit = replace(install.systemd(place), file=tmp_path / install.UNIT)
     seen: list[tuple[str, bool]] = []
 
-    async def run(argv: Sequence[str], *, limit: float) -> Done:
+    async def run(argv: Sequence[str], *, limit: float) -> ToolResult:
         await asyncio.sleep(0)
         seen.append((argv[1], unit.file.exists()))
-        return Done()
+        return DONE
 
     await install.install(unit, place, run, print)
     assert seen == [("daemon-reload", True), ("enable", True), ("restart", True)]
@@ -94,10 +89,10 @@ async def test_what_is_installed_is_stopped_through_its_service_manager(
 ) -> None:
     seen: list[tuple[str, ...]] = []
 
-    async def run(argv: Sequence[str], *, limit: float) -> Done:
+    async def run(argv: Sequence[str], *, limit: float) -> ToolResult:
         await asyncio.sleep(0)
         seen.append(tuple(argv))
-        return Done(code)
+        return ToolResult(code, b"", b"")
 
     place = place_in(tmp_path)
     unit = replace(install.systemd(place), file=tmp_path / install.UNIT)
@@ -115,9 +110,9 @@ async def test_what_is_installed_is_stopped_through_its_service_manager(
 async def test_what_install_makes_is_its_users_and_nobody_elses_to_change_whatever_the_umask(
     tmp_path: Path, umask: int
 ) -> None:
-    async def run(argv: Sequence[str], *, limit: float) -> Done:
+    async def run(argv: Sequence[str], *, limit: float) -> ToolResult:
         await asyncio.sleep(0)
-        return Done()
+        return DONE
 
     nobody = pwd.getpwnam("nobody")
     home = tmp_path / "home"

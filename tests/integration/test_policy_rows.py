@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from controller.api.app import Api
 from controller.auth.policy import POLICY, page_row
-from controller.pages.app import Pages
+from controller.pages.app import PagesApp
 from controller.pages.view import Traffic
 from tests.fakes.desk import FakeDesk
 
@@ -19,7 +19,7 @@ def paths(routes: Iterable[BaseRoute]) -> list[str]:
 
 
 def test_promise_7_every_page_has_a_row(tmp_path: Path) -> None:
-    pages = Pages(FakeDesk(tmp_path), traffic=lambda: Traffic(0, 0), metrics=lambda: (b"", ""))
+    pages = PagesApp(FakeDesk(tmp_path), traffic=lambda: Traffic(0, 0), metrics=lambda: (b"", ""))
     served = paths(pages._starlette.routes)
     assert "/" in served
     for path in served:

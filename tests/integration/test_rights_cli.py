@@ -244,7 +244,7 @@ async def test_an_order_that_is_none_is_refused_in_words(house: House) -> None:
     from controller.control import client
 
     def ask(order: object, **arguments: object) -> str:
-        with pytest.raises(client.Refused) as refused:
+        with pytest.raises(client.VerbRefused) as refused:
             client.ask(Path(house.places[3]) / "control.sock", "office", order=order, arguments=arguments, limit=20)
         return str(refused.value)
 

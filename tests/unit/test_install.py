@@ -9,7 +9,7 @@ import plistlib
 import pwd
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from controller.engines.ollama.settings import OllamaSettings
 from controller.errors import SeadragonError
 from controller.install import Installation, Unit
 from controller.steps import Step, walk
+from controller.supervision.tools import ToolResult
 from tests.fakes.clock import WoundClock
 
 PLACE = Installation(
@@ -231,12 +232,9 @@ def test_a_user_that_is_not_there_is_told() -> None:
         install.place_of("nobody-at-all", config=where, data=where, logs=where, server=Server())
 
 
-@dataclass
-class Answer:
+def ended(code: int, err: bytes = b"no such process") -> ToolResult:
     """How a pretended command ended."""
-
-    code: int
-    err: bytes = b"no such process"
+    return ToolResult(code, b"", err)
 
 
 class Orders:
@@ -248,12 +246,12 @@ class Orders:
         self.clock = Hasty()
         self.told: list[str] = []
 
-    async def __call__(self, argv: Sequence[str], *, limit: float) -> Answer:
+    async def __call__(self, argv: Sequence[str], *, limit: float) -> ToolResult:
         self.given.append(" ".join(argv))
         return self.answer(argv)
 
-    def answer(self, argv: Sequence[str]) -> Answer:
-        return Answer(1 if self.failing in argv else 0)
+    def answer(self, argv: Sequence[str]) -> ToolResult:
+        return ended(1 if self.failing in argv else 0)
 
     async def walk(self, steps: Sequence[Step]) -> None:
         await walk(steps, self, self.told.append, self.clock)
@@ -278,34 +276,34 @@ class Launchctl(Orders):
         self.loaded, self.stops, self.settles = loaded, stops, settles
         self.left: float | None = None  # when it was told to leave
 
-    def answer(self, argv: Sequence[str]) -> Answer:
-        verbs: dict[str, Callable[[], Answer]] = {
+    def answer(self, argv: Sequence[str]) -> ToolResult:
+        verbs: dict[str, Callable[[], ToolResult]] = {
             "bootout": self.bootout,
             "print": self.print,
-            "enable": lambda: Answer(0),
+            "enable": lambda: ended(0),
             "bootstrap": self.bootstrap,
         }
         return verbs[argv[1]]()
 
-    def bootout(self) -> Answer:
+    def bootout(self) -> ToolResult:
         if not self.loaded:
-            return Answer(3, b"Boot-out failed: 3: No such process")
+            return ended(3, b"Boot-out failed: 3: No such process")
         self.left = self.clock.now() if self.left is None else self.left
-        return Answer(36, b"Boot-out failed: 36: Operation now in progress")
+        return ended(36, b"Boot-out failed: 36: Operation now in progress")
 
-    def print(self) -> Answer:
+    def print(self) -> ToolResult:
         if self.loaded and self.left is not None and self.clock.now() - self.left >= self.stops:
             self.loaded = False
         if self.loaded:
-            return Answer(0, b"")
-        return Answer(113, b'Could not find service "local.seadragon" in domain for system')
+            return ended(0, b"")
+        return ended(113, b'Could not find service "local.seadragon" in domain for system')
 
-    def bootstrap(self) -> Answer:
+    def bootstrap(self) -> ToolResult:
         settled = self.left is None or self.clock.now() - self.left >= self.stops + self.settles
         if self.loaded or not settled:
-            return Answer(5, b"Bootstrap failed: 5: Input/output error")
+            return ended(5, b"Bootstrap failed: 5: Input/output error")
         self.loaded = True
-        return Answer(0, b"")
+        return ended(0, b"")
 
 
 async def test_an_install_while_the_old_one_drains_waits_until_it_is_gone_and_brings_the_new_one() -> None:
@@ -338,8 +336,8 @@ async def test_what_launchd_will_not_take_is_told_in_its_own_words() -> None:
 
 async def test_a_launchctl_that_was_killed_for_being_late_does_not_say_that_the_service_is_gone() -> None:
     class Late(Launchctl):
-        def print(self) -> Answer:
-            return Answer(-9, b"") if len(self.given) < 10 else super().print()
+        def print(self) -> ToolResult:
+            return ended(-9, b"") if len(self.given) < 10 else super().print()
 
     mac = Late()
     await mac.walk(install.launchd(PLACE).begin)

@@ -70,7 +70,7 @@ class Anatomy(ModelFacts):
 
 def facts_of(show: Mapping[str, Any], size: int) -> Anatomy:
     """Anatomy from the answer of /api/show, and the model's `size` on disk in bytes (of /api/tags: all its parts)."""
-    info = _Info(show)
+    info = _Described(show)
     widths = [info.width(layer) for layer in range(info.layers)]
     slides = [info.slides(layer) for layer in range(info.layers)]
     return Anatomy(
@@ -98,7 +98,7 @@ def forced_single(facts: Anatomy, inside: Inside) -> bool:
     return facts.mlx or "completion" not in facts.capabilities or facts.family in inside.single
 
 
-class _Info:
+class _Described:
     """The numbers of one answer, with the defaults that Ollama takes. Lists come as null unless asked for."""
 
     def __init__(self, show: Mapping[str, Any]) -> None:

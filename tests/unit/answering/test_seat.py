@@ -14,7 +14,7 @@ from controller.answering.seat import Seat
 from controller.answering.sink import Wait
 from controller.clock import SystemClock
 from controller.config.waiting import Waits
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.readiness import Readiness
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import State, Ticket
@@ -36,13 +36,13 @@ class Shown:
         raise AssertionError("Nobody tells it here.")
 
 
-def seat_of(line: Line, ticket: Ticket, sink: Shown, ending: Ending | None, times: Waits | None = None) -> Seat:
+def seat_of(line: Line, ticket: Ticket, sink: Shown, ending: StreamEnding | None, times: Waits | None = None) -> Seat:
     return Seat(line, SystemClock(), RHYTHM, ticket, times or Waits(), sink, ending, started=0.0)
 
 
 def waiting(sink: Shown) -> Seat:
     ticket = Ticket(1, "anna", 1.0, "m", runner("m"), 0.0, 1800.0)
-    return seat_of(Line(Readiness("Ollama"), lambda: 60.0), ticket, sink, Ending.DONE)
+    return seat_of(Line(Readiness(), lambda: 60.0), ticket, sink, StreamEnding.DONE)
 
 
 @given(st.lists(st.floats(0.5, 0.55), min_size=150, max_size=150))
@@ -75,9 +75,9 @@ def test_what_upstream_sends_puts_the_next_filler_off() -> None:
 class Answered:
     """A seat that has been granted at 0, on a wound clock."""
 
-    def __init__(self, ending: Ending | None, **times: float) -> None:
+    def __init__(self, ending: StreamEnding | None, **times: float) -> None:
         self.ticket = Ticket(1, "anna", 1.0, "m", runner("m"), 0.0, 1800.0, state=State.GRANTED, granted=0.0)
-        self.line = Line(Readiness("Ollama"), lambda: 60.0, awaited=None)
+        self.line = Line(Readiness(), lambda: 60.0, awaited=None)
         self.seat = seat_of(self.line, self.ticket, Shown(begun=True), ending, Waits(**times))
         self.now = 0.0
 
@@ -93,8 +93,8 @@ class Answered:
         return None
 
 
-@pytest.mark.parametrize("ending", [Ending.DONE, Ending.SENTINEL, Ending.MESSAGE_STOP, None])
-def test_silence_ends_no_answer_that_its_runner_works_on_streamed_or_not(ending: Ending | None) -> None:
+@pytest.mark.parametrize("ending", [StreamEnding.DONE, StreamEnding.SENTINEL, StreamEnding.MESSAGE_STOP, None])
+def test_silence_ends_no_answer_that_its_runner_works_on_streamed_or_not(ending: StreamEnding | None) -> None:
     answered = Answered(ending)
     assert answered.until(7200, works=True) is None  # not a byte yet: an answer in one piece
     answered.until(7210, brings=True)
@@ -104,16 +104,16 @@ def test_silence_ends_no_answer_that_its_runner_works_on_streamed_or_not(ending:
     assert (late.reason, answered.now) == (Reason.GAP, 14400 + 120.5)
 
 
-@pytest.mark.parametrize("ending", [Ending.DONE, Ending.SENTINEL, Ending.MESSAGE_STOP, None])
-def test_an_answer_that_does_not_begin_and_is_not_worked_on_ends_in_time(ending: Ending | None) -> None:
+@pytest.mark.parametrize("ending", [StreamEnding.DONE, StreamEnding.SENTINEL, StreamEnding.MESSAGE_STOP, None])
+def test_an_answer_that_does_not_begin_and_is_not_worked_on_ends_in_time(ending: StreamEnding | None) -> None:
     answered = Answered(ending)
     late = answered.until(20000)
     assert late is not None
     assert (late.reason, answered.now) == (Reason.FIRST_BYTE, 600.5)
 
 
-@pytest.mark.parametrize("ending", [Ending.DONE, Ending.SENTINEL, Ending.MESSAGE_STOP, None])
-def test_an_answer_is_bounded_from_when_somebody_waits_for_it(ending: Ending | None) -> None:
+@pytest.mark.parametrize("ending", [StreamEnding.DONE, StreamEnding.SENTINEL, StreamEnding.MESSAGE_STOP, None])
+def test_an_answer_is_bounded_from_when_somebody_waits_for_it(ending: StreamEnding | None) -> None:
     answered = Answered(ending)
     assert answered.until(7200, brings=True) is None
     answered.line.awaited = 7200.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.answering.usage import Usage
-from controller.dialect import Ending
+from controller.answering.usage import AnswerUsage
+from controller.dialect import StreamEnding
 from controller.scheduling.tokens import Tokens
 from tests.kit.examples import examples
 
@@ -29,8 +29,8 @@ COMPLETED = (
 )
 
 
-def used(ending: Ending | None, *pieces: bytes) -> Tokens | None:
-    usage = Usage()
+def used(ending: StreamEnding | None, *pieces: bytes) -> Tokens | None:
+    usage = AnswerUsage()
     for piece in pieces:
         usage.feed(piece)
     assert usage.moved == sum(map(len, pieces))
@@ -38,30 +38,30 @@ def used(ending: Ending | None, *pieces: bytes) -> Tokens | None:
 
 
 def test_a_native_stream_tells_tokens_and_seconds() -> None:
-    assert used(Ending.DONE, LINE, LINE, NATIVE) == Tokens(12, 34, 0.5, 2.0)
+    assert used(StreamEnding.DONE, LINE, LINE, NATIVE) == Tokens(12, 34, 0.5, 2.0)
     assert used(None, NATIVE) == Tokens(12, 34, 0.5, 2.0)
 
 
 @pytest.mark.parametrize(
     ("ending", "pieces"),
     [
-        (Ending.SENTINEL, (CHUNK, CHUNK, LAST, b"data: [DONE]\n\n")),
-        (Ending.MESSAGE_STOP, (b"event: message_start\ndata: {}\n\n", DELTA, STOP)),
-        (Ending.RESPONSE, (b"event: response.created\ndata: {}\n\n", COMPLETED)),
+        (StreamEnding.SENTINEL, (CHUNK, CHUNK, LAST, b"data: [DONE]\n\n")),
+        (StreamEnding.MESSAGE_STOP, (b"event: message_start\ndata: {}\n\n", DELTA, STOP)),
+        (StreamEnding.RESPONSE, (b"event: response.created\ndata: {}\n\n", COMPLETED)),
     ],
 )
-def test_the_others_tell_tokens(ending: Ending, pieces: tuple[bytes, ...]) -> None:
+def test_the_others_tell_tokens(ending: StreamEnding, pieces: tuple[bytes, ...]) -> None:
     assert used(ending, *pieces) == Tokens(12, 34)
 
 
 def test_a_stream_that_does_not_tell_is_counted() -> None:
-    assert used(Ending.SENTINEL, *[CHUNK] * 10, CHUNK, b"data: [DONE]\n\n") == Tokens(None, 10, estimated=True)
+    assert used(StreamEnding.SENTINEL, *[CHUNK] * 10, CHUNK, b"data: [DONE]\n\n") == Tokens(None, 10, estimated=True)
     zeros = b'data: {"usage":{"prompt_tokens":0,"completion_tokens":0}}\n\n'
-    assert used(Ending.SENTINEL, *[zeros] * 10, zeros, b"data: [DONE]\n\n") == Tokens(None, 10, estimated=True)
+    assert used(StreamEnding.SENTINEL, *[zeros] * 10, zeros, b"data: [DONE]\n\n") == Tokens(None, 10, estimated=True)
 
 
 def test_a_stream_that_broke_off_is_counted() -> None:
-    assert used(Ending.DONE, LINE, LINE, LINE) == Tokens(None, 2, estimated=True)
+    assert used(StreamEnding.DONE, LINE, LINE, LINE) == Tokens(None, 2, estimated=True)
 
 
 def test_documents_tell_what_they_tell() -> None:
@@ -70,7 +70,7 @@ def test_documents_tell_what_they_tell() -> None:
     assert used(None, embedded) == Tokens(3, None)
     assert used(None, b'{"embedding":[1]}') is None
     assert used(None) is None
-    assert used(Ending.DONE) is None
+    assert used(StreamEnding.DONE) is None
 
 
 @examples(200)
@@ -78,10 +78,10 @@ def test_documents_tell_what_they_tell() -> None:
 def test_no_text_of_an_answer_passes_for_its_counts(texts: list[str], count: int) -> None:
     texts = [*texts, f'"eval_count":{count} "completion_tokens": {count}']
     lines = [json.dumps({"message": {"content": text}, "done": False}).encode() + b"\n" for text in texts]
-    assert used(Ending.DONE, *lines, NATIVE) == Tokens(12, 34, 0.5, 2.0)
+    assert used(StreamEnding.DONE, *lines, NATIVE) == Tokens(12, 34, 0.5, 2.0)
 
 
 @examples(200)
 @given(st.integers(1, len(NATIVE) - 1))
 def test_a_torn_last_record_is_read_whole(cut: int) -> None:
-    assert used(Ending.DONE, LINE, NATIVE[:cut], NATIVE[cut:]) == Tokens(12, 34, 0.5, 2.0)
+    assert used(StreamEnding.DONE, LINE, NATIVE[:cut], NATIVE[cut:]) == Tokens(12, 34, 0.5, 2.0)

@@ -12,7 +12,7 @@ from controller.config.machine import PowerSettings
 from controller.config.schema import Config, Server
 from controller.doctor.checks_mac import CHECKS, examine_mac
 from controller.doctor.findings import Facts
-from controller.doctor.findings_mac import Mac, Service
+from controller.doctor.findings_mac import LaunchdService, Mac
 from tests.unit.doctor.test_checks import WELL
 
 PYTHON = Path("/Users/mia/.local/share/uv/python/cpython-3.13.9-macos-aarch64-none/bin/python3.13")
@@ -26,7 +26,9 @@ AT_REST = Mac(
     firewall="off",
 )
 PLIST = Path("/Library/LaunchDaemons/local.seadragon.plist")
-DAEMON = Service(PLIST, "daemon", "/Users/mia/sea/.venv/bin/python", True, state="running", runs="3", last_exit="0")
+DAEMON = LaunchdService(
+    PLIST, "daemon", "/Users/mia/sea/.venv/bin/python", True, state="running", runs="3", last_exit="0"
+)
 AGENT = replace(DAEMON, file=Path("/Users/mia/Library/LaunchAgents/local.seadragon.plist"), kind="agent")
 IN_THE_HOUSE = Config(server=Server(listeners=(Listener(address="127.0.0.1:8420"), Listener(address="10.0.0.2:8420"))))
 DOCUMENTS = {Path("/Users/mia/Documents/sea"): "in Documents"}

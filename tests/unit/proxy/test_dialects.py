@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controller.dialect import Dialect, Ending
+from controller.dialect import Dialect, StreamEnding
 from controller.proxy.dialects import error_body, error_record, refusal_headers
 from controller.refusal import Reason, Refused
 
@@ -46,11 +46,11 @@ def test_only_a_refusal_that_passes_invites_to_come_back() -> None:
     assert never[b"x-should-retry"] == b"false"
 
 
-@pytest.mark.parametrize("ending", list(Ending))
-def test_an_error_record_is_whole_and_on_one_line_each(ending: Ending) -> None:
+@pytest.mark.parametrize("ending", list(StreamEnding))
+def test_an_error_record_is_whole_and_on_one_line_each(ending: StreamEnding) -> None:
     record = error_record(ending, TEXT, b"")
     for line in record.splitlines():
         if line.startswith(b"data: ") or line.startswith(b"{"):
             assert isinstance(json.loads(line.removeprefix(b"data: ")), dict)
-    assert record.endswith(b"\n" if ending in (Ending.DONE, Ending.SUCCESS) else b"\n\n")
+    assert record.endswith(b"\n" if ending in (StreamEnding.DONE, StreamEnding.SUCCESS) else b"\n\n")
     assert b"[DONE]" not in record

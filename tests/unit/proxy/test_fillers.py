@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.proxy.fillers import Manner, ending_of, granted_words, headers, manner_of, waiting_words
 from controller.proxy.framing import Framing
 from controller.proxy.routes import ROUTES, Kind, Match, find
@@ -47,10 +47,10 @@ def test_no_route_is_forgotten() -> None:
 
 
 _MANNERS = {
-    Ending.DONE: Manner.LINES,
-    Ending.SENTINEL: Manner.EVENTS,
-    Ending.RESPONSE: Manner.EVENTS,
-    Ending.MESSAGE_STOP: Manner.PINGS,
+    StreamEnding.DONE: Manner.LINES,
+    StreamEnding.SENTINEL: Manner.EVENTS,
+    StreamEnding.RESPONSE: Manner.EVENTS,
+    StreamEnding.MESSAGE_STOP: Manner.PINGS,
 }
 
 
@@ -62,7 +62,7 @@ _MANNERS = {
     st.lists(st.integers(0, 3), min_size=10, max_size=10),
 )
 def test_fillers_between_what_framing_lets_through_tear_no_record(
-    ending: Ending, count: int, cuts: list[int], fillers: list[int]
+    ending: StreamEnding, count: int, cuts: list[int], fillers: list[int]
 ) -> None:
     data, filler = whole(ending, count), _MANNERS[ending].filler
     framing = Framing(ending)
@@ -72,14 +72,14 @@ def test_fillers_between_what_framing_lets_through_tear_no_record(
         if fillers and not framing.over:
             sent += filler * fillers.pop()
     sent += framing.close("It broke.", whole=True)
-    if ending is Ending.DONE:
+    if ending is StreamEnding.DONE:
         lines = sent.split(b"\n")
         assert lines.pop() == b""
         assert [json.loads(line) for line in lines] == [json.loads(line) for line in data.split(b"\n") if line]
         return
     quiet = sent.replace(filler, b"")
     assert quiet == data
-    _, ended, failed = read(ending, sent if ending is Ending.MESSAGE_STOP else quiet)
+    _, ended, failed = read(ending, sent if ending is StreamEnding.MESSAGE_STOP else quiet)
     assert ended
     assert not failed
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.proxy.framing import LONGEST_RECORD, Framing, is_last
 from tests.kit.examples import examples
 
@@ -21,19 +21,19 @@ def ndjson(count: int, last: dict[str, object]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, last])
 
 
-def sse(ending: Ending, count: int) -> bytes:
-    if ending is Ending.SENTINEL:
+def sse(ending: StreamEnding, count: int) -> bytes:
+    if ending is StreamEnding.SENTINEL:
         chunk = b'data: {"choices":[{"delta":{"content":"a\\n\\nb"}}]}\n\n'
         return chunk * count + b"data: [DONE]\n\n"
-    name = b"message_stop" if ending is Ending.MESSAGE_STOP else b"response.completed"
+    name = b"message_stop" if ending is StreamEnding.MESSAGE_STOP else b"response.completed"
     delta = b'event: delta\ndata: {"type":"delta","sequence_number":7,"text":"[DONE]"}\n\n'
     return delta * count + b"event: %b\ndata: {}\n\n" % name
 
 
-def whole(ending: Ending, count: int) -> bytes:
-    if ending is Ending.DONE:
+def whole(ending: StreamEnding, count: int) -> bytes:
+    if ending is StreamEnding.DONE:
         return ndjson(count, {"model": "m", "done": True, "context": [1, 2]})
-    if ending is Ending.SUCCESS:
+    if ending is StreamEnding.SUCCESS:
         return ndjson(count, {"status": "success"})
     return sse(ending, count)
 
@@ -43,9 +43,9 @@ def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     return (data[a:b] for a, b in zip(edges, edges[1:], strict=False))
 
 
-def read(ending: Ending, data: bytes) -> tuple[int, bool, bool]:
+def read(ending: StreamEnding, data: bytes) -> tuple[int, bool, bool]:
     """As clients read: records, whether it came to its end, whether it said an error. Raises on torn ones."""
-    if ending in (Ending.DONE, Ending.SUCCESS):
+    if ending in (StreamEnding.DONE, StreamEnding.SUCCESS):
         lines = [json.loads(line) for line in data.split(b"\n") if line]
         assert data.endswith(b"\n") or not data
         errors = [line for line in lines if isinstance(line.get("error"), str)]
@@ -62,12 +62,12 @@ def read(ending: Ending, data: bytes) -> tuple[int, bool, bool]:
     return len(events), ended_well, failed
 
 
-_endings = st.sampled_from(list(Ending))
+_endings = st.sampled_from(list(StreamEnding))
 
 
 @examples(500)
 @given(_endings, st.integers(0, 5), st.lists(st.integers(0, 10_000), max_size=12))
-def test_a_whole_stream_passes_byte_for_byte(ending: Ending, count: int, cuts: list[int]) -> None:
+def test_a_whole_stream_passes_byte_for_byte(ending: StreamEnding, count: int, cuts: list[int]) -> None:
     data = whole(ending, count)
     framing = Framing(ending)
     sent = b"".join(framing.feed(piece) for piece in pieces(data, cuts))
@@ -79,7 +79,7 @@ def test_a_whole_stream_passes_byte_for_byte(ending: Ending, count: int, cuts: l
 @examples(1000)
 @given(_endings, st.integers(0, 5), st.lists(st.integers(0, 10_000), max_size=8), st.integers(0, 10_000), st.booleans())
 def test_a_stream_that_dies_anywhere_ends_with_an_error_record(
-    ending: Ending, count: int, cuts: list[int], death: int, clean: bool
+    ending: StreamEnding, count: int, cuts: list[int], death: int, clean: bool
 ) -> None:
     data = whole(ending, count)
     alive = data[: death % len(data)]
@@ -87,7 +87,7 @@ def test_a_stream_that_dies_anywhere_ends_with_an_error_record(
     sent = b"".join(framing.feed(piece) for piece in pieces(alive, cuts))
     sent += framing.close(WORDS, whole=clean)
     if clean and sent == alive:  # the last line was all there, without its newline
-        assert is_last(ending, alive.splitlines()[-1] if ending in (Ending.DONE, Ending.SUCCESS) else alive)
+        assert is_last(ending, alive.splitlines()[-1] if ending in (StreamEnding.DONE, StreamEnding.SUCCESS) else alive)
         return
     _, ended, failed = read(ending, sent)
     assert failed
@@ -96,8 +96,8 @@ def test_a_stream_that_dies_anywhere_ends_with_an_error_record(
     assert WORDS.encode() in sent
 
 
-@pytest.mark.parametrize("ending", list(Ending))
-def test_death_after_the_terminal_record_is_no_error(ending: Ending) -> None:
+@pytest.mark.parametrize("ending", list(StreamEnding))
+def test_death_after_the_terminal_record_is_no_error(ending: StreamEnding) -> None:
     framing = Framing(ending)
     data = whole(ending, 2)
     assert framing.feed(data) + framing.close(WORDS, whole=False) == data
@@ -107,35 +107,35 @@ def test_death_after_the_terminal_record_is_no_error(ending: Ending) -> None:
 @pytest.mark.parametrize(
     ("ending", "record"),
     [
-        (Ending.DONE, b'{"error":"an error was encountered"}\n'),
-        (Ending.SUCCESS, b'{"error":"pull model manifest: file does not exist"}\n'),
-        (Ending.SENTINEL, b'data: {"error":{"message":"x"}}\n\n'),
-        (Ending.MESSAGE_STOP, b'event: error\ndata: {"type":"error"}\n\n'),
-        (Ending.RESPONSE, b'event: response.failed\ndata: {"type":"response.failed"}\n\n'),
-        (Ending.RESPONSE, b"event: response.incomplete\ndata: {}\n\n"),
+        (StreamEnding.DONE, b'{"error":"an error was encountered"}\n'),
+        (StreamEnding.SUCCESS, b'{"error":"pull model manifest: file does not exist"}\n'),
+        (StreamEnding.SENTINEL, b'data: {"error":{"message":"x"}}\n\n'),
+        (StreamEnding.MESSAGE_STOP, b'event: error\ndata: {"type":"error"}\n\n'),
+        (StreamEnding.RESPONSE, b'event: response.failed\ndata: {"type":"response.failed"}\n\n'),
+        (StreamEnding.RESPONSE, b"event: response.incomplete\ndata: {}\n\n"),
     ],
 )
-def test_an_error_of_upstreams_own_is_an_end(ending: Ending, record: bytes) -> None:
+def test_an_error_of_upstreams_own_is_an_end(ending: StreamEnding, record: bytes) -> None:
     framing = Framing(ending)
     assert framing.feed(record) + framing.close(WORDS, whole=True) == record
 
 
 def test_a_tool_call_that_says_done_is_no_end() -> None:
     line = b'{"message":{"tool_calls":[{"function":{"arguments":{"done":true}}}]},"done":false}\n'
-    framing = Framing(Ending.DONE)
+    framing = Framing(StreamEnding.DONE)
     framing.feed(line)
     assert json.loads(framing.close(WORDS, whole=True)) == {"error": WORDS}
 
 
 def test_a_stream_that_repeats_itself_into_silence_is_told() -> None:
     """Ollama ends such a stream with status 200 and without `done`."""
-    framing = Framing(Ending.DONE)
+    framing = Framing(StreamEnding.DONE)
     framing.feed(ndjson(3, {"done": False}))
     assert framing.close(WORDS, whole=True).startswith(b'{"error":')
 
 
 def test_the_number_of_a_failed_response_goes_on_from_the_last_event() -> None:
-    framing = Framing(Ending.RESPONSE)
+    framing = Framing(StreamEnding.RESPONSE)
     framing.feed(b'event: delta\ndata: {"sequence_number": 41}\n\n')
     told = framing.close(WORDS, whole=False)
     assert b'"sequence_number":42' in told
@@ -143,7 +143,7 @@ def test_the_number_of_a_failed_response_goes_on_from_the_last_event() -> None:
 
 
 def test_a_record_without_end_is_noticed() -> None:
-    framing = Framing(Ending.DONE)
+    framing = Framing(StreamEnding.DONE)
     piece = b"x" * 2**20
     for _ in range(LONGEST_RECORD // len(piece)):
         assert framing.feed(piece) == b""

@@ -11,7 +11,7 @@ from controller.answering.upstream import Answer
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT
 from controller.clock import SystemClock
-from controller.dialect import Ending
+from controller.dialect import StreamEnding
 from controller.proxy.callers import Callers
 from controller.proxy.crowd import Places
 from controller.proxy.exchange import Exchange
@@ -50,7 +50,7 @@ async def test_an_answer_that_is_ended_meanwhile_never_stops_without_a_last_reco
     client = Client()
     scope = {"method": "POST", "query_string": b"", "client": None}
     exchange = Exchange(scope, client.receive, client.send, DIRECT, Places(), Callers(Keyring(), SystemClock()), 0.0)
-    relaying = asyncio.create_task(relay(exchange, answer_of(*pieces), Ending.DONE, 0.0))
+    relaying = asyncio.create_task(relay(exchange, answer_of(*pieces), StreamEnding.DONE, 0.0))
     await until(lambda: exchange.unsent)
     relaying.cancel()
     with pytest.raises(asyncio.CancelledError):

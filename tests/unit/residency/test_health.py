@@ -6,16 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import cast
 
 import pytest
 
-from controller.engines.engine import Engine
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import GIB
-from controller.readiness import Readiness
 from controller.residency.health import Health
 from controller.residency.learned import Learned
 from controller.residency.metal import Metal, metal
@@ -54,22 +51,19 @@ class FakeLine:
         self.flying.clear()
 
 
-class FakeEngine:
+class FakeOllama:
     """Says a token, unless it is mute."""
-
-    name = "ollama"
-    readiness = Readiness("Ollama")
 
     def __init__(self) -> None:
         self.mute = False
         self.probed: list[str] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
-    async def try_out(self, runner: Runner) -> None:
-        self.probed.append(runner.name)
+    async def probe(self, model: str, *, embeds: bool) -> None:
+        self.probed.append(model)
         self.meanwhile()
         if self.mute:
-            raise Unreachable(f"{runner.name} did not answer.")
+            raise Unreachable(f"{model} did not answer.")
 
 
 RUNNER = 4711  # its process
@@ -93,7 +87,7 @@ class Ward:
     clock: WoundClock
     line: FakeLine
     residents: FakeResidents
-    ollama: FakeEngine
+    ollama: FakeOllama
     journal: Journal
     pulse: IdlePulse = field(default_factory=IdlePulse)
     restarts: list[str] = field(default_factory=list)
@@ -106,7 +100,7 @@ class Ward:
 @asynccontextmanager
 async def ward() -> AsyncIterator[Ward]:
     clock = WoundClock()
-    it = Ward(clock, FakeLine(clock), FakeResidents(clock), FakeEngine(), Journal(clock))
+    it = Ward(clock, FakeLine(clock), FakeResidents(clock), FakeOllama(), Journal(clock))
     it.residents.loaded(A)
 
     async def gpu() -> Metal | None:
@@ -116,11 +110,11 @@ async def ward() -> AsyncIterator[Ward]:
         it.line,
         it.residents,
         it.pulse,
-        {"ollama": cast(Engine, it.ollama)},
+        it.ollama,
         clock,
         it.journal,
         dict[str, Learned](),
-        lambda engine, why: it.restarts.append(why),
+        it.restarts.append,
         gpu=gpu,
     )
     running = asyncio.create_task(health.run())
