@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 from controller.answering import refusals
 from controller.answering.call import Call
@@ -22,11 +23,25 @@ from controller.answering.shared import Shared
 from controller.answering.sink import Sink, Unwatched
 from controller.auth.access import Principal
 from controller.refusal import Reason, Refused
-from controller.usage import DONE, Use
+from controller.usage import Use
 
 
 def _let_in() -> Refused | None:
     return None
+
+
+class AskedRecord(NamedTuple):
+    """A `seat.Record`."""
+
+    at: float
+    id: str
+    model: str
+    route: str
+    status: int
+    reason: str
+    total: float
+    bytes_in: int
+    bytes_out: int
 
 
 class Asker(Call):
@@ -94,16 +109,16 @@ class Asker(Call):
         if seat is None or question is None or self.who is None:
             return
         reason = self.refused.reason if self.refused is not None else Reason.FAILED if failed else Reason.NONE
-        self.use = seat.use(
-            self.who,
-            at=clock.wall(),
-            request=self.request,
-            model=question.model,
-            dialect=question.dialect.value,
-            route=question.route,
-            seconds=clock.now() - self.started,
-            bytes_in=self._size,
-            bytes_out=seat.given,
-            outcome=reason.value or (DONE if status < 400 else f"status_{status}"),
+        record = AskedRecord(
+            clock.wall(),
+            self.request,
+            question.model,
+            question.route,
+            status,
+            reason.value,
+            clock.now() - self.started,
+            self._size,
+            seat.given,
         )
+        self.use = seat.use(self.who, question.dialect.value, record)
         self._shared.used(self.use)

@@ -7,6 +7,8 @@ task tells it, so that nothing lands inside a record.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from controller.answering.refusals import out_of_time
 from controller.answering.rhythm import Rhythm
 from controller.answering.sink import Sink
@@ -20,7 +22,30 @@ from controller.dialect import StreamEnding
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import State, Ticket
 from controller.scheduling.tokens import Tokens
-from controller.usage import Use
+from controller.usage import DONE, Use
+
+
+class Record(Protocol):
+    """What whoever asked can say of a call that is over."""
+
+    @property
+    def at(self) -> float: ...  # seconds since the epoch, when it ended
+    @property
+    def id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...  # a `refusal.Reason`; "" when all went well
+    @property
+    def total(self) -> float: ...  # seconds
+    @property
+    def bytes_in(self) -> int: ...
+    @property
+    def bytes_out(self) -> int: ...
 
 
 class Seat:
@@ -208,43 +233,30 @@ class Seat:
 
     # --- afterwards ---
 
-    def use(
-        self,
-        who: Principal,
-        *,
-        at: float,
-        request: str,
-        model: str,
-        dialect: str,
-        route: str,
-        seconds: float,
-        bytes_in: int,
-        bytes_out: int,
-        outcome: str,
-    ) -> Use:
+    def use(self, who: Principal, dialect: str, record: Record) -> Use:
         """What is kept of it, once it is over."""
         ticket, tokens = self.ticket, self.tokens
         granted = ticket.granted
         return Use(
-            at,
-            request,
+            record.at,
+            record.id,
             who.kind,
             who.label,
             who.identity,
             who.id if who.kind == "key" else "",
             who.id if who.kind == "person" else "",
-            model,
+            record.model,
             dialect,
-            route,
+            record.route,
             ticket.lane,
             None if granted is None else granted - ticket.arrived,
             None if granted is None else ticket.loading,
             None if granted is None or self.began is None else self.began - granted,
-            seconds,
+            record.total,
             0 if tokens is None else tokens.prompt or 0,
             0 if tokens is None else tokens.answer or 0,
             tokens is not None and tokens.estimated,
-            bytes_in,
-            bytes_out,
-            outcome,
+            record.bytes_in,
+            record.bytes_out,
+            record.reason or (DONE if record.status < 400 else f"status_{record.status}"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -51,8 +51,14 @@ class Principal:
     per_minute: int | None = None  # requests; None: as everywhere
     session: str = ""  # a person's
     owner_role: str = ""  # of the person whose key it is
+    identity: str = field(init=False, compare=False, repr=False)
+    """What flows, shares, caps and usage go by: two callers never share one, whatever they are called. An entry of
+    access.yaml is known by its label, which is unique there; an id of a row holds no slash.
+    """
 
     def __post_init__(self) -> None:
+        known = self.id or _UNKEPT.get(self.kind, "") + self.label
+        object.__setattr__(self, "identity", f"{self.kind}:{known}")
         if self.manage:
             object.__setattr__(self, "rights", self.rights | {Right.MANAGE})
         object.__setattr__(self, "manage", Right.MANAGE in self.rights)
@@ -63,13 +69,6 @@ class Principal:
         told what concerns them, and nothing of folders, settings, other programs or models that are not for them.
         """
         return self.restricted or self.role == "anonymous" or "child" in (self.role, self.owner_role)
-
-    @property
-    def identity(self) -> str:
-        """What flows, shares, caps and usage go by: two callers never share one, whatever they are called. An entry of
-        access.yaml is known by its label, which is unique there; an id of a row holds no slash.
-        """
-        return f"{self.kind}:{self.id or _UNKEPT.get(self.kind, '') + self.label}"
 
     def may(self, right: Right) -> bool:
         """Whether this principal has `right`."""

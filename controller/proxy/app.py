@@ -11,10 +11,8 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from controller.answering.refusals import LEAVING
-from controller.answering.seat import Seat
 from controller.answering.shared import Shared
 from controller.answering.turns import InMemory
-from controller.auth.access import Principal
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.bridges import Bridges
@@ -35,7 +33,6 @@ from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.treatments import Treatments
 from controller.refusal import Reason, Refused
-from controller.usage import DONE, Use
 
 _OPEN_AT_ONCE = (b"/healthz", b"/readyz")  # whoever asks
 _STALLED = Refused(
@@ -249,24 +246,9 @@ class DataPlane:
         self.tally.count(exchange.dialect._value_, record)
         self._access_log(record)
         if seat is not None and exchange.who is not None:
-            self._shared.used(_use(exchange.who, seat, exchange, record))
+            self._shared.used(seat.use(exchange.who, exchange.dialect._value_, record))
         if record.reason in TURNED_AWAY or (record.route, record.method) in DEEDS:
             self._noted(record)
-
-
-def _use(who: Principal, seat: Seat, exchange: Exchange, record: AccessRecord) -> Use:
-    return seat.use(
-        who,
-        at=record.at,
-        request=record.id,
-        model=record.model,
-        dialect=exchange.dialect._value_,
-        route=record.route,
-        seconds=record.total,
-        bytes_in=record.bytes_in,
-        bytes_out=record.bytes_out,
-        outcome=record.reason or (DONE if record.status < 400 else f"status_{record.status}"),
-    )
 
 
 def _as_heard(exchange: Exchange, refused: Refused) -> Refused:

@@ -45,7 +45,7 @@ class Rules:
         is treated as one that was.
         """
         wait = self.first_filler
-        usual = {"direct": wait.direct, "proxy": wait.proxy, "tunnel": wait.tunnel}[listener]
+        usual: float = getattr(wait, listener)
         return min(usual, wait.proxy) if proxied else usual
 
 
