@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from controller.auth.held.ledger import Ledger
 from controller.auth.held.memory import RowSet
@@ -55,3 +55,11 @@ class RowStore(Mapping[str, RowT], Generic[RowT]):
 
     def __len__(self) -> int:
         return len(self._own)
+
+    @overload
+    def get(self, id: str, /) -> RowT | None: ...
+    @overload
+    def get(self, id: str, /, default: RowT | T) -> RowT | T: ...
+    def get(self, id: str, /, default: T | None = None) -> RowT | T | None:
+        """As any mapping's, but what is not there takes no longer than what is: keys are looked up by it."""
+        return self._own.get(id, default)
