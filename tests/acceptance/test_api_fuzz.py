@@ -13,11 +13,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
 from tests.acceptance.test_door import key
+from tests.kit import web
 from tests.kit.house import FakeHouse
 
 TOP = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def documented(house: FakeHouse, headers: dict[str, str], folder: Path) -> Path:
     """What the API says of itself, in a file. A model that there is stands in it for an example, so that some orders
     are carried out and not all refused.
     """
-    answer = httpx.get(f"{house.url}/api/v1/openapi.json", headers=headers, trust_env=False, timeout=30)
+    answer = web.get(f"{house.url}/api/v1/openapi.json", headers=headers, timeout=30)
     assert answer.status_code == 200, answer.text
     document = answer.json()
     for body in document["components"]["schemas"].values():
@@ -92,6 +92,6 @@ def test_no_request_makes_the_api_fail_or_answer_what_it_does_not_tell(
     assert generated is not None, run.stdout
     assert int(generated[1]) >= LEAST
     if fuzzing is not None:  # it has not shut itself out on the way, and what it may it still may
-        with httpx.Client(base_url=f"{house.url}/api/v1", headers=fuzzing.header, trust_env=False, timeout=30) as api:
+        with web.client(base_url=f"{house.url}/api/v1", headers=fuzzing.header, timeout=30) as api:
             assert api.get("/models").status_code == 200
             assert api.get("/keys").status_code == (200 if admin else 403)

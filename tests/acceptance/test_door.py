@@ -19,6 +19,7 @@ import pytest
 from controller.storage.file import NAME
 from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 
 SAID = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
@@ -64,14 +65,14 @@ def key(house: FakeHouse, name: str, *options: str) -> Key:
 def chat(house: FakeHouse, headers: Mapping[str, str], *, path: str = "/api/chat", **more: Any) -> httpx.Response:
     """One question to a model, answered whole."""
     body = {**SAID, "stream": False, **more}
-    return httpx.post(f"{house.url}{path}", json=body, headers=headers, timeout=60, trust_env=False)
+    return web.post(f"{house.url}{path}", json=body, headers=headers, timeout=60)
 
 
 @contextlib.contextmanager
 def browser(house: FakeHouse, cookie: str = "") -> Iterator[httpx.Client]:
     """Somebody at a page, signed in with `cookie`."""
     headers = {**PROGRAM, **({"Cookie": cookie} if cookie else {})}
-    with httpx.Client(base_url=house.url, headers=headers, timeout=60, trust_env=False) as client:
+    with web.client(base_url=house.url, headers=headers, timeout=60) as client:
         yield client
 
 
@@ -157,7 +158,7 @@ def test_an_open_stream_ends_with_a_reason_when_its_right_does(
 def stream(house: FakeHouse, with_key: Key) -> Iterator[Iterator[dict[str, Any]]]:
     """The records of a long answer, as they come."""
     url = f"{house.url}/api/chat"
-    with httpx.stream("POST", url, json=SAID, headers=with_key.header, timeout=30, trust_env=False) as answer:
+    with web.stream("POST", url, json=SAID, headers=with_key.header, timeout=30) as answer:
         assert answer.status_code == 200
         yield (json.loads(line) for line in answer.iter_lines())
 
@@ -169,7 +170,7 @@ def test_a_key_is_good_for_its_time_and_its_addresses_alone(shut: FakeHouse) -> 
     elsewhere = chat(shut, near.header)
     assert elsewhere.status_code == 401
     assert "not be used from this address" in elsewhere.text
-    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9"), timeout=60) as client:
+    with web.client(transport=httpx.HTTPTransport(local_address="127.0.0.9"), timeout=60) as client:
         assert client.post(f"{shut.url}/api/chat", json=SAID, headers=near.header).status_code == 200
 
 
@@ -180,7 +181,7 @@ def test_a_key_for_some_models_sees_and_asks_no_others(shut: FakeHouse) -> None:
         ("/api/tags", "models", "name"), ("/v1/models", "data", "id"), ("/api/v1/models", "data", "id"),
     ):  # fmt: skip
         for whose, names in ((some, ["tiny:latest"]), (every, ["big:latest", "tiny:latest"])):
-            seen = httpx.get(f"{shut.url}{path}", headers=whose.header, timeout=60, trust_env=False).json()[many]
+            seen = web.get(f"{shut.url}{path}", headers=whose.header, timeout=60).json()[many]
             assert sorted(one[name] for one in seen) == names, path
     assert chat(shut, every.header, model="big").status_code == 200
     assert chat(shut, some.header).status_code == 200
@@ -204,7 +205,7 @@ def test_a_wrong_key_is_refused_where_the_address_alone_would_be_let_in(house: F
 def test_the_admin_code_makes_the_first_admin_and_only_once(shut: FakeHouse) -> None:
     code = told(shut, "admin-code")
     assert code["links"]
-    page = httpx.get(f"{shut.url}/admin-code", headers={"Accept": "text/html"}, trust_env=False)
+    page = web.get(f"{shut.url}/admin-code", headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "admin-code" in page.text
     cookie = sign_in(shut, "/admin-code", token=code["code"], name="Anna", password=PASSWORD)
@@ -363,7 +364,7 @@ def test_by_the_tunnels_listener_a_key_comes_in_and_an_address_alone_does_not(ma
     one.up().until_ready()
     boss = key(one, "boss", "--may", "infer", "--may", "manage", "--may", "admin")
     coming = {"Host": PUBLIC, "CF-Connecting-IP": VISITOR}
-    with httpx.Client(base_url=f"http://127.0.0.1:{inner}", headers=coming, trust_env=False, timeout=60) as outside:
+    with web.client(base_url=f"http://127.0.0.1:{inner}", headers=coming, timeout=60) as outside:
         assert outside.post("/api/chat", json=SAID, headers=boss.header).status_code == 200
         assert outside.post("/api/chat", json=SAID).status_code == 403
         for host in ("elsewhere.example.org", "127.0.0.1", f"127.0.0.1:{inner}"):
@@ -372,7 +373,7 @@ def test_by_the_tunnels_listener_a_key_comes_in_and_an_address_alone_does_not(ma
             refused = outside.request(method, path, json={"model": "tiny"}, headers=boss.header)
             assert refused.status_code == 403, path
             assert "surfaces: {admin: {tunnel: true}}" in refused.text
-    with httpx.Client(base_url=one.url, headers=boss.header, trust_env=False, timeout=60) as near:
+    with web.client(base_url=one.url, headers=boss.header, timeout=60) as near:
         assert near.get("/api/v1/keys").status_code == 200
 
 

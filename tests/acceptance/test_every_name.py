@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from controller.proxy.routes import ROUTES, Kind, Route
+from tests.kit import web
 from tests.kit.house import House, fake_house
 from tests.kit.real import RealOllama, program
 
@@ -84,7 +85,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, real_ollama: RealOllama) -> 
 
 @pytest.fixture(scope="module")
 def client(house: House) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=house.url, trust_env=False, timeout=90) as client:
+    with web.client(base_url=house.url, timeout=90) as client:
         yield client
 
 

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import OWNER, FakeHouse, House, until
 
 ASK = {"model": "tiny", "prompt": "hi"}
@@ -39,7 +40,7 @@ def ollamas(house: House) -> list[psutil.Process]:
 async def test_row_1_killing_ollama_loses_no_held_request_and_ends_streams_with_a_reason(house: FakeHouse) -> None:
     house.write("access", OWNER)
     house.knobs(tokens=100_000, pause=0.02)
-    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as client:
+    async with web.async_client(timeout=60, limits=httpx.Limits(max_connections=200)) as client:
         streams = [asyncio.create_task(ask(client, house.url, stream=True)) for _ in range(4)]
         await asyncio.to_thread(until, lambda: "seadragon_open_streams 4" in house.metrics(), why="four streams")
         before = house.child()
@@ -166,7 +167,7 @@ def test_row_17_a_record_whose_pid_belongs_to_a_bystander_hurts_nobody(house: Fa
 def test_row_24_a_killed_keeper_costs_one_restart_and_no_held_request(house: FakeHouse) -> None:
     before = house.child()
     os.kill(before["keeper_pid"], signal.SIGKILL)
-    answer = httpx.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
+    answer = web.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
     assert answer.status_code == 200
     after = house.until_state("ready")
     assert after["restarts"] == 1
@@ -187,13 +188,13 @@ def test_row_32_an_ollama_without_its_gpu_is_not_asked_and_a_setting_or_a_restar
 ) -> None:
     one = make_house()
     gpu_lost(one)
-    refused = httpx.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
+    refused = web.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
     assert refused.status_code == 503
     assert "found no GPU" in refused.json()["error"]
     one.write("models", {"gpu": "any"})
     assert one.run("reload").returncode == 0
     one.until_ready()
-    assert httpx.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=60).status_code == 200
+    assert web.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=60).status_code == 200
     one.write("models", {"gpu": "required"})
     assert one.run("reload").returncode == 0
     one.until_state("gpu lost")
@@ -220,7 +221,7 @@ def test_row_18_a_runner_that_left_the_session_does_not_survive_a_stop(make_hous
     one = make_house()
     one.knobs(setsid_runner=True)
     one.up().until_ready()
-    httpx.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
+    web.post(f"{one.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
     ollama = psutil.Process(one.child()["pid"])
     runners = until(lambda: ollama.children(recursive=True), why="a runner")
     assert all(os.getsid(runner.pid) != os.getsid(ollama.pid) for runner in runners)
@@ -239,29 +240,29 @@ def test_row_39_without_free_descriptors_it_refuses_and_goes_on_when_there_are_s
         client.close()
     resource.prlimit(house.pid, resource.RLIMIT_NOFILE, (soft, hard))
     house.until_ready(60)
-    answer = httpx.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
+    answer = web.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=60)
     assert answer.status_code == 200
     assert len(ollamas(house)) == 1
 
 
 def test_a_request_that_met_a_dying_runner_is_asked_again_unseen(house: FakeHouse) -> None:
     house.knobs(fail_next=1)
-    answer = httpx.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
+    answer = web.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
     assert answer.status_code == 200
     house.knobs(fail_next=2)
-    answer = httpx.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
+    answer = web.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
     assert answer.status_code == 500  # twice is the answer: never a third time
     house.knobs(close_next=1)
-    answer = httpx.post(f"{house.url}/v1/chat/completions", json={"model": "tiny", "messages": []}, timeout=30)
+    answer = web.post(f"{house.url}/v1/chat/completions", json={"model": "tiny", "messages": []}, timeout=30)
     assert answer.status_code == 200
 
 
 def test_a_slot_that_a_hang_up_may_have_leaked_is_found_and_freed(house: FakeHouse) -> None:
     house.knobs(leak_slots=True, tokens=10_000, pause=0.05)
-    with httpx.stream("POST", f"{house.url}/api/generate", json=ASK, timeout=30) as answer:
+    with web.stream("POST", f"{house.url}/api/generate", json=ASK, timeout=30) as answer:
         next(answer.iter_lines())
     house.knobs(leak_slots=True, tokens=5)
-    answer = httpx.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
+    answer = web.post(f"{house.url}/api/generate", json={**ASK, "stream": False}, timeout=30)
     assert answer.status_code == 200
     assert house.child()["restarts"] == 0  # the runner was killed, not the server
 
@@ -273,7 +274,7 @@ def test_a_breaker_that_is_open_refuses_at_once_and_says_when_to_come_back(make_
     seen = one.until_state("degraded", seconds=60)
     assert seen["retry_in"] > 0
     began = time.monotonic()
-    answer = httpx.post(f"{one.url}/v1/messages", json={"model": "tiny", "max_tokens": 5, "messages": []}, timeout=30)
+    answer = web.post(f"{one.url}/v1/messages", json={"model": "tiny", "max_tokens": 5, "messages": []}, timeout=30)
     assert time.monotonic() - began < 5
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -287,7 +288,7 @@ def test_a_held_request_is_told_when_the_hold_is_over(make_house: MakeHouse) -> 
     one = make_house(hold="1s")
     one.knobs(slow_start=30)
     one.up()
-    answer = httpx.post(f"{one.url}/api/generate", json=ASK, timeout=30)
+    answer = web.post(f"{one.url}/api/generate", json=ASK, timeout=30)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["error"]

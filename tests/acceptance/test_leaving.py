@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 from tests.kit.signals import as_in_a_terminal
 
@@ -47,8 +47,8 @@ def test_down_under_a_service_manager_stops_what_runs_and_stays_since_it_would_o
     assert "sudo seadragon down" in done.stdout
     assert house.child()["state"] == "stopped"
     assert [process.pid for process in house.processes()] == [house.pid]
-    assert httpx.get(f"{house.url}/healthz").status_code == 200
-    assert httpx.get(f"{house.url}/readyz").status_code == 503
+    assert web.get(f"{house.url}/healthz").status_code == 200
+    assert web.get(f"{house.url}/readyz").status_code == 503
     assert house.run("start", "ollama").returncode == 0
     house.until_ready()
     assert house.run("down", limit=60).returncode == 0  # again, as if for the first time

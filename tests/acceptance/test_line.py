@@ -17,12 +17,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from controller.engines.ollama.inside import inside_of
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.below import runners_below, started_in
 from tests.kit.callers import Caller, Told, allow, callers
 from tests.kit.house import FakeHouse, House, fake_house, until
@@ -75,12 +74,12 @@ async def there(what: Callable[[], Any], why: str = "") -> None:
 
 def models(house: House) -> dict[str, dict[str, Any]]:
     """`GET /api/v1/models`, by name without `:latest`."""
-    data = httpx.get(f"{house.url}/api/v1/models", timeout=30, trust_env=False).json()["data"]
+    data = web.get(f"{house.url}/api/v1/models", timeout=30).json()["data"]
     return {each["id"].removesuffix(":latest"): each for each in data}
 
 
 def queue(house: House) -> dict[str, Any]:
-    return dict(httpx.get(f"{house.url}/api/v1/queue", timeout=30, trust_env=False).json())
+    return dict(web.get(f"{house.url}/api/v1/queue", timeout=30).json())
 
 
 def loads(house: House) -> int:
@@ -353,7 +352,7 @@ async def test_a_switch_loads_one_model_and_lets_the_others_requests_wait(make_l
         stream = asyncio.create_task(one.ask("ticker", tokens=6000))
         await there(lambda: queue(house)["running"] == 1)
         order = {"model": "red", "from": "ticker", "wait": 60}
-        async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
+        async with web.async_client(base_url=house.url, timeout=90) as admin:
             done = await admin.post("/api/v1/models/switch", json=order)
             assert done.status_code == 200, done.text
             assert (await stream).whole  # `free`: it waits for what runs
@@ -373,7 +372,7 @@ async def test_who_is_redirected_by_a_switch_gets_the_new_model_and_ollama_loads
         waiter = asyncio.create_task(other.ask("ticker"))
         await there(lambda: queue(house)["waiting"] == 1)
         order = {"model": "red", "from": "ticker", "waiting": "redirect"}
-        async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
+        async with web.async_client(base_url=house.url, timeout=90) as admin:
             assert (await admin.post("/api/v1/models/switch", json=order)).json()["touched"] == 2
         assert (await stream).whole
         told = await waiter
@@ -397,7 +396,7 @@ async def test_what_the_operator_cancels_ends_with_a_reason_and_whoever_is_next_
         cancelled = await asyncio.to_thread(house.run, "cancel", str(numbers["caller 1"]))
         assert cancelled.returncode == 0, cancelled.stderr
         assert (await waits).error == reason
-        async with httpx.AsyncClient(base_url=house.url, timeout=90, trust_env=False) as admin:
+        async with web.async_client(base_url=house.url, timeout=90) as admin:
             order = {"number": numbers["caller 0"]}
             assert (await admin.post("/api/v1/queue/cancel", json=order)).status_code == 200
             assert ((await runs).status, (await runs).error) == (200, reason)
@@ -417,7 +416,7 @@ async def test_an_alias_is_preloaded_at_the_very_first_start(make_line: MakeLine
 
 async def test_a_request_without_a_model_gets_the_default_and_is_told(make_line: MakeLine) -> None:
     house = make_line((1,), models={"default": "red"})
-    async with httpx.AsyncClient(base_url=house.url, timeout=60, trust_env=False) as client:
+    async with web.async_client(base_url=house.url, timeout=60) as client:
         answer = await client.post("/api/generate", json={"prompt": "hi", "stream": False})
     assert answer.json()["response"].strip() == SAYS["red"]
     assert "red" in answer.headers["x-seadragon-adjusted"]
@@ -432,9 +431,7 @@ async def test_promise_6_memory_is_never_promised_twice(make_line: MakeLine) -> 
 
     async def watch() -> None:
         while True:
-            memory = await asyncio.to_thread(
-                lambda: httpx.get(f"{house.url}/api/v1/memory", timeout=30, trust_env=False).json()
-            )
+            memory = await asyncio.to_thread(lambda: web.get(f"{house.url}/api/v1/memory", timeout=30).json())
             if memory["taken_gb"] > memory["budget_gb"] or len(runners(house)) > 2:
                 over.append(memory)
 

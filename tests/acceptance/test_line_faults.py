@@ -19,7 +19,7 @@ import pytest
 
 from tests.acceptance.conftest import MakeHouse
 from tests.fakes.gauge import write_gauge
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.below import runners_below
 from tests.kit.house import GENEROUS, FakeHouse, House, until
 from tests.tunnel.outside import HOST, VISITOR, Outside
@@ -52,7 +52,7 @@ class Said:
 
 async def ask(house: House, model: str, prompt: str = "hi", **more: Any) -> Said:
     """One generation to its end."""
-    async with httpx.AsyncClient(base_url=house.url, timeout=300, trust_env=False) as client:
+    async with web.async_client(base_url=house.url, timeout=300) as client:
         answer = await client.post("/api/generate", json={"model": model, "prompt": prompt, **more})
     return Said(answer.status_code, answer.text)
 
@@ -76,7 +76,7 @@ def in_rhythm(came: list[float], slack: float = 5.0) -> bool:
 
 
 def get(house: House, path: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{house.url}{path}", timeout=30, trust_env=False).json())
+    return dict(web.get(f"{house.url}{path}", timeout=30).json())
 
 
 def models(house: House) -> dict[str, dict[str, Any]]:
@@ -225,7 +225,7 @@ async def test_row_5_a_frozen_answer_behind_a_green_version_is_a_hang_and_its_re
 async def silent_work(house: House, count: int) -> None:
     """A long computation of which nothing is seen until its end: like a long prompt's, and as long as one likes."""
     server = psutil.Process(house.child()["pid"])
-    async with httpx.AsyncClient(base_url=house.url, timeout=60, trust_env=False) as client:
+    async with web.async_client(base_url=house.url, timeout=60) as client:
         came = await fillers(client, "ticker", count, stream=False, options={"num_predict": 10_000_000})
     assert in_rhythm(came), came
     assert runners_below(server.pid)
@@ -261,9 +261,7 @@ async def through_the_tunnel(make_house: MakeHouse, outside: Outside, seconds: f
     assert (await ask(house, "tiny")).whole  # it is loaded: the silence is the prompt's alone
     house.knobs(prefill=seconds, busy=True)
     began, came, text = time.monotonic(), list[float](), b""
-    async with httpx.AsyncClient(
-        base_url=outside.front, headers={"Host": HOST, VISITOR: AT}, timeout=60, trust_env=False
-    ) as client:
+    async with web.async_client(base_url=outside.front, headers={"Host": HOST, VISITOR: AT}, timeout=60) as client:
         body = {"model": "tiny", "prompt": "hi"}
         async with client.stream("POST", "/api/generate", json=body) as answer:
             async for piece in answer.aiter_raw():

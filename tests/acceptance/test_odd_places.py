@@ -9,11 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, fake_house
 
 AWKWARD = 'it\'s 100% $HOME, `a` "b" & co #1 🐉 (c\\d)'
@@ -33,7 +33,7 @@ main()
 
 def chat(house: FakeHouse) -> int:
     body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": False}
-    return httpx.post(f"{house.url}/api/chat", json=body, timeout=30).status_code
+    return web.post(f"{house.url}/api/chat", json=body, timeout=30).status_code
 
 
 def open_to_others(folder: Path) -> list[Path]:

@@ -6,10 +6,10 @@ import os
 import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 
 TOOL = """#!/bin/sh
@@ -49,7 +49,7 @@ def test_it_is_held_awake_from_the_first_answer_on_and_let_go_when_the_setting_s
     awake.up().until_ready()
     assert ledger.read_text() == ""  # nobody has asked for anything
     asking = threading.Thread(
-        target=lambda: httpx.post(f"{awake.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=60)
+        target=lambda: web.post(f"{awake.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=60)
     )
     asking.start()
     until(lambda: "held" in ledger.read_text(), why="it is held awake")

@@ -8,10 +8,9 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterator
 
-import httpx
-
 from controller.proxy.routes import ROUTES
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import OWNER, FakeHouse, until
 
 PROMPT = "canary-prompt-7f3a"
@@ -46,7 +45,7 @@ def bodies() -> Iterator[bytes]:
 def tell(house: FakeHouse, good: str) -> None:
     """Everything in every place: by a key that is let in, and by one that is not."""
     let_in = {**HEADERS, "Authorization": f"Bearer {good}", "X-API-Key": good}
-    with httpx.Client(base_url=house.url, timeout=60) as client:
+    with web.client(base_url=house.url, timeout=60) as client:
         for route in ROUTES:
             path = route.path.format_map(defaultdict(lambda: KEY, digest="sha256:" + "a" * 64))
             for method in route.methods:
@@ -77,7 +76,7 @@ def give_out(house: FakeHouse) -> list[str]:
     given = [found for order in orders for found in SECRET.findall(house.run(*order, "--json").stdout)]
     assert {text[:4] for text in given} >= {"sdi_", "sdr_", "sda_"}
     assert len(given) >= len(orders)
-    with httpx.Client(base_url=house.url, timeout=60) as client:
+    with web.client(base_url=house.url, timeout=60) as client:
         for secret in given:
             client.get("/api/tags", headers={"Authorization": f"Bearer {secret}"})
             client.get("/api/tags", headers={"X-API-Key": secret, "X-Request-Id": secret})
@@ -105,7 +104,7 @@ def shown(house: FakeHouse) -> Iterator[tuple[str, str]]:
     yield from (
         (f"seadragon {order}", house.run(order).stdout) for order in ("keys", "invites", "users", "audit", "usage")
     )
-    yield "page", httpx.get(house.url, headers={"Accept": "text/html"}).text
+    yield "page", web.get(house.url, headers={"Accept": "text/html"}).text
 
 
 def test_promise_8_no_prompt_key_or_password_in_any_log(make_house: MakeHouse) -> None:
@@ -116,7 +115,7 @@ def test_promise_8_no_prompt_key_or_password_in_any_log(make_house: MakeHouse) -
     tell(house, good)
     tell_badly(house)
     canaries = [*CANARIES, good.rpartition("_")[2], *give_out(house)]
-    httpx.get(f"{house.url}/api/ps", headers={"X-Request-Id": "the-end"})
+    web.get(f"{house.url}/api/ps", headers={"X-Request-Id": "the-end"})
     until(lambda: any(event.get("id") == "the-end" for event in house.events()), why="the last request is logged")
     assert any(event.get("model") == "?" for event in house.events())  # something was hidden
     for place, text in shown(house):

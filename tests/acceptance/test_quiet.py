@@ -9,10 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.kit import real, sealed
+from tests.kit import real, sealed, web
 from tests.kit.below import runners_below
 from tests.kit.house import fake_house
 
@@ -45,7 +44,7 @@ def test_what_is_set_where_it_is_started_reaches_no_runner_and_what_is_written_d
         house.write("models", {"folder": str(real.copy_library(tmp_path / "models"))})
         house.up().until_ready()
         asked = {"model": "red", "prompt": "hi", "stream": False}
-        answer = httpx.post(f"{house.url}/api/generate", json=asked, timeout=60, trust_env=False)
+        answer = web.post(f"{house.url}/api/generate", json=asked, timeout=60)
         assert answer.json()["response"].strip() == "I am red."
         [runner] = runners_below(house.child()["pid"])
         found = {name: value for name, value in runner.environ().items() if name.startswith(("LLAMA_ARG_", "OLLAMA_"))}

@@ -12,12 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from controller.engines.ollama.inside import Kind, inside_of
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.below import runners_below
 from tests.kit.house import FakeHouse, House, fake_house, until
 from tests.kit.models import SLOW
@@ -34,7 +33,7 @@ def house(tmp_path: Path) -> Iterator[FakeHouse]:
 
 
 def say(house: House, model: str) -> str:
-    answer = httpx.post(
+    answer = web.post(
         f"{house.url}/api/generate", json={"model": model, "prompt": "hi", "stream": False}, timeout=60, trust_env=False
     )
     assert answer.status_code == 200, answer.text
@@ -50,7 +49,7 @@ def test_row_2_a_killed_runner_costs_its_stream_and_nothing_else(house: House) -
     others = {runner.pid for runner in runners(house)}
     before = house.child()
     ask = {"model": "ticker", "prompt": "hi", "options": {"num_predict": 80_000}}  # more than it is let say
-    with httpx.stream("POST", f"{house.url}/api/generate", json=ask, timeout=60, trust_env=False) as answer:
+    with web.stream("POST", f"{house.url}/api/generate", json=ask, timeout=60) as answer:
         lines = answer.iter_lines()
         next(lines)
         [ticker] = [runner for runner in runners(house) if runner.pid not in others]
@@ -60,7 +59,7 @@ def test_row_2_a_killed_runner_costs_its_stream_and_nothing_else(house: House) -
     assert say(house, "blue") == "I am blue."
     assert {runner.pid for runner in runners(house)} >= others  # blue was not loaded anew
     again = {**ask, "stream": False, "options": {"num_predict": 5}}
-    assert httpx.post(f"{house.url}/api/generate", json=again, timeout=60, trust_env=False).status_code == 200
+    assert web.post(f"{house.url}/api/generate", json=again, timeout=60).status_code == 200
     after = house.child()
     assert (after["pid"], after["restarts"]) == (before["pid"], 0)
 
@@ -120,7 +119,7 @@ def test_a_runner_without_memory_is_told_in_one_line_and_costs_the_others_nothin
         [small] = runners(house)
         limit.write_text(str(small.memory_info().data // 1024 + 50_000))  # the other one takes 100 MB more
         ask = {"model": "slow", "prompt": "hi", "stream": False, "options": {"num_predict": 3}}
-        answer = httpx.post(f"{house.url}/api/generate", json=ask, timeout=120, trust_env=False)
+        answer = web.post(f"{house.url}/api/generate", json=ask, timeout=120)
         assert answer.status_code == 503
         error = answer.json()["error"]
         assert "could not be loaded: llama-server" in error
@@ -128,7 +127,7 @@ def test_a_runner_without_memory_is_told_in_one_line_and_costs_the_others_nothin
         assert "\n" not in error
         assert say(house, "red") == "I am red."
         limit.write_text("unlimited")
-        assert httpx.post(f"{house.url}/api/generate", json=ask, timeout=120, trust_env=False).status_code == 200
+        assert web.post(f"{house.url}/api/generate", json=ask, timeout=120).status_code == 200
         assert house.child()["restarts"] == 0
 
 
@@ -164,10 +163,10 @@ def test_without_a_model_it_is_ready_and_says_how_to_get_one(tmp_path: Path) -> 
         (tmp_path / "nothing").mkdir()
         one.write("models", {"folder": str(tmp_path / "nothing")})
         one.up().until_ready()
-        page = httpx.get(f"{one.url}/", headers={"accept": "text/html"}, trust_env=False).text
+        page = web.get(f"{one.url}/", headers={"accept": "text/html"}).text
         assert "seadragon demo" in page
         assert "seadragon demo" in one.run("doctor").stdout
         made = one.run("demo", limit=120)
         assert made.returncode == 0, made.stdout + made.stderr
-        [model] = httpx.get(f"{one.url}/api/tags", trust_env=False).json()["models"]
+        [model] = web.get(f"{one.url}/api/tags").json()["models"]
         assert say(one, model["name"])

@@ -13,6 +13,7 @@ import pytest
 
 from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import OWNER, FakeHouse, until
 
 
@@ -45,7 +46,7 @@ def test_row_25_a_broken_file_leaves_what_runs_untouched_and_is_told(
     until(lambda: house.status()["config"]["stale"], why="it is told")
     assert "seadragon_config_stale 1" in house.metrics()
     assert processes(house) == before
-    assert httpx.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "x"}).status_code == 200
+    assert web.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "x"}).status_code == 200
     house.write("server", good)
     until(lambda: not house.status()["config"]["stale"], why="it is well again")
     assert processes(house) == before
@@ -68,7 +69,7 @@ def test_row_27_a_change_of_one_child_restarts_that_child_alone_and_drops_no_req
     for name in ("first", "second"):
         one.until_state("ready", name)
     before = processes(one)
-    with httpx.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
+    with web.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
         lines = answer.iter_lines()
         next(lines)
         one.configure(children={"first": sleeper, "second": {"command": ["/bin/sleep", "2000"]}})
@@ -83,7 +84,7 @@ async def test_a_change_for_ollama_lets_answers_finish_and_holds_the_others_mean
     one.knobs(tokens=20, pause=0.05)
     one.up().until_ready()
     before = one.child()
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with web.async_client(timeout=60) as client:
         ask = {"model": "tiny", "prompt": "x"}
         async with client.stream("POST", f"{one.url}/api/generate", json=ask) as answer:
             lines = answer.aiter_lines()
@@ -100,15 +101,15 @@ async def test_a_change_for_ollama_lets_answers_finish_and_holds_the_others_mean
 def test_a_listener_that_joins_or_leaves_does_not_touch_the_other(house: FakeHouse) -> None:
     other = free_port()
     both = [{"address": f"127.0.0.1:{house.port}"}, {"address": f"127.0.0.1:{other}"}]
-    with httpx.Client() as client:
+    with web.client() as client:
         client.get(f"{house.url}/healthz")  # a connection that stays
         house.configure(listeners=both)
         until(lambda: len(house.status()["listeners"]) == 2, why="two listeners")
-        assert httpx.get(f"http://127.0.0.1:{other}/healthz").status_code == 200
+        assert web.get(f"http://127.0.0.1:{other}/healthz").status_code == 200
         house.configure(listeners=both[:1])
         until(lambda: len(house.status()["listeners"]) == 1, why="one listener")
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"http://127.0.0.1:{other}/healthz")
+            web.get(f"http://127.0.0.1:{other}/healthz")
         assert client.get(f"{house.url}/healthz").status_code == 200
 
 

@@ -8,6 +8,7 @@ import httpx
 
 from tests.acceptance.conftest import MakeHouse
 from tests.fakes import ollama as fake_ollama
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 
 OLD, NEW = "0.31.0", "0.32.0"
@@ -36,7 +37,7 @@ def running_old(make_house: MakeHouse, **ollama: str) -> FakeHouse:
 
 def chat(house: FakeHouse, tokens: int) -> httpx.Response:
     body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "options": {"num_predict": tokens}}
-    return httpx.post(f"{house.url}/api/chat", json=body, timeout=120)
+    return web.post(f"{house.url}/api/chat", json=body, timeout=120)
 
 
 def test_an_upgraded_ollama_takes_over_once_nothing_is_answered(make_house: MakeHouse) -> None:

@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 
-import httpx
 import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process that already runs")
@@ -54,7 +54,7 @@ def test_an_ollama_that_dies_meanwhile_comes_back_when_there_is_room_again(house
     began = time.monotonic()
     house.until_ready()
     assert time.monotonic() - began < 15  # 5 s by itself; this box may be busy
-    assert httpx.get(f"{house.url}/api/version").status_code == 200
+    assert web.get(f"{house.url}/api/version").status_code == 200
 
 
 @pytest.mark.parametrize(("limit", "told"), [("-S -n 256", False), ("-n 1000", True)])
@@ -71,10 +71,10 @@ def test_what_a_terminal_gives_is_no_bound_while_there_is_more_and_too_little_of
             env={**os.environ, **house.environment},
             start_new_session=True,
         )
-    until(house._listens, why="it listens")
+    until(house.listens, why="it listens")
     with contextlib.ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(socket.create_connection(("127.0.0.1", house.port)))
-        assert httpx.get(f"{house.url}/healthz").status_code == 200
+        assert web.get(f"{house.url}/healthz").status_code == 200
         assert psutil.Process(house.pid).num_fds() > 300
     assert any("files may be open" in str(line.get("text")) for line in house.events()) is told

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from tests.fakes.gauge import write_gauge
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.below import argv_of, parent_of, runners_below
 from tests.kit.callers import Caller, Told, allow, callers
 from tests.kit.house import FakeHouse, House, fake_house, until
@@ -149,7 +149,7 @@ class Soak:
     async def order(self) -> None:
         verb = self.chance.choice(["load", "unload", "switch", "pin", "pause"])
         model = self.chance.choice(list(SAYS))
-        async with httpx.AsyncClient(base_url=self.house.url, timeout=60, trust_env=False) as operator:
+        async with web.async_client(base_url=self.house.url, timeout=60) as operator:
             if verb == "pause":
                 await asyncio.to_thread(self.house.run, "pause")
                 await asyncio.to_thread(self.house.run, "resume")
@@ -171,7 +171,7 @@ class Soak:
 
     async def ask_around(self) -> None:
         """What every page and tool asks now and then: among it what Ollama could die of."""
-        async with httpx.AsyncClient(base_url=self.house.url, timeout=60, trust_env=False) as client:
+        async with web.async_client(base_url=self.house.url, timeout=60) as client:
             paths = ["/api/ps", "/api/tags", "/api/v1/models", "/api/v1/memory", "/metrics"] * 5
             for answer in await asyncio.gather(*map(client.get, paths)):
                 if answer.status_code >= 500 and answer.status_code != 503:
@@ -194,7 +194,7 @@ class Soak:
         if len(self.runners()) > ROOM + 1:  # one that has just been killed may still be seen
             self.wrong.append(("runners", [argv_of(one) for one in self.runners()]))
         with contextlib.suppress(httpx.TransportError):
-            memory = httpx.get(f"{self.house.url}/api/v1/memory", timeout=60, trust_env=False).json()
+            memory = web.get(f"{self.house.url}/api/v1/memory", timeout=60).json()
             if len(memory["models_loaded"]) > ROOM:
                 self.wrong.append(("memory", memory))
 
@@ -211,7 +211,7 @@ class Soak:
 
     def idle(self) -> bool:
         with contextlib.suppress(httpx.TransportError):
-            queue = httpx.get(f"{self.house.url}/api/v1/queue", timeout=60, trust_env=False).json()
+            queue = web.get(f"{self.house.url}/api/v1/queue", timeout=60).json()
             return not queue["waiting"] and not queue["running"]
         return False
 

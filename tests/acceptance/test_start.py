@@ -14,18 +14,18 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
 import psutil
 import pytest
 
 from controller.obtain.find import OLLAMA_VERSION
 from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 
 
 def test_up_answers_through_an_ollama_it_started_itself(house: FakeHouse) -> None:
-    answer = httpx.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "hi", "stream": False})
+    answer = web.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "hi", "stream": False})
     assert answer.status_code == 200
     assert "dragons" in answer.json()["response"]
 
@@ -47,7 +47,7 @@ def test_on_a_macs_loop_it_starts_answers_begins_anew_and_leaves(make_house: Mak
     house.rig("--mac-loop")
     house.up().until_ready()
     for _ in range(2):
-        answer = httpx.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "hi"})
+        answer = web.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": "hi"})
         assert (answer.status_code, "dragons" in answer.text) == (200, True)
         assert house.run("restart", limit=60).returncode == 0
         house.until_ready()
@@ -118,9 +118,9 @@ def test_with_no_good_copy_it_comes_up_in_safe_mode_and_recovers_when_the_yaml_d
     one.write("server", "listeners: 5\n")
     one.up("--service", "--port", str(one.port))
     assert one.status()["phase"] == "safe"
-    page = httpx.get(f"{one.url}/", headers={"accept": "text/html"})
+    page = web.get(f"{one.url}/", headers={"accept": "text/html"})
     assert "server.yaml" in page.text
-    refused = httpx.post(f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"})
+    refused = web.post(f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"})
     assert refused.status_code == 503
     one.write("server", good)
     one.until_ready()
@@ -136,8 +136,8 @@ def test_without_any_ollama_it_starts_says_so_and_picks_it_up_when_it_appears(ma
     one.up()
     seen = one.until_state("misconfigured")
     assert "ollama" in seen["reason"].lower()
-    assert httpx.get(f"{one.url}/readyz").status_code == 503
-    refused = httpx.post(f"{one.url}/v1/chat/completions", json={"model": "tiny", "messages": []})
+    assert web.get(f"{one.url}/readyz").status_code == 503
+    refused = web.post(f"{one.url}/v1/chat/completions", json={"model": "tiny", "messages": []})
     assert refused.status_code == 503
     assert refused.json()["error"]["message"]
     cached = one.folder / "cache" / "seadragon" / f"ollama-{OLLAMA_VERSION}" / "bin"
@@ -153,18 +153,16 @@ def test_a_database_that_cannot_be_opened_at_the_start_turns_nobody_away_and_is_
     one.up().until_ready()
     key = one.run("keys", "create", "tool").stdout.split()
     with_key = {"Authorization": f"Bearer {next(word for word in key if word.startswith('sd_'))}"}
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
+    assert web.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     one.down()
     with contextlib.closing(sqlite3.connect(one.data / "seadragon.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         one.up()
-        refused = httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30)
+        refused = web.get(f"{one.url}/api/tags", headers=with_key, timeout=30)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-        assert (
-            httpx.get(f"{one.url}/readyz", timeout=30).text == "not ready: it is not known who has a key or an account"
-        )
-        assert httpx.get(f"{one.url}/api/version", timeout=30).status_code in (200, 503), (
+        assert web.get(f"{one.url}/readyz", timeout=30).text == "not ready: it is not known who has a key or an account"
+        assert web.get(f"{one.url}/api/version", timeout=30).status_code in (200, 503), (
             "this computer is let in by the YAML"
         )
         assert "database is locked" in one.status()["storage"]["trouble"]
@@ -172,7 +170,7 @@ def test_a_database_that_cannot_be_opened_at_the_start_turns_nobody_away_and_is_
         assert "is locked" in one.run("doctor").stdout
         assert "is locked" in one.run("keys", "list").stderr
     one.until_ready(60)
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
+    assert web.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     assert one.status()["storage"]["trouble"] == ""
 
 
@@ -183,7 +181,9 @@ def test_a_data_folder_that_is_deleted_under_it_is_made_anew_with_what_can_be_sa
     with_key = {"Authorization": f"Bearer {next(word for word in key if word.startswith('sd_'))}"}
     signing = (one.data / "secrets" / "session-keys.json").read_text()
     ollama = one.child()["pid"]
+    control = one.paths.socket
     shutil.rmtree(one.data)
+    control.unlink(missing_ok=True)  # which lies elsewhere where the folder's path is too long for one
     said = one.run("status")
     assert (said.returncode, "not running" in said.stderr) == (3, True), "before it was noticed there is nothing to see"
     until(lambda: one.status().get("pid") == one.pid, seconds=60, why="lock and control socket are there again")
@@ -191,22 +191,22 @@ def test_a_data_folder_that_is_deleted_under_it_is_made_anew_with_what_can_be_sa
     until(lambda: (one.data / "barred.json").exists() and (one.data / "secrets").exists(), seconds=60)
     until(lambda: (one.data / "seadragon.db").exists(), seconds=60)
     assert (one.data / "secrets" / "session-keys.json").read_text() == signing
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
+    assert web.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     assert one.run("restart", limit=120).returncode == 0
     one.until_ready(60)
     assert not psutil.pid_exists(ollama), "nothing that the next controller could not find is left to it"
-    assert httpx.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
+    assert web.get(f"{one.url}/api/tags", headers=with_key, timeout=30).status_code == 200
     assert "tool" in one.run("keys", "list").stdout
 
 
 def test_status_and_up_agree_while_the_control_socket_is_gone(make_house: MakeHouse) -> None:
     one = make_house()
     one.up().until_ready()
-    (one.data / "control.sock").unlink()
+    one.paths.socket.unlink()
     assert f"Seadragon runs (process {one.pid})" in one.run("status").stderr
     assert "already runs" in one.run("up").stderr
     until(lambda: one.status().get("pid") == one.pid, seconds=60)
-    assert "control socket" in (one.logs / "controller.jsonl").read_text()
+    until(lambda: "control socket" in (one.logs / "controller.jsonl").read_text(), why="it is told")
 
 
 def test_with_the_disk_of_the_models_away_it_starts_waits_for_it_and_makes_nothing_in_its_place(
@@ -217,7 +217,7 @@ def test_with_the_disk_of_the_models_away_it_starts_waits_for_it_and_makes_nothi
     one.write("models", {"folder": str(disk / "models")})
     one.up()
     assert "cannot be used" in one.until_state("waiting")["reason"]
-    refused = httpx.post(f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30)
+    refused = web.post(f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30)
     assert refused.status_code == 503
     assert re.search(r"^fail +models +The folder of the models", one.run("doctor").stdout, re.MULTILINE)
     assert not disk.exists()
@@ -235,7 +235,7 @@ def test_a_second_listener_is_one_line(make_house: MakeHouse) -> None:
     other = free_port()
     one.configure(listeners=[{"address": f"127.0.0.1:{one.port}"}, {"address": f"127.0.0.1:{other}"}])
     one.up().until_ready()
-    assert httpx.get(f"http://127.0.0.1:{other}/api/version").json()["version"]
+    assert web.get(f"http://127.0.0.1:{other}/api/version").json()["version"]
 
 
 @pytest.fixture
@@ -270,8 +270,8 @@ def test_a_service_that_starts_before_the_network_answers_here_at_once_and_there
     assert [each["address"] for each in one.status()["awaited"]] == [late]
     come()
     assert until(lambda: not one.status()["awaited"], seconds=30)
-    assert httpx.get(f"http://{late}/healthz").status_code == 200
-    assert f"listens on {late} now, too" in (one.logs / "controller.jsonl").read_text()
+    assert web.get(f"http://{late}/healthz").status_code == 200
+    until(lambda: f"listens on {late} now, too" in (one.logs / "controller.jsonl").read_text(), why="it is told")
 
 
 def test_a_taken_listener_port_is_said_with_what_to_do(make_house: MakeHouse) -> None:
@@ -300,11 +300,11 @@ def test_a_taken_port_stops_no_other_listener_and_no_restart_and_is_opened_when_
         assert one.status()["listeners"] == []
         assert one.child()["pid"] == ollama
     until(lambda: not one.status()["awaited"], seconds=30)
-    assert httpx.get(f"http://{late}/healthz", timeout=30).status_code == 200
+    assert web.get(f"http://{late}/healthz", timeout=30).status_code == 200
 
 
 def test_everything_it_writes_is_private(house: FakeHouse) -> None:
-    httpx.get(f"{house.url}/api/tags")
+    web.get(f"{house.url}/api/tags")
     for folder in (house.data, house.logs):
         assert folder.stat().st_mode & 0o077 == 0
         for path in folder.rglob("*"):
@@ -314,7 +314,7 @@ def test_everything_it_writes_is_private(house: FakeHouse) -> None:
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics", "/", "/api/version", "/v1/models"])
 def test_a_stranger_s_host_name_is_refused_everywhere(house: FakeHouse, path: str) -> None:
-    answer = httpx.get(house.url + path, headers={"host": "evil.example"})
+    answer = web.get(house.url + path, headers={"host": "evil.example"})
     assert answer.status_code == 421
 
 
@@ -330,10 +330,8 @@ def test_restart_keeps_the_ollama_that_answers(house: FakeHouse) -> None:
 
 def test_one_access_line_for_each_request_and_never_a_prompt(house: FakeHouse) -> None:
     secret = "the-cat-is-called-Mousebreath"
-    httpx.post(
-        f"{house.url}/api/generate", json={"model": "tiny", "prompt": secret}, headers={"x-request-id": "abc-123"}
-    )
-    httpx.get(f"{house.url}/nowhere", headers={"x-request-id": "abc-124"})
+    web.post(f"{house.url}/api/generate", json={"model": "tiny", "prompt": secret}, headers={"x-request-id": "abc-123"})
+    web.get(f"{house.url}/nowhere", headers={"x-request-id": "abc-124"})
 
     def lines() -> list[dict[str, object]] | None:
         found = [line for line in house.events() if line.get("id") in ("abc-123", "abc-124")]
@@ -349,19 +347,19 @@ def test_a_stop_lets_a_stream_finish_and_a_second_signal_does_not(make_house: Ma
     one = make_house(drain="20s")
     one.knobs(tokens=100, pause=0.1)
     one.up().until_ready()
-    with httpx.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
+    with web.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
         lines = answer.iter_lines()
         next(lines)
         one.signal(signal.SIGTERM)
         until(lambda: one.status().get("phase") == "draining", why="draining")
-        assert httpx.get(f"{one.url}/readyz").status_code == 503
+        assert web.get(f"{one.url}/readyz").status_code == 503
         told = [json.loads(line) for line in lines]
     assert told[-1]["done"] is True
     assert one.process is not None
     assert one.process.wait(30) == 0
     one.knobs(tokens=10_000, pause=0.1)
     one.up().until_ready()
-    with httpx.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
+    with web.stream("POST", f"{one.url}/api/generate", json={"model": "tiny", "prompt": "hi"}, timeout=30) as answer:
         lines = answer.iter_lines()
         next(lines)
         one.signal(signal.SIGTERM)

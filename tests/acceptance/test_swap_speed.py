@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.below import runners_below
 
 ROUNDS = 20
@@ -28,7 +28,7 @@ def undisturbed(seconds: list[float]) -> float:
 
 @contextmanager
 def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+    with web.client(base_url=url, timeout=60) as http:
         yield http
 
 

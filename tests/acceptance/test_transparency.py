@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.kit import web
 from tests.kit.house import House, fake_house
 from tests.kit.pictures import png
 from tests.kit.real import RealOllama
@@ -145,7 +146,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, real_ollama: RealOllama) -
 
 
 def send(url: str, ask: Ask) -> httpx.Response:
-    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+    with web.client(base_url=url, timeout=60) as client:
         if ask.text is not None:
             return client.request(ask.method, ask.path, content=ask.text)
         return client.request(ask.method, ask.path, json=ask.body)
@@ -187,7 +188,7 @@ def test_what_a_manager_changes_is_changed_and_seen_at_once(
     assert not names() & {"crimson:latest", "scarlet:latest"}
     data = b"not a model, but a blob" * 1000
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+    with web.client(base_url=gateway.url) as client:
         assert client.head(f"/api/blobs/{digest}").status_code == 404
         assert client.post(f"/api/blobs/{digest}", content=data).status_code == 201
         assert client.head(f"/api/blobs/{digest}").status_code == 200

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.conftest import MakeHouse
+from tests.kit import web
 from tests.kit.house import FakeHouse, until
 from tests.tunnel.outside import HOST, VISITOR, Outside
 
@@ -30,7 +31,7 @@ def tunnelled(make_house: MakeHouse, outside: Outside, *, opened: bool) -> FakeH
 
 def visitor(outside: Outside) -> httpx.Client:
     headers = {"Host": HOST, VISITOR: AT}
-    return httpx.Client(base_url=outside.front, headers=headers, trust_env=False, timeout=60)
+    return web.client(base_url=outside.front, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_an_outage_of_the_network_restarts_nothing_and_what_is_local_goes_on(
     before = {name: child["pid"] for name, child in one.status()["children"].items()}
     outside.cut()
     one.until_state("offline", "tunnel", seconds=60)
-    assert httpx.post(f"{one.url}/api/generate", json=ASK, trust_env=False).status_code == 200
+    assert web.post(f"{one.url}/api/generate", json=ASK).status_code == 200
     outside.mend()
     one.until_state("ready", "tunnel", seconds=120)
 

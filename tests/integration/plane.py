@@ -34,6 +34,7 @@ from controller.readiness import Address, Readiness
 from controller.supervision.ports import free_port
 from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
+from tests.kit import web
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
@@ -89,7 +90,7 @@ class Plane:
 
     @contextlib.asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False, **options) as client:
+        async with web.async_client(base_url=self.url, timeout=60, **options) as client:
             yield client
 
 
@@ -218,7 +219,7 @@ class Fake:
         await self.process.communicate()
 
     async def seen(self) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with web.async_client() as client:
             answer = await client.get(f"http://127.0.0.1:{self.port}/fake/seen")
         seen: list[dict[str, Any]] = answer.json()["seen"]
         return seen

@@ -17,6 +17,7 @@ from controller.api.late import LateApi
 from controller.auth.access import Principal
 from controller.errors import OrderFault, OrderRefused, Unreachable
 from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket
+from tests.kit import web
 
 OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
 HELPER = Principal("helper", manage=True, models=("llama*",))
@@ -50,7 +51,7 @@ async def api(door: Door) -> AsyncIterator[httpx.AsyncClient]:
         server = uvicorn.Server(uvicorn.Config(door, log_config=None, lifespan="off", ws="none"))
         serving = asyncio.ensure_future(server.serve([listening]))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1"
-        async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
+        async with web.async_client(base_url=base, timeout=30) as client:
             yield client
         server.should_exit = True
         await serving
@@ -394,7 +395,7 @@ async def test_the_document_of_the_api_names_every_route_and_no_page_shows_it(ap
 async def test_an_api_that_cannot_be_made_is_told_once(desk: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.api.app.ROOT", "no slash")
     transport = httpx.ASGITransport(LateApi(desk))
-    async with httpx.AsyncClient(transport=transport, base_url="http://sea") as client:
+    async with web.async_client(transport=transport, base_url="http://sea") as client:
         for _ in range(2):
             answer = await client.get("/api/v1/models")
             assert (answer.status_code, "seadragon logs" in answer.text) == (500, True)

@@ -31,7 +31,7 @@ from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Caps, End, State, Ticket, Wish
 from tests.fakes.demand import KeptInMemory
 from tests.fakes.gauge import FakeGauge
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.residing import QUICK
 from tests.kit.until import until
 
@@ -98,7 +98,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
         store.keep,
         rests=Rests(lost=0.05, busy=0.1),
     )
-    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+    async with web.async_client(base_url=ollama.url, timeout=60) as http:
         loops = [asyncio.create_task(each) for each in (residents.run(), dispatcher.run())]
         try:
             await until(lambda: space.reading is not None)

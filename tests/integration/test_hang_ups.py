@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from controller.engines.ollama.client import OllamaClient, Runners
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.until import until
 
 HANG_UPS = 100
@@ -28,7 +28,7 @@ async def test_a_slot_that_a_hang_up_took_along_comes_back_when_the_model_is_unl
     chance, lost = random.Random(7), 0
     with real.serve(tmp_path / "home", tiny_models, OLLAMA_NUM_PARALLEL="1", OLLAMA_KEEP_ALIVE="-1") as ollama:
         runners, client = Runners(lambda: ollama.process.pid), OllamaClient(lambda: ollama.url)
-        async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+        async with web.async_client(base_url=ollama.url, timeout=60) as http:
             await client.load("ticker", embeds=False)
             for _ in range(HANG_UPS):
                 await leave(http, after=chance.choice(AFTER))

@@ -25,7 +25,7 @@ from controller.residency.resident import Presence, Resident
 from controller.residency.vitals import Pulse
 from controller.scheduling.ticket import End, State, Ticket
 from tests.integration.test_ollama import fake_ollama
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.until import until
 
 RULE = Rule(first=1.5, silence=1.5, gaps=10.0, window=1.0, apart=0.5)
@@ -102,7 +102,7 @@ async def watched(url: str, pid: int, model: str) -> AsyncIterator[tuple[OneRunn
         rule=RULE,
         pace=PACE,
     )
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
+    async with web.async_client(base_url=url, timeout=60) as http:
         await http.post("/api/generate", json={"model": model, "prompt": ""})
         running = asyncio.create_task(health.run())
         try:

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from controller.engines.ollama.client import OllamaClient
 from controller.engines.ollama.failures import runner_died, words_of
 from controller.engines.ollama.inside import Kind, held_by, inside_of, strange
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.below import argv_of, runners_below
 from tests.kit.until import until
 
@@ -37,7 +36,7 @@ def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.RealOllama
 async def loaded_anew(ollama: real.RealOllama, **asked: Any) -> bool:
     """Whether a request with these further members is answered by another process than one without them."""
     plain = {"model": "red", "prompt": "hi", "stream": False}
-    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+    async with web.async_client(base_url=ollama.url, timeout=60) as http:
         (await http.post("/api/generate", json=plain)).raise_for_status()
         before = {each.pid for each in runners_below(ollama.process.pid)}
         (await http.post("/api/generate", json={**plain, **asked})).raise_for_status()
@@ -96,7 +95,7 @@ async def test_who_holds_a_model_is_of_the_kind_that_it_says_and_reads_in_such_b
 @pytest.mark.parametrize("path", ["/api/embed", "/api/embeddings", "/v1/embeddings"])
 async def test_a_model_made_for_chats_embeds_or_does_not(ollama: real.RealOllama, path: str) -> None:
     asked = {"model": "red", "prompt" if path == "/api/embeddings" else "input": "hi"}
-    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+    async with web.async_client(base_url=ollama.url, timeout=60) as http:
         answer = await http.post(path, json=asked)
     assert answer.is_success is INSIDE.chats_embed
     if not answer.is_success:
@@ -106,7 +105,7 @@ async def test_a_model_made_for_chats_embeds_or_does_not(ollama: real.RealOllama
 
 async def test_a_prompt_that_is_too_long_is_no_fault_of_the_runner(ollama: real.RealOllama) -> None:
     asked = {"model": "red", "prompt": "word " * 9000, "stream": False, "shift": False, "truncate": False}
-    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=120) as http:
+    async with web.async_client(base_url=ollama.url, timeout=120) as http:
         answer = await http.post("/api/generate", json=asked)
     assert answer.status_code < 500
     assert not runner_died(words_of(answer.content), INSIDE)
@@ -115,7 +114,7 @@ async def test_a_prompt_that_is_too_long_is_no_fault_of_the_runner(ollama: real.
 async def test_the_words_for_a_runner_that_was_killed_in_mid_answer_are_known(tmp_path: Path) -> None:
     with real.serve(tmp_path / "home", real.copy_library(tmp_path / "models")) as ollama:
         asked = {"model": "ticker", "prompt": "hi", "stream": False, "options": {"num_predict": 80_000}}
-        async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+        async with web.async_client(base_url=ollama.url, timeout=60) as http:
             await OllamaClient(lambda: ollama.url).load("ticker", embeds=False)
             [runner] = runners_below(ollama.process.pid)
             waited = runner.cpu_times().user

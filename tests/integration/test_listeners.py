@@ -14,6 +14,7 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 from controller.config.listening import LimitSettings, Listener, Tls
 from controller.listeners import Listeners, ListenFailed, bind, url_of
 from controller.supervision.ports import free_port
+from tests.kit import web
 
 LIMITS = LimitSettings()
 
@@ -50,7 +51,7 @@ async def opened(app: App, *wanted: Listener, limits: LimitSettings = LIMITS) ->
 async def get(address: str, path: str = "/") -> str:
     transport = httpx.AsyncHTTPTransport(uds=address[5:]) if address.startswith("unix:") else None
     base = "http://x" if transport else url_of(address)
-    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+    async with web.async_client(transport=transport) as client:
         return (await client.get(base + path)).text
 
 

@@ -23,7 +23,7 @@ from controller.engines.ollama.recipe import recipe_of
 from controller.errors import Unreachable
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.real import RealOllama
 from tests.kit.until import until
 from tests.unit.residency.macs import ioreg
@@ -102,7 +102,7 @@ async def test_an_idle_runner_is_found_by_its_blob_and_killed_without_its_neighb
         client, runners = OllamaClient(lambda: url), Runners(lambda: process.pid)
         tiny, other = await blob_of(client, "TINY:latest"), await blob_of(client, "other")
         assert await runners.holding(tiny) == []  # nothing is loaded
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        async with web.async_client(base_url=url) as http:
             for model in ("tiny", "other"):
                 await http.post("/api/generate", json={"model": model, "prompt": ""})
         [runner] = held = await runners.holding(tiny)
@@ -116,7 +116,7 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) 
     asked = {"model": "tiny", "prompt": "hello", "stream": True}
     async with (
         fake_ollama(tmp_path, leak_slots=True, pause=0.05) as (url, process),
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
+        web.async_client(base_url=url, timeout=30) as http,
     ):
         async with http.stream("POST", "/api/generate", json=asked) as answer:
             await anext(answer.aiter_raw())  # … and the client leaves
@@ -201,7 +201,7 @@ async def test_elsewhere_no_gpu_is_asked() -> None:
 async def test_a_real_runner_says_itself_whether_its_slots_work_and_how_far_they_are(real_ollama: RealOllama) -> None:
     runners = Runners(lambda: real_ollama.process.pid)
     asked = {"model": "ticker", "prompt": "hi", "options": {"num_predict": 50_000}}
-    async with httpx.AsyncClient(base_url=real_ollama.url, trust_env=False, timeout=60) as http:
+    async with web.async_client(base_url=real_ollama.url, timeout=60) as http:
         client = OllamaClient(lambda: real_ollama.url)
         await http.post("/api/generate", json={"model": "ticker"})
         held = await runners.holding(await blob_of(client, "ticker"))

@@ -27,6 +27,7 @@ from controller.pages.view import Traffic
 from controller.paths import CLONE
 from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeAudit, FakeDesk, FakeJob, a_line, a_memory, a_model, a_ticket, an_ollama
+from tests.kit import web
 
 OWNER, GUEST = Principal("owner", manage=True), Principal("mia", lane=3.0)
 CHILD = Principal("tim", lane=3.0, models=("llama*",))
@@ -67,7 +68,7 @@ async def browser(desk: FakeDesk, seen: Seen) -> AsyncIterator[httpx.AsyncClient
         server = uvicorn.Server(uvicorn.Config(let_in, log_config=None, lifespan="off", ws="none"))
         serving = asyncio.ensure_future(server.serve([listening]))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
+        async with web.async_client(base_url=base, timeout=30) as client:
             yield client
         desk.phase = "stopping"  # ends the live streams, as leaving does
         server.should_exit = True
@@ -207,7 +208,7 @@ async def test_a_person_whom_the_gate_turns_away_gets_a_page_that_needs_no_furth
     async def turned_away(scope: Any, receive: Any, send: Any) -> None:
         await late({**scope, "seadragon.refused": (421, "Not by <that> name.")}, receive, send)
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(turned_away), base_url="http://sea") as browser:
+    async with web.async_client(transport=httpx.ASGITransport(turned_away), base_url="http://sea") as browser:
         answer = await browser.get("/")
     assert (answer.status_code, "Not by &lt;that&gt; name." in answer.text) == (421, True)
     assert "/static/" not in answer.text
@@ -224,7 +225,7 @@ async def test_pages_that_cannot_be_made_are_told_once_and_keep_nobody_else_from
 
     late = LatePages(desk, traffic=lambda: seen.traffic, metrics=broken)
     transport = httpx.ASGITransport(late)
-    async with httpx.AsyncClient(transport=transport, base_url="http://sea") as browser:
+    async with web.async_client(transport=transport, base_url="http://sea") as browser:
         for _ in range(2):
             answer = await browser.get("/")
             assert (answer.status_code, "seadragon logs" in answer.text) == (500, True)

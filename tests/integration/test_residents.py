@@ -11,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from controller.config.schema import Config
 from controller.residency.resident import Presence, Swap
 from tests.fakes.clock import WoundClock
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.residing import QUICK, House, residing
 from tests.kit.until import until
 
@@ -172,7 +171,7 @@ async def test_the_table_follows_an_ollama_that_replaces_a_stopped_runner(ollama
         red = await house.bring("red")
         [stopped] = below(house)
         stopped.send_signal(signal.SIGSTOP)
-        async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=120) as http:
+        async with web.async_client(base_url=ollama.url, timeout=120) as http:
             answer = await http.post("/api/generate", json={"model": "red", "prompt": "a", "stream": False})
         assert answer.json()["response"].strip() == "I am red."  # after some twenty seconds
         await until(lambda: house.presence(red) is Presence.RESIDENT and house.residents.unproven(red.key))
@@ -206,7 +205,7 @@ async def test_an_adopted_ollama_tells_what_it_holds_and_every_slot_is_in_doubt(
 
 
 async def test_a_stuck_runner_on_an_unproven_slot_is_killed_and_loaded_anew(ollama: real.RealOllama) -> None:
-    async with house_of(ollama) as house, httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+    async with house_of(ollama) as house, web.async_client(base_url=ollama.url, timeout=60) as http:
         ticker = await house.bring("ticker")
         [process] = below(house)
         process.suspend()
@@ -225,7 +224,7 @@ async def test_a_stuck_runner_on_an_unproven_slot_is_killed_and_loaded_anew(olla
 
 
 async def test_a_runner_at_work_is_not_suspected(ollama: real.RealOllama) -> None:
-    async with house_of(ollama) as house, httpx.AsyncClient(base_url=ollama.url, trust_env=False, timeout=60) as http:
+    async with house_of(ollama) as house, web.async_client(base_url=ollama.url, timeout=60) as http:
         ticker = await house.bring("ticker")
         house.residents.left(ticker.key)
         asked = {"model": "ticker", "prompt": "go", "options": {"num_predict": 100_000}}
@@ -367,4 +366,4 @@ def below(house: House) -> list[psutil.Process]:
 
 def create_alias(url: str, name: str, base: str, context: int) -> None:
     content = {"model": name, "from": base, "parameters": {"num_ctx": context}, "stream": False}
-    httpx.post(f"{url}/api/create", json=content, trust_env=False, timeout=60).raise_for_status()
+    web.post(f"{url}/api/create", json=content, timeout=60).raise_for_status()

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from controller.config.schema import Config
@@ -22,6 +21,7 @@ from controller.errors import OrderRefused
 from controller.residency.resident import NoRoom, Presence, Swap
 from controller.scheduling.ticket import End
 from tests.integration.test_ollama import fake_ollama
+from tests.kit import web
 from tests.kit.residing import QUICK, House, residing
 from tests.kit.until import until
 
@@ -159,7 +159,7 @@ async def test_nobody_asks_for_ollamas_list_while_it_loads_or_unloads_since_it_m
 
 async def asked(house: House) -> list[str]:
     """The paths that Ollama has been asked for so far."""
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web.async_client() as http:
         seen = (await http.get(f"{house.url}/fake/seen")).json()["seen"]
     return [str(each["path"]) for each in seen]
 

@@ -25,6 +25,7 @@ from controller.storage.database import Database
 from controller.storage.file import NAME
 from controller.storage.usage import UsageStore
 from tests.fakes.desk import FakeDesk
+from tests.kit import web
 from tests.kit.holding import an_office
 from tests.kit.stored import at_work
 from tests.kit.uses import a_use
@@ -68,7 +69,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 @pytest.fixture
 async def api(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(house), base_url=f"http://house{ROOT}") as client:
+    async with web.async_client(transport=httpx.ASGITransport(house), base_url=f"http://house{ROOT}") as client:
         yield client
 
 

@@ -27,6 +27,7 @@ from controller.supervision.program_further import Further
 from controller.supervision.programs import Program, Workspace
 from controller.supervision.spec import ChildState
 from tests.fakes import ollama as fake
+from tests.kit import web
 from tests.kit.supervised import Supervised, config, counted, crash_the_controller, place, supervised, turn
 from tests.kit.until import until
 
@@ -70,7 +71,7 @@ def stranger() -> Iterator[socket.socket]:
 
 
 async def ask(one: Supervised, path: str, **content: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=str(one.status.url), trust_env=False) as client:
+    async with web.async_client(base_url=str(one.status.url)) as client:
         return await (client.post(path, json=content) if content else client.get(path))
 
 
@@ -378,7 +379,7 @@ async def test_a_child_without_a_probe_is_ready_as_soon_as_it_runs_and_one_with_
     wish = config(children={"web": {"command": command, "probe": f"http://127.0.0.1:{port}/"}}).server.children["web"]
     async with supervised(Further("web", wish, lab.place), lab.place.home) as one:
         await one.reaches(ChildState.READY)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with web.async_client() as client:
             assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200
 
 

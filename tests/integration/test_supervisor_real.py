@@ -9,7 +9,6 @@ import signal
 import uuid
 from pathlib import Path
 
-import httpx
 import pytest
 
 from controller.config.schema import Config
@@ -20,6 +19,7 @@ from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.programs import Workspace, find
 from controller.supervision.spec import ChildState
+from tests.kit import web
 from tests.kit.real import program, version
 from tests.kit.supervised import config, counted, place, supervised
 from tests.kit.until import until
@@ -48,7 +48,7 @@ async def test_real_ollama_starts_answers_is_killed_and_comes_back(ollama: Ollam
         status = await one.reaches(ChildState.READY)
         assert status.facts["version"] == version()
         assert status.pid is not None
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with web.async_client() as client:
             assert (await client.get(f"{status.url}/api/tags")).json() == {"models": []}
         os.kill(status.pid, signal.SIGKILL)
         await until(lambda: one.status.restarts == 1 and one.status.state is ChildState.READY)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -23,6 +22,7 @@ from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.programs import Workspace
 from controller.supervision.spec import ChildState
 from tests.fakes import cloudflared as fake
+from tests.kit import web
 from tests.kit.supervised import QUICK, config, counted, place, supervised, turn
 from tests.kit.until import until
 
@@ -259,7 +259,7 @@ async def test_the_public_reaches_the_origin_through_it_as_a_stream_with_cloudfl
     turn(lab.knobs, front=front)
     async with slow_origin() as origin, supervised(lab.named(origin), lab.place.home) as one:
         await one.reaches(ChildState.READY)
-        async with httpx.AsyncClient(trust_env=False, headers={"Lab-Client-IP": "203.0.113.7"}) as public:
+        async with web.async_client(headers={"Lab-Client-IP": "203.0.113.7"}) as public:
             url = f"http://127.0.0.1:{front}/api/chat"
             async with public.stream("POST", url, content=b"hello") as answer:
                 pieces = [piece async for piece in answer.aiter_raw()]

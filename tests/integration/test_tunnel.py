@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.kit import web
 from tests.tunnel.local_edge import Edge, eventually
 from tests.tunnel.outside import HOST, VISITOR, Outside, RealOutside, line
 from tests.tunnel.programs import Programs
@@ -66,7 +66,7 @@ def test_a_request_goes_through_the_tunnel_and_its_answer_streams(
 ) -> None:
     with (
         line(outside, tmp_path, f"unix:{tmp_path}/origin.sock") as tunnel,
-        httpx.Client(base_url=tunnel.front, headers={"Host": HOST}, trust_env=False, timeout=60) as client,
+        web.client(base_url=tunnel.front, headers={"Host": HOST}, timeout=60) as client,
     ):
         with client.stream("GET", "/") as answer:
             lines = answer.iter_lines()
@@ -87,7 +87,7 @@ def test_an_outage_ends_without_a_new_cloudflared(outside: Outside, origin: Unix
         outside.mend()
         eventually(tunnel.ready, lambda: "cloudflared did not come back")
         assert tunnel.cloudflared.poll() is None
-        assert httpx.get(f"{tunnel.front}/headers", headers={"Host": HOST}, trust_env=False).status_code == 200
+        assert web.get(f"{tunnel.front}/headers", headers={"Host": HOST}).status_code == 200
 
 
 def test_the_edge_turns_a_tunnel_down_when_it_is_told_to(
@@ -98,6 +98,6 @@ def test_the_edge_turns_a_tunnel_down_when_it_is_told_to(
         local_edge.refuse(True)
         local_edge.drop()
         eventually(lambda: local_edge.connections() == 0, lambda: "connections were not dropped")
-        assert httpx.get(tunnel.front, trust_env=False).status_code == 530
+        assert web.get(tunnel.front).status_code == 530
         local_edge.refuse(False)
         eventually(lambda: local_edge.connections() > 0, lambda: "cloudflared did not register again")

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from tests.kit import web
 from tests.kit.house import House
 
 LIMIT = 240.0  # seconds a caller waits at most: longer than anything may take on a busy machine
@@ -123,11 +124,10 @@ async def callers(house: House, count: int) -> AsyncIterator[list[Caller]]:
     """`count` callers, each with connections of its own from its own address."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     clients = [
-        httpx.AsyncClient(
+        web.async_client(
             base_url=house.url,
             timeout=LIMIT,
-            trust_env=False,
-            transport=httpx.AsyncHTTPTransport(local_address=address(number), limits=limits),
+            transport=httpx.AsyncHTTPTransport(verify=False, local_address=address(number), limits=limits),
         )
         for number in range(count)
     ]

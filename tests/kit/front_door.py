@@ -29,6 +29,7 @@ from controller.pages.view import Traffic
 from controller.storage.database import Database
 from controller.storage.file import NAME
 from tests.fakes.desk import FakeDesk
+from tests.kit import web
 from tests.kit.holding import an_office
 
 CHEAP = 4  # bcrypt's cost in tests that are not about it
@@ -54,7 +55,7 @@ class FrontDoor:
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
         """A client with cookies of its own."""
-        return httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False, headers=headers)
+        return web.async_client(base_url=self.url, timeout=60, headers=headers)
 
 
 @asynccontextmanager

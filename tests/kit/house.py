@@ -18,9 +18,13 @@ import httpx
 import psutil
 import yaml
 
+from controller.control import client
+from controller.errors import SeadragonError
+from controller.paths import Paths
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake_ollama
 from tests.fakes.gauge import write_gauge
+from tests.kit import web
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well
@@ -74,6 +78,11 @@ class House:
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
+
+    @property
+    def paths(self) -> Paths:
+        """As `command` tells them."""
+        return Paths.chosen({}, config=str(self.config), data=str(self.data), logs=str(self.logs))
 
     @property
     def url(self) -> str:
@@ -130,19 +139,24 @@ class House:
                 env=self._environment(),
                 start_new_session=True,
             )
-        until(self._listens, why=f"the controller listens: {self.console()}")
+        until(self.listens, why=f"the controller listens: {self.console()}")
         return self
 
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("SEADRAGON_")}
         return {**ours, "XDG_CACHE_HOME": str(self.folder / "cache"), **self.environment}
 
-    def _listens(self) -> bool:
+    def listens(self) -> bool:
+        """Whether it answers already; fails when it has left."""
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the controller left with {self.process.returncode}: {self.console()}")
+        return self.says_yes("/healthz")
+
+    def says_yes(self, path: str) -> bool:
+        """Whether it answers this path, and with 200."""
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+            return web.get(f"{self.url}{path}", timeout=5).status_code == 200
         return False
 
     def console(self) -> str:
@@ -151,14 +165,15 @@ class House:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def status(self) -> dict[str, Any]:
-        """`seadragon status --json`."""
-        done = self.run("status", "--json")
-        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+        """What `seadragon status --json` prints, asked for without another process; empty when nobody answers."""
+        with contextlib.suppress(SeadragonError):
+            return client.status(self.paths.socket)
+        return {}
 
     def child(self, name: str = "ollama") -> dict[str, Any]:
         """One child's part of the status; empty when there is none."""
-        children = self.status().get("children", {})
-        return dict(children.get(name, {}))
+        children = self.status().get("children")
+        return dict(children.get(name, {})) if isinstance(children, dict) else {}
 
     def until_state(self, state: str, name: str = "ollama", seconds: float = PATIENCE) -> dict[str, Any]:
         """Wait for a child to be in `state`; its status then."""
@@ -175,18 +190,12 @@ class House:
 
     def until_ready(self, seconds: float = PATIENCE) -> House:
         """Wait for `/readyz` to say yes."""
-
-        def ready() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-            return False
-
-        until(ready, seconds=seconds, why=f"ready: {self.console()[-2000:]}")
+        until(lambda: self.says_yes("/readyz"), seconds=seconds, why=f"ready: {self.console()[-2000:]}")
         return self
 
     def metrics(self) -> str:
         """`/metrics`, as Prometheus would read it: its access must let this computer manage, as `OWNER` does."""
-        return httpx.get(f"{self.url}/metrics", timeout=10).text
+        return web.get(f"{self.url}/metrics", timeout=10).text
 
     def events(self) -> list[dict[str, Any]]:
         """Every line of the controller's own log so far."""

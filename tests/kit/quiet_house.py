@@ -9,9 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import httpx
-
-from tests.kit import real
+from tests.kit import real, web
 from tests.kit.house import fake_house, until
 
 ASKED = "model recommendations cache sleep scheduled"
@@ -26,10 +24,10 @@ def main() -> int:
         house.write("models", {"folder": str(Path(folder) / "models"), "no_cloud": no_cloud == "true"})
         house.up().until_ready()
         asked = {"model": "red", "prompt": "hi", "stream": False}
-        answer = httpx.post(f"{house.url}/api/generate", json=asked, timeout=60, trust_env=False)
+        answer = web.post(f"{house.url}/api/generate", json=asked, timeout=60)
         assert answer.json()["response"].strip() == "I am red.", answer.text
         for path in ("/api/tags", "/api/ps", "/v1/models", "/api/experimental/model-recommendations"):
-            httpx.get(f"{house.url}{path}", timeout=60, trust_env=False)
+            web.get(f"{house.url}{path}", timeout=60)
         until(lambda: ASKED in (house.logs / "ollama.log").read_text(errors="replace"), why="Ollama has had its time")
         return house.down()
 

@@ -25,6 +25,7 @@ from controller.demo import gguf
 from controller.obtain import cache, find, whole
 from controller.obtain.site import Site
 from controller.supervision.ports import free_port
+from tests.kit import web
 from tests.kit.models import LIBRARY, TinyModel
 
 START_LIMIT = 60.0  # seconds; it takes one, unless the machine is very busy
@@ -48,7 +49,7 @@ class RealOllama:
 
     def client(self, limit: float = 60.0) -> httpx.Client:
         """A plain HTTP client pointed at it, with `limit` seconds for each step; close it."""
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=limit)
+        return web.client(base_url=self.url, timeout=limit)
 
 
 def program() -> Path:
@@ -112,7 +113,7 @@ def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/api/version", trust_env=False).is_success:
+            if web.get(f"{url}/api/version").is_success:
                 return
         time.sleep(0.02)
     raise AssertionError(f"ollama serve did not answer:\n{log.read_text(errors='replace')[-4000:]}")

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx
 import psutil
 
 from controller.clock import Clock, SystemClock
@@ -29,6 +28,7 @@ from controller.residency.space import MachineSpace
 from controller.scheduling.ticket import End
 from tests.fakes.demand import FakeDemand, KeptInMemory
 from tests.fakes.gauge import FakeGauge
+from tests.kit import web
 from tests.kit.until import until
 
 QUICK = Pace(
@@ -41,7 +41,7 @@ PATIENT = replace(QUICK, standstill=60.0)
 
 async def inside_at(url: str) -> Inside:
     """What is known of the Ollama there."""
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web.async_client() as http:
         return inside_of((await http.get(f"{url}/api/version")).json()["version"])
 
 

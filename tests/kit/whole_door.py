@@ -26,6 +26,7 @@ from controller.pages.view import Traffic
 from controller.readiness import Address
 from tests.fakes.desk import FakeDesk
 from tests.integration.plane import Plane, gateway
+from tests.kit import web
 from tests.kit.front_door import CHEAP, PASSWORD
 from tests.kit.until import until
 
@@ -54,7 +55,7 @@ class WholeDoor:
     def browser(self, cookie: str = "", **headers: str) -> httpx.AsyncClient:
         """A client that keeps no cookies itself, since httpx sends none that is Secure over plain http."""
         carried = {"Cookie": cookie} if cookie else {}
-        return httpx.AsyncClient(base_url=self.plane.url, timeout=60, trust_env=False, headers={**carried, **headers})
+        return web.async_client(base_url=self.plane.url, timeout=60, headers={**carried, **headers})
 
     @asynccontextmanager
     async def signed_in(self, user: str) -> AsyncIterator[httpx.AsyncClient]:

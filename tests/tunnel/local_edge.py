@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.kit import web
 from tests.tunnel.programs import Programs
 
 PATIENCE = 60.0  # seconds for anything to come up, on a machine that is busy with other tests
@@ -91,7 +92,7 @@ class Edge:
 
     def _control(self, method: str, path: str) -> httpx.Response:
         url = f"http://127.0.0.1:{self.ports['control']}/{path}"
-        with httpx.Client(trust_env=False) as client:
+        with web.client() as client:
             return client.request(method, url).raise_for_status()
 
 

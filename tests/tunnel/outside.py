@@ -20,6 +20,7 @@ import yaml
 
 from controller.supervision.ports import free_port
 from tests.fakes import cloudflared as fake
+from tests.kit import web
 from tests.tunnel.local_edge import Edge, end, eventually
 from tests.tunnel.programs import Programs
 
@@ -132,7 +133,7 @@ class Line:
 
     def ready(self) -> bool:
         """What cloudflared says of its connections."""
-        with contextlib.suppress(httpx.TransportError), httpx.Client(trust_env=False) as client:
+        with contextlib.suppress(httpx.TransportError), web.client() as client:
             return client.get(f"{self.metrics}/ready").status_code == httpx.codes.OK
         return False
 
