@@ -135,7 +135,7 @@ def test_reload_on_command_says_what_changed(house: FakeHouse) -> None:
 
 def test_a_change_of_the_settings_is_in_the_audit_and_one_that_was_not_taken_is_not(house: FakeHouse) -> None:
     def noted() -> list[list[str]]:
-        asked = house.run("audit", "--what", "config.", "--json")
+        asked = house.run("audit", "--what", "configuration.", "--json")
         rows = json.loads(asked.stdout) if asked.returncode == 0 else []  # its database may be opening still
         return [row["facts"]["changes"] for row in rows]
 
