@@ -33,6 +33,8 @@ from controller.control import server as control
 from controller.desk import OPERATOR, JobKind, JobView, every_model
 from controller.doorroom import DoorRoom
 from controller.engines.ollama.client import OllamaClient
+from controller.engines.ollama.inside import KnownInside
+from controller.engines.ollama.ollama import Ollama
 from controller.engines.ollama.program import OllamaServe
 from controller.engines.ollama.renewal import Disk
 from controller.engines.ollama.renewing import Renewing
@@ -54,9 +56,9 @@ from controller.proxy.routes import ROUTES
 from controller.proxy.tally import BOUNDS, Tally
 from controller.readiness import Readiness
 from controller.refusal import Reason
-from controller.residency.gauge import Gauge, gauge_for_this_machine
+from controller.residency.gauge import Gauge, gauge_for_this_machine, ram_size
 from controller.socketpath import private_folder
-from controller.supervision.programs import Program
+from controller.supervision.programs import Program, Workspace
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus
 from controller.supervision.supervisor import Supervisor
@@ -186,20 +188,27 @@ class Controller:
             clock=clock,
             environment=os.environ,
         )
-        self.readiness = Readiness()
-        self._ollama = OllamaClient(lambda: self._child(OLLAMA).url, lambda: self.readiness.inside)
+        self.readiness, self._inside = Readiness("Ollama"), KnownInside()
         door = self._door = DoorRoom(paths.data, clock, self.journal, lambda: wanted.on_port(self.config, port))
         self.office, self.usage, self.audit = door.office, door.usage, door.audit
+        self._ollama = Ollama(
+            OllamaClient(lambda: self._child(OLLAMA).url, lambda: self._inside.now),
+            lambda: self._child(OLLAMA).pid,
+            self._inside,
+            self.readiness,
+            lambda: self.config,
+            clock,
+            self.journal,
+            log=paths.logs / f"{OLLAMA}.log",
+            ram=ram_size,
+        )
         self._models = ModelRoom(
-            ollama=self._ollama,
-            pid=lambda: self._child(OLLAMA).pid,
+            engines=[self._ollama],
             gauge=instead.gauge or gauge_for_this_machine(),
-            readiness=self.readiness,
             clock=clock,
             journal=self.journal,
             settings=lambda: self.config,
             database=door.database,
-            ollama_log=paths.logs / f"{OLLAMA}.log",
             restart=self._restart_hung,
         )
         tally = self._tally = Tally()
@@ -211,7 +220,7 @@ class Controller:
         )
         self._api = LateApi(self)
         self._answering = Shared(
-            self.readiness, self._models.line, self._models, clock, tally.runs, used=door.usage.note
+            [self._ollama], self._models.line, self._models, clock, tally.runs, used=door.usage.note
         )
         self._plane = DataPlane(
             self._answering,
@@ -502,7 +511,7 @@ class Controller:
             self.journal.say("controller", words, level="warning")
 
     def _programs(self, config: Config) -> list[Program]:
-        return wanted.programs(config, self._paths, os.environ, self.readiness)
+        return wanted.programs(config, self._paths, os.environ, lambda place: self._serve_ollama(config, place))
 
     def _supervisor(self, program: Program) -> Supervisor:
         grace: Callable[[], float] = lambda: self.config.server.adopt_grace  # noqa: E731
@@ -521,7 +530,7 @@ class Controller:
             return
         with self.readiness.paused("Ollama restarts."):
             await self._answering.open.quiet(self.config.server.drain)
-            self._models.remember()
+            self._models.remember(OLLAMA)
             yield
 
     # --- Ollama, as the gateway and the pages need it ---
@@ -532,10 +541,13 @@ class Controller:
     def _ollama_changed(self, status: ChildStatus) -> None:
         if status.state is ChildState.READY:
             self._plane.models_changed()
-        self._models.upstream(status)
+        self._models.upstream(OLLAMA, status)
 
     def _wanted_ollama(self) -> OllamaServe:
-        return wanted.ollama(self.config, self._paths, os.environ, self.readiness)
+        return self._serve_ollama(self.config, wanted.workspace(self.config, self._paths, os.environ))
+
+    def _serve_ollama(self, config: Config, place: Workspace) -> OllamaServe:
+        return OllamaServe(config, place, self.readiness, self._inside, ram_size)
 
     async def _on_disk(self) -> Disk | None:
         """Of an Ollama that is not ours nobody knows its program."""
@@ -544,8 +556,8 @@ class Controller:
             return None
         return await asyncio.to_thread(self._wanted_ollama().disk, self._roster.note(OLLAMA))
 
-    async def _restart_hung(self, why: str) -> None:
-        await self._roster.restart(OLLAMA)
+    async def _restart_hung(self, engine: str, why: str) -> None:
+        await self._roster.restart(engine)
 
 
 def _causes(group: ExceptionGroup[Exception]) -> Iterator[Exception]:

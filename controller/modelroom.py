@@ -5,31 +5,25 @@ learned of them, and how an operator sees and orders it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.desk import JobKind
-from controller.engines.ollama.accelerator import accelerator_limit
-from controller.engines.ollama.aliases import Aliases
-from controller.engines.ollama.client import OllamaClient, Runners
-from controller.engines.ollama.needs import Kept, prompt_cache
+from controller.engines.engine import Accelerator, Engine, ListedModel
 from controller.errors import OrderRefused, Unreachable
 from controller.events import Journal
-from controller.logtail import Tail
-from controller.readiness import Readiness
 from controller.residency.effects import MemoryEffects
-from controller.residency.gauge import Gauge, ram_size
+from controller.residency.gauge import Gauge
 from controller.residency.health import Health
 from controller.residency.names import Names
 from controller.residency.orders import Job, Orders
 from controller.residency.planner import Planner
 from controller.residency.residents import Residents
 from controller.residency.rows import Rows
-from controller.residency.space import MachineSpace, is_here
+from controller.residency.space import MachineSpace
 from controller.residency.view import memory_document, models_document
 from controller.residency.vitals import Pulse
 from controller.scheduling.dispatcher import Dispatcher
@@ -43,43 +37,37 @@ from controller.supervision.spec import ChildState, ChildStatus
 
 LISTED_FOR = 5.0  # seconds that the names of the installed models count as known
 """Pages and metrics ask for them once a second."""
-LOG_LINES = 5000  # of Ollama's log, in which its last start is looked for
 
 
 class ModelRoom:
-    """Built before anything runs; `run` keeps it going, `upstream` tells it how Ollama is."""
+    """Built before anything runs; `run` keeps it going, `upstream` tells it how an engine is."""
 
     def __init__(
         self,
         *,
-        ollama: OllamaClient,
-        pid: Callable[[], int | None],
+        engines: Sequence[Engine],
         gauge: Gauge,
-        readiness: Readiness,
         clock: Clock,
         journal: Journal,
         settings: Callable[[], Config],
         database: Database,
-        ollama_log: Path,
-        restart: Callable[[str], Awaitable[None]],
+        restart: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        """`restart` restarts Ollama, for the reason it is given."""
-        self._ollama, self._gauge, self._clock = ollama, gauge, clock
-        self._settings, self._log, self._restart = settings, ollama_log, restart
+        """`restart` restarts the engine of this name, for the reason it is given."""
+        self.engines = {each.name: each for each in engines}
+        self._gauge, self._clock = gauge, clock
+        self._settings, self._restart = settings, restart
         self._database = database
         self._learned = LearnedStore(clock, journal)
-        self._pid = pid
-        self.names = Names(ollama, self._learned.get, settings, kept=self._kept)
-        self._space = MachineSpace(gauge, journal, settings)
+        self.names = Names(engines, self._learned.get, settings)
+        self._space = MachineSpace(gauge, self.engines, journal, settings)
         rows = Rows()
         planner = Planner(rows.table, self._space)
         self._scheduler = Scheduler(rules_of(settings()), rows.table, planner)
-        runners = Runners(pid)
         self._residents = self.in_memory = Residents(
             rows,
             planner,
-            ollama,
-            runners,
+            self.engines,
             self._scheduler,
             self.names,
             self._space,
@@ -94,7 +82,7 @@ class ModelRoom:
             self._residents,
             MemoryEffects(self._residents, self._orders),
             self.names,
-            readiness,
+            engines[0].readiness,
             clock,
             journal,
             settings,
@@ -103,18 +91,26 @@ class ModelRoom:
         )
         self.oversight = Oversight(self.line, self._scheduler, self._residents, clock)
         self._orders.on_cut.append(self.oversight.cut)
-        self._aliases = Aliases(ollama, settings, journal)
         self._health = Health(
-            self.line, self._residents, Pulse(runners), ollama, clock, journal, self._learned.figures, self._give_up
+            self.line,
+            self._residents,
+            Pulse(self.engines),
+            self.engines,
+            clock,
+            journal,
+            self._learned.figures,
+            self._give_up,
         )
-        readiness.learnt.append(self._forget)
+        for each in engines:
+            each.changed.append(self._forget)
         self.on_moved = self._residents.on_change
         """Told when something was loaded or unloaded, or what memory allows has changed."""
         self.known, self.look_up = self.names.known, self.names.look_up
         self.embedders = self.names.embedders  # the data plane's view of the names …
         self._tasks: asyncio.TaskGroup | None = None
-        self._serving: tuple[int | None, str | None] | None = None  # the Ollama whose models we know
-        self._installed: list[dict[str, Any]] | None = None
+        self._serving: dict[str, tuple[int | None, str | None] | None] = {}  # by engine: the one whose models we know
+        self._accelerators: dict[str, Accelerator | None] = {}  # by engine
+        self._installed: list[ListedModel] | None = None
         self._installed_at = 0.0
 
     # --- running ---
@@ -131,27 +127,26 @@ class ModelRoom:
             finally:
                 self._tasks = None
 
-    def upstream(self, status: ChildStatus) -> None:
-        """Ollama is another one, or as it was; it answers, or does not."""
-        ready = status.state is ChildState.READY
+    def upstream(self, engine: str, status: ChildStatus) -> None:
+        """An engine is another one, or as it was; it answers, or does not."""
+        ready, serving = status.state is ChildState.READY, self._serving.get(engine)
         process = (status.pid, status.url)
         if not ready:
             gone = status.pid is None and status.url is None
-            self._residents.upstream(ready=False, adopted=False, same=not gone and process == self._serving)
+            self._residents.upstream(engine, ready=False, adopted=False, same=not gone and process == serving)
             if gone:
-                self._serving = None
+                self._serving[engine] = None
             return
-        same, self._serving = process == self._serving, process
-        external = self._settings().server.ollama.mode != "spawn" and status.pid is None
-        self._residents.upstream(ready=True, adopted=status.adopted or external, same=same)
+        same, self._serving[engine] = process == serving, process
+        self._residents.upstream(engine, ready=True, adopted=status.adopted or status.pid is None, same=same)
         if not same:
             self._forget()
-            self._spawn(self._learn_accelerator())
-            self._spawn(self._arrived())
+            self._spawn(self._learn_accelerator(engine))
+            self._spawn(self._arrived(engine))
 
-    def remember(self) -> None:
-        """Ollama is about to be restarted on purpose: what is in memory now comes back."""
-        self._residents.remember()
+    def remember(self, engine: str) -> None:
+        """It is about to be restarted on purpose: what it holds now comes back."""
+        self._residents.remember(engine)
 
     def changed(self) -> None:  # … with this
         """Models were made, deleted or pulled, or the settings that make aliases changed."""
@@ -173,39 +168,31 @@ class ModelRoom:
         else:
             self._tasks.create_task(work)
 
-    def _kept(self) -> Kept | None:
-        """What runners are told to keep in RAM. None: by somebody else, or nobody. Of another machine's RAM nothing is
-        ours to promise.
-        """
-        wish = self._settings().server.ollama
-        if wish.mode == "spawn" or self._pid() is not None:
-            return Kept(prompt_cache(self._settings().models, ram_size()))
-        return None if wish.url is None or is_here(wish.url) else Kept(0, checkpoints=0)
-
     def _forget(self) -> None:
         """What is known of the models on disk may not be so any more."""
         self._installed_at = 0.0
         self.names.changed()
 
-    async def _arrived(self) -> None:
-        """It is another Ollama: first the aliases it is to have, then the models, for these may be aliases."""
+    async def _arrived(self, engine: str) -> None:
+        """It is another process: first the aliases it is to have, then the models, for these may be aliases."""
         await self._settle()
-        self._residents.load_at_start()
+        self._residents.load_at_start(engine)
 
     async def _settle(self) -> None:
-        try:
-            if await self._aliases.settle():
-                self._forget()
+        for each in self.engines.values():
+            with suppress(Unreachable):  # it is done once that is there
+                if await each.settle():
+                    self._forget()
+        with suppress(Unreachable):
             await self.names.survey()
-        except Unreachable:
-            pass  # it is done once Ollama is there
 
-    async def _learn_accelerator(self) -> None:
+    async def _learn_accelerator(self, engine: str) -> None:
         with suppress(OSError):  # there is no log, or no descriptor left: what was known of it still counts
-            self._gauge.accelerator = accelerator_limit(await asyncio.to_thread(_last_words, self._log))
+            self._accelerators[engine] = await self.engines[engine].accelerator()
+            self._gauge.accelerator = next((each for each in self._accelerators.values() if each), None)
 
-    def _give_up(self, why: str) -> None:
-        self._spawn(self._restart(why))
+    def _give_up(self, engine: str, why: str) -> None:
+        self._spawn(self._restart(engine, why))
 
     # --- as an operator sees it: `Desk` ---
 
@@ -214,7 +201,7 @@ class ModelRoom:
         return self.oversight.queue()
 
     async def models(self) -> list[dict[str, Any]]:
-        """`Desk.models`. Raises Unreachable when Ollama has never told them."""
+        """`Desk.models`. Raises Unreachable when no engine has ever told them."""
         listed = await self._list()
         return models_document(
             listed,
@@ -227,7 +214,7 @@ class ModelRoom:
             self._clock.now(),
         )
 
-    async def _list(self) -> list[dict[str, Any]]:
+    async def _list(self) -> list[ListedModel]:
         now = self._clock.now()
         if self._installed is None or now - self._installed_at > LISTED_FOR:
             try:
@@ -294,8 +281,3 @@ class ModelRoom:
         if runner is None:
             raise OrderRefused(f"There is no model {model}.", "unknown")
         return runner.key
-
-
-def _last_words(log: Path) -> str:
-    with Tail(log, LOG_LINES) as tail:
-        return "\n".join(tail.read())

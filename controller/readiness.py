@@ -1,4 +1,4 @@
-"""Whether upstream answers, where, and which Ollama it is: written by its supervisor, read by everybody.
+"""Whether an engine answers, and where: written by its supervisor, read by everybody.
 
 A plain object with no locks: in asyncio nothing interleaves between two awaits.
 """
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from controller.engines.ollama.inside import NEWEST, Inside
-
 Verdict = Literal["ready", "coming", "down"]
 """ready: it answers its probe. coming: being started or restarted, worth waiting for. down: do not wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where upstream listens. `generation` grows with every start: pooled connections of a dead one are not reused."""
+    """Where an engine listens; it may do so at several places, in the same generation. That grows with every start:
+    pooled connections of a dead one are not reused.
+    """
 
     host: str
     port: int
@@ -27,15 +27,15 @@ class Address:
 
 
 class Readiness:
-    """The one place that knows whether a request may go upstream now."""
+    """The one place that knows whether a request may go to this engine now."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
+        """`title`: what people call the engine."""
+        self.title = title
         self.verdict: Verdict = "coming"
         self.address: Address | None = None
-        self.reason = "Ollama has not been started yet."
-        self.inside: Inside = NEWEST  # what is known of the Ollama that answers, or did last
+        self.reason = f"{title} has not been started yet."
         self.changed: list[Callable[[], None]] = []  # called after each change of the verdict or its reason
-        self.learnt: list[Callable[[], None]] = []  # called after `inside` has become another
         self._told: tuple[Verdict, str] = (self.verdict, self.reason)  # what the supervisor said last
         self._pauses: list[str] = []
         self._waiters: set[asyncio.Future[None]] = set()
@@ -46,13 +46,6 @@ class Readiness:
         if address is not None:
             self.address = address
         self._settle()
-
-    def learn(self, inside: Inside) -> None:
-        """Which Ollama it is. It is told before "ready" is."""
-        if inside is not self.inside:
-            self.inside = inside
-            for tell in self.learnt:
-                tell()
 
     @contextmanager
     def paused(self, reason: str) -> Iterator[None]:

@@ -8,11 +8,9 @@ from pathlib import Path
 from controller.config.listening import Listener
 from controller.config.processes import TUNNEL
 from controller.config.schema import Config
-from controller.engines.ollama.program import OllamaServe
 from controller.errors import NotApplied
 from controller.listeners import split
 from controller.paths import Paths
-from controller.readiness import Readiness
 from controller.socketpath import socket_path
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
@@ -59,24 +57,20 @@ def programs(
     config: Config,
     paths: Paths,
     environment: Mapping[str, str],
-    readiness: Readiness,
+    engine: Callable[[Workspace], Program],
     is_open: Callable[[str], bool] = lambda address: True,
 ) -> list[Program]:
-    """Every child that should run, Ollama first. `is_open`: whether we listen at an address."""
-    place = _place(config, paths, environment)
+    """Every child that should run, the engine's first. `is_open`: whether we listen at an address."""
+    place = workspace(config, paths, environment)
     end = _tunnels_end(config, paths.run)
     cloudflared = Cloudflared(config, place, origin(config, paths.run), lambda: is_open(end))
     tunnel = [] if config.server.tunnel.mode == "off" else [cloudflared]
     further = [Further(name, child, place) for name, child in config.server.children.items()]
-    return [OllamaServe(config, place, readiness), *tunnel, *further]
+    return [engine(place), *tunnel, *further]
 
 
-def ollama(config: Config, paths: Paths, environment: Mapping[str, str], readiness: Readiness) -> OllamaServe:
-    """Ollama as it should run."""
-    return OllamaServe(config, _place(config, paths, environment), readiness)
-
-
-def _place(config: Config, paths: Paths, environment: Mapping[str, str]) -> Workspace:
+def workspace(config: Config, paths: Paths, environment: Mapping[str, str]) -> Workspace:
+    """Where children live, and what they are given."""
     log = config.server.log
     return Workspace(paths.data, paths.logs, environment, log_file_size=log.file_size, log_files=log.files)
 

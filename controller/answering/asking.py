@@ -18,9 +18,9 @@ from controller.answering.turns import Problem
 from controller.answering.upstream import Answer, Connection, Pool
 from controller.answering.usage import AnswerUsage
 from controller.clock import Clock
-from controller.engines.ollama.failures import runner_died, words_of
-from controller.engines.ollama.inside import Inside
-from controller.readiness import Address, Readiness
+from controller.engines.engine import Engine
+from controller.engines.runner import Runner
+from controller.readiness import Address
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import End, Ticket
 
@@ -31,17 +31,16 @@ PAUSES: dict[Problem, float] = {"died": 0.0, "idle": 0.0, "busy": 1.0, "lost": 0
 killed process loses its connections before its listening socket (Linux closes the newest file first): who comes back at
 once is let in, only to be lost a second time.
 """
-UNAVAILABLE = 503
-BUSY = "server busy, please try again"  # server/sched.go: its own queue is full
 _VERDICT = 64 * 1024  # bytes of an error that are looked at
 
 
 class Asking:
     """The way from a request to upstream's head."""
 
-    def __init__(self, readiness: Readiness, pool: Pool, clock: Clock, counts: RunCounts) -> None:
-        self._readiness = readiness
-        self._pool = pool
+    def __init__(self, engine: Engine, pool: Pool, clock: Clock, counts: RunCounts) -> None:
+        self.engine = engine
+        self._readiness = engine.readiness
+        self.pool = pool
         self._clock = clock
         self._counts = counts
         self._address: Address | None = None
@@ -61,7 +60,7 @@ class Asking:
                 connection = connected
             answer = self.send(call, outgoing, body, connection, unread)
             await answer.head()
-            failed = await problem(answer, self.inside)
+            failed = await problem(answer, self.engine)
             if failed is None:
                 return answer
             if not replayable or call.attempts >= ATTEMPTS:
@@ -85,7 +84,7 @@ class Asking:
         length = b"content-length: %d\r\n" % len(body) if body or method == "POST" else b""
         answer = call.answer = Answer(paced=outgoing.paced, limit=unread, overflow=call.overflow, usage=usage)
         call.attempts += 1
-        connection.ask(self._head(outgoing, length), body, answer, method=method)
+        connection.ask(self._head(outgoing, connection.address, length), body, answer, method=method)
         return answer
 
     async def send_on(
@@ -106,10 +105,10 @@ class Asking:
             return connection
         call.attempts += 1
         answer = call.answer = Answer(paced=True, limit=0, overflow=call.overflow)
-        return answer if await upload(connection, answer, self._head(outgoing, length)) else lost(1)
+        return answer if await upload(connection, answer, self._head(outgoing, connection.address, length)) else lost(1)
 
     async def wait(self, hold: float) -> Refused | None:
-        """Wait at most `hold` seconds until Ollama is there; why not, if it is not."""
+        """Wait at most `hold` seconds until the engine is there; why not, if it is not."""
         if self.ready:
             return None
         self._counts.held += 1
@@ -122,23 +121,22 @@ class Asking:
         return self.down() if verdict == "down" else self.held_out(hold)
 
     @property
-    def inside(self) -> Inside:
-        """What is known of the Ollama that is asked."""
-        return self._readiness.inside
-
-    @property
     def ready(self) -> bool:
         """Whether a request would be sent at once."""
         return self._readiness.verdict == "ready"
 
     def down(self) -> Refused:
         """Ollama is not worth waiting for."""
-        return Refused(503, Reason.DOWN, f"Ollama is not running. {self._readiness.reason}", retry_after=30)
+        return Refused(
+            503, Reason.DOWN, f"{self._readiness.title} is not running. {self._readiness.reason}", retry_after=30
+        )
 
     def held_out(self, hold: float) -> Refused:
         """Ollama did not come within `hold` seconds."""
         reason = self._readiness.reason
-        text = f"Ollama did not come back within {hold:g} seconds. {reason} Please try again in a moment."
+        text = (
+            f"{self._readiness.title} did not come back within {hold:g} seconds. {reason} Please try again in a moment."
+        )
         return Refused(503, Reason.HELD_OUT, text, retry_after=5)
 
     def ended(self, ticket: Ticket, hold: float) -> Refused:
@@ -151,25 +149,28 @@ class Asking:
 
     # --- connecting ---
 
-    def pooled(self) -> Connection | None:
-        """An idle connection, when Ollama is there and has left one open."""
-        address = self._readiness.address
-        if self._readiness.verdict != "ready" or address is None:
-            return None
-        return self._pool.take(address)
+    def pooled(self, runner: Runner | None = None) -> Connection | None:
+        """An idle connection, when the engine is there and has left one open. `runner`: to who answers for that one."""
+        address = self._where(runner)
+        return None if address is None else self.pool.take(address)
 
-    async def knock(self) -> Connection | None:
-        """A new connection, None when Ollama takes none now."""
-        address = self._readiness.address
-        if self._readiness.verdict != "ready" or address is None:
+    def _where(self, runner: Runner | None) -> Address | None:
+        if self._readiness.verdict != "ready":
+            return None
+        return self._readiness.address if runner is None else self.engine.address(runner)
+
+    async def knock(self, runner: Runner | None = None) -> Connection | None:
+        """A new connection, None when the engine takes none now."""
+        address = self._where(runner)
+        if address is None:
             return None
         try:
-            return await self._pool.connect(address)
+            return await self.pool.connect(address)
         except OSError:  # TimeoutError is one
             return None
 
     async def _connect(self, hold: float) -> Connection | Refused:
-        """A new connection, as soon as Ollama takes one. The supervisor may not have noticed yet that it died."""
+        """A new connection, as soon as the engine takes one. The supervisor may not have noticed yet that it died."""
         connection = await self.knock()
         return connection if connection is not None else await self._held(hold)
 
@@ -188,9 +189,8 @@ class Asking:
             self._counts.held -= 1
         return self.held_out(hold)
 
-    def _head(self, outgoing: Outgoing, length: bytes) -> bytes:
-        address = self._readiness.address
-        if address is not self._address and address is not None:
+    def _head(self, outgoing: Outgoing, address: Address, length: bytes) -> bytes:
+        if address is not self._address:
             name = f"[{address.host}]" if ":" in address.host else address.host
             self._address, self._host = address, f"{name}:{address.port}".encode()
         return request_head(
@@ -204,8 +204,8 @@ class Asking:
         )
 
 
-async def problem(answer: Answer, inside: Inside) -> Problem | None:
-    """What went wrong before an answer's first byte: None when it is Ollama's answer, be it an error of its own."""
+async def problem(answer: Answer, engine: Engine) -> Problem | None:
+    """What went wrong before an answer's first byte: None when it is the engine's answer, be it an error of its own."""
     if not answer.status:
         return "lost"
     if answer.status < 500:
@@ -213,10 +213,7 @@ async def problem(answer: Answer, inside: Inside) -> Problem | None:
     body = await answer.whole(_VERDICT)
     if body is None:
         return "lost"
-    words = words_of(body)
-    if answer.status == UNAVAILABLE:
-        return "busy" if BUSY in words else None
-    return "died" if answer.status == 500 and runner_died(words, inside) else None
+    return engine.failure(answer.status, body)
 
 
 def lost(attempts: int) -> Refused:

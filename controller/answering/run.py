@@ -177,7 +177,7 @@ class Run:
         assert seat is not None
         ticket, model = seat.ticket, seat.ticket.model
         while True:
-            at_once = shared.asking.pooled() if ticket.state is State.GRANTED else None
+            at_once = shared.asks(ticket.runner).pooled(ticket.runner) if ticket.state is State.GRANTED else None
             connection = at_once or await self._connected(seat)
             if not isinstance(connection, Connection):
                 return connection
@@ -187,7 +187,7 @@ class Run:
                 if refused is not None:
                     connection.abort()
                     return refused
-            answer = seat.answer = shared.asking.send(
+            answer = seat.answer = shared.asks(ticket.runner).send(
                 call, question, question.body, connection, question.bounds.unread, seat.usage
             )
             failed = await self._first_byte(seat, answer)
@@ -232,16 +232,18 @@ class Run:
             while True:
                 if seat.ticket.state is not State.GRANTED:
                     await self._turn(seat, held=refused_since is not None)
+                runner = seat.ticket.runner  # it may be another by now
+                asking = shared.asks(runner)
                 if seat.ticket.state is State.ENDED:
-                    return None if seat.ticket.ended is End.UNKNOWN else shared.asking.ended(seat.ticket, hold)
-                connection = shared.asking.pooled() or await shared.asking.knock()
+                    return None if seat.ticket.ended is End.UNKNOWN else asking.ended(seat.ticket, hold)
+                connection = asking.pooled(runner) or await asking.knock(runner)
                 if connection is not None:
                     return connection
                 if refused_since is None:
                     refused_since = shared.clock.now()
                     shared.counts.held += 1
                 elif shared.clock.now() - refused_since > hold:
-                    return shared.asking.held_out(hold)
+                    return asking.held_out(hold)
                 shared.turns.back(seat.ticket, "lost")
                 await shared.clock.sleep(KNOCK)
         finally:
@@ -251,7 +253,7 @@ class Run:
     async def _turn(self, seat: Seat, *, held: bool) -> None:
         """Wait until the ticket is granted or has ended. `held`: it counts already as one that waits for upstream."""
         shared = self._shared
-        away = not held and not shared.asking.ready
+        away = not held and not shared.asks(seat.ticket.runner).ready
         shared.counts.held += away
         try:
             while seat.ticket.state is State.WAITING:
@@ -272,7 +274,7 @@ class Run:
             await answer.more()
             if seat.due:
                 await seat.tell()
-        return None if 0 < answer.status < 500 else await problem(answer, shared.asking.inside)
+        return None if 0 < answer.status < 500 else await problem(answer, shared.asks(seat.ticket.runner).engine)
 
     async def _doubted(self, seat: Seat, answer: Answer) -> bool:
         """Wait for the head of an answer from a slot that may be lost; True when it was, and its runner is ended."""

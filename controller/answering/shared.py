@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controller.answering.asking import KNOCK, Asking
 from controller.answering.counts import RunCounts
@@ -13,9 +13,9 @@ from controller.answering.rhythm import Rhythm
 from controller.answering.turns import Names, Turns
 from controller.answering.upstream import Pool
 from controller.clock import Clock
+from controller.engines.engine import Engine
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
-from controller.readiness import Readiness
 from controller.refusal import Refused
 from controller.usage import Use
 
@@ -29,7 +29,7 @@ class Shared:
 
     def __init__(
         self,
-        readiness: Readiness,
+        engines: Sequence[Engine],
         turns: Turns,
         names: Names,
         clock: Clock,
@@ -38,13 +38,15 @@ class Shared:
         rhythm: Rhythm | None = None,
         used: Callable[[Use], None] = _unkept,
     ) -> None:
-        """`used` hears of each run that stood in the line, once it is over. It may not block."""
+        """What no model answers goes to the first of `engines`. `used` hears of each run that stood in the line, once
+        it is over. It may not block.
+        """
         self.turns, self.names, self.clock = turns, names, clock
         self.counts = counts or RunCounts()
         self.rhythm = rhythm or Rhythm()
         self.used = used
-        self.pool = Pool()
-        self.asking = Asking(readiness, self.pool, clock, self.counts)
+        self._askings = {each.name: Asking(each, Pool(), clock, self.counts) for each in engines}
+        self.asking = self._askings[engines[0].name]
         self.open = OpenRuns(clock, self.rhythm.sweep)
         self.poison = Poison()
         self.forwards = Forwards()
@@ -61,23 +63,32 @@ class Shared:
         """Whether somebody waits for an answer of upstream's, or is being given one."""
         return self.counts.held > 0 or self.open.busy
 
+    def asks(self, runner: Runner) -> Asking:
+        """The way to who answers for it."""
+        return self._askings[runner.engine]
+
     async def runner_of(self, model: str, hold: float) -> Runner | Refused | None:
         """Which runner a name means; None: there is no such model. Only upstream can say so of a new name, so it is
         waited for, at most `hold` seconds.
         """
         deadline = self.clock.now() + hold
+        unsure = not any(each.ready for each in self._askings.values())  # else one that is there may know it
         while True:
-            refused = await self.asking.wait(max(0.0, deadline - self.clock.now()))
-            if refused is not None:
-                return refused
+            for asking in self._askings.values() if unsure else ():
+                refused = await asking.wait(max(0.0, deadline - self.clock.now()))
+                if refused is not None:
+                    return refused
             try:
                 return await self.names.look_up(model)
             except Unreachable:
                 if self.clock.now() >= deadline:
                     return self.asking.held_out(hold)
-                await self.clock.sleep(KNOCK)
+                if unsure:
+                    await self.clock.sleep(KNOCK)
+                unsure = True
 
     async def close(self) -> None:
         """Look after nothing more, and close all connections to upstream."""
         self.open.close()
-        await self.pool.close()
+        for asking in self._askings.values():
+            await asking.pool.close()

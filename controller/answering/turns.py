@@ -107,9 +107,8 @@ class Names(Protocol):
 class InMemory(Protocol):
     """What is in memory, as `residency/residents.py` knows it."""
 
-    @property
-    def alone(self) -> asyncio.Lock:
-        """Whoever holds it may ask Ollama for what is in memory: nothing is loaded or unloaded meanwhile."""
+    def alone(self, engine: str) -> asyncio.Lock:
+        """Whoever holds it may ask this engine for what is in memory: it loads and unloads nothing meanwhile."""
         ...
 
     @property

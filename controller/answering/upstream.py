@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Open connections to one upstream. Those to an earlier start of it are never used again."""
+    """Open connections to one engine. Those to an earlier start of it are never used again."""
 
     def __init__(self) -> None:
         self._idle: deque[Connection] = deque(maxlen=_IDLE)
@@ -325,13 +325,19 @@ class Pool:
 
     def take(self, address: Address) -> Connection | None:
         """An idle connection that upstream has not closed, or None."""
-        while self._idle:
+        others: list[Connection] = []
+        found = None
+        while self._idle and found is None:
             connection = self._idle.pop()
             if connection.address is address or connection.address == address:
-                if connection.quiet():
-                    return connection
-            connection.abort()
-        return None
+                found = connection if connection.quiet() else None
+            elif connection.address.generation == address.generation:
+                others.append(connection)
+                continue
+            if found is None:
+                connection.abort()
+        self._idle.extend(reversed(others))
+        return found
 
     async def connect(self, address: Address) -> Connection:
         """A new connection. Raises OSError (TimeoutError after `CONNECT_LIMIT` too) when there is none to be had."""

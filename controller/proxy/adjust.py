@@ -15,7 +15,7 @@ from math import inf
 
 from controller.answering.question import Keep
 from controller.dialect import Dialect, StreamEnding
-from controller.engines.ollama.inside import Inside
+from controller.engines.engine import FixedAtLoad
 from controller.proxy.members import OPTIONS, read
 from controller.proxy.peek import Peeked
 from controller.proxy.routes import Route, label
@@ -67,12 +67,12 @@ def adjust(
     asked: Peeked,
     route: Route,
     clamps: Clamps,
-    inside: Inside,
+    fixed: FixedAtLoad,
     *,
     default: str = "",
     manage: bool = False,
 ) -> Adjusted | Refused:
-    """`body` as the configuration wants it, for an Ollama as `inside` says. `default`: the caller's own model for
+    """`body` as the configuration wants it, which may not carry what is `fixed`. `default`: the caller's own model for
     requests that name none.
 
     Refuses what asks for no model that could be, and options that say one thing twice.
@@ -86,8 +86,8 @@ def adjust(
         keep = _kept(edits, manage=manage)
         writes = route.ending is StreamEnding.DONE
         if writes:
-            _fixed(edits, inside.fixed_members)
-        refused = _options(edits, inside.fixed, writes and not asked.empty, clamps.max_tokens)
+            _fixed(edits, fixed.members)
+        refused = _options(edits, fixed.options, writes and not asked.empty, clamps.max_tokens)
         if refused is not None:
             return refused
     elif clamps.max_tokens is not None and route.ending is not None:

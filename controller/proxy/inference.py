@@ -17,7 +17,7 @@ from controller.answering.shared import Shared
 from controller.answering.upstream import Answer
 from controller.auth.access import Principal
 from controller.dialect import Dialect
-from controller.engines.ollama.inside import Inside
+from controller.engines.engine import FixedAtLoad
 from controller.engines.runner import Runner
 from controller.errors import OrderRefused
 from controller.proxy import forms, own, refusals
@@ -143,15 +143,15 @@ class Inference:
     async def _judge(
         self, exchange: Exchange, match: Match, rules: Rules, body: bytes, *, manages: bool
     ) -> tuple[Peeked | None, int, Adjusted | Refused] | Refused:
-        inside = self._shared.asking.inside
-        return await self._aside.do(len(body), lambda: _judged(exchange, match, rules, body, inside, manages=manages))
+        fixed = self._shared.asking.engine.fixed
+        return await self._aside.do(len(body), lambda: _judged(exchange, match, rules, body, fixed, manages=manages))
 
     # --- names ---
 
     def _only_chats(self, runner: Runner) -> bool:
         """Whether it would be loaded for embeddings only to say that it gives none."""
         known = bool(runner.facts.capabilities) and not runner.facts.gives_embeddings
-        return known and not self._shared.asking.inside.chats_embed
+        return known and not self._shared.asking.engine.chats_embed
 
     def _embedders(self, who: Principal | None) -> list[str]:
         return [name for name in self._names.embedders() if who is None or who.sees(name)]
@@ -218,7 +218,7 @@ class Inference:
 
 
 def _judged(
-    exchange: Exchange, match: Match, rules: Rules, body: bytes, inside: Inside, *, manages: bool
+    exchange: Exchange, match: Match, rules: Rules, body: bytes, fixed: FixedAtLoad, *, manages: bool
 ) -> tuple[Peeked | None, int, Adjusted | Refused] | Refused:
     """What is asked, of how many texts at a time, and how it goes on. Takes a while for a body that is long."""
     asked = peek(body, match.route.subject, match.route.names) if match.route.body is Body.JSON else None
@@ -227,7 +227,7 @@ def _judged(
     inputs = _inputs(asked, match, rules.inputs)
     if isinstance(inputs, Refused):
         return inputs
-    adjusted = _adjusted(exchange, match, rules, body, asked, inside, manages=manages)
+    adjusted = _adjusted(exchange, match, rules, body, asked, fixed, manages=manages)
     if isinstance(adjusted, Adjusted) and len(body) > SMALL:
         adjusted.mark = mark_of(adjusted.body)
     return asked, inputs, adjusted
@@ -262,14 +262,14 @@ def _adjusted(
     rules: Rules,
     body: bytes,
     asked: Peeked | None,
-    inside: Inside,
+    fixed: FixedAtLoad,
     *,
     manages: bool,
 ) -> Adjusted | Refused:
     if asked is None:
         return _adjusted_form(exchange, rules, body)
     default = "" if exchange.who is None else exchange.who.default
-    return adjust(body, asked, match.route, rules.clamps, inside, default=default, manage=manages)
+    return adjust(body, asked, match.route, rules.clamps, fixed, default=default, manage=manages)
 
 
 def _adjusted_form(exchange: Exchange, rules: Rules, body: bytes) -> Adjusted | Refused:

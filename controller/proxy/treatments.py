@@ -168,7 +168,7 @@ class Treatments:
         through a map without a lock, and dies of "concurrent map iteration and map write" (v0.24.0, routes.go).
         """
         try:
-            async with asyncio.timeout(self._swap_limit), self._in_memory.alone:
+            async with asyncio.timeout(self._swap_limit), self._in_memory.alone(self._asking.engine.name):
                 return await self._ask(exchange, match, rules, body)
         except TimeoutError:
             if exchange.answer is not None:

@@ -18,7 +18,7 @@ class Gauge(Protocol):
     """Reads memory."""
 
     accelerator: Accelerator | None
-    """What Ollama's log says it works with: to be set after each of its starts."""
+    """What an engine says it works with: to be set after each of its starts."""
 
     def read(self, ours: Mapping[int, Taken]) -> Reading:
         """Now, with the footprints of our processes that still run. Blocks for some milliseconds: call it in a thread.

@@ -1,4 +1,4 @@
-"""The loop that watches whether runners get on with what they were given. Killing a runner comes before killing Ollama.
+"""The loop that watches whether runners get on with what they were given. Killing one comes before killing its engine.
 
 It ticks only while an answer is being written, or a runner that was ended is on its way back. What it ends fails: the
 gateway replays what brought no byte yet, and ends the rest with a reason.
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controller.clock import Clock, Sleeps
-from controller.engines.ollama.client import gpu_now
+from controller.engines.engine import Engine
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
+from controller.residency.gpu import gpu_now
 from controller.residency.learned import Learned
 from controller.residency.metal import Metal
 from controller.residency.progress import Flight, Progress, Rule, Sample, Verdict
@@ -33,7 +34,7 @@ WORDS: Mapping[Verdict, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class HealthPace:
     """Seconds; tests scale them down."""
 
     tick: float = 1.0
@@ -68,49 +69,44 @@ class Feels(Protocol):
     def forget(self, key: str) -> None: ...
 
 
-class Asks(Protocol):
-    """What is asked of Ollama; `ollama.OllamaClient` is the real one. Raises Unreachable."""
-
-    async def probe(self, model: str, *, embeds: bool) -> None: ...
-
-
 @dataclass(slots=True)
 class _Patient:
     """A runner that was ended for being stuck, until it has shown that it works again."""
 
+    runner: Runner
     since: float
     asked: bool = False
 
 
 class Health:
-    """`restart` is told, with the reason, when ending a runner was not enough: Ollama itself has to be started anew."""
+    """`restart` is told, with the reason, when ending a runner was not enough: its engine has to be started anew."""
 
     def __init__(
         self,
         line: Line,
         residents: Residents,
         pulse: Feels,
-        ollama: Asks,
+        engines: Mapping[str, Engine],
         clock: Clock,
         journal: Journal,
         learned: Mapping[str, Learned],
-        restart: Callable[[str], None],
+        restart: Callable[[str, str], None],
         *,
         gpu: Callable[[], Awaitable[Metal | None]] = gpu_now,
         rule: Rule | None = None,
-        pace: Pace | None = None,
+        pace: HealthPace | None = None,
     ) -> None:
         self._line = line
         self._residents = residents
         self._pulse = pulse
-        self._ollama = ollama
+        self._engines = engines
         self._clock = clock
         self._journal = journal
         self._learned = learned
         self._restart = restart
         self._gpu = gpu
         self._rule = rule or Rule()
-        self._pace = pace or Pace()
+        self._pace = pace or HealthPace()
         self._watched: dict[str, Progress] = {}  # by runner key, as all below
         self._silences: dict[str, Silence] = {}
         self._patients: dict[str, _Patient] = {}
@@ -189,9 +185,9 @@ class Health:
         self._forget(key)
         if verdict is Verdict.STUCK:
             if key in self._patients:
-                self._give_up(key, f"{runner.name} got stuck again.")  # and what is stuck ends: nobody waits for it
+                self._give_up(runner, f"{runner.name} got stuck again.")  # and what is stuck ends: nobody waits for it
             else:
-                self._patients[key] = _Patient(self._clock.now())
+                self._patients[key] = _Patient(runner, self._clock.now())
         await self._residents.kill(key, WORDS[verdict])
 
     # --- is ending the runner enough? ---
@@ -217,17 +213,20 @@ class Health:
         elif (patient := self._patients.get(key)) is not None and self._used_since(key, row, began):
             patient.asked = False  # again, when it has nothing to do
         elif patient is not None:
-            self._give_up(key, f"{row.runner.name} was loaded again, and brings nothing.")
+            self._give_up(row.runner, f"{row.runner.name} was loaded again, and brings nothing.")
 
     def _load_failed(self, key: str, as_: End, words: str) -> None:
-        if key in self._patients and as_ is End.LOAD_FAILED:
-            self._give_up(key, words)
+        patient = self._patients.get(key)
+        if patient is not None and as_ is End.LOAD_FAILED:
+            self._give_up(patient.runner, words)
 
-    def _give_up(self, key: str, why: str) -> None:
-        self._patients.clear()
+    def _give_up(self, runner: Runner, why: str) -> None:
+        engine = self._engines[runner.engine]
+        self._patients = {key: each for key, each in self._patients.items() if each.runner.engine != engine.name}
         self._watched.clear()
-        self._journal.say("ollama", f"Ending its runner did not help: Ollama is restarted. {why}", level="error")
-        self._restart(why)
+        words = f"Ending its runner did not help: {engine.readiness.title} is restarted. {why}"
+        self._journal.say(engine.name, words, level="error")
+        self._restart(engine.name, why)
 
     # --- canaries: a token of a model that is loaded; none is ever loaded for it ---
 
@@ -264,7 +263,7 @@ class Health:
             return True
         try:
             async with asyncio.timeout(self._pace.canary):
-                await self._ollama.probe(runner.name, embeds=runner.facts.embeds)
+                await self._engines[runner.engine].try_out(runner)
         except (Unreachable, TimeoutError):
             return False
         return True

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from controller.config.machine import Memory
 from controller.engines.runner import Runner
+from controller.plain import memory_words
 from controller.residency.resident import Pressure, Resident
 
 SHARE = 0.9  # of the accelerator's limit: a Mac near its limit answers wrongly before it fails
 LINGERS = 10.0  # seconds after its end in which a process may still be counted by those who tell only the whole
-LEAVES = 0.8  # Ollama ≥ 0.30 makes others leave for a model that it predicts to take more than this of what is free
+LEAVES = 0.8  # an engine that predicts a need makes others leave where it is more than this of what is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Budget:
 
     ram: int  # with the conversations they may come to keep
     there: int | None = None  # where they are computed; None: the processor does, or nobody knows
-    gpu: int | None = None  # what Ollama thinks all its models can have there …
+    gpu: int | None = None  # what the engine thinks all its models can have there …
     free: int | None = None  # … and what it sees free in RAM, where that is the GPU's memory too
 
     def holds(self, stay: Iterable[Resident], target: Runner) -> bool:
@@ -50,7 +51,7 @@ class Budget:
         return promised <= self.ram and (self.there is None or there <= self.there)
 
     def lets_stay(self, stay: Iterable[Resident], gone: Iterable[Resident], target: Runner) -> bool:
-        """Whether Ollama would load `target` beside these, once those are gone, without making any of them leave."""
+        """Whether its engine would load `target` beside these, once those are gone, without making any leave."""
         rows = list(stay)
         if self.gpu is None or not target.predicted or not rows:
             return True
@@ -83,7 +84,7 @@ def ceiling(reading: Reading, settings: Memory) -> Budget:
 def _budget(reading: Reading, settings: Memory, others: int, others_there: int) -> Budget:
     gpu = reading.limit
     if gpu is not None and not reading.unified:
-        gpu -= others_there  # of a card Ollama sees it
+        gpu -= others_there  # of a card the engine sees it
     free = max(0, reading.available - reading.elsewhere) if reading.unified and gpu is not None else None
     if settings.budget != "auto":
         return Budget(settings.budget, None, gpu, free)
@@ -109,3 +110,14 @@ class Others:
         self._ours.append((now, ours))
         self.have = min(max(self.have, together - self._ours[0][1]), together)
         return self.have
+
+
+def need_words(target: Runner) -> str:
+    """`21.4 GiB (weights 18.6 GiB, context 2.1 GiB, work space 662 MiB) and up to 4.2 GiB for conversations`"""
+    parts = target.parts
+    told = "by memory_gb of models.yaml, or as it was seen"
+    if parts is not None:
+        of = {"weights": parts.weights, "context": parts.context, "work space": parts.work}
+        told = ", ".join(f"{name} {memory_words(size)}" for name, size in of.items())
+    kept = f" and up to {memory_words(target.cache)} for conversations" if target.cache else ""
+    return f"{memory_words(target.need)} ({told}){kept}"

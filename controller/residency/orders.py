@@ -150,14 +150,14 @@ class Orders:
     # --- what they have in common ---
 
     async def _runner(self, model: str) -> Runner:
-        if not self._residents.ready:
-            raise OrderRefused("Ollama is not there. Try again when it is.", "busy")
         try:
             runner = self._names.known(model) or await self._names.look_up(model)
         except Unreachable as problem:
             raise OrderRefused(str(problem), "busy") from problem
         if runner is None:
             raise OrderRefused(f"There is no model {model}.", "unknown")
+        if away := self._residents.away(runner):
+            raise OrderRefused(f"{away} is not there. Try again when it is.", "busy")
         return runner
 
     async def _here(self, model: str) -> Runner:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from controller.engines.ollama.needs import need_words
 from controller.engines.runner import Runner
 from controller.plain import memory_words
-from controller.residency.memory import Budget
+from controller.residency.memory import Budget, need_words
 from controller.residency.resident import Fits, NoRoom, Plan, Presence, Resident, Table, TooBig
 
 

@@ -5,29 +5,42 @@ what the line decides, an operator's orders, preloads, idle models, short memory
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import psutil
 
 from controller.clock import Clock
 from controller.config.schema import Config
-from controller.engines.ollama.client import OllamaClient, Runners, runs
-from controller.engines.ollama.following import ENDED, Following
-from controller.engines.ollama.loading import Loading, Pace
+from controller.engines.engine import Engine
 from controller.engines.runner import Runner
-from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import fault_words
+from controller.residency.at_start import AtStart
+from controller.residency.following import ENDED, Following
+from controller.residency.pace import ResidentPace
 from controller.residency.planner import Planner
-from controller.residency.resident import Cause, Fits, Plan, Presence, Resident, Swap, Table
+from controller.residency.resident import Plan, Presence, Resident, Swap, Table
 from controller.residency.rows import Rows
 from controller.residency.seams import Demand, Names, Space, Store
 from controller.residency.staying import Staying
 from controller.residency.swap import SOURCE, Swaps, Work, as_seen
-from controller.residency.wishes import preloads
+from controller.residency.vitals import idle
 from controller.residency.works import Works
+from controller.supervision.grandchildren import runs
 
 SHORT = "a model is loaded only where more leaves for it than it takes"
+
+
+@dataclass(slots=True)
+class _Source:
+    """One engine, as it is for the residents."""
+
+    engine: Engine
+    following: Following
+    ready: bool = False  # it answers
+    unlearnt: bool = False  # it was adopted, and has not told yet what it holds …
+    learning: asyncio.Task[None] | None = None  # … and is being asked
 
 
 class Residents:
@@ -41,8 +54,7 @@ class Residents:
         self,
         rows: Rows,
         planner: Planner,
-        ollama: OllamaClient,
-        runners: Runners,
+        engines: Mapping[str, Engine],
         demand: Demand,
         names: Names,
         space: Space,
@@ -50,24 +62,24 @@ class Residents:
         clock: Clock,
         journal: Journal,
         settings: Callable[[], Config],
-        pace: Pace | None = None,
+        pace: ResidentPace | None = None,
     ) -> None:
-        self._pace = pace = pace or Pace()
+        self._pace = pace = pace or ResidentPace()
         self._demand, self._names, self._space, self._store = demand, names, space, store
         self._clock, self._journal, self._settings = clock, journal, settings
         self._rows, self._planner = rows, planner
-        self._loading = Loading(ollama, runners, clock, self._load_timeout, pace)
-        self._swaps = Swaps(rows, planner, self._loading, demand, space, store, clock, journal, pace)
-        self._staying = Staying(self._swaps, names, settings)
-        self._works = Works(self._swaps, self._staying.comes_back, self._settled)
-        self._following = Following(rows, ollama, names, self._loading, self._swaps, clock, journal, pace)
+        self._swaps = swaps = Swaps(
+            rows, planner, engines, demand, space, store, clock, journal, pace, self._load_timeout
+        )
+        self._staying = Staying(swaps, names, settings)
+        self._works = Works(swaps, self._staying.comes_back, self._settled)
+        self._sources = {
+            name: _Source(engine, Following(engine, rows, names, swaps, clock, journal, pace))
+            for name, engine in engines.items()
+        }
         self.on_change = rows.on_change
         self.on_failed, self.on_swap = self._works.on_failed, self._works.on_swap
-        self._later: list[tuple[str, Cause]] = []  # names to load when nobody waits, and why
-        self._remembered: list[str] = []
-        self._ready = False  # Ollama answers
-        self._unlearnt = False  # an adopted Ollama has not told yet what it holds …
-        self._learning: asyncio.Task[None] | None = None  # … and is being asked
+        self._at_start = AtStart(self._works, names, settings)
         self._allowed = (True, True)
         self._blind = False  # which the journal was told
 
@@ -95,15 +107,16 @@ class Residents:
 
     def plan(self, target: Runner, candidates: Sequence[str], ordered: Collection[str] = ()) -> Plan:
         """Whether there is room for `target`, and who has to leave for it; those `ordered` to, even if pinned."""
-        return self._planner.plan(target, candidates, ordered)
+        there = [key for key in candidates if key in self.table and self._works.there(self.table[key].runner)]
+        return self._planner.plan(target, there, ordered)
 
     def begin(self, swap: Swap) -> None:
         """Do what the line has decided: its rows are marked when this returns.
 
         Nothing happens while something else is under way: the line decides again once that is told to have ended.
         """
-        if not self._works.busy:
-            self._works.add(Work(swap))
+        if not self._works.busy and self._swaps.concerned(work := Work(swap)) <= self._works.open:
+            self._works.add(work)
 
     def freed(self, key: str) -> None:
         """Nobody uses this runner any more."""
@@ -132,10 +145,9 @@ class Residents:
         """Whether nothing is there that could answer."""
         return not any(self._rows.here())
 
-    @property
-    def alone(self) -> asyncio.Lock:
-        """Whoever holds it may ask Ollama for what is in memory: nothing is loaded or unloaded meanwhile."""
-        return self._swaps.alone
+    def alone(self, engine: str) -> asyncio.Lock:
+        """Whoever holds it may ask this engine for what is in memory: it loads and unloads nothing meanwhile."""
+        return self._swaps.alone(engine)
 
     async def lives(self, key: str) -> bool:
         """Whether it is resident and, as far as can be seen, its process is there."""
@@ -147,7 +159,7 @@ class Residents:
         row = self.table.get(key)
         if row is None:
             return []
-        return self._rows.processes(key) or await self._loading.processes(row.runner)
+        return self._rows.processes(key) or await self._swaps.engine(row.runner).processes(row.runner)
 
     def _load_timeout(self, runner: Runner) -> float:
         return self._staying.wishes(runner).load or self._settings().models.load_timeout
@@ -160,10 +172,10 @@ class Residents:
 
     # --- what an operator orders (`orders.py`) ---
 
-    @property
-    def ready(self) -> bool:
-        """Whether Ollama answers."""
-        return self._ready
+    def away(self, runner: Runner) -> str:
+        """The engine that does not answer, and so neither loads nor unloads this; empty when it does."""
+        source = self._sources[runner.engine]
+        return "" if source.ready else source.engine.readiness.title
 
     def is_here(self, key: str) -> bool:
         """Whether it is resident, and not about to leave."""
@@ -215,7 +227,7 @@ class Residents:
         row = self.table.get(key)
         if row is None or row.presence is not Presence.RESIDENT:
             return True
-        if not row.unproven or not await self._rests(key):
+        if not row.unproven or not await self._rests(row.runner):
             return False
         if self.table.get(key) is row and row.presence is Presence.RESIDENT:
             self._journal.say(SOURCE, f"{row.runner.name} lost a slot, so it is loaded anew.", level="warning")
@@ -223,16 +235,17 @@ class Residents:
             self._works.add(Work(swap, held=True, patient=False, grace=self._pace.suspected), first=True)
         return True
 
-    async def _rests(self, key: str) -> bool:
+    async def _rests(self, runner: Runner) -> bool:
         try:
-            return await self._loading.idle(await self.processes(key))
+            held = await self.processes(runner.key)
+            return bool(held) and await idle(self._swaps.engine(runner).slots, held)
         except OSError:  # which nobody can see now
             return False
 
     async def kill(self, key: str, why: str) -> None:
         """End a runner that does not get on. The line has it loaded again when somebody wants it.
 
-        Nothing more is given to it while it dies: Ollama would hand it over, and a request may fail only once.
+        Nothing more is given to it while it dies: its engine would hand it over, and a request may fail only once.
         """
         row = self.table.get(key)
         if row is None:
@@ -242,7 +255,7 @@ class Residents:
         processes = await self.processes(key)
         self._rows.let_go(key)
         self._rows.begin((key,), None, 0, self._clock.now())
-        await self._loading.end(processes)
+        await self._swaps.engine(row.runner).end(row.runner, processes)
         self._gone(row)
 
     def died(self, key: str, request: str = "") -> None:
@@ -269,47 +282,49 @@ class Residents:
             self._rows.drop(row.runner.key)
         self._swaps.poke()
 
-    # --- Ollama comes and goes ---
+    # --- engines come and go ---
 
-    def upstream(self, *, ready: bool, adopted: bool, same: bool) -> None:
-        """Ollama answers, or does not. A new process has nothing loaded; one that was adopted tells what it has."""
+    def upstream(self, engine: str, *, ready: bool, adopted: bool, same: bool) -> None:
+        """It answers, or does not. A new process has nothing loaded; one that was adopted tells what it has."""
+        source = self._sources[engine]
         if not same:
-            if self._learning is not None:
-                self._learning.cancel()
-                self._learning = None
-            self._works.forget()
-            self._following.forget()
-            self._rows.drop(*self.table)
-            self._unlearnt = ready and adopted
-            self._later = []
-        self._ready = ready
-        self._open()
+            if source.learning is not None:
+                source.learning.cancel()
+                source.learning = None
+            self._works.forget(engine)
+            source.following.forget()
+            self._rows.drop(*(key for key, row in self.table.items() if row.runner.engine == engine))
+            source.unlearnt = ready and adopted
+            self._at_start.forget(engine)
+        source.ready = ready
+        self._open(source)
 
-    def load_at_start(self) -> None:
-        """Ollama has begun and has all its aliases: what was there before comes back, and what is preloaded comes."""
-        self._later = [(name, "return") for name in self._remembered]
-        self._later += [(name, "preload") for name in preloads(self._settings().models)]
-        self._remembered = []
+    def load_at_start(self, engine: str) -> None:
+        """It has begun and has all its aliases: what was there before comes back, and what is preloaded comes."""
+        self._at_start.begun(engine)
 
-    def remember(self) -> None:
-        """Ollama is about to be restarted: what is in memory now comes back as soon as it is there again."""
-        rows = sorted(self.table.values(), key=lambda row: row.used, reverse=True)
-        self._remembered = [row.runner.name for row in rows if row.presence is not Presence.LEAVING]
+    def remember(self, engine: str) -> None:
+        """It is about to be restarted: what is in memory now comes back as soon as it is there again."""
+        self._at_start.remember(engine)
 
-    def _open(self) -> None:
-        """Let swaps begin, once Ollama answers and it is known what it holds."""
-        tasks, learning = self._works.tasks, self._learning is not None and not self._learning.done()
-        if self._ready and self._unlearnt and not learning and tasks is not None:
-            learning, self._learning = True, tasks.create_task(self._adopt(), name="adopt")
-        self._works.open = self._ready and not self._unlearnt and not learning
+    def _open(self, source: _Source) -> None:
+        """Let its swaps begin, once it answers and it is known what it holds."""
+        tasks, name = self._works.tasks, source.engine.name
+        learning = source.learning is not None and not source.learning.done()
+        if source.ready and source.unlearnt and not learning and tasks is not None:
+            learning, source.learning = True, tasks.create_task(self._adopt(source), name=f"adopt {name}")
+        if source.ready and not source.unlearnt and not learning:
+            self._works.open.add(name)
+        else:
+            self._works.open.discard(name)
         self._works.next()
         self._rows.tell()
 
-    async def _adopt(self) -> None:
-        await self._seen(self._following.learn())
-        self._unlearnt, self._learning = False, None
+    async def _adopt(self, source: _Source) -> None:
+        await self._seen(source.following.learn())
+        source.unlearnt, source.learning = False, None
         self._staying.judge()
-        self._open()
+        self._open(source)
 
     # --- every second ---
 
@@ -319,7 +334,8 @@ class Residents:
             self._works.tasks = tasks
             try:
                 tasks.create_task(self._poll(), name="poll")
-                self._open()
+                for source in self._sources.values():
+                    self._open(source)
                 while True:
                     await self._seen(self._tick())
                     await self._clock.sleep(self._pace.tick)
@@ -331,14 +347,15 @@ class Residents:
         for row in list(self._rows.here()):
             processes = self._rows.processes(row.runner.key)
             if processes and not any(runs(each) for each in processes):
-                self._following.ended(row.runner)
+                self._sources[row.runner.engine].following.ended(row.runner)
                 self._ended(row)
         critical = self._space.judge(self._clock.now())
         self._staying.judge()
         if critical:
             self._staying.make_way(self._works)
         self._staying.idle(self._works)
-        await self._load_later()
+        if self.may_load and not self._works.busy and not self._somebody_waits():
+            await self._at_start.load()
         self._swaps.poke()  # whatever it waits for: nothing is ever waited for in vain
         self._tell_memory()
         if self._somebody_waits() and not self._works.busy:
@@ -348,12 +365,13 @@ class Residents:
         while True:
             await self._clock.sleep(self._pace.poll)
             done = self._works.done
-            if not self._works.busy:
-                quiet = lambda: not self._works.busy and self._works.done == done  # noqa: E731, B023
-                await self._seen(self._compare(quiet))
+            quiet = lambda: not self._works.busy and self._works.done == done  # noqa: E731, B023
+            for source in self._sources.values():
+                if not self._works.busy and source.engine.name in self._works.open:
+                    await self._seen(self._compare(source.following, quiet))
 
-    async def _compare(self, quiet: Callable[[], bool]) -> None:
-        for row in await self._following.compare(quiet):
+    async def _compare(self, following: Following, quiet: Callable[[], bool]) -> None:
+        for row in await following.compare(quiet):
             self._staying.nameless(self._works, row.runner)
 
     async def _seen(self, look: Awaitable[None]) -> None:
@@ -377,26 +395,6 @@ class Residents:
             words = "Memory is critical: nothing new is begun, and what is not needed is unloaded."
         self._journal.say(SOURCE, words, level="info" if self.may_load else "warning")
         self._rows.tell()
-
-    async def _load_later(self) -> None:
-        """What was there before a restart, and what is to be loaded at start: never at the cost of anything else."""
-        if not self._later or not self.may_load or self._works.busy or self._somebody_waits():
-            return
-        name, why = self._later[0]
-        try:
-            runner = self._names.known(name) or await self._names.look_up(name)
-        except Unreachable:
-            return
-        if (name, why) not in self._later or self._works.busy:
-            return
-        self._later.remove((name, why))
-        plan = None if runner is None else self.plan(runner, ())
-        if runner is not None and isinstance(plan, Fits) and not plan.evict:
-            if runner.key not in self.table:
-                self._works.add(Work(Swap(runner, (), why), held=True))
-            return
-        words = "there is no such model" if runner is None else "there is no room for it now"
-        self._journal.say(SOURCE, f"{name} was not loaded at the start of Ollama: {words}.", level="warning")
 
     def _somebody_waits(self) -> bool:
         return any(ticket.runner.key not in self.table for ticket in self._demand.waiting())

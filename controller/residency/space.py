@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from controller.config.schema import Config
+from controller.engines.engine import Engine
 from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.plain import fault_words
@@ -20,20 +19,23 @@ from controller.residency.resident import NoRoom, Plan, Table, Taken
 
 SOURCE = "memory"  # in the journal
 FINE = Action(level=1, may_load=True, may_swap=True, may_grant=True, share=1.0, unload=False)
-UNKNOWN = Budget(sys.maxsize)  # an Ollama elsewhere makes room by itself where it has to
+UNKNOWN = Budget(sys.maxsize)  # an engine elsewhere makes room by itself where it has to
 
 
 class MachineSpace:
     """Implements `seams.Space` with a gauge. `reading` is None until it has looked once: then nothing is loaded yet.
 
-    The memory of an Ollama on another machine nobody can see from here: the operator's own figure counts, else there is
-    no limit but that of how many models, and that Ollama makes room by itself where it has to.
+    The memory of an engine on another machine nobody can see from here: the operator's own figure counts, else there is
+    no limit but that of how many models, and that it makes room by itself where it has to.
     """
 
-    def __init__(self, gauge: Gauge, journal: Journal, settings: Callable[[], Config]) -> None:
+    def __init__(
+        self, gauge: Gauge, engines: Mapping[str, Engine], journal: Journal, settings: Callable[[], Config]
+    ) -> None:
         self.reading: Reading | None = None
         self.action = FINE
         self._gauge = gauge
+        self._engines = engines
         self._journal = journal
         self._settings = settings
         self._pressures = Pressures()
@@ -56,13 +58,19 @@ class MachineSpace:
         """What all models together may take now; None: not measured yet, or nobody knows."""
         memory = self._settings().server.memory
         if self._elsewhere:
-            return None if memory.budget == "auto" else Budget(memory.budget)
+            return self._stated
         return None if self.reading is None else budget(self.reading, memory)
 
     @property
     def _elsewhere(self) -> bool:
-        wish = self._settings().server.ollama
-        return wish.mode == "external" and not is_here(wish.url or "")
+        """Whether all engines are."""
+        return all(each.elsewhere for each in self._engines.values())
+
+    @property
+    def _stated(self) -> Budget | None:
+        """What the operator gives models, where nobody can see what there is."""
+        budget = self._settings().server.memory.budget
+        return None if budget == "auto" else Budget(budget)
 
     def slots(self, of: int) -> int:
         return self.action.slots(of)
@@ -92,21 +100,14 @@ class MachineSpace:
         return sum(self.reading.footprints.get(pid, 0) for pid in pids) if self.reading is not None else 0
 
     def plan(self, target: Runner, table: Table, candidates: Sequence[str], freed: int = 0) -> Plan:
-        room, settings = self.budget, self._settings()
-        if self._elsewhere:
-            most = room = room or UNKNOWN
-        elif self.reading is None or room is None:
+        models = self._settings().models
+        if self._engines[target.engine].elsewhere:
+            there = {key: row for key, row in table.items() if row.runner.engine == target.engine}
+            return plan(target, there, candidates, self._stated or UNKNOWN, models.max_loaded)
+        here = {key: row for key, row in table.items() if not self._engines[row.runner.engine].elsewhere}
+        room = self.budget
+        if self.reading is None or room is None:
             return NoRoom("The memory has not been measured yet.")
-        else:
-            most = ceiling(self.reading, settings.server.memory)
         short = None if self.may_load else freed
-        return plan(target, table, candidates, room, settings.models.max_loaded, most=most, freed=short)
-
-
-def is_here(url: str) -> bool:
-    """Whether a URL leads to this machine itself."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        most = ceiling(self.reading, self._settings().server.memory)
+        return plan(target, here, candidates, room, models.max_loaded, most=most, freed=short)

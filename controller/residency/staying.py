@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 from controller.config.models import Models
 from controller.config.schema import Config
-from controller.engines.ollama.needs import differs
 from controller.engines.runner import Runner
 from controller.plain import span_words
 from controller.residency.resident import Cause, Presence, Swap
 from controller.residency.seams import Names
 from controller.residency.swap import SOURCE, Swaps, Work
-from controller.residency.wishes import Wishes, idle_too_long, some_leave_at_once, wishes
+from controller.residency.wishes import Wishes, differs, idle_too_long, some_leave_at_once, wishes
 from controller.residency.works import Works
 
 
@@ -78,7 +77,7 @@ class Staying:
 
     def idle(self, works: Works) -> None:
         """Unload one that nobody has used for as long as it may stay."""
-        here = {row.runner.key: row for row in self.swaps.rows.here()}
+        here = {row.runner.key: row for row in self.swaps.rows.here() if works.there(row.runner)}
         wanted = {key: self.wishes(row.runner) for key, row in here.items()}
         used = [key for key in here if self._in_use(key)]
         late = idle_too_long(here, wanted, used, self.swaps.clock.now())
@@ -89,9 +88,10 @@ class Staying:
 
     def make_way(self, works: Works) -> None:
         """Memory is critical: the least recently used one that nobody uses goes."""
-        free = [key for key in self.swaps.leavable() if not self.swaps.demand.busy(key)]
+        unused = [key for key in self.swaps.leavable() if not self.swaps.demand.busy(key)]
+        free = [runner for key in unused if works.there(runner := self.swaps.rows.table[key].runner)]
         if free and not works.busy:
-            self._unload(works, self.swaps.rows.table[free[0]].runner, "pressure", "memory is critical")
+            self._unload(works, free[0], "pressure", "memory is critical")
 
     def nameless(self, works: Works, runner: Runner) -> None:
         """Its last name was deleted."""

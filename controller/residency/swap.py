@@ -5,17 +5,17 @@ tried and measured. A load that fails is tried once more where that can help.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from controller.clock import Clock
-from controller.engines.engine import LoadFailed, LoadFault
-from controller.engines.ollama.loading import Loaded, Loading, Pace
+from controller.engines.engine import Engine, Loaded, LoadFailed, LoadFault
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import count_words, size_words, span_words
+from controller.residency.pace import ResidentPace
 from controller.residency.planner import Planner
 from controller.residency.quarantine import Quarantine
 from controller.residency.resident import NoRoom, Presence, Resident, Swap, Taken, TooBig
@@ -37,6 +37,18 @@ class Work:
     freed: int = 0  # bytes of who has left before for what it loads
     hearers: list[Hearer] = field(default_factory=list)
     text: str = "Waiting for its turn."  # how far it is, for people
+    _claims: list[asyncio.Lock] = field(default_factory=list)
+
+    async def claim(self, lock: asyncio.Lock) -> None:
+        """Hold this, too, until it is over."""
+        if lock not in self._claims:
+            await lock.acquire()
+            self._claims.append(lock)
+
+    def release(self) -> None:
+        """It is over: others may have what it held."""
+        while self._claims:
+            self._claims.pop().release()
 
     def tell(self, text: str) -> None:
         """It is so far."""
@@ -81,19 +93,28 @@ class Swaps:
 
     rows: Rows
     planner: Planner
-    loading: Loading
+    engines: Mapping[str, Engine]
     demand: Demand
     space: Space
     store: Store
     clock: Clock
     journal: Journal
-    pace: Pace
+    pace: ResidentPace
+    limit: Callable[[Runner], float]  # seconds that its load may take
     quarantine: Quarantine = field(init=False)
-    alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by a swap, and by who asks for Ollama's list
+    _alone: dict[str, asyncio.Lock] = field(default_factory=dict)  # by engine
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.quarantine = Quarantine(self.pace.aside)
+
+    def alone(self, engine: str) -> asyncio.Lock:
+        """Held by a swap that concerns this engine, and by who asks it for its list."""
+        return self._alone.setdefault(engine, asyncio.Lock())
+
+    def engine(self, runner: Runner) -> Engine:
+        """Whose it is."""
+        return self.engines[runner.engine]
 
     def crashed(self, runner: Runner, words: str) -> None:
         """It died while it was in memory."""
@@ -112,6 +133,19 @@ class Swaps:
 
     async def carry(self, work: Work) -> Ending:
         """Do it. Its rows are marked already (`Rows.begin`)."""
+        try:
+            for engine in self.concerned(work):
+                await work.claim(self.alone(engine))
+            return await self._carry(work)
+        finally:
+            work.release()
+
+    def concerned(self, work: Work) -> set[str]:
+        """The engines that load or unload something for it."""
+        rows = [row for key in work.swap.evict if (row := self.rows.table.get(key))]
+        return {each.engine for each in (work.swap.runner, *(row.runner for row in rows)) if each is not None}
+
+    async def _carry(self, work: Work) -> Ending:
         runner, left = work.swap.runner, list[Resident]()
         if not await self._leave(work, work.swap.evict, left):
             return self._given_up(work, left)
@@ -138,13 +172,17 @@ class Swaps:
         for key in keys:
             row = self.rows.table.get(key)
             if row is not None:
+                await work.claim(self.alone(row.runner.engine))
                 work.tell(f"Unloading {row.runner.name}.")
-                await self.loading.unload(row.runner, self.rows.let_go(key), grace=work.grace)
+                await self.engine(row.runner).unload(row.runner, self.rows.let_go(key), work.grace)
                 left.append(row)
-                if work.swap.runner is None:  # else the load that follows is the proof that Ollama has forgotten it
+                if not self._loads_next(work, row.runner.engine):  # else that is the proof that it is forgotten
                     await self.clock.sleep(self.pace.forgets)
                 self.rows.drop(key)
         return True
+
+    def _loads_next(self, work: Work, engine: str) -> bool:
+        return work.swap.runner is not None and work.swap.runner.engine == engine
 
     def _still_wanted(self, work: Work) -> bool:
         runner = work.swap.runner
@@ -186,21 +224,24 @@ class Swaps:
             patient = self.clock.now() + self.pace.back
 
     async def _load(self, work: Work, runner: Runner, left: list[Resident]) -> Ending:
+        engine = self.engine(runner)
         alone = False  # everybody who may leave has left for it
         while True:
             try:
                 work.tell(f"Loading {runner.name}.")
                 self.rows.loads(runner.key, self.clock.now())
-                loaded = await self.loading.load(runner)
+                loaded = await engine.load(runner, self.limit(runner))
             except Unreachable:
-                await self.clock.sleep(self.pace.lost)  # when Ollama went, that ends this swap; else it was the load
-                failed = LoadFailed("Ollama broke off the load", LoadFault.CRASH)
+                await self.clock.sleep(
+                    self.pace.lost
+                )  # when the engine went, that ends this swap; else it was the load
+                failed = LoadFailed(f"{engine.readiness.title} broke off the load", LoadFault.CRASH)
             except LoadFailed as problem:
                 failed = problem
             else:
                 await self._settle(work, runner, loaded)
                 return Ending(loaded=True, left=tuple(left))
-            await self.loading.end(await self.loading.processes(runner))
+            await engine.end(runner, await engine.processes(runner))
             ending = await self._again(work, runner, failed, left, alone=alone)
             if ending is not None:
                 return ending
@@ -261,7 +302,8 @@ class Swaps:
             loading = row.presence is Presence.LOADING
             if loading and row.waits:
                 continue
-            held = await self.loading.processes(row.runner) if loading else self.rows.processes(row.runner.key)
+            seen = self.rows.processes(row.runner.key)
+            held = await self.engine(row.runner).processes(row.runner) if loading else seen
             known = Taken(most=row.there) if loading else Taken(row.taken, row.mapped, row.there)
             ours |= {each.pid: known if each is held[0] else Taken() for each in held}
         await self.space.look(ours)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
+from controller.engines.engine import ListedModel
 from controller.engines.runner import Runner
 from controller.residency.learned import Learned
 from controller.residency.memory import Budget, Reading
@@ -23,7 +23,7 @@ def gib(size: float | None) -> float | None:
 
 
 def models_document(
-    installed: Iterable[Mapping[str, Any]],
+    installed: Iterable[ListedModel],
     runner_of: Callable[[str], Runner | None],
     table: Table,
     waiting: Iterable[Ticket],
@@ -32,18 +32,17 @@ def models_document(
     learned: Mapping[str, Learned],
     now: float,
 ) -> list[dict[str, Any]]:
-    """Each installed model (a row of /api/tags) as an OpenAI list shows it, with our fields. `now` is monotonic."""
+    """Each model as an OpenAI list shows it, with our fields. `now` is monotonic."""
     waits, runs = Counter(each.runner.key for each in waiting), Counter(each.runner.key for each in running)
     found = []
     for each in installed:
-        name = str(each["name"])
-        runner = runner_of(name)
+        runner = runner_of(each.name)
         entry = {
-            "id": name,
+            "id": each.name,
             "object": "model",
-            "created": _moment(each.get("modified_at")),
-            "owned_by": _owner(name),
-            "size_gb": gib(each.get("size")),
+            "created": each.created,
+            "owned_by": _owner(each.name),
+            "size_gb": gib(each.size),
         }
         if runner is None:
             found.append({**entry, **_state(None, _NOTHING, "away", 0.0), "waiting": 0, "running": 0})
@@ -82,14 +81,6 @@ def _round(value: float | None) -> float | None:
 def _owner(name: str) -> str:
     """Whose model it is, as Ollama's own /v1/models says: the part before the last slash."""
     return name.split("/")[-2] if "/" in name else "library"
-
-
-def _moment(text: object) -> int:
-    """Seconds since the epoch of an RFC 3339 time; 0 for what is none."""
-    try:
-        return int(datetime.fromisoformat(str(text)).timestamp())
-    except ValueError:
-        return 0
 
 
 def memory_document(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import psutil
 
-from controller.engines.engine import SlotStates
-from controller.engines.ollama.client import UNSEEN, Runners, runs
+from controller.engines.engine import Engine, SlotStates
 from controller.engines.runner import Runner
+from controller.residency.gpu import gpu_now
+from controller.supervision.grandchildren import UNSEEN, processor_seconds, runs
+
+WATCH = 0.3  # seconds that processes are watched …
+SHARE = 0.05  # … and the share of one processor below which they do nothing
+GPU_RESTS = 3  # percent
+
+AskSlots = Callable[[Sequence[psutil.Process]], Awaitable[SlotStates | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +33,17 @@ class Vitals:
 class Pulse:
     """Feels it. Processes are looked for once, and again when one of them has gone."""
 
-    def __init__(self, runners: Runners) -> None:
-        self._runners = runners
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
         self._found: dict[str, list[psutil.Process]] = {}  # by runner key
 
     async def of(self, runner: Runner) -> Vitals:
         """Takes some milliseconds, most of them in a thread."""
-        found = self._found.get(runner.key)
+        engine, found = self._engines[runner.engine], self._found.get(runner.key)
         if not found or not all(runs(each) for each in found):
-            found = self._found[runner.key] = await self._runners.holding(runner.blob, runner.name)
+            found = self._found[runner.key] = await engine.processes(runner)
         vitals = await asyncio.to_thread(_read, found)
-        return vitals if vitals.stopped else replace(vitals, slots=await self._runners.slots(found))
+        return vitals if vitals.stopped else replace(vitals, slots=await engine.slots(found))
 
     def forget(self, key: str) -> None:
         """Nothing is asked of that runner any more."""
@@ -54,3 +61,15 @@ def _read(found: Sequence[psutil.Process]) -> Vitals:
             return Vitals()
         used += times.user + times.system
     return Vitals(used, stopped, tuple(each.pid for each in found)) if found else Vitals()
+
+
+async def idle(slots: AskSlots, processes: Sequence[psutil.Process]) -> bool:
+    """Whether none of these does anything; `slots` asks their engine. In doubt they work. Takes a third of a second."""
+    before = processor_seconds(processes)
+    await asyncio.sleep(WATCH)
+    if processor_seconds(processes) - before >= SHARE * WATCH:
+        return False
+    if (told := await slots(processes)) is not None:
+        return not told.working  # the GPU may work for another
+    gpu = await gpu_now()
+    return gpu is None or gpu.share is None or gpu.share < GPU_RESTS

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.config.models import Models, OneModel
+from controller.plain import GIB, memory_words
 from controller.residency.resident import Resident
 from controller.spelling import full_name
+
+TOLERANCE = 0.15  # an order that differs more from what is seen is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ def some_leave_at_once(models: Models) -> bool:
     """Whether any model is not to stay in memory at all once it is idle."""
     stays = [row.keep_alive for row in models.models.values() if row.keep_alive is not None]
     return any(_seconds(each) == 0 for each in (models.keep_alive, *stays))
+
+
+def differs(ordered_gb: float | None, seen: int | None) -> str | None:
+    """A sentence of warning when the operator's `memory_gb` is more than 15 % off what was seen."""
+    if ordered_gb is None or not seen or abs(ordered_gb * GIB - seen) <= TOLERANCE * seen:
+        return None
+    return f"models.yaml says memory_gb: {ordered_gb:g}, but it took {memory_words(seen)}. Correct or remove memory_gb."
 
 
 def preloads(models: Models) -> list[str]:

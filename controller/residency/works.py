@@ -13,8 +13,6 @@ from controller.residency.resident import Presence, Swap
 from controller.residency.swap import SOURCE, Ending, Swaps, Work, as_seen, freed_by
 from controller.scheduling.ticket import End
 
-WENT = Ending(words="Ollama went away.")
-
 
 @dataclass(slots=True, eq=False)
 class Works:
@@ -28,7 +26,7 @@ class Works:
     on_failed: list[Callable[[str, End, str], None]] = field(default_factory=list)
     on_swap: list[Callable[[Swap], None]] = field(default_factory=list)
     tasks: asyncio.TaskGroup | None = None
-    open: bool = False  # Ollama is there, and what it holds is known
+    open: set[str] = field(default_factory=set)  # engines that are there, and of which it is known what they hold
     done: int = 0  # swaps so far: grows with each
     _task: asyncio.Task[None] | None = None
     _work: Work | None = None
@@ -37,7 +35,7 @@ class Works:
     @property
     def busy(self) -> bool:
         """Whether a swap is under way or has to be done first, or none can be."""
-        return self._task is not None or bool(self._queue) or not self.open or self.tasks is None
+        return self._task is not None or self._first() is not None or not self.open or self.tasks is None
 
     def add(self, work: Work, *, first: bool = False) -> None:
         """Do this after what is under way; `first`: before all that waits, and nothing more goes to who leaves."""
@@ -50,24 +48,41 @@ class Works:
             self._queue.append(work)
         self.next()
 
+    def there(self, runner: Runner) -> bool:
+        """Whether its engine is there, and it is known what that holds."""
+        return runner.engine in self.open
+
     def next(self) -> None:
         """Begin what waits, if it may. Its rows are marked when this returns."""
-        if self._task is not None or not self._queue or not self.open or self.tasks is None:
+        work = self._first()
+        if self._task is not None or work is None or self.tasks is None:
             return
-        self._work = work = self._queue.popleft()
-        runner = work.swap.runner
+        self._queue.remove(work)
+        self._work, runner = work, work.swap.runner
         self._task = self.tasks.create_task(self._carry(work), name="swap")
         if self._aside(runner) is None:
             self._begin(work.swap.evict, runner)
 
-    def forget(self) -> None:
-        """Ollama has gone: whatever was under way or waited is given up."""
-        works, self._queue = [*([self._work] if self._work else []), *self._queue], deque[Work]()
-        if self._task is not None:
-            self._task.cancel()  # which may not even have begun: then it ends nothing itself
-        self._task = self._work = None
+    def _first(self) -> Work | None:
+        """The first that waits, of those whose engines are all there."""
+        return next((each for each in self._queue if self.swaps.concerned(each) <= self.open), None)
+
+    def forget(self, engine: str) -> None:
+        """It has gone: whatever it was to load or unload is given up."""
+        works = [each for each in self._queue if engine in self.swaps.concerned(each)]
         for work in works:
-            work.end(WENT)
+            self._queue.remove(work)
+        if self._work is not None and engine in self.swaps.concerned(self._work):
+            works.insert(0, self._work)
+            if self._task is not None:
+                self._task.cancel()  # which may not even have begun: then it ends nothing itself
+            self._undo(self._work)
+            self._task = self._work = None
+        for work in works:
+            work.end(self._went(engine))
+
+    def _went(self, engine: str) -> Ending:
+        return Ending(words=f"{self.swaps.engines[engine].readiness.title} went away.")
 
     def _begin(self, evict: Sequence[str], runner: Runner | None) -> None:
         need = self.swaps.planner.need(runner) if runner is not None else 0
@@ -85,7 +100,7 @@ class Works:
         return False
 
     async def _carry(self, work: Work) -> None:
-        ending = WENT
+        ending = Ending(words="It was broken off.")
         try:
             ending = await self._ending(work)
         except OSError as problem:  # no descriptors are left, most likely: nothing can be seen, so nothing be sure
@@ -107,16 +122,20 @@ class Works:
             if not work.swap.evict:
                 return Ending(loaded=True)  # somebody else was faster
             work.swap = replace(work.swap, runner=None)
-        async with self.swaps.alone:
-            for told in list(self.on_swap):
-                told(work.swap)
-            return await self.swaps.carry(work)
+        for told in list(self.on_swap):
+            told(work.swap)
+        return await self.swaps.carry(work)
 
-    def _blind(self, work: Work, problem: OSError) -> Ending:
+    def _undo(self, work: Work) -> None:
+        """Nobody leaves for it, and what it was to load does not come."""
         runner = work.swap.runner
-        self.swaps.rows.stays(work.swap.evict)
+        others = {key for each in self._queue for key in each.swap.evict}
+        self.swaps.rows.stays([key for key in self.swaps.rows.table if key not in others])
         if runner is not None and not self._is_here(runner):
             self.swaps.rows.drop(runner.key)
+
+    def _blind(self, work: Work, problem: OSError) -> Ending:
+        self._undo(work)
         words = f"Nothing can be loaded or unloaded now: {fault_words(problem)}."
         self.swaps.journal.say(SOURCE, words, level="error")
         return Ending(failed=End.LOAD_FAILED, words=words)

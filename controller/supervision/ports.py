@@ -7,7 +7,9 @@ import contextlib
 import errno
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -119,3 +121,12 @@ def _describe(pid: int | None) -> PortHolder:
             return PortHolder(pid, process.username(), process.name())
     except (psutil.Error, KeyError):  # gone meanwhile, or a user without a name
         return PortHolder(pid)
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL leads to this machine itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

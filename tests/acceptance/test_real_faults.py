@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controller.engines.ollama.inside import Kind, inside_of
+from controller.engines.ollama.inside import RunnerKind, inside_of
 from tests.kit import real, web
 from tests.kit.below import runners_below
 from tests.kit.house import FakeHouse, House, fake_house, until
@@ -105,7 +105,7 @@ def test_row_15_twenty_kills_of_the_controller_leave_a_real_ollama_with_its_runn
 
 
 def test_a_runner_without_memory_is_told_in_one_line_and_costs_the_others_nothing(tmp_path: Path) -> None:
-    if inside_of(real.version()).kind is not Kind.LLAMA_SERVER:
+    if inside_of(real.version()).kind is not RunnerKind.LLAMA_SERVER:
         pytest.skip("before 0.30 a runner is Ollama's own program, which no test can put a limit before")
     if sys.platform != "linux":
         pytest.skip("only Linux limits what a process has of its own")

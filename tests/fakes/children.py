@@ -115,7 +115,7 @@ class FakeProgram:
     planned: Plan | None = None  # instead of a launch
     verdict: moves.Probed = field(default_factory=moves.Answered)
     diagnosis: moves.Diagnosis | None = None
-    readiness: Readiness = field(default_factory=Readiness)
+    readiness: Readiness = field(default_factory=lambda: Readiness("Ollama"))
     refused: OSError | None = None  # what looking at anything raises
     ended: list[EndedRun] = field(default_factory=list)  # what it was asked to make sense of
 

@@ -139,7 +139,7 @@ class FakeDesk:
         self.awaited: list[dict[str, str]] = []
         self.storage_trouble = ""
         self.ready = True
-        self.readiness = Readiness()
+        self.readiness = Readiness("Ollama")
         self.readiness.set("ready", "It answers its probe.")
         self.known = {child.name: child for child in children or (an_ollama(),)}
         self.orders: list[tuple[str, object]] = []

@@ -233,8 +233,11 @@ class Known:
 
 @dataclass
 class Memory:
-    """Nothing moves in it until a test says so: it takes `alone` for as long as a swap would."""
+    """Nothing moves in it until a test says so: it takes `lock` for as long as a swap would."""
 
     moving: bool = False
     empty: bool = False
-    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def alone(self, engine: str) -> asyncio.Lock:
+        return self.lock

@@ -25,6 +25,7 @@ from controller.clock import SystemClock
 from controller.config.entry import Access, Allowed
 from controller.config.listening import LimitSettings
 from controller.config.schema import Config, Server
+from controller.engines.ollama.inside import KnownInside
 from controller.proxy.app import DataPlane
 from controller.proxy.cleartext import HttpsDoor
 from controller.proxy.exchange import App, Exchange, Receive, Scope, Send
@@ -35,6 +36,7 @@ from controller.supervision.ports import free_port
 from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
 from tests.kit import web
+from tests.kit.engines import an_ollama
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
@@ -53,6 +55,7 @@ class Plane:
     plane: DataPlane
     shared: Shared
     readiness: Readiness
+    inside: KnownInside
     port: int
     settings: list[Config]
     line: Line
@@ -130,7 +133,7 @@ async def gateway(
 
     Its line lets `slots` through at a time. What it has not been given back at the end is a mistake.
     """
-    readiness = Readiness()
+    readiness, inside = Readiness("Ollama"), KnownInside()
     if upstream is not None:
         readiness.set("ready", "It answers.", upstream)
     settings = [using or config()]
@@ -138,9 +141,9 @@ async def gateway(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         made: Plane
         tally = Tally()
-        shared = Shared(
-            readiness, line, names, SystemClock(), tally.runs, rhythm=rhythm, used=lambda use: made.uses.append(use)
-        )
+        engine = an_ollama(readiness=readiness, known=inside)
+        uses: list[Use] = []
+        shared = Shared([engine], line, names, SystemClock(), tally.runs, rhythm=rhythm, used=uses.append)
         plane = DataPlane(
             shared,
             settings=lambda: settings[0],
@@ -154,7 +157,9 @@ async def gateway(
             https_doors=https_doors,
             known=known,
         )
-        made = Plane(plane, shared, readiness, listening.getsockname()[1], settings, line, names, memory)
+        made = Plane(
+            plane, shared, readiness, inside, listening.getsockname()[1], settings, line, names, memory, uses=uses
+        )
         options = uvicorn.Config(
             plane.listener(arrival),
             http=Wire,

@@ -11,7 +11,9 @@ import pytest
 from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.engines.ollama.aliases import Aliases
+from controller.engines.ollama.catalogue import Catalogue, Terms
 from controller.engines.ollama.client import OllamaClient
+from controller.engines.ollama.inside import NEWEST
 from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.residency.learned import Learned
@@ -33,7 +35,11 @@ class House:
         """A controller that knows nothing, as after the loss of all data."""
         self.journal = Journal(SystemClock())
         self.aliases = Aliases(self.client, lambda: self.config, self.journal)
-        self.names = Names(self.client, lambda key: Learned(), lambda: self.config)
+        self.names = Names(
+            [Catalogue(self.client, Terms(lambda: NEWEST, lambda: self.config))],
+            lambda key: Learned(),
+            lambda: self.config,
+        )
 
     async def settle(self, **aliases: dict[str, Any]) -> list[str]:
         self.config = Config.model_validate({"models": {"aliases": aliases}})

@@ -159,7 +159,7 @@ async def test_an_older_ollama_has_words_of_its_own_for_that(ask: Ask, tmp_path:
     error = "llama runner process has terminated: signal: killed"
     async with fake_ollama(tmp_path, fail_next=2, fail_error=error) as fake, gateway(fake.address) as plane:
         assert (await ask(plane, "/api/chat", DOCUMENT)).status == 500
-        plane.readiness.learn(OWN_RUNNER)
+        plane.inside.learn(OWN_RUNNER)
         assert (await ask(plane, "/api/chat", DOCUMENT)).status == 200
 
 

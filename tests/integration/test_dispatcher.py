@@ -16,6 +16,7 @@ from controller.clock import SystemClock
 from controller.config.schema import Config
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.inside import inside_of
+from controller.engines.ollama.settings import OLLAMA
 from controller.events import Journal
 from controller.readiness import Address, Readiness
 from controller.residency.effects import MemoryEffects
@@ -32,7 +33,8 @@ from controller.scheduling.ticket import Caps, End, State, Ticket, Wish
 from tests.fakes.demand import KeptInMemory
 from tests.fakes.gauge import FakeGauge
 from tests.kit import real, web
-from tests.kit.residing import QUICK
+from tests.kit.engines import an_ollama
+from tests.kit.residing import LOADS, QUICK
 from tests.kit.until import until
 
 SAYS = {"red": "I am red.", "blue": "I am blue.", "llama3.2:1b": "So says llama3.2:1b."}
@@ -75,16 +77,18 @@ class Shop:
 @asynccontextmanager
 async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
     config = Config.model_validate({"models": {"max_loaded": 1}, "server": {"line": SWIFT}})
-    clock, readiness, store, rows = SystemClock(), Readiness(), KeptInMemory(), Rows()
+    clock, readiness, store, rows = SystemClock(), Readiness("Ollama"), KeptInMemory(), Rows()
     journal, client = Journal(clock), OllamaClient(lambda: ollama.url, lambda: inside_of(real.version()))
-    names = Names(client, store.get, lambda: config)
-    runners = Runners(lambda: ollama.process.pid)
-    space = MachineSpace(FakeGauge(), journal, lambda: config)
+    inside = inside_of(real.version())
+    engine = an_ollama(
+        client, lambda: ollama.process.pid, lambda: config, clock=clock, journal=journal, inside=inside, pace=LOADS
+    )
+    engines = {engine.name: engine}
+    names, runners = Names([engine], store.get, lambda: config), Runners(lambda: ollama.process.pid)
+    space = MachineSpace(FakeGauge(), engines, journal, lambda: config)
     planner = Planner(rows.table, space)
     scheduler = Scheduler(rules_of(config), rows.table, planner)
-    residents = Residents(
-        rows, planner, client, runners, scheduler, names, space, store, clock, journal, lambda: config, QUICK
-    )
+    residents = Residents(rows, planner, engines, scheduler, names, space, store, clock, journal, lambda: config, QUICK)
     dispatcher = Dispatcher(
         scheduler,
         residents,
@@ -102,7 +106,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
         loops = [asyncio.create_task(each) for each in (residents.run(), dispatcher.run())]
         try:
             await until(lambda: space.reading is not None)
-            residents.upstream(ready=True, adopted=False, same=False)
+            residents.upstream(OLLAMA, ready=True, adopted=False, same=False)
             readiness.set("ready", "Ollama answers.", Address("127.0.0.1", 1, 1))
             yield Shop(dispatcher, scheduler, residents, runners, names, readiness, http)
         finally:

@@ -13,7 +13,7 @@ import uvloop
 
 from controller.clock import SystemClock
 from controller.engines.ollama.client import OllamaClient, Runners
-from controller.engines.ollama.loading import Loading, Pace
+from controller.engines.ollama.loading import Loading, LoadPace
 from controller.eventloop import AwakeLoop, new_loop
 from tests.fakes.residents import runner
 
@@ -107,8 +107,8 @@ class Slow(OllamaClient):
 
 def test_a_load_across_a_sleep_is_not_late() -> None:
     async def live(loop: Sleepy) -> None:
-        loading = Loading(Slow(loop), Runners(lambda: None), SystemClock(), lambda _: 1.0, Pace())
-        assert (await loading.load(runner("a"))).processes == []
+        loading = Loading(Slow(loop), Runners(lambda: None), SystemClock(), LoadPace())
+        assert (await loading.load(runner("a"), 1.0)).processes == []
 
     sleepily(live)
 

@@ -271,7 +271,7 @@ async def test_words_before_the_answer_and_after_it_stay_here() -> None:
 async def test_being_ready_does_not_flicker_while_a_connection_is_made(tmp_path: Path) -> None:
     async with fake_ollama(tmp_path) as fake, gateway(fake.address) as plane:
         seen: set[int] = set()
-        pool, connect = plane.shared.pool, plane.shared.pool.connect
+        pool, connect = plane.shared.asking.pool, plane.shared.asking.pool.connect
 
         async def watched(address: Address) -> Connection:
             seen.add(plane.plane.tally.runs.held)

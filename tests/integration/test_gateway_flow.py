@@ -238,7 +238,7 @@ async def test_a_model_made_for_chats_is_not_loaded_to_say_that_it_gives_no_embe
         plane.names.can["finder:latest"] = frozenset({"embedding"})
         assert "Ask finder:latest for them." in (await client.post(path, json={"model": "m", **asked})).text
         assert await fake.seen() == []  # nobody was asked
-        plane.readiness.learn(OWN_RUNNER)  # whose chat models give some
+        plane.inside.learn(OWN_RUNNER)  # whose chat models give some
         await client.post(path, json={"model": "m", **asked})
         assert [each["path"] for each in await fake.seen()] == [path]
 

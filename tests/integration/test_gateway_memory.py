@@ -51,7 +51,7 @@ async def test_during_a_swap_the_last_list_of_what_is_in_memory_is_told_however_
         plane.memory.moving = True
         plane.plane.models_moved()
         plane.plane.models_changed()
-        async with plane.memory.alone:
+        async with plane.memory.lock:
             assert (await client.get("/api/ps")).content == LOADED
             assert (await client.get("/api/tags")).status_code == 200  # which is no danger
         assert it.asked == ["/api/ps", "/api/tags"]
@@ -72,7 +72,7 @@ async def test_during_the_first_load_nothing_is_in_memory_and_ollama_is_not_aske
 async def test_who_asks_first_in_the_middle_of_a_swap_is_answered_when_it_is_over() -> None:
     async with ollama() as (it, plane, client):
         plane.memory.moving = True
-        async with plane.memory.alone:
+        async with plane.memory.lock:
             asking = asyncio.create_task(client.get("/api/ps"))
             await until(lambda: bool(len(plane.plane.open)))
             assert (await client.get("/api/tags")).status_code == 200  # a whole round trip later
@@ -84,7 +84,7 @@ async def test_who_asks_first_in_the_middle_of_a_swap_is_answered_when_it_is_ove
 async def test_a_swap_that_takes_long_is_told_of_and_when_to_come_back() -> None:
     async with ollama(swap=0.2) as (it, plane, client):
         plane.memory.moving = True
-        async with plane.memory.alone:
+        async with plane.memory.lock:
             answer = await client.get("/api/ps")
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
@@ -97,10 +97,10 @@ async def test_no_swap_begins_while_ollama_reads_what_it_has_loaded() -> None:
         it.may.clear()
         asking = asyncio.create_task(client.get("/api/ps"))
         await until(lambda: it.asked == ["/api/ps"])
-        assert plane.memory.alone.locked()
+        assert plane.memory.lock.locked()
         it.may.set()
         assert (await asking).content == LOADED
-        assert not plane.memory.alone.locked()
+        assert not plane.memory.lock.locked()
 
 
 async def test_a_mute_ollama_keeps_no_swap_waiting_for_long() -> None:
@@ -108,6 +108,6 @@ async def test_a_mute_ollama_keeps_no_swap_waiting_for_long() -> None:
         it.may.clear()
         assert (await client.get("/api/ps")).status_code == 503
         assert it.asked == ["/api/ps"]
-        assert not plane.memory.alone.locked()
+        assert not plane.memory.lock.locked()
         it.may.set()
         assert (await client.get("/api/ps")).content == LOADED  # the connection that hung is not used again

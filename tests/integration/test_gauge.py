@@ -17,14 +17,15 @@ from controller.config.machine import Memory
 from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.facts import facts_of, forced_single
-from controller.engines.ollama.inside import NEWEST, Kind, inside_of
-from controller.engines.ollama.needs import Start, estimate
+from controller.engines.ollama.inside import NEWEST, RunnerKind, inside_of
+from controller.engines.ollama.needs import StartedAs, estimate
 from controller.engines.ollama.recipe import recipe_of
 from controller.plain import GIB, MIB
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.gauge_linux import LinuxGauge
 from controller.residency.memory import budget, ceiling
 from controller.residency.resident import Taken
+from controller.supervision.grandchildren import gone
 from tests.fakes.gauge import FakeGauge, FileGauge, write_gauge
 from tests.kit.real import RealOllama
 
@@ -219,9 +220,9 @@ def test_a_real_answer_shows_no_lists_but_the_shapes_of_the_weights(real_ollama:
     assert forced_single(facts_of(embedder, 1), NEWEST)
 
 
-CONTEXTS: Mapping[Kind, str] = {
-    Kind.RUNNER: r'msg="kv cache" device=\w+ size="({kib:.1f} KiB|{mib:.1f} MiB)"',
-    Kind.LLAMA_SERVER: r"KV buffer size = +{mib:.2f} MiB",
+CONTEXTS: Mapping[RunnerKind, str] = {
+    RunnerKind.RUNNER: r'msg="kv cache" device=\w+ size="({kib:.1f} KiB|{mib:.1f} MiB)"',
+    RunnerKind.LLAMA_SERVER: r"KV buffer size = +{mib:.2f} MiB",
 }
 """How Ollama tells in its log what a context takes."""
 
@@ -241,13 +242,13 @@ async def test_a_real_runner_takes_about_what_was_expected(real_ollama: RealOlla
     (held,) = gauge_for_this_machine().read(of(*(each.pid for each in runners))).footprints.values()
     told = next(int(each["size"]) for each in await ollama.ps() if each["name"] == "red:latest") + inside.untold
     await ollama.unload("red")
-    await Runners(lambda: real_ollama.process.pid).gone(runners, 10)
-    found = estimate(facts, Start(tokens), inside)
+    await gone(runners, 10)
+    found = estimate(facts, StartedAs(tokens), inside)
     assert found.context == tokens * 64
     in_words = CONTEXTS[inside.kind].format(kib=found.context / 1024, mib=found.context / MIB)
     assert re.search(in_words, real_ollama.log.read_text(errors="replace"))
     assert held < found.total * 1.15 + 8 * MIB  # what it has not touched yet is not there yet
-    if inside.kind is Kind.LLAMA_SERVER:
+    if inside.kind is RunnerKind.LLAMA_SERVER:
         assert told == pytest.approx(found.total, rel=0.05)
     elif tokens <= 8192:  # of more, most has not been touched yet
         assert held / 3 < found.total < 3 * held

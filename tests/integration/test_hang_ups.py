@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from controller.engines.ollama.client import OllamaClient, Runners
+from controller.residency.vitals import idle
+from controller.supervision.grandchildren import end, gone
 from tests.kit import real, web
 from tests.kit.until import until
 
@@ -36,10 +38,10 @@ async def test_a_slot_that_a_hang_up_took_along_comes_back_when_the_model_is_unl
                     continue
                 lost += 1
                 held = await runners.all()
-                await until(partial(runners.idle, held))
+                await until(partial(idle, runners.slots, held))
                 await client.unload("ticker")
-                if not await runners.gone(held, SOON):  # Ollama waits for the answer whose slot is lost
-                    await runners.end(held)
+                if not await gone(held, SOON):  # Ollama waits for the answer whose slot is lost
+                    await end(held)
                 assert await answers(http), "unloading it cured nothing"
     record_property("lost", lost)
     print(f"Ollama {real.version()}: {lost} slots lost in {HANG_UPS} hang-ups")

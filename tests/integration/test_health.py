@@ -16,20 +16,23 @@ import psutil
 from controller.clock import SystemClock
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.recipe import recipe_of
+from controller.engines.ollama.settings import OLLAMA
 from controller.engines.runner import ModelFacts, Runner
 from controller.events import Journal
-from controller.residency.health import Health, Pace
+from controller.residency.health import Health, HealthPace
 from controller.residency.learned import Learned
 from controller.residency.progress import Rule
 from controller.residency.resident import Presence, Resident
 from controller.residency.vitals import Pulse
 from controller.scheduling.ticket import End, State, Ticket
+from controller.supervision.grandchildren import end
 from tests.integration.test_ollama import fake_ollama
 from tests.kit import real, web
+from tests.kit.engines import an_ollama
 from tests.kit.until import until
 
 RULE = Rule(first=1.5, silence=1.5, gaps=10.0, window=1.0, apart=0.5)
-PACE = Pace(tick=0.1, canary=2.0)
+PACE = HealthPace(tick=0.1, canary=2.0)
 
 
 @dataclass
@@ -57,7 +60,7 @@ class OneRunner:
 
     async def kill(self, key: str, why: str) -> None:
         self.killed.append(why)
-        await self.runners.end(await self.processes())
+        await end(await self.processes())
 
     async def ask(self, http: httpx.AsyncClient, **asked: object) -> str:
         """An answer, as the gateway would fetch it; cut short where Ollama cuts it."""
@@ -90,15 +93,16 @@ async def watched(url: str, pid: int, model: str) -> AsyncIterator[tuple[OneRunn
     runner = Runner("k", recipe.blob, model, ModelFacts(weights=1), engine="ollama")
     one = OneRunner(runner, Runners(lambda: pid))
     one.table["k"] = Resident(runner, Presence.RESIDENT, clock.now(), 1, 1)
+    engines = {OLLAMA: an_ollama(client, lambda: pid)}
     health = Health(
         one,
         one,
-        Pulse(one.runners),
-        client,
+        Pulse(engines),
+        engines,
         clock,
         Journal(clock),
         dict[str, Learned](),
-        one.restarts.append,
+        lambda engine, why: one.restarts.append(why),
         rule=RULE,
         pace=PACE,
     )

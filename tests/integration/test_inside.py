@@ -14,7 +14,7 @@ import pytest
 
 from controller.engines.ollama.client import OllamaClient
 from controller.engines.ollama.failures import runner_died, words_of
-from controller.engines.ollama.inside import Kind, held_by, inside_of, strange
+from controller.engines.ollama.inside import RunnerKind, held_by, inside_of, strange
 from tests.kit import real, web
 from tests.kit.below import argv_of, runners_below
 from tests.kit.until import until
@@ -84,7 +84,7 @@ async def test_who_holds_a_model_is_of_the_kind_that_it_says_and_reads_in_such_b
     held = held_by(argv)
     assert held is not None
     assert held.kind is INSIDE.kind
-    if held.kind is Kind.LLAMA_SERVER:
+    if held.kind is RunnerKind.LLAMA_SERVER:
         assert argv[argv.index("-b") + 1] == str(INSIDE.batch(8192))
         log = ollama.log.read_text(errors="replace")
         assert f"prompt cache is enabled, size limit: {INSIDE.prompt_cache // 2**20} MiB" in log

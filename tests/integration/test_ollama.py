@@ -17,10 +17,13 @@ import httpx
 import psutil
 import pytest
 
-from controller.engines.ollama.client import OllamaClient, Runners, gpu_now
-from controller.engines.ollama.inside import Kind, inside_of
+from controller.engines.ollama.client import OllamaClient, Runners
+from controller.engines.ollama.inside import RunnerKind, inside_of
 from controller.engines.ollama.recipe import recipe_of
 from controller.errors import Unreachable
+from controller.residency.gpu import gpu_now
+from controller.residency.vitals import idle
+from controller.supervision.grandchildren import end
 from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit import real, web
@@ -106,8 +109,8 @@ async def test_an_idle_runner_is_found_by_its_blob_and_killed_without_its_neighb
             for model in ("tiny", "other"):
                 await http.post("/api/generate", json={"model": model, "prompt": ""})
         [runner] = held = await runners.holding(tiny)
-        await until(lambda: runners.idle(held))  # one that is just starting is at work
-        await runners.end(held)
+        await until(lambda: idle(runners.slots, held))  # one that is just starting is at work
+        await end(held)
         assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
         assert len(await runners.holding(other)) == 1
 
@@ -124,8 +127,8 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) 
             await http.post("/api/generate", json={**asked, "stream": False}, timeout=1)
         runners = Runners(lambda: process.pid)
         held = await runners.all()
-        assert await runners.idle(held)
-        await runners.end(held)
+        assert await idle(runners.slots, held)
+        await end(held)
         answer = await http.post("/api/generate", json={**asked, "stream": False})
         assert answer.json()["response"].startswith("the sea")
 
@@ -137,7 +140,7 @@ async def test_a_runner_at_work_is_known_as_such() -> None:
         runners = Runners(os.getpid)
         held = await runners.holding("sha256-tiny")
         assert [each.pid for each in held] == [busy.pid]
-        assert not await runners.idle(held)
+        assert not await idle(runners.slots, held)
     finally:
         busy.kill()
         await busy.wait()
@@ -160,8 +163,8 @@ async def test_runners_that_cannot_be_seen_are_not_taken_for_none(monkeypatch: p
 def mac(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bytes], None]:
     """What `ioreg` says from now on, as a Mac hears it."""
     said = tmp_path / "ioreg.plist"
-    monkeypatch.setattr("controller.engines.ollama.client.sys", SimpleNamespace(platform="darwin"))
-    monkeypatch.setattr("controller.engines.ollama.client.IOREG", ("/bin/cat", str(said)))
+    monkeypatch.setattr("controller.residency.gpu.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr("controller.residency.gpu.IOREG", ("/bin/cat", str(said)))
 
     def says(text: bytes) -> None:
         said.write_bytes(text)
@@ -169,12 +172,12 @@ def mac(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bytes], No
     return says
 
 
-@pytest.mark.parametrize(("share", "idle"), [(0, True), (2, True), (3, False), (97, False)])
+@pytest.mark.parametrize(("share", "rests"), [(0, True), (2, True), (3, False), (97, False)])
 async def test_a_runner_that_leaves_the_processor_alone_is_idle_if_the_gpu_of_its_mac_is_too(
-    mac: Callable[[bytes], None], share: int, idle: bool
+    mac: Callable[[bytes], None], share: int, rests: bool
 ) -> None:
     mac(ioreg(20 * 2**30, share, {os.getpid(): 12.5}))
-    assert await Runners(lambda: None).idle([]) is idle
+    assert await idle(Runners(lambda: None).slots, []) is rests
     seen = await gpu_now()
     assert seen is not None
     assert (seen.share, seen.worked(os.getpid())) == (share, 12.5)
@@ -183,14 +186,14 @@ async def test_a_runner_that_leaves_the_processor_alone_is_idle_if_the_gpu_of_it
 @pytest.mark.parametrize("said", [b"", b"nonsense", b"<plist><array/></plist>"])
 async def test_a_gpu_that_does_not_tell_how_busy_it_is_works(mac: Callable[[bytes], None], said: bytes) -> None:
     mac(said)
-    assert not await Runners(lambda: None).idle([])
+    assert not await idle(Runners(lambda: None).slots, [])
 
 
 async def test_a_mac_without_the_tool_thinks_its_gpu_works(
     mac: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.engines.ollama.client.IOREG", ("/usr/sbin/no-ioreg-here",))
-    assert not await Runners(lambda: None).idle([])
+    monkeypatch.setattr("controller.residency.gpu.IOREG", ("/usr/sbin/no-ioreg-here",))
+    assert not await idle(Runners(lambda: None).slots, [])
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has one")
@@ -205,7 +208,7 @@ async def test_a_real_runner_says_itself_whether_its_slots_work_and_how_far_they
         client = OllamaClient(lambda: real_ollama.url)
         await http.post("/api/generate", json={"model": "ticker"})
         held = await runners.holding(await blob_of(client, "ticker"))
-        if inside_of(real.version()).kind is not Kind.LLAMA_SERVER:
+        if inside_of(real.version()).kind is not RunnerKind.LLAMA_SERVER:
             assert await runners.slots(held) is None
             return
         at_rest = await runners.slots(held)
@@ -223,6 +226,6 @@ async def test_a_real_runner_says_itself_whether_its_slots_work_and_how_far_they
                 return len(seen - {None}) > 1
 
             await until(gets_on)
-            assert not await runners.idle(held)
-        await until(lambda: runners.idle(held))
+            assert not await idle(runners.slots, held)
+        await until(lambda: idle(runners.slots, held))
         await http.post("/api/generate", json={"model": "ticker", "keep_alive": 0})

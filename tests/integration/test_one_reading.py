@@ -74,7 +74,7 @@ def judged(path: str, body: bytes, redirects: Mapping[str, str] | None = None) -
     if isinstance(asked, Refused):
         return None
     if route.kind is Kind.INFERENCE:
-        found = adjust(body, asked, route, Clamps(meanings), inside_of(real.version()))
+        found = adjust(body, asked, route, Clamps(meanings), inside_of(real.version()).at_load)
     else:
         found = named(body, asked, meanings)
     return Judged(found.body, found.model) if isinstance(found, Adjusted) else None
@@ -356,7 +356,7 @@ def test_no_answer_is_longer_than_the_bound_that_was_read(
     body = json.dumps({"model": RED, "stream": False, **asked}).encode()
     peeked = peek(body, ROUTE[path].subject)
     assert not isinstance(peeked, Refused)
-    found = adjust(body, peeked, ROUTE[path], Clamps(Meanings(), max_tokens=1), inside_of(real.version()))
+    found = adjust(body, peeked, ROUTE[path], Clamps(Meanings(), max_tokens=1), inside_of(real.version()).at_load)
     assert isinstance(found, Adjusted)
     answer = ollama.post(path, content=found.body)
     assert answer.is_success

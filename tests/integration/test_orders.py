@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.settings import OLLAMA
 from controller.errors import OrderRefused
 from controller.residency.effects import MemoryEffects
 from controller.residency.resident import Presence, Swap
@@ -216,7 +217,7 @@ async def test_what_a_request_unloads_is_gone_when_that_returns_or_says_why_not(
         stream = house.demand.runs(red)
         unloading = asyncio.create_task(effects.unload(red))
         await until(lambda: any(job.kind == "unload" and job.state == "running" for job in house.orders.jobs.values()))
-        house.residents.upstream(ready=False, adopted=False, same=False)
+        house.residents.upstream(OLLAMA, ready=False, adopted=False, same=False)
         with pytest.raises(OrderRefused, match="Ollama went away"):
             await unloading
         house.demand.tickets.remove(stream)
@@ -254,7 +255,7 @@ async def test_a_pin_stays_with_the_name_when_a_reload_makes_another_runner_of_i
     async with house_of(ollama, context_length=1024) as house:
         red = await house.bring("red")
         await house.orders.pin("red")
-        house.config = Config.model_validate({"models": {"max_loaded": 1, "context_length": 2048}})
+        house.config = Config.model_validate({"models": {"prompt_cache": 0, "max_loaded": 1, "context_length": 2048}})
         house.names.changed()
         longer = await house.runner("red")
         assert longer != red
@@ -269,7 +270,7 @@ async def test_orders_that_wait_when_ollama_goes_away_fail_in_words(ollama: real
         red = await house.bring("red")
         house.demand.runs(red)
         jobs = [await house.orders.load("blue"), await house.orders.load("seer")]
-        house.residents.upstream(ready=False, adopted=False, same=False)
+        house.residents.upstream(OLLAMA, ready=False, adopted=False, same=False)
         for job in jobs:
             await asyncio.wait_for(job.wait(LONG), LONG)
             assert (job.state, job.text) == ("failed", "Ollama went away.")
@@ -284,8 +285,8 @@ async def test_a_model_is_loaded_at_start_when_there_is_room_and_never_at_the_co
 ) -> None:
     rows = {"red": {"preload": "at_start"}, "blue": {"preload": "at_start"}, "nobody": {"preload": "at_start"}}
     async with house_of(ollama, models=rows) as house:
-        house.residents.upstream(ready=True, adopted=False, same=False)
-        house.residents.load_at_start()
+        house.residents.upstream(OLLAMA, ready=True, adopted=False, same=False)
+        house.residents.load_at_start(OLLAMA)
         await until(lambda: "nobody was not loaded" in house.said())
         assert [row.runner.name for row in house.residents.table.values()] == ["red:latest"]
         assert "blue was not loaded at the start of Ollama: there is no room for it now." in house.said()

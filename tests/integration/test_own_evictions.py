@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.engines.ollama.inside import Kind, inside_of
+from controller.engines.ollama.inside import RunnerKind, inside_of
 from controller.plain import GIB, MIB
 from tests.kit import real
 from tests.kit.models import KNOWS_ALL, speaker
 from tests.kit.residing import PATIENT, House, residing
 
 pytestmark = pytest.mark.skipif(
-    inside_of(real.version()).kind is not Kind.LLAMA_SERVER, reason="before Ollama 0.30 nothing is predicted"
+    inside_of(real.version()).kind is not RunnerKind.LLAMA_SERVER, reason="before Ollama 0.30 nothing is predicted"
 )
 GPU = 240 * MIB
 MANY = {"OLLAMA_CONTEXT_LENGTH": "2048", "OLLAMA_MAX_LOADED_MODELS": "1024"}
@@ -57,7 +57,7 @@ async def with_a_gpu(folder: Path) -> AsyncIterator[tuple[House, Path]]:
                 await asyncio.to_thread(ollama.add, speaker(name, KNOWS_ALL, width=1024, feed_forward=4096))
             models = {"context_length": 2048}
             plenty = {"memory": {"budget": 60 * GIB}}  # for all we know: whether others have to go is Ollama's alone
-            async with residing(ollama.url, ollama.process.pid, models=models, server=plenty, pace=PATIENT) as house:
+            async with residing(ollama.url, ollama.process.pid, models=models, server=plenty, loads=PATIENT) as house:
                 house.gauge.limit = GPU
                 yield house, ollama.log
 

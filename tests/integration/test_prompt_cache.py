@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.engines.ollama.inside import Kind, inside_of
-from controller.engines.ollama.needs import CHECKPOINTS, Kept
+from controller.engines.ollama.inside import RunnerKind, inside_of
+from controller.engines.ollama.needs import CHECKPOINTS
 from controller.engines.runner import Runner
 from controller.plain import MIB
 from controller.residency.resident import NoRoom, Resident
@@ -19,7 +19,7 @@ from tests.kit.models import KNOWS_ALL, speaker
 from tests.kit.residing import PATIENT, House, residing
 
 pytestmark = pytest.mark.skipif(
-    inside_of(real.version()).kind is not Kind.LLAMA_SERVER, reason="before Ollama 0.30 no conversations are kept"
+    inside_of(real.version()).kind is not RunnerKind.LLAMA_SERVER, reason="before Ollama 0.30 no conversations are kept"
 )
 LONG = speaker("long", KNOWS_ALL, head=1024)  # each token of its context takes 4 KiB
 TOKENS, CONVERSATION = 4096, 16 * MIB
@@ -33,8 +33,8 @@ async def keeping(folder: Path, mebibytes: int) -> AsyncIterator[tuple[House, Re
     told = {"LLAMA_ARG_CACHE_RAM": str(mebibytes), "LLAMA_ARG_CTX_CHECKPOINTS": str(CHECKPOINTS)}
     with real.serve(folder / "home", folder / "models", OLLAMA_CONTEXT_LENGTH=str(TOKENS), **told) as ollama:
         await asyncio.to_thread(ollama.add, LONG)
-        models, kept = {"context_length": TOKENS}, Kept(mebibytes * MIB)
-        async with residing(ollama.url, ollama.process.pid, models=models, kept=kept, pace=PATIENT) as house:
+        models = {"context_length": TOKENS, "prompt_cache": f"{mebibytes}MiB"}
+        async with residing(ollama.url, ollama.process.pid, models=models, loads=PATIENT) as house:
             long = await house.bring("long")
             yield house, house.residents.table[long.key]
 

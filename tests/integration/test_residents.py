@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.settings import OLLAMA
 from controller.residency.resident import Presence, Swap
 from tests.fakes.clock import WoundClock
 from tests.kit import real, web
@@ -311,7 +312,7 @@ async def test_what_a_client_wants_to_stay_outlives_its_idle_time_and_makes_room
 ) -> None:
     clock = WoundClock()
     async with residing(ollama.url, ollama.process.pid, clock=clock, pace=replace(QUICK, tick=1, poll=5)) as house:
-        house.config = Config.model_validate({"models": {"keep_alive": "10m"}})
+        house.config = Config.model_validate({"models": {"prompt_cache": 0, "keep_alive": "10m"}})
         await unload_all(house)
         red = await house.runner("red")
         house.demand.waits(red)
@@ -330,13 +331,13 @@ async def test_what_was_in_memory_before_a_planned_restart_comes_back(tmp_path: 
     with real.serve(tmp_path / "home", tiny_models, OLLAMA_KEEP_ALIVE="-1") as first:
         async with residing(first.url, first.process.pid) as house:
             red = await house.bring("red")
-            house.residents.remember()
-            house.residents.upstream(ready=False, adopted=False, same=False)
+            house.residents.remember(OLLAMA)
+            house.residents.upstream(OLLAMA, ready=False, adopted=False, same=False)
             assert house.residents.table == {}
             await house.ollama.unload("red")  # as if it were another process
             await until(lambda: not house.processes())
-            house.residents.upstream(ready=True, adopted=False, same=False)
-            house.residents.load_at_start()
+            house.residents.upstream(OLLAMA, ready=True, adopted=False, same=False)
+            house.residents.load_at_start(OLLAMA)
             await house.here(red)
             assert house.processes() == {red.blob}
 

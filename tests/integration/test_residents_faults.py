@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Config
-from controller.engines.ollama.client import Runners, runs
+from controller.engines.ollama.client import Runners
 from controller.engines.ollama.inside import LLAMA_SERVER
+from controller.engines.ollama.settings import OLLAMA
 from controller.engines.runner import Runner
 from controller.errors import OrderRefused
 from controller.residency.resident import NoRoom, Presence, Swap
 from controller.scheduling.ticket import End
+from controller.supervision.grandchildren import runs
 from tests.integration.test_ollama import fake_ollama
 from tests.kit import web
-from tests.kit.residing import QUICK, House, residing
+from tests.kit.residing import LOADS, QUICK, House, residing
 from tests.kit.until import until
 
 MODELS = ["red:latest", "blue:latest", "green:latest"]
@@ -117,7 +119,8 @@ async def test_a_load_that_lacks_memory_even_alone_is_refused_and_its_estimate_i
 async def test_an_estimate_is_not_raised_to_where_it_could_never_be_loaded_again(tmp_path: Path) -> None:
     async with house_of(tmp_path) as (house, turn):
         red, blue = await house.bring("red"), await house.runner("blue")
-        house.config = Config.model_validate({"server": {"memory": {"budget": int(blue.need * 1.1)}}})
+        budget = {"memory": {"budget": int(blue.need * 1.1)}}
+        house.config = Config.model_validate({"server": budget, "models": {"prompt_cache": 0}})
         turn(load_fails=NO_MEMORY, load_fails_next=2)
         house.demand.waits(blue)
         house.residents.begin(Swap(blue, (red.key,), "line"))
@@ -131,7 +134,7 @@ async def test_an_order_that_ollama_leaves_before_it_begins_has_failed_and_holds
     async with house_of(tmp_path) as (house, _):
         red = await house.bring("red")
         job = await house.orders.unload("red")
-        house.residents.upstream(ready=False, adopted=False, same=False)  # in the very same moment
+        house.residents.upstream(OLLAMA, ready=False, adopted=False, same=False)  # in the very same moment
         assert (job.state, job.text) == ("failed", "Ollama went away.")
         assert house.demand.away[red.key] < math.inf
 
@@ -199,7 +202,7 @@ async def test_a_runner_whose_load_crashes_twice_is_set_aside_and_gets_one_try_w
 
 
 async def test_a_load_that_a_signal_has_stopped_is_ended_at_once_and_tried_again(tmp_path: Path) -> None:
-    async with house_of(tmp_path, pace=replace(QUICK, standstill=3600.0)) as (house, turn):
+    async with house_of(tmp_path, loads=replace(LOADS, standstill=3600.0)) as (house, turn):
         turn(load_hangs=True)
         red = await begin(house, "red")
         await until(house.processes)
@@ -216,7 +219,7 @@ async def test_a_load_that_stands_still_is_ended_and_counts_as_a_crash(tmp_path:
         turn(load_hangs=True)
         red = await begin(house, "red")
         await until(lambda: house.store.get(red.key).crashes == 1)
-        assert f"it stood still for {QUICK.standstill:g} s" in house.said()
+        assert f"it stood still for {LOADS.standstill:g} s" in house.said()
         turn()
         await house.here(red)
 
@@ -230,7 +233,7 @@ async def test_an_ollama_that_dies_in_the_middle_of_a_load_costs_nobody_a_place_
             await until(house.processes)
             process.kill()
             await process.wait()
-            house.residents.upstream(ready=False, adopted=False, same=False)  # its supervisor says so
+            house.residents.upstream(OLLAMA, ready=False, adopted=False, same=False)  # its supervisor says so
             assert house.residents.table == {}
             house.residents.begin(Swap(red, (), "line"))  # nothing to load it with
             assert house.residents.table == {}

@@ -19,8 +19,10 @@ import pytest
 from controller.config.models import Models
 from controller.config.schema import Config
 from controller.engines.ollama import program as program_ollama
+from controller.engines.ollama.inside import KnownInside
 from controller.engines.ollama.program import OllamaServe
 from controller.readiness import Readiness
+from controller.residency.gauge import ram_size
 from controller.supervision.backoff import Pace
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
@@ -51,14 +53,14 @@ class Lab:
         return Config.model_validate({"server": {"ollama": wish}, "models": models or {}})
 
     def serve(self, **ollama: Any) -> OllamaServe:
-        return OllamaServe(self.config(**ollama), self.place, self.readiness)
+        return OllamaServe(self.config(**ollama), self.place, self.readiness, KnownInside(), ram_size)
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     knobs = tmp_path / "knobs.json"
     turn(knobs)
-    return Lab(tmp_path, place(tmp_path), fake.program(tmp_path), knobs, Readiness())
+    return Lab(tmp_path, place(tmp_path), fake.program(tmp_path), knobs, Readiness("Ollama"))
 
 
 @pytest.fixture
@@ -348,7 +350,7 @@ async def test_an_ollama_that_runs_already_is_used_and_not_stopped(lab: Lab) -> 
         url = (await theirs.reaches(ChildState.READY)).url
         away = Workspace(lab.folder / "other", lab.folder / "logs", lab.place.environment)
         away.data.mkdir()
-        ours = OllamaServe(lab.config(mode="adopt", url=url), away, Readiness())
+        ours = OllamaServe(lab.config(mode="adopt", url=url), away, Readiness("Ollama"), KnownInside(), ram_size)
         async with supervised(ours, away.home) as one:
             status = await one.reaches(ChildState.READY)
             assert (status.pid, status.url) == (None, url)
@@ -474,7 +476,7 @@ async def test_a_program_that_may_not_be_executed_is_told_so_and_starts_once_it_
     where = Workspace(lab.place.data, lab.place.logs, {**lab.place.environment, "PATH": f"{bin}:{os.defpath}"})
     further = Config.model_validate({"server": {"children": {"further": {"command": ["further"]}}}})
     programs: dict[str, Program] = {
-        "ollama": OllamaServe(lab.config(binary=None), where, lab.readiness),
+        "ollama": OllamaServe(lab.config(binary=None), where, lab.readiness, KnownInside(), ram_size),
         "cloudflared": Cloudflared(config(tunnel={"mode": "quick"}), where, "http://127.0.0.1:1", edges=[]),
         "further": Further("further", further.server.children["further"], where),
     }

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.inside import KnownInside
 from controller.engines.ollama.program import OllamaServe
 from controller.engines.ollama.renewal import Trial
 from controller.readiness import Readiness
+from controller.residency.gauge import ram_size
 from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.programs import Workspace, find
@@ -40,7 +42,7 @@ def cloudflared_program() -> Path:
 @pytest.fixture
 def ollama(tmp_path: Path) -> OllamaServe:
     wish = config(ollama={"binary": str(program()), "startup": 60, "stop_grace": 5})
-    return OllamaServe(wish, place(tmp_path), Readiness())
+    return OllamaServe(wish, place(tmp_path), Readiness("Ollama"), KnownInside(), ram_size)
 
 
 async def test_real_ollama_starts_answers_is_killed_and_comes_back(ollama: OllamaServe) -> None:
@@ -60,7 +62,7 @@ async def test_one_that_lacks_its_llama_server_is_told_so_and_not_that_the_gpu_i
 ) -> None:
     ollama = {"binary": str(bare_ollama), "startup": 60}
     wish = Config.model_validate({"server": {"ollama": ollama}, "models": {"gpu": "required"}})
-    bare = OllamaServe(wish, place(tmp_path), Readiness())
+    bare = OllamaServe(wish, place(tmp_path), Readiness("Ollama"), KnownInside(), ram_size)
     async with supervised(bare, bare.place.home) as one:
         await one.reaches(ChildState.GPU_LOST)
         assert "no llama-server beside it" in bare.readiness.reason
@@ -93,7 +95,7 @@ async def test_two_real_ollamas_on_one_port_are_told_apart(ollama: OllamaServe, 
     port = free_port()
     fixed = config(ollama={"binary": str(program()), "port": port, "stop_grace": 5})
     (tmp_path / "second").mkdir()
-    second = OllamaServe(fixed, place(tmp_path / "second"), Readiness())
+    second = OllamaServe(fixed, place(tmp_path / "second"), Readiness("Ollama"), KnownInside(), ram_size)
     ollama.config = fixed
     async with supervised(ollama, ollama.place.home) as one:
         holder = await one.reaches(ChildState.READY)

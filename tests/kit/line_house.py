@@ -82,7 +82,7 @@ class House:
 
 @asynccontextmanager
 async def house(*, ready: bool = True, most: int = 1) -> AsyncIterator[House]:
-    clock, readiness, names, learned = WoundClock(), Readiness(), FakeNames(), dict[str, Learned]()
+    clock, readiness, names, learned = WoundClock(), Readiness("Ollama"), FakeNames(), dict[str, Learned]()
     config = [Config()]
     residents = FakeResidents(clock, most=most)
     scheduler = Scheduler(rules_of(config[0]), residents.table, residents)

@@ -12,14 +12,15 @@ import psutil
 
 from controller.clock import Clock, SystemClock
 from controller.config.schema import Config
-from controller.engines.ollama.client import QUESTION_LIMIT, OllamaClient, Runners
+from controller.engines.ollama.client import QUESTION_LIMIT, OllamaClient
 from controller.engines.ollama.inside import Inside, inside_of
-from controller.engines.ollama.loading import Pace
-from controller.engines.ollama.needs import Kept
+from controller.engines.ollama.loading import LoadPace
+from controller.engines.ollama.settings import OLLAMA
 from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.residency.names import Names
 from controller.residency.orders import Orders
+from controller.residency.pace import ResidentPace
 from controller.residency.planner import Planner
 from controller.residency.resident import Fits, Presence, Swap
 from controller.residency.residents import Residents
@@ -29,13 +30,13 @@ from controller.scheduling.ticket import End
 from tests.fakes.demand import FakeDemand, KeptInMemory
 from tests.fakes.gauge import FakeGauge
 from tests.kit import web
+from tests.kit.engines import an_ollama
 from tests.kit.until import until
 
-QUICK = Pace(
-    tick=0.02, poll=0.1, poll_limit=5.0, look=0.05, standstill=3.0, leave=2.0, suspected=1.0, lost=0.3, aside=600.0
-)
+QUICK = ResidentPace(tick=0.02, poll=0.1, poll_limit=5.0, look=0.05, suspected=1.0, lost=0.3, aside=600.0)
+LOADS = LoadPace(list_limit=5.0, look=0.05, standstill=3.0, leave=2.0)
 
-PATIENT = replace(QUICK, standstill=60.0)
+PATIENT = replace(LOADS, standstill=60.0)
 """The same, for models that take a while to load."""
 
 
@@ -136,16 +137,16 @@ async def residing(
     pid: int | None,
     *,
     clock: Clock | None = None,
-    pace: Pace = QUICK,
+    pace: ResidentPace = QUICK,
+    loads: LoadPace = LOADS,
     models: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
     adopted: bool = False,
-    kept: Kept = Kept(0),  # noqa: B008  # it is a value
     before: Callable[[House], None] = lambda _: None,
 ) -> AsyncIterator[House]:
     """Residents that run until the block ends. What they have loaded stays loaded."""
     clock = clock or SystemClock()
-    config = Config.model_validate({"models": models or {}, "server": server or {}})
+    config = Config.model_validate({"models": {"prompt_cache": 0, **(models or {})}, "server": server or {}})
     inside = await inside_at(url)
     journal, ollama = Journal(clock), Asked(lambda: url, lambda: inside)
     demand, store, gauge = FakeDemand(), KeptInMemory(), FakeGauge()
@@ -153,12 +154,13 @@ async def residing(
     def settings() -> Config:
         return house.config
 
-    names = Names(ollama, store.get, settings, kept=lambda: kept)
-    space = MachineSpace(gauge, journal, settings)
-    runners = Runners(lambda: pid)
+    engine = an_ollama(ollama, lambda: pid, settings, clock=clock, journal=journal, inside=inside, pace=loads)
+    engines = {engine.name: engine}
+    names = Names([engine], store.get, settings)
+    space = MachineSpace(gauge, engines, journal, settings)
     rows = Rows()
     planner = Planner(rows.table, space)
-    residents = Residents(rows, planner, ollama, runners, demand, names, space, store, clock, journal, settings, pace)
+    residents = Residents(rows, planner, engines, demand, names, space, store, clock, journal, settings, pace)
     orders = Orders(residents, demand, names, clock, settings)
     house = House(residents, orders, demand, names, store, gauge, journal, ollama, config, url, pid)
     residents.on_failed.append(lambda key, as_, words: house.failures.append((key, as_, words)))
@@ -169,8 +171,8 @@ async def residing(
     task = asyncio.create_task(residents.run())
     try:
         await until(lambda: space.reading is not None or task.done())
-        residents.upstream(ready=True, adopted=adopted, same=False)
-        residents.load_at_start()
+        residents.upstream(OLLAMA, ready=True, adopted=adopted, same=False)
+        residents.load_at_start(OLLAMA)
         yield house
         if task.done():
             await task

@@ -8,7 +8,7 @@ HERE = Address("127.0.0.1", 1, 1)
 
 
 async def test_a_request_that_waits_goes_on_when_upstream_is_ready() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Ollama")
     waiting = asyncio.create_task(readiness.wait(60))
     await asyncio.sleep(0)
     assert readiness.waiting == 1
@@ -18,7 +18,7 @@ async def test_a_request_that_waits_goes_on_when_upstream_is_ready() -> None:
 
 
 async def test_nobody_waits_for_what_is_down() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Ollama")
     waiting = asyncio.create_task(readiness.wait(60))
     await asyncio.sleep(0)
     readiness.set("down", "The breaker is open.")
@@ -27,11 +27,11 @@ async def test_nobody_waits_for_what_is_down() -> None:
 
 
 async def test_a_wait_ends_with_its_limit() -> None:
-    assert await Readiness().wait(0.001) == "coming"
+    assert await Readiness("Ollama").wait(0.001) == "coming"
 
 
 async def test_a_pause_holds_requests_although_upstream_answers() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Ollama")
     readiness.set("ready", "Ollama answers.", HERE)
     with readiness.paused("Ollama restarts with new settings."):
         assert (readiness.verdict, readiness.reason) == ("coming", "Ollama restarts with new settings.")
@@ -41,14 +41,14 @@ async def test_a_pause_holds_requests_although_upstream_answers() -> None:
 
 
 async def test_a_pause_does_not_hide_that_upstream_is_down() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Ollama")
     with readiness.paused("Ollama restarts."):
         readiness.set("down", "Its program is missing.")
         assert await readiness.wait(60) == "down"
 
 
 def test_who_wants_to_know_is_told_of_each_change_and_of_nothing_else() -> None:
-    readiness, heard = Readiness(), list[tuple[str, str]]()
+    readiness, heard = Readiness("Ollama"), list[tuple[str, str]]()
     readiness.changed.append(lambda: heard.append((readiness.verdict, readiness.reason)))
     readiness.set("ready", "Ollama answers.", HERE)
     readiness.set("ready", "Ollama answers.", HERE)

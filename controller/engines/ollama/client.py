@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,24 +15,18 @@ import psutil
 
 from controller.engines.engine import SlotStates
 from controller.engines.ollama.failures import brief, words_of
-from controller.engines.ollama.inside import NEWEST, Held, Inside, Kind, file_in_place, held_by
+from controller.engines.ollama.inside import NEWEST, Held, Inside, RunnerKind, file_in_place, held_by
 from controller.engines.ollama.slots import slots_in, together
-from controller.errors import Declined, SpawnFailed, Unreachable
-from controller.residency.metal import DOUBTED, IOREG, Metal, metal
+from controller.errors import Declined, Unreachable
+from controller.supervision.grandchildren import argv
 from controller.supervision.ports import HERE
 from controller.supervision.probe import ask
-from controller.supervision.tools import run_tool
-from controller.supervision.tree import members, memory
+from controller.supervision.tree import members
 
 QUESTION_LIMIT = 10.0  # seconds; /api/ps waits while a model loads (Ollama ≥ 0.30): late means busy, not dead
 UNLOAD_LIMIT = 30.0
 CREATE_LIMIT = 60.0  # from a model that is there it takes some milliseconds
 SLOTS_LIMIT = 0.5  # seconds; it answers between two batches
-END_LIMIT = 2.0  # seconds for a killed runner to be gone
-IDLE_WATCH = 0.3  # seconds a runner is watched …
-IDLE_SHARE = 0.05  # … and the share of one processor below which it does nothing
-GPU_IDLE = 3  # percent
-UNSEEN = (psutil.Error, OSError)  # it is gone or not ours; or we have no descriptor left to look with
 
 
 class OllamaClient:
@@ -153,10 +145,6 @@ class Runners:
         server = self._pid()
         return [] if server is None else await asyncio.to_thread(_holding, server, None)
 
-    async def idle(self, runners: Sequence[psutil.Process]) -> bool:
-        """Whether none of them does anything. In doubt they work."""
-        return await _idle(runners)
-
     async def slots(self, runners: Sequence[psutil.Process]) -> SlotStates | None:
         """What these say of their slots, together. None: they do not say, as all but llama-server.
 
@@ -164,23 +152,13 @@ class Runners:
         """
         return await _slots(runners)
 
-    async def gone(self, runners: Sequence[psutil.Process], limit: float) -> bool:
-        """Wait until all have ended, for `limit` seconds at most; say whether they have."""
-        return await _gone(runners, limit)
-
-    async def end(self, runners: Sequence[psutil.Process]) -> None:
-        """Kill them, and wait until they are gone."""
-        for runner in runners:
-            _kill(runner)
-        await _gone(runners, END_LIMIT)
-
 
 def holders(server: int) -> list[tuple[psutil.Process, Held]]:
     """The processes below an `ollama serve` that hold a model, and which. Raises OSError when they cannot be seen: that
     there are none would mean that all has been unloaded.
     """
     below = (_process(pid) for pid in sorted(members(server)) if pid != server)
-    return [(each, held) for each in below if each is not None and (held := held_by(_argv(each))) is not None]
+    return [(each, held) for each in below if each is not None and (held := held_by(argv(each))) is not None]
 
 
 def _process(pid: int) -> psutil.Process | None:
@@ -195,16 +173,9 @@ def _holding(server: int, wanted: set[str] | None) -> list[psutil.Process]:
     return [each for each, held in holders(server) if wanted is None or held.model in wanted]
 
 
-def _argv(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:  # gone, or not ours
-        return []
-
-
 async def _slots(runners: Sequence[psutil.Process]) -> SlotStates | None:
-    held = [held_by(argv) for argv in await asyncio.to_thread(lambda: [_argv(each) for each in runners])]
-    ports = [each.port for each in held if each is not None and each.kind is Kind.LLAMA_SERVER and each.port]
+    held = [held_by(each) for each in await asyncio.to_thread(lambda: [argv(each) for each in runners])]
+    ports = [each.port for each in held if each is not None and each.kind is RunnerKind.LLAMA_SERVER and each.port]
     if len(ports) < len(runners):
         return None
     return together(await asyncio.gather(*map(_slots_at, ports)))
@@ -218,79 +189,11 @@ async def _slots_at(port: int) -> SlotStates | None:
     return slots_in(reply.body) if reply.status == 200 else None
 
 
-async def _idle(runners: Sequence[psutil.Process]) -> bool:
-    before = _processor_seconds(runners)
-    await asyncio.sleep(IDLE_WATCH)
-    if _processor_seconds(runners) - before >= IDLE_SHARE * IDLE_WATCH:
-        return False
-    if (told := await _slots(runners)) is not None:
-        return not told.working  # the GPU may work for another
-    gpu = await gpu_now()
-    return gpu is None or gpu.share is None or gpu.share < GPU_IDLE
-
-
-async def gpu_now() -> Metal | None:
-    """What a Mac's GPU is at: a long prompt there leaves the processor idle. None elsewhere, where the processor tells:
-    CUDA keeps one of them waiting at full speed.
-    """
-    if sys.platform != "darwin":
-        return None
-    try:
-        said = await run_tool(IOREG, limit=QUESTION_LIMIT)
-    except (SpawnFailed, OSError):
-        return DOUBTED
-    gpu = metal(said.out)
-    return gpu if gpu.share is not None else DOUBTED
-
-
 def mapped(runners: Sequence[psutil.Process]) -> int:
     """Bytes of the files that these use in place, without a copy of their own."""
     total = 0
     for runner in runners:
-        path = file_in_place(_argv(runner))
+        path = file_in_place(argv(runner))
         with suppress(OSError):
             total += 0 if path is None else os.stat(path).st_size
     return total
-
-
-def work_done(runners: Sequence[psutil.Process]) -> tuple[float, int]:
-    """Processor seconds these have had, and the bytes they hold: neither moves in a load that stands still."""
-    return _processor_seconds(runners), memory([each.pid for each in runners]) or 0
-
-
-def _processor_seconds(runners: Sequence[psutil.Process]) -> float:
-    total = 0.0
-    for runner in runners:
-        try:
-            times = runner.cpu_times()
-        except UNSEEN:
-            continue
-        total += times.user + times.system
-    return total
-
-
-async def _gone(runners: Sequence[psutil.Process], limit: float) -> bool:
-    """Return when they have ended, since Ollama would hand a dying runner one more request."""
-    deadline = time.monotonic() + limit
-    while any(runs(each) for each in runners):
-        if time.monotonic() >= deadline:
-            return False
-        await asyncio.sleep(0.01)  # they are not our children: there is nothing to wait for
-    return True
-
-
-def runs(runner: psutil.Process) -> bool:
-    """Whether this very process exists and is no zombie. In doubt it does."""
-    try:
-        return runner.is_running() and runner.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-    except OSError:
-        return True
-
-
-def _kill(runner: psutil.Process) -> None:
-    try:
-        runner.kill()  # refuses when the pid belongs to somebody else by now
-    except UNSEEN:
-        pass

@@ -9,11 +9,13 @@ else; what a client sees of a difference passes as it comes.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Final
+
+from controller.engines.engine import FixedAtLoad
 
 Version = tuple[int, ...]
 
@@ -24,7 +26,7 @@ _BY_NAME: Final = frozenset(("--mlx-engine", "--imagegen-engine"))
 MIB: Final = 2**20
 
 
-class Kind(StrEnum):
+class RunnerKind(StrEnum):
     """What holds a model."""
 
     RUNNER = "ollama runner"
@@ -38,7 +40,7 @@ class Inside:
 
     first: Version  # the range begins here …
     tried: Version  # … and this is the newest of it that was tried; patches of one version behave alike
-    kind: Kind  # what holds a GGUF model
+    kind: RunnerKind  # what holds a GGUF model
 
     crashed: tuple[str, ...]  # the runner's process has ended, could not be begun, or is not to be reached
     late: tuple[str, ...]  # a load stood still for as long as OLLAMA_LOAD_TIMEOUT lets it
@@ -73,6 +75,11 @@ class Inside:
     checkpoints: int = 0  # … and those that any model keeps in RAM whose context forgets, unless it is told otherwise
     prompt_cache: int = 0  # bytes of conversations that each runner keeps in RAM, at most, unless it is told otherwise
     mlx_cache: int = 8192 * MIB  # the same of the MLX runner, beside the model: it cannot be told otherwise
+
+    @property
+    def at_load(self) -> FixedAtLoad:
+        """What no request may carry."""
+        return FixedAtLoad(self.fixed, self.fixed_members)
 
     def batch(self, tokens: int) -> int:
         """Tokens read at a time, with `tokens` of context in all slots together; Ollama takes less in a tight place."""
@@ -116,7 +123,7 @@ _SINGLE: Final = _RECURRENT | {"mllama", "qwen3vl", "qwen3vlmoe"}
 OWN_RUNNER: Final = Inside(
     first=(0, 24),
     tried=(0, 24),
-    kind=Kind.RUNNER,
+    kind=RunnerKind.RUNNER,
     crashed=(
         "llama runner process has terminated",
         "llama runner process no longer running",
@@ -140,7 +147,7 @@ OWN_RUNNER: Final = Inside(
 LLAMA_SERVER: Final = Inside(
     first=(0, 30),
     tried=(0, 32),
-    kind=Kind.LLAMA_SERVER,
+    kind=RunnerKind.LLAMA_SERVER,
     crashed=(
         "llama-server process has terminated",
         "llama-server process no longer running",
@@ -191,13 +198,13 @@ def numbers_of(version: str) -> Version | None:
     return numbers if any(numbers) else None
 
 
-def inside_of(version: str, seen: Collection[Kind] = ()) -> Inside:
+def inside_of(version: str, seen: Collection[RunnerKind] = ()) -> Inside:
     """The table for what /api/version said, or for what was `seen` to hold models where that is no version. In doubt
     the newest: an unknown Ollama is most probably a later one.
     """
     numbers = numbers_of(version)
     if numbers is None:
-        return OWN_RUNNER if Kind.RUNNER in seen else NEWEST
+        return OWN_RUNNER if RunnerKind.RUNNER in seen else NEWEST
     return next((each for each in reversed(INSIDES) if numbers[:2] >= each.first), INSIDES[0])
 
 
@@ -222,7 +229,7 @@ def _dotted(version: Version) -> str:
 class Held:
     """What a process holds, as it was told at its start."""
 
-    kind: Kind
+    kind: RunnerKind
     model: str  # the file name of the weights; of a model that has no one file, its name as Ollama writes it
     port: int | None = None  # where it answers Ollama, on this machine
 
@@ -249,12 +256,27 @@ def file_in_place(argv: Sequence[str]) -> str | None:
     """
     flags = dict(zip(argv, argv[1:], strict=False))
     copies = "--no-mmap" in argv or flags.get("--load-mode", "mmap") != "mmap"
-    return None if copies or _kind(argv) is not Kind.LLAMA_SERVER else flags.get(_MODEL)
+    return None if copies or _kind(argv) is not RunnerKind.LLAMA_SERVER else flags.get(_MODEL)
 
 
-def _kind(argv: Sequence[str]) -> Kind | None:
+def _kind(argv: Sequence[str]) -> RunnerKind | None:
     if argv and PurePath(argv[0]).name == "llama-server":
-        return Kind.LLAMA_SERVER
+        return RunnerKind.LLAMA_SERVER
     if "runner" not in argv:
         return None
-    return Kind.MLX if _BY_NAME.intersection(argv) else Kind.RUNNER
+    return RunnerKind.MLX if _BY_NAME.intersection(argv) else RunnerKind.RUNNER
+
+
+class KnownInside:
+    """Which Ollama answers, or did last: told by its supervisor before it is said to be ready."""
+
+    def __init__(self) -> None:
+        self.now = NEWEST
+        self.changed: list[Callable[[], None]] = []  # called after it has become another
+
+    def learn(self, inside: Inside) -> None:
+        """It is this one."""
+        if inside is not self.now:
+            self.now = inside
+            for tell in self.changed:
+                tell()

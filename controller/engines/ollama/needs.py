@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from controller.config.models import Models
 from controller.engines.ollama.facts import F32, Anatomy
 from controller.engines.ollama.inside import Inside
-from controller.engines.runner import Estimate, Runner
-from controller.plain import GIB, MIB, memory_words
+from controller.engines.runner import Estimate
+from controller.plain import GIB, MIB
 
 KV_FACTORS: Mapping[str, float] = {"f16": 1.0, "q8_0": 34 / 64, "q4_0": 18 / 64}  # blocks of 32 numbers and a scale
 RUNNER = 16 * MIB  # a runner's process without any model (measured, Linux)
 CHECKPOINTS = 2  # earlier states of a slot that llama-server is told to keep: of its last question, and the one before
 MLX_MINIMUM = 512 * MIB  # that Ollama leaves free beside an MLX model
-TOLERANCE = 0.15  # an order that differs more from what is seen is told
 
 PROMPT_CACHE = 2 * GIB  # unless the configuration says otherwise …
 SMALL = 20 * GIB  # … or the machine has less RAM than this: then one model of a useful size hardly fits as it is
@@ -32,7 +31,7 @@ def prompt_cache(models: Models, ram: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptInRam:
     """What a runner is told to keep in RAM beside its model."""
 
     prompts: int  # bytes of conversations, in all …
@@ -40,7 +39,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartedAs:
     """How a model is started: what its need depends on beside the model itself."""
 
     context: int  # tokens of each slot; Ollama clips it to the model's own
@@ -50,7 +49,7 @@ class Start:
     batch: int | None = None  # tokens read at a time, where the model says so itself
 
 
-def estimate(facts: Anatomy, start: Start, inside: Inside) -> Estimate:
+def estimate(facts: Anatomy, start: StartedAs, inside: Inside) -> Estimate:
     """What a model takes right after its load.
 
     Each slot has all of the context, at f16 where a model cannot do flash attention or was not told to. The 512 MiB
@@ -64,7 +63,7 @@ def estimate(facts: Anatomy, start: Start, inside: Inside) -> Estimate:
     return Estimate(facts.weights, round(context), round(RUNNER + batch * facts.work + scores))
 
 
-def cache(facts: Anatomy, start: Start, inside: Inside, kept: Kept) -> int:
+def cache(facts: Anatomy, start: StartedAs, inside: Inside, kept: KeptInRam) -> int:
     """What it may come to take beside that.
 
     llama-server puts a conversation away when another one takes its slot, and only then forgets the oldest: so it has
@@ -83,7 +82,7 @@ def cache(facts: Anatomy, start: Start, inside: Inside, kept: Kept) -> int:
     return round(put_away + start.slots * earlier)
 
 
-def predicted(facts: Anatomy, start: Start, inside: Inside) -> int:
+def predicted(facts: Anatomy, start: StartedAs, inside: Inside) -> int:
     """What Ollama itself expects, before it decides whether others have to leave; 0: it does not ask that way.
 
     An MLX model must leave `MLX_MINIMUM` of what is free, any other a fifth (`memory.LEAVES`): both as that fifth.
@@ -97,7 +96,9 @@ def predicted(facts: Anatomy, start: Start, inside: Inside) -> int:
     return facts.weights + round(kv) + inside.surcharge(batch)
 
 
-def need(facts: Anatomy, start: Start, inside: Inside, ordered_gb: float | None = None, seen: int | None = None) -> int:
+def need(
+    facts: Anatomy, start: StartedAs, inside: Inside, ordered_gb: float | None = None, seen: int | None = None
+) -> int:
     """Bytes to keep free for its load: the operator's order (`memory_gb`, GiB), else what was seen, else the estimate.
 
     `seen` must be of a load that was started alike, right after it. It never counts for less than the weights: a runner
@@ -108,47 +109,29 @@ def need(facts: Anatomy, start: Start, inside: Inside, ordered_gb: float | None 
     return max(seen, facts.weights) if seen is not None else estimate(facts, start, inside).total
 
 
-def differs(ordered_gb: float | None, seen: int | None) -> str | None:
-    """A sentence of warning when the operator's `memory_gb` is more than 15 % off what was seen."""
-    if ordered_gb is None or not seen or abs(ordered_gb * GIB - seen) <= TOLERANCE * seen:
-        return None
-    return f"models.yaml says memory_gb: {ordered_gb:g}, but it took {memory_words(seen)}. Correct or remove memory_gb."
-
-
-def need_words(target: Runner) -> str:
-    """`21.4 GiB (weights 18.6 GiB, context 2.1 GiB, work space 662 MiB) and up to 4.2 GiB for conversations`"""
-    parts = target.parts
-    told = "by memory_gb of models.yaml, or as it was seen"
-    if parts is not None:
-        of = {"weights": parts.weights, "context": parts.context, "work space": parts.work}
-        told = ", ".join(f"{name} {memory_words(size)}" for name, size in of.items())
-    kept = f" and up to {memory_words(target.cache)} for conversations" if target.cache else ""
-    return f"{memory_words(target.need)} ({told}){kept}"
-
-
-def _tokens(facts: Anatomy, start: Start) -> int:
+def _tokens(facts: Anatomy, start: StartedAs) -> int:
     return min(start.context, facts.context) if facts.context else start.context
 
 
-def _batch(facts: Anatomy, start: Start, inside: Inside) -> int:
+def _batch(facts: Anatomy, start: StartedAs, inside: Inside) -> int:
     if start.batch is not None:
         return start.batch
     tokens = _tokens(facts, start) * start.slots
     return min(inside.embedding_batch, tokens) if facts.embeds else inside.batch(tokens)
 
 
-def _all(facts: Anatomy, start: Start, inside: Inside) -> float:
+def _all(facts: Anatomy, start: StartedAs, inside: Inside) -> float:
     """Of one slot: what layers keep that see all of the context."""
     return _tokens(facts, start) * facts.kv_per_token * _factor(facts, start, inside)
 
 
-def _window(facts: Anatomy, start: Start, inside: Inside) -> float:
+def _window(facts: Anatomy, start: StartedAs, inside: Inside) -> float:
     """Of one slot: what layers keep that look back a while only."""
     tokens = min(_tokens(facts, start), facts.window + _batch(facts, start, inside))
     return tokens * facts.kv_in_window * _factor(facts, start, inside)
 
 
-def _factor(facts: Anatomy, start: Start, inside: Inside) -> float:
+def _factor(facts: Anatomy, start: StartedAs, inside: Inside) -> float:
     usual = inside.always_flash or facts.flash == "always"
     shrinks = start.flash is not False and (usual or (facts.flash == "asked" and start.flash is True))
     return KV_FACTORS.get(start.kv_type or "f16", 1.0) if shrinks else 1.0

@@ -19,7 +19,7 @@ from controller.config.schema import Config
 from controller.engines.engine import Accelerator
 from controller.engines.ollama.accelerator import accelerator_limit, gpu_lost
 from controller.engines.ollama.client import holders
-from controller.engines.ollama.inside import Kind, inside_of, numbers_of
+from controller.engines.ollama.inside import KnownInside, RunnerKind, inside_of, numbers_of
 from controller.engines.ollama.models_folder import ModelsFolder, models_folder
 from controller.engines.ollama.needs import CHECKPOINTS, prompt_cache
 from controller.engines.ollama.renewal import Disk, Found, Trial, going_back
@@ -28,7 +28,6 @@ from controller.errors import SpawnFailed, Unreachable
 from controller.obtain import whole
 from controller.plain import MIB
 from controller.readiness import Address, Readiness, Verdict
-from controller.residency.gauge import ram_size
 from controller.supervision import ports
 from controller.supervision.moves import Answered, Bereft, ChildLimits, Diagnosis, ExitKind, GpuLost, Obstacle, Silent
 from controller.supervision.probe import ask
@@ -68,14 +67,15 @@ LOOKS = 20  # into the log of one start: it has said by its first answer what it
 
 @dataclass(slots=True)
 class OllamaServe:
-    """Ollama as `config` wants it, on a machine with so many bytes of RAM. It tells `readiness` how it is: nobody else
-    does.
+    """Ollama as `config` wants it, on a machine with so many bytes of RAM. It tells `readiness` how it is, and `inside`
+    which: nobody else does.
     """
 
     config: Config
     place: Workspace
     readiness: Readiness
-    ram: Callable[[], int] = ram_size
+    inside: KnownInside
+    ram: Callable[[], int]
     _looks: tuple[int | None, int] = field(default=(None, 0), init=False)  # (pid, times its log was searched)
     _look: asyncio.Future[tuple[str, list[int] | None]] | None = field(default=None, init=False)  # at its models
     _verified: tuple[int, int] | None = field(default=None, init=False)  # (pid, port) whose listener is surely ours
@@ -202,7 +202,7 @@ class OllamaServe:
         if reply.status != 200 or "version" not in reply.facts():
             return ProbeResult(Silent(f"what answers at {self.url(runs.note)} is no Ollama: status {reply.status}"))
         version = str(reply.facts()["version"])
-        self.readiness.learn(inside_of(version, await self._seen(version, runs)))
+        self.inside.learn(inside_of(version, await self._seen(version, runs)))
         answered = ProbeResult(Answered(), {"version": version})
         if runs.pid is None:
             return answered
@@ -253,7 +253,7 @@ class OllamaServe:
         lacks = await asyncio.to_thread(whole.missing, Path(program), told)
         return Trial(told, f"it has no {whole.SERVER} beside it" if whole.SERVER in lacks else "")
 
-    async def _seen(self, version: str, runs: Runs) -> set[Kind]:
+    async def _seen(self, version: str, runs: Runs) -> set[RunnerKind]:
         """What holds its models, where its version does not tell."""
         if runs.pid is None or numbers_of(version) is not None:
             return set()

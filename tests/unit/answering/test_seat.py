@@ -42,7 +42,7 @@ def seat_of(line: Line, ticket: Ticket, sink: Shown, ending: StreamEnding | None
 
 def waiting(sink: Shown) -> Seat:
     ticket = Ticket(1, "anna", 1.0, "m", runner("m"), 0.0, 1800.0)
-    return seat_of(Line(Readiness(), lambda: 60.0), ticket, sink, StreamEnding.DONE)
+    return seat_of(Line(Readiness("Ollama"), lambda: 60.0), ticket, sink, StreamEnding.DONE)
 
 
 @given(st.lists(st.floats(0.5, 0.55), min_size=150, max_size=150))
@@ -77,7 +77,7 @@ class Answered:
 
     def __init__(self, ending: StreamEnding | None, **times: float) -> None:
         self.ticket = Ticket(1, "anna", 1.0, "m", runner("m"), 0.0, 1800.0, state=State.GRANTED, granted=0.0)
-        self.line = Line(Readiness(), lambda: 60.0, awaited=None)
+        self.line = Line(Readiness("Ollama"), lambda: 60.0, awaited=None)
         self.seat = seat_of(self.line, self.ticket, Shown(begun=True), ending, Waits(**times))
         self.now = 0.0
 

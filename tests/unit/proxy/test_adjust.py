@@ -47,7 +47,7 @@ def adjusted(
 ) -> Adjusted:
     asked = peek(body, route(path).subject)
     assert isinstance(asked, Peeked)
-    found = adjust(body, asked, route(path), clamps, inside, default=default, manage=manage)
+    found = adjust(body, asked, route(path), clamps, inside.at_load, default=default, manage=manage)
     assert isinstance(found, Adjusted)
     return found
 
@@ -132,7 +132,7 @@ def test_no_body_upsets_it_and_none_brings_a_fixed_option_past_it(scraps: list[b
     if isinstance(asked, Refused):
         return
     found = adjust(
-        body, asked, route("/api/chat"), Clamps(Meanings({"m": "n"}), default="d", max_tokens=5), LLAMA_SERVER
+        body, asked, route("/api/chat"), Clamps(Meanings({"m": "n"}), default="d", max_tokens=5), LLAMA_SERVER.at_load
     )
     if isinstance(found, Refused):
         return
@@ -215,7 +215,7 @@ def test_options_that_say_one_thing_twice_are_refused(options: bytes) -> None:
     body = b'{"model":"m","options":%b}' % options
     asked = peek(body)
     assert isinstance(asked, Peeked)
-    found = adjust(body, asked, route("/api/chat"), NONE, LLAMA_SERVER)
+    found = adjust(body, asked, route("/api/chat"), NONE, LLAMA_SERVER.at_load)
     assert isinstance(found, Refused)
     assert found.status == 400
 
@@ -250,7 +250,7 @@ def test_what_is_no_name_is_refused_whoever_would_read_it(text: str) -> None:
     body = json.dumps({"model": text}).encode()
     asked = peek(body)
     assert isinstance(asked, Peeked)
-    for found in (adjust(body, asked, route("/api/chat"), NONE, LLAMA_SERVER), named(body, asked, Meanings())):
+    for found in (adjust(body, asked, route("/api/chat"), NONE, LLAMA_SERVER.at_load), named(body, asked, Meanings())):
         assert isinstance(found, Refused)
         assert (found.status, "`model`" in found.text) == (400, True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.engines.ollama.facts import Anatomy, facts_of
 from controller.engines.ollama.inside import LLAMA_SERVER, Inside
-from controller.engines.ollama.needs import Kept, Start, cache, estimate, need, predicted
+from controller.engines.ollama.needs import KeptInRam, StartedAs, cache, estimate, need, predicted
 from controller.engines.runner import ModelFacts, Runner
 from controller.residency.resident import Presence, Resident
 
@@ -107,9 +107,9 @@ GEMMA3 = facts_of(GEMMA3_27B, GEMMA3_27B_SIZE)
 def runner(
     name: str,
     facts: Anatomy,
-    start: Start,
+    start: StartedAs,
     inside: Inside = LLAMA_SERVER,
-    kept: Kept = Kept(0),  # noqa: B008  # it is a value
+    kept: KeptInRam = KeptInRam(0),  # noqa: B008  # it is a value
 ) -> Runner:
     """One that is started like that."""
     return Runner(
@@ -129,10 +129,10 @@ def runner(
 
 def example(context: int = 16384, prompts: int = 2 * 2**30) -> dict[str, Runner]:
     """The models of the worked example in config/models.example.yaml, started as it says."""
-    start = Start(context, 1, "q8_0", flash=True)
+    start = StartedAs(context, 1, "q8_0", flash=True)
     told = {"qwen3:32b": QWEN3, "qwen3:14b": facts_of(QWEN3_14B, QWEN3_14B_SIZE)}
     told["qwen3:8b"] = facts_of(QWEN3_8B, QWEN3_8B_SIZE)
-    return {name: runner(name, facts, start, kept=Kept(prompts)) for name, facts in told.items()}
+    return {name: runner(name, facts, start, kept=KeptInRam(prompts)) for name, facts in told.items()}
 
 
 def sized(key: str, need: int, blob: str = "", cache: int = 0) -> Runner:

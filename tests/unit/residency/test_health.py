@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
+from controller.engines.engine import Engine
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.events import Journal
 from controller.plain import GIB
+from controller.readiness import Readiness
 from controller.residency.health import Health
 from controller.residency.learned import Learned
 from controller.residency.metal import Metal, metal
@@ -51,19 +54,22 @@ class FakeLine:
         self.flying.clear()
 
 
-class FakeOllama:
+class FakeEngine:
     """Says a token, unless it is mute."""
+
+    name = "ollama"
+    readiness = Readiness("Ollama")
 
     def __init__(self) -> None:
         self.mute = False
         self.probed: list[str] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
-    async def probe(self, model: str, *, embeds: bool) -> None:
-        self.probed.append(model)
+    async def try_out(self, runner: Runner) -> None:
+        self.probed.append(runner.name)
         self.meanwhile()
         if self.mute:
-            raise Unreachable(f"{model} did not answer.")
+            raise Unreachable(f"{runner.name} did not answer.")
 
 
 RUNNER = 4711  # its process
@@ -87,7 +93,7 @@ class Ward:
     clock: WoundClock
     line: FakeLine
     residents: FakeResidents
-    ollama: FakeOllama
+    ollama: FakeEngine
     journal: Journal
     pulse: IdlePulse = field(default_factory=IdlePulse)
     restarts: list[str] = field(default_factory=list)
@@ -100,7 +106,7 @@ class Ward:
 @asynccontextmanager
 async def ward() -> AsyncIterator[Ward]:
     clock = WoundClock()
-    it = Ward(clock, FakeLine(clock), FakeResidents(clock), FakeOllama(), Journal(clock))
+    it = Ward(clock, FakeLine(clock), FakeResidents(clock), FakeEngine(), Journal(clock))
     it.residents.loaded(A)
 
     async def gpu() -> Metal | None:
@@ -110,11 +116,11 @@ async def ward() -> AsyncIterator[Ward]:
         it.line,
         it.residents,
         it.pulse,
-        it.ollama,
+        {"ollama": cast(Engine, it.ollama)},
         clock,
         it.journal,
         dict[str, Learned](),
-        it.restarts.append,
+        lambda engine, why: it.restarts.append(why),
         gpu=gpu,
     )
     running = asyncio.create_task(health.run())

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.machine import Memory
+from controller.engines.ollama.needs import KeptInRam, StartedAs
 from controller.engines.runner import ModelFacts, Runner
 from controller.plain import GIB, memory_words
-from controller.residency.memory import LINGERS, Budget, Others, Reading, budget, ceiling
+from controller.residency.memory import LINGERS, Budget, Others, Reading, budget, ceiling, need_words
 from controller.residency.resident import Resident
-from tests.unit.residency.shows import resident, sized
+from tests.unit.residency.shows import LLAMA, QWEN3, resident, runner, sized
 
 MAC = Reading(total=64 * GIB, available=56 * GIB, limit=48 * GIB, unified=True)
 LINUX = Reading(total=32 * GIB, available=28 * GIB)
@@ -190,3 +191,13 @@ def test_sizes_are_told_as_the_configuration_takes_them() -> None:
 @pytest.mark.parametrize("rows", [[], [A], [A, resident(mlx("b", 5, 6))]])
 def test_a_row_is_promised_what_it_took_and_what_it_may_come_to_keep(rows: list[Resident]) -> None:
     assert sum(row.promised for row in rows) == sum(row.taken + row.cache for row in rows)
+
+
+def test_a_need_is_told_with_what_it_is_made_of() -> None:
+    assert need_words(runner("llama3.3:70b", LLAMA, StartedAs(8192))) == (
+        "42.7 GiB (weights 39.6 GiB, context 2.5 GiB, work space 565 MiB)"
+    )
+    assert need_words(runner("qwen3:32b", QWEN3, StartedAs(16384, 1, "q8_0"), kept=KeptInRam(2 * GIB))) == (
+        "21.6 GiB (weights 18.8 GiB, context 2.1 GiB, work space 662 MiB) and up to 4.2 GiB for conversations"
+    )
+    assert need_words(sized("red", 3 * GIB)) == "3.0 GiB (by memory_gb of models.yaml, or as it was seen)"

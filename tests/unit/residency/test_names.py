@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.catalogue import Catalogue, Terms
 from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import NEWEST, OWN_RUNNER
-from controller.engines.ollama.needs import Kept, Start, cache, estimate
+from controller.engines.ollama.needs import KeptInRam, StartedAs, cache, estimate
 from controller.engines.runner import Runner
 from controller.errors import Declined, Unreachable
 from controller.plain import GIB
@@ -73,14 +74,10 @@ class House:
         self.clock = WoundClock()
         self.config = Config.model_validate({"models": models})
         self.learned: dict[str, Learned] = {}
-        self.kept: Kept | None = None
-        self.names = Names(
-            shop,
-            lambda key: self.learned.get(key, Learned()),
-            lambda: self.config,
-            kept=lambda: self.kept,
-            now=self.clock.now,
-        )
+        self.kept: KeptInRam | None = None
+        terms = Terms(lambda: shop.inside, lambda: self.config, lambda: self.kept)
+        learned = lambda key: self.learned.get(key, Learned())  # noqa: E731
+        self.names = Names([Catalogue(shop, terms)], learned, lambda: self.config, now=self.clock.now)
 
     async def there(self, model: str) -> Runner:
         found = await self.names.look_up(model)
@@ -94,7 +91,7 @@ async def test_after_a_survey_every_name_of_a_runner_is_known_and_each_was_asked
     house = House(shop)
     red = await house.there("red")
     assert house.names.names_of(red.key) == ["RED:LATEST"]
-    assert [each["name"] for each in await house.names.survey()] == ["RED:LATEST", "CRIMSON:LATEST", "BLUE:LATEST"]
+    assert [each.name for each in await house.names.survey()] == ["RED:LATEST", "CRIMSON:LATEST", "BLUE:LATEST"]
     assert house.names.names_of(red.key) == ["CRIMSON:LATEST", "RED:LATEST"]
     assert {shop.asked[name] for name in shop.models} == {1}
     house.names.changed()
@@ -276,7 +273,7 @@ async def test_what_a_runner_needs_is_an_order_or_what_was_seen_or_an_estimate()
     shop.blobs = dict.fromkeys(shop.models, "sha256-1")
     house = House(shop, context_length=4096)
     red = await house.there("red")
-    assert red.need == estimate(anatomy(red), Start(4096), shop.inside).total > red.facts.weights == 1000
+    assert red.need == estimate(anatomy(red), StartedAs(4096), shop.inside).total > red.facts.weights == 1000
     house.learned[red.key] = Learned(memory=7777)
     house.names.weigh()
     assert (house.names.known("red") or red).need == 7777
@@ -289,10 +286,10 @@ async def test_what_a_runner_needs_is_an_order_or_what_was_seen_or_an_estimate()
 
 async def test_what_was_seen_right_after_a_load_is_not_all_that_a_runner_may_come_to_take() -> None:
     shop = Shop(red_latest="")
-    house, kept = House(shop, context_length=4096), Kept(2 * GIB)
+    house, kept = House(shop, context_length=4096), KeptInRam(2 * GIB)
     house.kept = kept
     red = await house.there("red")
-    assert red.cache == cache(anatomy(red), Start(4096), shop.inside, kept) >= 2 * GIB
+    assert red.cache == cache(anatomy(red), StartedAs(4096), shop.inside, kept) >= 2 * GIB
     house.learned[red.key] = Learned(memory=7777)
     house.names.weigh()
     seen = await house.there("red")
@@ -300,7 +297,7 @@ async def test_what_was_seen_right_after_a_load_is_not_all_that_a_runner_may_com
         7777,
         red.cache,
         None,
-        estimate(anatomy(red), Start(4096), shop.inside),
+        estimate(anatomy(red), StartedAs(4096), shop.inside),
     )
 
 
@@ -320,14 +317,14 @@ async def test_what_was_learned_with_another_kind_of_runner_is_forgotten() -> No
     house.names.changed()
     other = await house.there("red")
     assert other.key != red.key
-    assert other.need == estimate(anatomy(other), Start(8192), OWN_RUNNER).total
+    assert other.need == estimate(anatomy(other), StartedAs(8192), OWN_RUNNER).total
 
 
 async def test_a_batch_that_a_model_asks_for_counts() -> None:
     shop = Shop(red_latest="num_batch 4096", blue_latest="")
     house = House(shop)
     red, blue = await house.there("red"), await house.there("blue")
-    assert red.parts == estimate(anatomy(red), Start(8192, batch=4096), shop.inside)
+    assert red.parts == estimate(anatomy(red), StartedAs(8192, batch=4096), shop.inside)
     assert red.predicted == blue.predicted + 2 * GIB
 
 

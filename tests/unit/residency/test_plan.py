@@ -9,7 +9,7 @@ from itertools import combinations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.engines.ollama.needs import Kept, Start
+from controller.engines.ollama.needs import KeptInRam, StartedAs
 from controller.engines.runner import Runner
 from controller.plain import GIB, MIB
 from controller.residency.memory import Budget
@@ -224,7 +224,7 @@ def test_while_memory_is_short_no_swap_ever_raises_what_is_promised(
 
 
 def test_a_refusal_has_the_arithmetic_in_words() -> None:
-    big = runner("llama3.3:70b", LLAMA, Start(8192))
+    big = runner("llama3.3:70b", LLAMA, StartedAs(8192))
     assert too_big_words(big, Budget(52 * GIB, there=39 * GIB)) == (
         "llama3.3:70b needs about 42.7 GiB (weights 39.6 GiB, context 2.5 GiB, work space 565 MiB) and this machine "
         "gives models 39.0 GiB at most: choose a smaller context_length or a smaller model."
@@ -232,7 +232,7 @@ def test_a_refusal_has_the_arithmetic_in_words() -> None:
 
 
 def test_a_refusal_says_so_where_fewer_conversations_would_do() -> None:
-    words = too_big_words(runner("qwen3:32b", QWEN3, Start(8192), kept=Kept(2 * GIB)), Budget(24 * GIB))
+    words = too_big_words(runner("qwen3:32b", QWEN3, StartedAs(8192), kept=KeptInRam(2 * GIB)), Budget(24 * GIB))
     assert "and up to 4.0 GiB for conversations and this machine gives models 24.0 GiB at most" in words
     assert words.endswith("choose a smaller context_length or a smaller prompt_cache or a smaller model.")
 

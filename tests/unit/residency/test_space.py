@@ -3,17 +3,17 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-import pytest
-
 from controller.config.schema import Config
+from controller.engines.ollama.settings import OLLAMA
 from controller.engines.runner import ModelFacts, Runner
 from controller.events import Journal
 from controller.plain import GIB
 from controller.residency.memory import Budget, Reading
 from controller.residency.resident import Fits, NoRoom, Presence, Resident, Taken, TooBig
-from controller.residency.space import MachineSpace, is_here
+from controller.residency.space import MachineSpace
 from tests.fakes.clock import WoundClock
 from tests.fakes.gauge import FakeGauge
+from tests.kit.engines import an_ollama
 
 
 class Blinking(FakeGauge):
@@ -29,7 +29,7 @@ class Blinking(FakeGauge):
 
 async def test_a_machine_that_cannot_be_read_for_a_moment_is_as_it_was_and_that_is_told_once() -> None:
     gauge, journal = Blinking(), Journal(WoundClock())
-    space = MachineSpace(gauge, journal, Config)
+    space = MachineSpace(gauge, {OLLAMA: an_ollama()}, journal, Config)
     await space.look({})
     assert (space.reading, space.budget) == (None, None)
     gauge.shut = False
@@ -47,7 +47,9 @@ async def test_the_memory_of_an_ollama_on_another_machine_is_not_this_ones() -> 
     gauge = FakeGauge(total=GIB, available=GIB // 8, limit=None, pressure=4)
     wish = {"ollama": {"mode": "external", "url": "http://192.168.1.5:11434"}}
     config = [Config.model_validate({"server": wish})]
-    space = MachineSpace(gauge, Journal(WoundClock()), lambda: config[0])
+    space = MachineSpace(
+        gauge, {OLLAMA: an_ollama(settings=lambda: config[0])}, Journal(WoundClock()), lambda: config[0]
+    )
     await space.look({})
     space.judge(0.0)
     big = Runner("big", "blob", "big", ModelFacts(40 * GIB), engine="ollama", need=40 * GIB)
@@ -57,24 +59,9 @@ async def test_the_memory_of_an_ollama_on_another_machine_is_not_this_ones() -> 
     assert isinstance(space.plan(big, {}, ()), TooBig)
 
 
-@pytest.mark.parametrize(
-    ("url", "here"),
-    [
-        ("http://127.0.0.1:11434", True),
-        ("http://localhost:11434", True),
-        ("http://[::1]:1", True),
-        ("http://192.168.1.5:11434", False),
-        ("http://mac.local:11434", False),
-        ("", False),
-    ],
-)
-def test_where_a_url_leads(url: str, here: bool) -> None:
-    assert is_here(url) == here
-
-
 async def test_while_memory_is_short_only_what_frees_more_is_loaded_and_when_it_is_very_short_nothing() -> None:
     gauge = FakeGauge(pressure=2)
-    space = MachineSpace(gauge, Journal(WoundClock()), Config)
+    space = MachineSpace(gauge, {OLLAMA: an_ollama()}, Journal(WoundClock()), Config)
     await space.look({})
     space.judge(0.0)
     assert (space.may_load, space.may_swap, space.may_grant) == (False, True, True)

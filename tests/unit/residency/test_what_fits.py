@@ -12,7 +12,7 @@ import pytest
 from controller.config.machine import Memory
 from controller.engines.ollama.facts import Anatomy
 from controller.engines.ollama.inside import INSIDES, LLAMA_SERVER, OWN_RUNNER, Inside
-from controller.engines.ollama.needs import Start
+from controller.engines.ollama.needs import StartedAs
 from controller.engines.runner import Runner
 from controller.plain import GIB
 from controller.residency.memory import Budget, budget
@@ -31,7 +31,7 @@ def room(available: int = 58 * GIB) -> Budget:
 
 
 def loadable(name: str, facts: Anatomy, context: int, kv_type: str | None, inside: Inside = LLAMA_SERVER) -> Runner:
-    return runner(name, facts, Start(context, 1, kv_type, flash=True), inside)
+    return runner(name, facts, StartedAs(context, 1, kv_type, flash=True), inside)
 
 
 def longest_context(name: str, kv_type: str | None, inside: Inside, beside: Runner | None = None) -> int:

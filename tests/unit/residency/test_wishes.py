@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config.models import Models
 from controller.engines.runner import ModelFacts, Runner
+from controller.plain import GIB
 from controller.residency.resident import Presence, Resident
-from controller.residency.wishes import Wishes, idle_too_long, preloads, some_leave_at_once, wishes
+from controller.residency.wishes import Wishes, differs, idle_too_long, preloads, some_leave_at_once, wishes
 
 
 def resident(key: str, used: float, *, since: float = 0.0, pinned: bool = False) -> Resident:
@@ -83,3 +85,15 @@ def test_nobody_who_is_pinned_used_or_young_leaves_and_the_longest_unused_goes_f
         leaves = not row.pinned and key not in busy and row.used + wanted[key].keep_alive <= now
         assert (key in late) == leaves
     assert [table[key].used for key in late] == sorted(table[key].used for key in late)
+
+
+def test_an_order_far_from_what_was_seen_is_told_with_both_figures() -> None:
+    assert differs(20.0, 30 * GIB) == (
+        "models.yaml says memory_gb: 20, but it took 30.0 GiB. Correct or remove memory_gb."
+    )
+    assert differs(40.0, 30 * GIB)
+
+
+@pytest.mark.parametrize(("ordered", "seen"), [(None, 30 * GIB), (20.0, None), (26.0, 30 * GIB), (34.0, 30 * GIB)])
+def test_an_order_close_to_what_was_seen_is_fine(ordered: float | None, seen: int | None) -> None:
+    assert differs(ordered, seen) is None

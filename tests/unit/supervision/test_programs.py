@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from controller.config.schema import Config
+from controller.engines.ollama.inside import KnownInside
 from controller.engines.ollama.program import OllamaServe
 from controller.engines.ollama.renewal import going_back
 from controller.obtain.find import Fault
@@ -40,7 +41,7 @@ ENDED = EndedRun(Exit(1, None, asked=False), lived=60.0, was_ready=True, tail=b"
 def ollama(models: dict[str, Any] | None = None, inherited: dict[str, str] | None = None, **wish: Any) -> OllamaServe:
     config = Config.model_validate({"server": {"ollama": {"binary": "/opt/ollama", **wish}}, "models": models or {}})
     place = replace(PLACE, environment={**PLACE.environment, **(inherited or {})})
-    return OllamaServe(config, place, Readiness(), ram=lambda: 64 * 2**30)
+    return OllamaServe(config, place, Readiness("Ollama"), KnownInside(), lambda: 64 * 2**30)
 
 
 def variables(program: OllamaServe) -> dict[str, str]:

@@ -11,7 +11,7 @@ from controller.engines.ollama.inside import (
     OWN_RUNNER,
     Held,
     Inside,
-    Kind,
+    RunnerKind,
     held_by,
     inside_of,
     numbers_of,
@@ -44,10 +44,10 @@ def test_a_version_has_the_table_of_its_range(version: str, inside: Inside) -> N
 
 
 def test_one_that_names_no_version_is_known_by_what_holds_its_models() -> None:
-    assert inside_of("0.0.0", {Kind.RUNNER}) is OWN_RUNNER
-    assert inside_of("0.0.0", {Kind.LLAMA_SERVER}) is LLAMA_SERVER
-    assert inside_of("0.0.0", {Kind.MLX}) is NEWEST
-    assert inside_of("0.32.0", {Kind.RUNNER}) is LLAMA_SERVER  # it says so itself
+    assert inside_of("0.0.0", {RunnerKind.RUNNER}) is OWN_RUNNER
+    assert inside_of("0.0.0", {RunnerKind.LLAMA_SERVER}) is LLAMA_SERVER
+    assert inside_of("0.0.0", {RunnerKind.MLX}) is NEWEST
+    assert inside_of("0.32.0", {RunnerKind.RUNNER}) is LLAMA_SERVER  # it says so itself
 
 
 @pytest.mark.parametrize(
@@ -87,25 +87,25 @@ def test_ranges_follow_one_another_and_words_are_looked_for_in_lower_case() -> N
     [
         (  # 0.24.0, Linux
             ["/opt/ollama", "runner", "--model", BLOBS, "--port", "41927"],
-            Held(Kind.RUNNER, BLOB, 41927),
+            Held(RunnerKind.RUNNER, BLOB, 41927),
         ),
         (  # 0.24.0, its own engine
             ["/opt/ollama", "runner", "--ollama-engine", "--model", BLOBS, "--port", "41927"],
-            Held(Kind.RUNNER, BLOB, 41927),
+            Held(RunnerKind.RUNNER, BLOB, 41927),
         ),
         (  # 0.32.0, Linux
             f"/opt/lib/ollama/llama-server --model {BLOBS} --port 40123 --host 127.0.0.1 --no-webui --offline -c 4096 "
             "-np 1 --log-verbosity 4 --no-log-prefix --no-log-timestamps --no-jinja --chat-template chatml --no-mmap "
             "--flash-attn auto -b 512 -ub 512 --context-shift --keep 4".split(),
-            Held(Kind.LLAMA_SERVER, BLOB, 40123),
+            Held(RunnerKind.LLAMA_SERVER, BLOB, 40123),
         ),
         (  # a user's model on Apple silicon: its name has a slash
             ["/opt/homebrew/bin/ollama", "runner", "--mlx-engine", "--model", "ann/red:8b", "--port", "50001"],
-            Held(Kind.MLX, "ann/red:8b", 50001),
+            Held(RunnerKind.MLX, "ann/red:8b", 50001),
         ),
         (
             ["/opt/ollama", "runner", "--imagegen-engine", "--model", "flux:latest", "--port", "50001"],
-            Held(Kind.MLX, "flux:latest", 50001),
+            Held(RunnerKind.MLX, "flux:latest", 50001),
         ),
         (["/opt/lib/ollama/llama-server", "--list-devices"], None),  # it looks for GPUs, and holds nothing
         (["/opt/ollama", "runner", "--ollama-engine", "--port", "41927"], None),

@@ -1,13 +1,13 @@
-"""What Ollama lists, and what is made of it."""
+"""What an engine lists, and what is made of it."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from controller.engines.ollama.following import Following
-from controller.engines.ollama.loading import Loading, Pace
+from controller.engines.engine import Engine, HeldModel
 from controller.errors import Unreachable
 from controller.events import Journal
+from controller.residency.following import Following
 from controller.residency.rows import Rows
 from controller.residency.seams import Names
 from controller.residency.swap import Swaps
@@ -18,10 +18,12 @@ from tests.kit.residing import QUICK
 
 
 class Listing:
-    """An Ollama that lists one model, under another name than we loaded it by, and then answers nothing more."""
+    """An engine that lists one model, under another name than we loaded it by, and then answers nothing more."""
 
-    async def ps(self, limit: float = 0.0) -> list[dict[str, Any]]:
-        return [{"name": "another:latest", "size": 1}]
+    name = "ollama"
+
+    async def held(self, limit: float) -> list[HeldModel]:
+        return [HeldModel("another:latest", 1)]
 
     def known(self, model: str) -> None:
         return None
@@ -31,11 +33,12 @@ class Listing:
 
 
 async def test_a_model_is_not_given_up_because_nobody_can_say_just_now_whose_name_is_listed() -> None:
-    a, clock, ollama = runner("a"), WoundClock(), Listing()
-    rows, journal = Rows(), Journal(clock)
+    a, clock, engine = runner("a"), WoundClock(), Listing()
+    rows, journal, nothing = Rows(), Journal(clock), cast(Any, None)
     rows.found(a, (), 1, 0, 1, 0.0)
-    nothing = cast(Loading, None)
-    swaps = Swaps(rows, cast(Any, None), nothing, FakeDemand(), cast(Any, None), KeptInMemory(), clock, journal, QUICK)
-    following = Following(rows, cast(Any, ollama), cast(Names, ollama), nothing, swaps, clock, journal, Pace())
+    swaps = Swaps(
+        rows, nothing, nothing, FakeDemand(), nothing, KeptInMemory(), clock, journal, QUICK, lambda runner: 1.0
+    )
+    following = Following(cast(Engine, engine), rows, cast(Names, engine), swaps, clock, journal, QUICK)
     assert await following.compare(lambda: True) == []
     assert list(rows.table) == ["a"]
