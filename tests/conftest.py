@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from controller.engines.ollama.inside import inside_of
-from tests.kit import real
+from tests.kit import beside, inherited, real
 from tests.kit.examples import load_profile
 from tests.tunnel.local_edge import Edge, edge
 from tests.tunnel.outside import Outside, RealOutside, StandIn
 from tests.tunnel.programs import Programs, programs
 
+inherited.made_plain()
 load_profile()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # what xdist gives each process that it starts
+        beside.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        beside.over()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """As many as there are cores, as xdist says, for unit tests alone; the others mostly wait."""
+    return None if all("unit" in Path(each).parts for each in config.args) else beside.processes()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of everything: no test's time runs while it waits for its place
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with beside.place(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of every file that meets a real Ollama."""
+    """Mark the tests of every file that meets a real Ollama; those that run alone go last."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
     for item in items:
         names = vars(item.module) if isinstance(item, pytest.Function) else {}
         if any(value is real or getattr(value, "__module__", "") == real.__name__ for value in names.values()):

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from controller.storage.file import NAME
-from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
 from tests.kit import web
 from tests.kit.house import FakeHouse, until
+from tests.kit.ports import free_port
 
 SAID = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
 DIALECTS = ("/api/chat", "/v1/chat/completions", "/v1/messages")

@@ -20,12 +20,12 @@ import pytest
 
 from controller.config.tree import leaves
 from controller.settings.impact import Impact
-from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
 from tests.fakes import cloudflared as fake_cloudflared
 from tests.kit import certificates
 from tests.kit.every_setting import OTHER
 from tests.kit.house import FakeHouse, until
+from tests.kit.ports import free_port
 
 IMPACTS = {".".join(leaf.path): leaf.impacts[0] for leaf in leaves()}
 TUNNEL_MODES: dict[str, tuple[str, ...]] = {

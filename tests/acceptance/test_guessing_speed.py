@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.supervision.ports import free_port
 from tests.bench.load import SPREAD, answers, streams
 from tests.bench.servers import GATEWAY_CORE, LOAD_CORE, ROOT, on_core, running, wait_for
 from tests.bench.starts import in_front_of
+from tests.kit.ports import free_port
 
 STREAMS = 20
 GUESSES = 50  # a second

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
 from tests.kit import web
 from tests.kit.house import OWNER, FakeHouse, until
+from tests.kit.ports import free_port
 
 
 def processes(house: FakeHouse) -> dict[str, tuple[int, int]]:

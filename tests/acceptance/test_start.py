@@ -18,10 +18,10 @@ import psutil
 import pytest
 
 from controller.obtain.find import OLLAMA_VERSION
-from controller.supervision.ports import free_port
 from tests.acceptance.conftest import MakeHouse
 from tests.kit import web
 from tests.kit.house import FakeHouse, until
+from tests.kit.ports import free_port
 
 
 def test_up_answers_through_an_ollama_it_started_itself(house: FakeHouse) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from controller.supervision.ports import free_port
 from tests.bench.arithmetic import DIRECT, NGINX
 from tests.bench.load import PATH, BenchFailed, answers
 from tests.bench.pretence import ANSWERS
+from tests.kit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LOAD_CORE, GATEWAY_CORE = 0, 1

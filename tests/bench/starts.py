@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 
-from controller.supervision.ports import free_port
 from tests.bench.load import BenchFailed, Figures
 from tests.bench.servers import ROOT, running, wait_for
+from tests.kit.ports import free_port
 
 SETTLES = 3.0  # seconds after which all is imported that ever will be
 NOBODY = "no-such-model"  # Ollama itself says 404, without a model: the answer can only come from a living one

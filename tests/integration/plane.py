@@ -32,11 +32,11 @@ from controller.proxy.exchange import App, Exchange, Receive, Scope, Send
 from controller.proxy.tally import AccessRecord, Tally
 from controller.proxy.wire import Wire
 from controller.readiness import Address, Readiness
-from controller.supervision.ports import free_port
 from controller.usage import Use
 from tests.fakes.turns import Known, Line, Memory
 from tests.kit import web
 from tests.kit.engines import an_ollama
+from tests.kit.ports import free_port
 
 FAKE = Path(__file__).parent.parent / "fakes" / "ollama.py"
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}

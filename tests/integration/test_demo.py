@@ -13,8 +13,8 @@ from controller.demo import create
 from controller.engines.ollama.blobs import file_name, left_over, manifests, remove
 from controller.engines.ollama.inside import inside_of
 from controller.errors import SeadragonError, Unreachable
-from controller.supervision.ports import free_port
 from tests.kit import real
+from tests.kit.ports import free_port
 from tests.kit.real import RealOllama
 
 

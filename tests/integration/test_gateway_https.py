@@ -17,10 +17,10 @@ from controller.config.listening import LimitSettings, Listener, Surface, Surfac
 from controller.config.processes import TunnelSettings
 from controller.config.schema import Config, Server
 from controller.listeners import Listeners
-from controller.supervision.ports import free_port
 from tests.fakes.rows import Rows, key
 from tests.integration.plane import Plane, gateway
 from tests.kit import certificates
+from tests.kit.ports import free_port
 
 Rule = Literal["off", "pages", "all"]
 FROM_OUTSIDE = {"X-Forwarded-For": "203.0.113.9"}  # on a direct listener: others may have read it on its way

@@ -13,8 +13,8 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from controller.config.listening import LimitSettings, Listener, Tls
 from controller.listeners import Listeners, ListenFailed, bind, url_of
-from controller.supervision.ports import free_port
 from tests.kit import web
+from tests.kit.ports import free_port
 
 LIMITS = LimitSettings()
 

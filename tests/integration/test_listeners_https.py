@@ -17,8 +17,8 @@ import pytest
 from controller.config.listening import LimitSettings, Listener, Tls
 from controller.doctor.facts_ports import outer_addresses
 from controller.listeners import Listeners, Renewed
-from controller.supervision.ports import free_port
 from tests.kit import certificates
+from tests.kit.ports import free_port
 
 HTTPS = {"https": True, "plain_cookies": False, "scheme": "https"}
 PLAIN = {"https": False, "plain_cookies": False, "scheme": "http"}

@@ -24,9 +24,9 @@ from controller.errors import Unreachable
 from controller.residency.gpu import gpu_now
 from controller.residency.vitals import idle
 from controller.supervision.grandchildren import end
-from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake
 from tests.kit import real, web
+from tests.kit.ports import free_port
 from tests.kit.real import RealOllama
 from tests.kit.until import until
 from tests.unit.residency.macs import ioreg

@@ -17,11 +17,11 @@ from controller.engines.ollama.program import OllamaServe
 from controller.engines.ollama.renewal import Trial
 from controller.readiness import Readiness
 from controller.residency.gauge import ram_size
-from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.programs import Workspace, find
 from controller.supervision.spec import ChildState
 from tests.kit import web
+from tests.kit.ports import free_port
 from tests.kit.real import program, version
 from tests.kit.supervised import config, counted, place, supervised
 from tests.kit.until import until

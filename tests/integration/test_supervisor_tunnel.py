@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from controller.supervision.ports import free_port
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.programs import Workspace
 from controller.supervision.spec import ChildState
 from tests.fakes import cloudflared as fake
 from tests.kit import web
+from tests.kit.ports import free_port
 from tests.kit.supervised import QUICK, config, counted, place, supervised, turn
 from tests.kit.until import until
 

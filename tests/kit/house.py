@@ -21,10 +21,10 @@ import yaml
 from controller.control import client
 from controller.errors import SeadragonError
 from controller.paths import Paths
-from controller.supervision.ports import free_port
 from tests.fakes import ollama as fake_ollama
 from tests.fakes.gauge import write_gauge
 from tests.kit import web
+from tests.kit.ports import free_port
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, since two cores may be busy. Nothing waits that long when all is well

@@ -24,9 +24,9 @@ import tests.kit.seer
 from controller.demo import gguf
 from controller.obtain import cache, find, whole
 from controller.obtain.site import Site
-from controller.supervision.ports import free_port
 from tests.kit import web
 from tests.kit.models import LIBRARY, TinyModel
+from tests.kit.ports import free_port
 
 START_LIMIT = 60.0  # seconds; it takes one, unless the machine is very busy
 STOP_LIMIT = 20.0

@@ -18,9 +18,9 @@ from typing import Protocol
 import httpx
 import yaml
 
-from controller.supervision.ports import free_port
 from tests.fakes import cloudflared as fake
 from tests.kit import web
+from tests.kit.ports import free_port
 from tests.tunnel.local_edge import Edge, end, eventually
 from tests.tunnel.programs import Programs
 
