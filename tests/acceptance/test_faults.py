@@ -267,6 +267,7 @@ def test_a_slot_that_a_hang_up_may_have_leaked_is_found_and_freed(house: FakeHou
     assert house.child()["restarts"] == 0  # the runner was killed, not the server
 
 
+@pytest.mark.alone
 def test_a_breaker_that_is_open_refuses_at_once_and_says_when_to_come_back(make_house: MakeHouse) -> None:
     one = make_house()
     one.knobs(exit_code=3, exit_words="no luck today")

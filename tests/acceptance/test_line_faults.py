@@ -119,6 +119,7 @@ def on_real_ollama(make_house: MakeHouse, tmp_path: Path, **line: Any) -> FakeHo
 # --- row 31: memory gets short, and is fine again ---
 
 
+@pytest.mark.alone
 async def test_row_31_short_memory_stops_loads_then_grants_then_unloads_and_all_who_waited_are_served(
     make_house: MakeHouse,
 ) -> None:

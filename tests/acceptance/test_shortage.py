@@ -46,6 +46,7 @@ def test_a_controller_without_descriptors_neither_falls_nor_ends_an_ollama_that_
     assert (after["pid"], after["restarts"]) == (before["pid"], before["restarts"])
 
 
+@pytest.mark.alone
 def test_an_ollama_that_dies_meanwhile_comes_back_when_there_is_room_again(house: FakeHouse) -> None:  # row 39
     pid = house.child()["pid"]
     with no_descriptors(house):
