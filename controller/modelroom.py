@@ -82,7 +82,7 @@ class ModelRoom:
             self._residents,
             MemoryEffects(self._residents, self._orders),
             self.names,
-            engines[0].readiness,
+            {name: each.readiness for name, each in self.engines.items()},
             clock,
             journal,
             settings,

@@ -1,10 +1,10 @@
-"""While Ollama is away: nobody is let through, who has waited for it too long is told so, and what is to be looked at
-again later rings the alarm.
+"""While an engine is away: none of its requests is let through, who has waited for it too long is told so, and what is
+to be looked at again later rings the alarm. What other engines answer goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from controller.clock import Clock
 from controller.readiness import Readiness
@@ -20,63 +20,74 @@ class Absence:
     def __init__(
         self,
         scheduler: Scheduler,
-        readiness: Readiness,
+        engines: Mapping[str, Readiness],
         alarm: Alarm,
         clock: Clock,
         hold: Callable[[], float],
         may_grant: Callable[[], bool],
         ends: Callable[[Ticket, End, str], None],
     ) -> None:
-        """`hold`: seconds that a request waits for Ollama. `may_grant`: whether memory lets anything be begun."""
+        """`hold`: seconds that a request waits for its engine. `may_grant`: whether memory lets anything be begun."""
         self._scheduler = scheduler
-        self._readiness = readiness
+        self._engines = engines
         self._alarm = alarm
         self._clock = clock
         self._hold = hold
         self._may_grant = may_grant
         self._ends = ends
-        self._away = Away(clock.now())
+        self._away = {name: Away(clock.now()) for name in engines}
 
     def changed(self) -> None:
-        """Readiness says something else."""
-        self._away.see(self._readiness.verdict, self._clock.now(), draining=self._readiness.draining)
-        if self._readiness.verdict == "down":
-            for ticket in list(self._scheduler.waiting()):
-                self._ends(ticket, End.DOWN, self._down())
+        """Readiness of some engine says something else."""
+        for name, readiness in self._engines.items():
+            self._away[name].see(readiness.verdict, self._clock.now(), draining=readiness.draining)
+            if readiness.verdict == "down":
+                for ticket in self._waiting(name):
+                    self._ends(ticket, End.DOWN, _down(readiness))
         self.look()
 
     def look(self) -> None:
-        """Whether it is there, and who has waited for it too long."""
+        """Which are there, and who has waited for one too long."""
         now, hold = self._clock.now(), self._hold()
         self.open()
-        for ticket in self._away.held_out(self._scheduler.waiting(), hold, now):
-            self._ends(ticket, End.HELD_OUT, self._held_out(hold))
-        wake = self._away.wake(self._scheduler.waiting(), hold)
-        if wake is not None:
-            self._alarm.wake_at(wake)
+        for name, away in self._away.items():
+            for ticket in away.held_out(self._waiting(name), hold, now):
+                self._ends(ticket, End.HELD_OUT, _held_out(self._engines[name], hold))
+            wake = away.wake(self._waiting(name), hold)
+            if wake is not None:
+                self._alarm.wake_at(wake)
 
     def open(self) -> None:
         """Let the scheduler grant, or not, as things are now."""
-        self._scheduler.open = self._away.here(self._clock.now()) and self._may_grant()
+        now = self._clock.now()
+        closed = {name for name, away in self._away.items() if not away.here(now)}
+        self._scheduler.closed = closed
+        self._scheduler.open = len(closed) < len(self._away) and self._may_grant()
 
     def meet(self, ticket: Ticket) -> None:
-        """A ticket that waits from now on, while it may be away."""
-        if self._readiness.verdict == "down":
-            self._ends(ticket, End.DOWN, self._down())
-        elif self._readiness.verdict == "coming":
+        """A ticket that waits from now on, while its engine may be away."""
+        readiness = self._engines[ticket.runner.engine]
+        if readiness.verdict == "down":
+            self._ends(ticket, End.DOWN, _down(readiness))
+        elif readiness.verdict == "coming":
             self._alarm.wake_at(self._clock.now() + self._hold())
 
-    def rest(self, seconds: float) -> None:
-        """Grant nothing for so long, although it is there."""
+    def rest(self, engine: str, seconds: float) -> None:
+        """Grant nothing of an engine's for so long, although it is there."""
         if seconds > 0:
             until = self._clock.now() + seconds
-            self._away.rest(until)
+            self._away[engine].rest(until)
             self.open()
             self._alarm.wake_at(until)
 
-    def _down(self) -> str:
-        return f"Ollama is not running. {self._readiness.reason}"
+    def _waiting(self, engine: str) -> list[Ticket]:
+        return [each for each in self._scheduler.waiting() if each.runner.engine == engine]
 
-    def _held_out(self, hold: float) -> str:
-        reason = self._readiness.reason
-        return f"Ollama did not come back within {hold:g} seconds. {reason} Please try again in a moment."
+
+def _down(readiness: Readiness) -> str:
+    return f"{readiness.title} is not running. {readiness.reason}"
+
+
+def _held_out(readiness: Readiness, hold: float) -> str:
+    words = f"{readiness.title} did not come back within {hold:g} seconds."
+    return f"{words} {readiness.reason} Please try again in a moment."

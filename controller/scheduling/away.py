@@ -1,4 +1,4 @@
-"""Whether Ollama is there for the line, and who has waited for it long enough. Pure; times are monotonic seconds."""
+"""Whether an engine is there for the line, and who has waited for it long enough. Pure; times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from controller.scheduling.ticket import Ticket
 
 
 class Away:
-    """Ollama is away from a moment on until it is ready again; and even then the line may rest for a moment.
+    """It is away from a moment on until it is ready again; and even then the line may rest for a moment.
 
     While it finishes what it has begun, before a restart, nothing is granted; but its absence has not begun.
     """
@@ -36,7 +36,7 @@ class Away:
         return self._since is None and not self._draining and now >= self._rests
 
     def held_out(self, waiting: Iterable[Ticket], hold: float, now: float) -> list[Ticket]:
-        """Those that have waited for Ollama, not for their turn, as long as `hold`."""
+        """Those that have waited for it, not for their turn, as long as `hold`."""
         since = self._since
         return [] if since is None else [each for each in waiting if max(since, each.arrived) + hold <= now]
 

@@ -55,7 +55,7 @@ class Dispatcher:
         memory: Residency,
         effects: Effects,
         names: Names,
-        readiness: Readiness,
+        engines: Mapping[str, Readiness],
         clock: Clock,
         journal: Journal,
         settings: Callable[[], Config],
@@ -86,9 +86,10 @@ class Dispatcher:
         self._tasks: asyncio.TaskGroup | None = None  # while `run` runs
         self._alarm = Alarm(clock, self._rang)
         hold, may_grant = lambda: settings().server.hold, lambda: memory.may_grant
-        self._absence = Absence(scheduler, readiness, self._alarm, clock, hold, may_grant, self.refuse)
-        self._renaming = Renaming(names, clock, scheduler.waiting, self._means, self.decide, looks or Looks())
-        readiness.changed.append(self._readiness_changed)
+        self._absence = Absence(scheduler, engines, self._alarm, clock, hold, may_grant, self.refuse)
+        self._renaming = Renaming(names, clock, scheduler, self._means, self.decide, looks or Looks())
+        for each in engines.values():
+            each.changed.append(self._readiness_changed)
         memory.on_change.append(self._memory_changed)
         memory.on_failed.append(self._failed)
         memory.on_swap.append(self.tally.swapped)
@@ -149,7 +150,7 @@ class Dispatcher:
         self.tally.replays += 1
         self._scheduler.back(ticket, now)
         self._freed(ticket.runner.key)
-        self._absence.rest({"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
+        self._absence.rest(ticket.runner.engine, {"lost": self._rests.lost, "busy": self._rests.busy}.get(problem, 0.0))
         self._absence.meet(ticket)
         self.decide()
 
@@ -315,7 +316,7 @@ class Dispatcher:
         except (OrderRefused, Unreachable) as refused:
             self._journal.say("gateway", str(refused), level="warning")
 
-    # --- Ollama comes and goes ---
+    # --- engines come and go ---
 
     def _rang(self) -> None:
         self._absence.look()

@@ -35,7 +35,7 @@ class Scheduler:
     """Owns every ticket from its arrival to its end. `table` and `room` are the residents', only read here."""
 
     def __init__(self, rules: LineRules, table: Table, room: Planning) -> None:
-        self.open = True  # False while Ollama is away: nothing is granted and nothing loaded
+        self.open = True  # False: nothing is granted and nothing loaded, whatever the engine
         self.line = Line(rules, table)
         self.slots = Slots()
         self.swaps = Swaps(self.line, self.slots, table, room)
@@ -65,6 +65,15 @@ class Scheduler:
         self.swaps.may_swap = may
 
     @property
+    def closed(self) -> set[str]:
+        """Engines that are away: nothing of theirs is granted, loaded or unloaded."""
+        return self.swaps.closed
+
+    @closed.setter
+    def closed(self, engines: set[str]) -> None:
+        self.swaps.closed = engines
+
+    @property
     def deserted(self) -> bool:
         """Whether nobody waits."""
         return not self.line.tickets
@@ -90,6 +99,8 @@ class Scheduler:
         """
         line, row = self.line, self.table.get(ticket.runner.key)
         if line.tickets or line.paused or not self.open or row is None or row.presence is not Presence.RESIDENT:
+            return False
+        if not self._here(ticket):
             return False
         caps = ticket.caps
         if ticket.size > caps.size or line.account(ticket.caller).full(ticket) or not self._fits(ticket, row):
@@ -254,7 +265,8 @@ class Scheduler:
         if ticket.state is not State.WAITING:
             ticket.hold = None
         else:
-            ticket.hold = hold(ticket, self.line, self.swaps) if self.open else Hold.AWAY
+            here = self.open and self._here(ticket)
+            ticket.hold = hold(ticket, self.line, self.swaps) if here else Hold.AWAY
         return ticket.hold
 
     # --- turns ---
@@ -267,8 +279,10 @@ class Scheduler:
             for key, lists in places.items():
                 row = self.table.get(key)
                 if row is None or row.presence is not Presence.RESIDENT:
-                    if key in lists and (front is None or lists[key][0] < front):
+                    if key in lists and (front is None or lists[key][0] < front) and self._here(lists[key][0][2]):
                         front = lists[key][0]
+                    continue
+                if row.runner.engine in self.swaps.closed:
                     continue
                 entry = self.line.next_for(key)
                 if entry is not None and (best is None or entry < best) and self._fits(entry[2], row):
@@ -277,6 +291,9 @@ class Scheduler:
                 return
             self._grant(best[2], front is not None and front < best, now)
             grants.append(best[2])
+
+    def _here(self, ticket: Ticket) -> bool:
+        return ticket.runner.engine not in self.swaps.closed
 
     def _fits(self, ticket: Ticket, row: Resident) -> bool:
         return self.slots.busy(row.runner.key) + min(ticket.width, row.slots) <= row.slots and row.slots > 0

@@ -53,6 +53,7 @@ class Swaps:
 
     def __init__(self, line: Line, slots: Slots, table: Table, room: Planning) -> None:
         self.may_swap = True
+        self.closed: set[str] = set()  # engines that are away: nothing of theirs comes or leaves
         self.bars: dict[str, Bar] = {}  # by runner that is away: why, when last looked at
         self.kept_away: dict[str, float] = {}  # by runner: until when
         self.needed: set[str] = set()  # runners that would have to leave for a head, as last looked at
@@ -88,7 +89,8 @@ class Swaps:
         for key, lists in line.places.items():
             row = table.get(key)
             if key in lists and (row is None or row.presence is Presence.LEAVING):
-                found.append(lists[key][0])
+                if lists[key][0][2].runner.engine not in self.closed:
+                    found.append(lists[key][0])
         found.sort()
         return found
 
@@ -197,7 +199,7 @@ class Swaps:
         """All that might leave: idle and unwanted ones first, the longest unused before others; then unwanted ones at
         work; then wanted ones, the one whose first head is due last before others."""
         rows = (row for row in self._table.values() if row.presence is Presence.RESIDENT and not row.pinned)
-        return sorted(rows, key=self._rank)
+        return sorted((row for row in rows if row.runner.engine not in self.closed), key=self._rank)
 
     def _rank(self, row: Resident) -> tuple[int, float]:
         key = row.runner.key

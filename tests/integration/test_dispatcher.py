@@ -94,7 +94,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
         residents,
         MemoryEffects(residents, Orders(residents, scheduler, names, clock, lambda: config)),
         names,
-        readiness,
+        {"ollama": readiness},
         clock,
         journal,
         lambda: config,

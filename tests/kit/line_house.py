@@ -92,7 +92,7 @@ async def house(*, ready: bool = True, most: int = 1) -> AsyncIterator[House]:
         residents,
         residents,
         names,
-        readiness,
+        {"ollama": readiness},
         clock,
         journal,
         lambda: config[0],
