@@ -107,13 +107,13 @@ class Asking:
         answer = call.answer = Answer(paced=True, limit=0, overflow=call.overflow)
         return answer if await upload(connection, answer, self._head(outgoing, connection.address, length)) else lost(1)
 
-    async def wait(self, hold: float) -> Refused | None:
-        """Wait at most `hold` seconds until the engine is there; why not, if it is not."""
+    async def wait(self, hold: float, left: float | None = None) -> Refused | None:
+        """Wait at most `hold` seconds until the engine is there, or what is `left` of them; why not, if it is not."""
         if self.ready:
             return None
         self._counts.held += 1
         try:
-            verdict = await self._readiness.wait(hold)
+            verdict = await self._readiness.wait(hold if left is None else left)
         finally:
             self._counts.held -= 1
         if verdict == "ready":

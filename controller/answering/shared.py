@@ -75,7 +75,7 @@ class Shared:
         unsure = not any(each.ready for each in self._askings.values())  # else one that is there may know it
         while True:
             for asking in self._askings.values() if unsure else ():
-                refused = await asking.wait(max(0.0, deadline - self.clock.now()))
+                refused = await asking.wait(hold, max(0.0, deadline - self.clock.now()))
                 if refused is not None:
                     return refused
             try:
