@@ -18,7 +18,7 @@ from controller.events import Journal
 from controller.residency.effects import MemoryEffects
 from controller.residency.gauge import Gauge
 from controller.residency.health import Health
-from controller.residency.names import Names
+from controller.residency.names import ModelNames
 from controller.residency.orders import Job, Orders
 from controller.residency.planner import Planner
 from controller.residency.residents import Residents
@@ -59,7 +59,7 @@ class ModelRoom:
         self._settings, self._restart = settings, restart
         self._database = database
         self._learned = LearnedStore(clock, journal)
-        self.names = Names(engines, self._learned.get, settings)
+        self.names = ModelNames(engines, self._learned.get, settings)
         self._space = MachineSpace(gauge, self.engines, journal, settings)
         rows = Rows()
         planner = Planner(rows.table, self._space)

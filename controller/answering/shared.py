@@ -10,7 +10,7 @@ from controller.answering.forwards import Forwards
 from controller.answering.open_runs import OpenRuns
 from controller.answering.poison import Poison
 from controller.answering.rhythm import Rhythm
-from controller.answering.turns import Names, Turns
+from controller.answering.turns import KnownModels, Turns
 from controller.answering.upstream import Pool
 from controller.clock import Clock
 from controller.engines.engine import Engine
@@ -31,7 +31,7 @@ class Shared:
         self,
         engines: Sequence[Engine],
         turns: Turns,
-        names: Names,
+        names: KnownModels,
         clock: Clock,
         counts: RunCounts | None = None,
         *,

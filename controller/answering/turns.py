@@ -84,7 +84,7 @@ class Turns(Protocol):
         ...
 
 
-class Names(Protocol):
+class KnownModels(Protocol):
     """Which runner a name means, as `residency/names.py` knows it."""
 
     def known(self, model: str) -> Runner | None:

@@ -18,7 +18,7 @@ from controller.residency.works import Works
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Later:
     engine: str
     name: str
     why: Cause
@@ -31,7 +31,7 @@ class AtStart:
     works: Works
     names: Names
     settings: Callable[[], Config]
-    _later: list[_Wanted] = field(default_factory=list)
+    _later: list[_Later] = field(default_factory=list)
     _remembered: dict[str, list[str]] = field(default_factory=dict)  # names, by engine
 
     def remember(self, engine: str) -> None:
@@ -47,8 +47,8 @@ class AtStart:
     def begun(self, engine: str) -> None:
         """It is there, with all its aliases."""
         self.forget(engine)
-        self._later += [_Wanted(engine, name, "return") for name in self._remembered.pop(engine, ())]
-        self._later += [_Wanted(engine, name, "preload") for name in preloads(self.settings().models)]
+        self._later += [_Later(engine, name, "return") for name in self._remembered.pop(engine, ())]
+        self._later += [_Later(engine, name, "preload") for name in preloads(self.settings().models)]
 
     async def load(self) -> None:
         """The next one that its engine can load. Nobody waits, and memory is not short."""
@@ -63,7 +63,7 @@ class AtStart:
                 self._later.remove(wanted)
                 return self._load(wanted, runner)
 
-    def _load(self, wanted: _Wanted, runner: Runner | None) -> None:
+    def _load(self, wanted: _Later, runner: Runner | None) -> None:
         if runner is not None and runner.engine != wanted.engine:
             return  # it comes with its own
         swaps = self.works.swaps

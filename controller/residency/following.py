@@ -20,7 +20,7 @@ from controller.residency.pace import ResidentPace
 from controller.residency.resident import Resident
 from controller.residency.rows import Rows
 from controller.residency.seams import Names
-from controller.residency.swap import SOURCE, Swaps
+from controller.residency.swap import SOURCE, Swapping
 
 NAMELESS = "nameless "  # how the key of one begins whose weights nobody knows
 ENDED = "its process ended"
@@ -34,7 +34,7 @@ class Following:
     engine: Engine
     rows: Rows
     names: Names
-    swaps: Swaps
+    swaps: Swapping
     clock: Clock
     journal: Journal
     pace: ResidentPace

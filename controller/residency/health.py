@@ -43,7 +43,7 @@ class HealthPace:
     slept: float = 30.0  # longer than this, and what was seen before the machine slept says nothing
 
 
-class Line(Protocol):
+class InFlight(Protocol):
     """Whose answers are being written; `scheduling/dispatcher.py` is the real one."""
 
     flying: asyncio.Event  # set while there are any
@@ -51,7 +51,7 @@ class Line(Protocol):
     def running(self) -> Iterable[Ticket]: ...
 
 
-class Residents(Protocol):
+class RunnerOwner(Protocol):
     """Who owns the runners; `residency/residents.py` is the real one."""
 
     on_failed: list[Callable[[str, End, str], None]]
@@ -83,8 +83,8 @@ class Health:
 
     def __init__(
         self,
-        line: Line,
-        residents: Residents,
+        line: InFlight,
+        residents: RunnerOwner,
         pulse: Feels,
         engines: Mapping[str, Engine],
         clock: Clock,

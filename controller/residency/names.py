@@ -25,7 +25,7 @@ MOST_MISSING: Final = 512
 MOST_SPELLINGS: Final = 4096
 
 
-class Names:
+class ModelNames:
     """What was looked up is kept. `epoch` grows whenever it is forgotten. Where two engines have a model of one name,
     the first of them is meant.
     """

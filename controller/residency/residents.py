@@ -24,7 +24,7 @@ from controller.residency.resident import Plan, Presence, Resident, Swap, Table
 from controller.residency.rows import Rows
 from controller.residency.seams import Demand, Names, Space, Store
 from controller.residency.staying import Staying
-from controller.residency.swap import SOURCE, Swaps, Work, as_seen
+from controller.residency.swap import SOURCE, Swapping, Work, as_seen
 from controller.residency.vitals import idle
 from controller.residency.works import Works
 from controller.supervision.grandchildren import runs
@@ -68,7 +68,7 @@ class Residents:
         self._demand, self._names, self._space, self._store = demand, names, space, store
         self._clock, self._journal, self._settings = clock, journal, settings
         self._rows, self._planner = rows, planner
-        self._swaps = swaps = Swaps(
+        self._swaps = swaps = Swapping(
             rows, planner, engines, demand, space, store, clock, journal, pace, self._load_timeout
         )
         self._staying = Staying(swaps, names, settings)

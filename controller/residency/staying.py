@@ -11,7 +11,7 @@ from controller.engines.runner import Runner
 from controller.plain import span_words
 from controller.residency.resident import Cause, Presence, Swap
 from controller.residency.seams import Names
-from controller.residency.swap import SOURCE, Swaps, Work
+from controller.residency.swap import SOURCE, Swapping, Work
 from controller.residency.wishes import Wishes, differs, idle_too_long, some_leave_at_once, wishes
 from controller.residency.works import Works
 
@@ -20,7 +20,7 @@ from controller.residency.works import Works
 class Staying:
     """Judges the rows of the table, and unloads who is not needed."""
 
-    swaps: Swaps
+    swaps: Swapping
     names: Names
     settings: Callable[[], Config]
     _seen: Models | None = None  # of which `_some` tells whether any leaves at once

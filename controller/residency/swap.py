@@ -88,7 +88,7 @@ class Ending:
 
 
 @dataclass(slots=True, eq=False)
-class Swaps:
+class Swapping:
     """Carries out swaps, one at a time: whoever calls sees to that."""
 
     rows: Rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from controller.engines.runner import Runner
 from controller.plain import fault_words
 from controller.residency.resident import Presence, Swap
-from controller.residency.swap import SOURCE, Ending, Swaps, Work, as_seen, freed_by
+from controller.residency.swap import SOURCE, Ending, Swapping, Work, as_seen, freed_by
 from controller.scheduling.ticket import End
 
 
@@ -20,7 +20,7 @@ class Works:
     every swap that begins.
     """
 
-    swaps: Swaps
+    swaps: Swapping
     comes_back: Callable[[Runner], bool]  # after a failed load: whether one that left for it has to
     after: Callable[[Runner | None], None]  # a swap is over, and this was loaded: before anybody else hears of it
     on_failed: list[Callable[[str, End, str], None]] = field(default_factory=list)

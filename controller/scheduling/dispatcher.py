@@ -22,7 +22,7 @@ from controller.residency.learned import Learned
 from controller.residency.resident import Presence
 from controller.scheduling.absence import Absence
 from controller.scheduling.alarm import Alarm
-from controller.scheduling.effects import Effects, Names, Residency
+from controller.scheduling.effects import Effects, LooksUp, Residency
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.line import rules_of
 from controller.scheduling.renaming import Looks, Renaming
@@ -54,7 +54,7 @@ class Dispatcher:
         scheduler: Scheduler,
         memory: Residency,
         effects: Effects,
-        names: Names,
+        names: LooksUp,
         engines: Mapping[str, Readiness],
         clock: Clock,
         journal: Journal,

@@ -68,7 +68,7 @@ class Residency(Protocol):
     def may_grant(self) -> bool: ...
 
 
-class Names(Protocol):
+class LooksUp(Protocol):
     """Which runner a name means; `residency/names.py` is the real one."""
 
     @property

@@ -17,7 +17,7 @@ from controller.engines.ollama.inside import NEWEST
 from controller.engines.runner import Runner
 from controller.events import Journal
 from controller.residency.learned import Learned
-from controller.residency.names import Names
+from controller.residency.names import ModelNames
 from tests.kit import real
 from tests.kit.real import RealOllama
 
@@ -35,7 +35,7 @@ class House:
         """A controller that knows nothing, as after the loss of all data."""
         self.journal = Journal(SystemClock())
         self.aliases = Aliases(self.client, lambda: self.config, self.journal)
-        self.names = Names(
+        self.names = ModelNames(
             [Catalogue(self.client, Terms(lambda: NEWEST, lambda: self.config))],
             lambda key: Learned(),
             lambda: self.config,

@@ -20,7 +20,7 @@ from controller.engines.ollama.settings import OLLAMA
 from controller.events import Journal
 from controller.readiness import Address, Readiness
 from controller.residency.effects import MemoryEffects
-from controller.residency.names import Names
+from controller.residency.names import ModelNames
 from controller.residency.orders import Orders
 from controller.residency.planner import Planner
 from controller.residency.residents import Residents
@@ -47,7 +47,7 @@ class Shop:
     scheduler: Scheduler
     residents: Residents
     runners: Runners
-    names: Names
+    names: ModelNames
     readiness: Readiness
     http: httpx.AsyncClient
     most: int = 0  # models in memory at a time, as far as anybody saw
@@ -84,7 +84,7 @@ async def shop(ollama: real.RealOllama) -> AsyncIterator[Shop]:
         client, lambda: ollama.process.pid, lambda: config, clock=clock, journal=journal, inside=inside, pace=LOADS
     )
     engines = {engine.name: engine}
-    names, runners = Names([engine], store.get, lambda: config), Runners(lambda: ollama.process.pid)
+    names, runners = ModelNames([engine], store.get, lambda: config), Runners(lambda: ollama.process.pid)
     space = MachineSpace(FakeGauge(), engines, journal, lambda: config)
     planner = Planner(rows.table, space)
     scheduler = Scheduler(rules_of(config), rows.table, planner)

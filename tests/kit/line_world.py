@@ -22,9 +22,9 @@ from controller.scheduling.ticket import Caps, State, Ticket, Turned
 BIG = Caps(running=1000, waiting=100_000, size=2**60)
 
 
-def runner(key: str, need: int = 1, slots: int = 1, blob: str = "") -> Runner:
+def runner(key: str, need: int = 1, slots: int = 1, blob: str = "", engine: str = "ollama") -> Runner:
     """One that needs `need` units of memory."""
-    return Runner(key, blob or key, key, ModelFacts(need), engine="ollama", slots=slots, need=need)
+    return Runner(key, blob or key, key, ModelFacts(need), engine=engine, slots=slots, need=need)
 
 
 class SmallRoom:

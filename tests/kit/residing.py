@@ -18,7 +18,7 @@ from controller.engines.ollama.loading import LoadPace
 from controller.engines.ollama.settings import OLLAMA
 from controller.engines.runner import Runner
 from controller.events import Journal
-from controller.residency.names import Names
+from controller.residency.names import ModelNames
 from controller.residency.orders import Orders
 from controller.residency.pace import ResidentPace
 from controller.residency.planner import Planner
@@ -64,7 +64,7 @@ class House:
     residents: Residents
     orders: Orders
     demand: FakeDemand
-    names: Names
+    names: ModelNames
     store: KeptInMemory
     gauge: FakeGauge
     journal: Journal
@@ -156,7 +156,7 @@ async def residing(
 
     engine = an_ollama(ollama, lambda: pid, settings, clock=clock, journal=journal, inside=inside, pace=loads)
     engines = {engine.name: engine}
-    names = Names([engine], store.get, settings)
+    names = ModelNames([engine], store.get, settings)
     space = MachineSpace(gauge, engines, journal, settings)
     rows = Rows()
     planner = Planner(rows.table, space)

@@ -24,7 +24,7 @@ from controller.events import Journal
 from controller.readiness import Address, Readiness
 from controller.refusal import Refused
 from controller.residency.effects import MemoryEffects
-from controller.residency.names import Names
+from controller.residency.names import ModelNames
 from controller.residency.orders import Orders
 from controller.residency.planner import Planner
 from controller.residency.residents import Residents
@@ -47,7 +47,7 @@ class TwoEngines:
 
     ollama: Readiness
     toy: Toy
-    names: Names
+    names: ModelNames
     residents: Residents
     orders: Orders
     shared: Shared
@@ -102,7 +102,7 @@ async def two_engines(url: str, pid: int, toy: Toy, *, max_loaded: int = 1) -> A
         client, lambda: pid, lambda: config, clock=clock, journal=journal, readiness=readiness, pace=LOADS
     )
     engines: dict[str, Engine] = {OLLAMA: ollama, TOY: toy}
-    names = Names(list(engines.values()), store.get, lambda: config)
+    names = ModelNames(list(engines.values()), store.get, lambda: config)
     space = MachineSpace(FakeGauge(), engines, journal, lambda: config)
     planner = Planner(rows.table, space)
     scheduler = Scheduler(rules_of(config), rows.table, planner)

@@ -46,7 +46,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Notice:
     """A sentence for people."""
 
     text: str
@@ -61,13 +61,13 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
+class Takeover:
     """Now. `why` is a sentence."""
 
     why: str
 
 
-Act = Tell | Try | Restart
+Act = Notice | Try | Takeover
 
 
 @dataclass(slots=True)
@@ -107,19 +107,19 @@ class Renewal:
             return self._tell(f"{news} {_NEVER}")
         return self._tell(f"{news} {_WHEN_IDLE}") or self._when_idle(now)
 
-    def _when_idle(self, now: float) -> Restart | None:
+    def _when_idle(self, now: float) -> Takeover | None:
         if now - self._worked < IDLE:
             return None
         self._since = now + IDLE  # should nothing come of it, once more after a while
         assert self._trial is not None
-        return Restart(f"Nothing has been asked for a minute: Ollama {self._trial.version} takes over.")
+        return Takeover(f"Nothing has been asked for a minute: Ollama {self._trial.version} takes over.")
 
-    def _tell(self, text: str, level: Level = "info") -> Tell | None:
+    def _tell(self, text: str, level: Level = "info") -> Notice | None:
         """Once for each change on the disk, and for each change of the setting."""
         if text == self._told:
             return None
         self._told = text
-        return Tell(text, level)
+        return Notice(text, level)
 
 
 _GONE = (

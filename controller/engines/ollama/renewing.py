@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from controller.clock import Clock
-from controller.engines.ollama.renewal import Disk, Renewal, Restart, Tell, Trial, Try, Wish
+from controller.engines.ollama.renewal import Disk, Notice, Renewal, Takeover, Trial, Try, Wish
 from controller.events import Journal
 
 LOOK = 2.0  # seconds between two looks: as often as it is probed
@@ -44,10 +44,10 @@ class Renewing:
         if disk is None:
             return
         match self._renewal.look(disk, busy=self._busy(), wish=self._wish(), now=self._clock.now()):
-            case Tell(text, level):
+            case Notice(text, level):
                 self._journal.say("ollama", text, level=level)
             case Try(program):
                 self._renewal.tried(disk.found, await self._attempt(program))
-            case Restart(why):
+            case Takeover(why):
                 self._journal.say("ollama", why)
                 await self._restart()

@@ -10,7 +10,7 @@ from controller.events import Journal
 from controller.residency.following import Following
 from controller.residency.rows import Rows
 from controller.residency.seams import Names
-from controller.residency.swap import Swaps
+from controller.residency.swap import Swapping
 from tests.fakes.clock import WoundClock
 from tests.fakes.demand import FakeDemand, KeptInMemory
 from tests.fakes.residents import runner
@@ -36,7 +36,7 @@ async def test_a_model_is_not_given_up_because_nobody_can_say_just_now_whose_nam
     a, clock, engine = runner("a"), WoundClock(), Listing()
     rows, journal, nothing = Rows(), Journal(clock), cast(Any, None)
     rows.found(a, (), 1, 0, 1, 0.0)
-    swaps = Swaps(
+    swaps = Swapping(
         rows, nothing, nothing, FakeDemand(), nothing, KeptInMemory(), clock, journal, QUICK, lambda runner: 1.0
     )
     following = Following(cast(Engine, engine), rows, cast(Names, engine), swaps, clock, journal, QUICK)

@@ -16,7 +16,7 @@ from controller.errors import Declined, Unreachable
 from controller.plain import GIB
 from controller.residency import names as module
 from controller.residency.learned import Learned
-from controller.residency.names import Names
+from controller.residency.names import ModelNames
 from tests.fakes.clock import WoundClock
 
 
@@ -77,7 +77,7 @@ class House:
         self.kept: KeptInRam | None = None
         terms = Terms(lambda: shop.inside, lambda: self.config, lambda: self.kept)
         learned = lambda key: self.learned.get(key, Learned())  # noqa: E731
-        self.names = Names([Catalogue(shop, terms)], learned, lambda: self.config, now=self.clock.now)
+        self.names = ModelNames([Catalogue(shop, terms)], learned, lambda: self.config, now=self.clock.now)
 
     async def there(self, model: str) -> Runner:
         found = await self.names.look_up(model)

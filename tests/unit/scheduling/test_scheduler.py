@@ -230,3 +230,33 @@ def test_with_nobody_waiting_there_is_nothing_to_wake_for() -> None:
     decision = made.scheduler.decide(made.now)
     assert decision.wake is None
     assert decision.grants == decision.ended == ()
+
+
+# --- engines ----------------------------------------------------------------------------------------------------------
+
+X, Y = runner("X", engine="other"), runner("Y", engine="other")
+
+
+def test_while_an_engine_is_away_only_its_own_requests_wait() -> None:
+    made = world(budget=3)
+    made.resident(X)
+    made.scheduler.closed = {"ollama"}
+    waits, other, comes = made.ask("anna", A), made.ask("bert", X), made.ask("carl", Y)
+    assert (waits.state, other.state) == (State.WAITING, State.GRANTED)
+    assert holds(made, waits) == [Hold.AWAY]
+    made.wind(60)
+    assert comes.granted is not None
+    assert waits.granted is None
+    made.scheduler.closed = set()
+    made.wind(1)
+    assert waits.granted is not None
+
+
+def test_nothing_is_loaded_for_an_engine_that_is_away_and_nothing_of_it_leaves() -> None:
+    made = world()
+    made.scheduler.closed = {"ollama"}
+    made.ask("anna", B)
+    waits = made.ask("bert", X)
+    made.wind(600)
+    assert list(made.table) == ["A"]
+    assert holds(made, waits) == [Hold.MEMORY]

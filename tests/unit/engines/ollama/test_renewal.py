@@ -15,9 +15,9 @@ from controller.engines.ollama.renewal import (
     Act,
     Disk,
     Found,
+    Notice,
     Renewal,
-    Restart,
-    Tell,
+    Takeover,
     Trial,
     Try,
     Wish,
@@ -57,10 +57,10 @@ class House:
         return self.acts[before:]
 
     def said(self) -> list[str]:
-        return [act.text for act in self.acts if isinstance(act, Tell)]
+        return [act.text for act in self.acts if isinstance(act, Notice)]
 
     def restarts(self) -> int:
-        return sum(isinstance(act, Restart) for act in self.acts)
+        return sum(isinstance(act, Takeover) for act in self.acts)
 
 
 def test_nothing_comes_of_a_disk_on_which_nothing_changes() -> None:
@@ -71,9 +71,9 @@ def test_another_program_is_tried_told_and_takes_over() -> None:
     house = House(found=NEW)
     tried, told, restart = house.pass_(SETTLED + 8)
     assert tried == Try("/opt/ollama")
-    assert isinstance(told, Tell)
+    assert isinstance(told, Notice)
     assert "/opt/ollama on the disk is Ollama 0.33.0 now, and 0.32.0 runs." in told.text
-    assert isinstance(restart, Restart)
+    assert isinstance(restart, Takeover)
     house.found = SAME
     assert house.pass_(3600) == []
 
@@ -160,7 +160,7 @@ def test_whatever_happens_nobody_is_interrupted_and_nothing_untried_or_broken_ta
             since = house.now
         house.found, house.busy, house.trial = found, busy, trial
         for act in house.pass_(12):
-            if isinstance(act, Restart):
+            if isinstance(act, Takeover):
                 assert not busy
                 assert found.state == "another"
                 assert house.now - since >= SETTLED
