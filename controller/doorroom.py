@@ -14,6 +14,7 @@ from controller.auth import signing
 from controller.auth.deeds import Means
 from controller.auth.hashing import Hashing
 from controller.auth.holders import Holders
+from controller.auth.holdings import Holdings
 from controller.auth.keyring import Keyring
 from controller.auth.office import Office
 from controller.auth.signin import SignIn
@@ -27,7 +28,6 @@ from controller.storage.database import Database, patiently, to_its_end
 from controller.storage.file import NAME
 from controller.storage.nightly import Nightly
 from controller.storage.usage import UsageStore
-from controller.views.rights import Holdings
 
 LOOK: Final = 15.0  # seconds between two looks at whether our files are still there
 

@@ -5,7 +5,7 @@ The documents are those of `controller.desk`: `queue()`, `models()`, `memory()`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from controller.listing import Listing
@@ -25,10 +25,17 @@ WHYS = {
     "overtook": "its model was loaded already",
     "loaded": "its model has just been loaded",
 }
+EVERYTHING = "everything"  # in the list of what is paused …
+_LANE = "lane "  # … before a lane's number; the rest are models, whose names have no spaces
 _COLOURS = {"resident": "green", "loading": "yellow", "leaving": "yellow", "quarantined": "red"}
 _MODELS = ("MODEL", "STATE", "MEMORY", "LOADS", "TOKENS/S", "")
 _LINE = ("#", "NUMBER", "WHO", "LANE", "MODEL", "WAITED", "ABOUT", "WHY")
 _NUMBERS = ("MEMORY", "LOADS", "TOKENS/S", "#", "NUMBER", "LANE", "WAITED", "ABOUT")
+
+
+def paused_seen(paused: Sequence[str], sees: Callable[[str], bool]) -> list[str]:
+    """What is paused, without the models that `sees` says no to."""
+    return [each for each in paused if each == EVERYTHING or each.startswith(_LANE) or sees(each)]
 
 
 def gb_words(gb: float | None) -> str:

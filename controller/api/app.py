@@ -21,7 +21,7 @@ from controller.api.looking import Looking
 from controller.api.ordering import Ordering
 from controller.desk import Desk
 from controller.errors import OrderRefused, SeadragonError
-from controller.views.table import ROOT, VIEWS
+from controller.orders.views import ROOT, VIEWS
 
 LARGEST = 64 * 2**10  # bytes of a body
 

@@ -16,11 +16,11 @@ from controller.auth.access import Principal
 from controller.auth.policy import Right
 from controller.desk import Desk, job_document
 from controller.errors import OrderRefused, Unreachable
+from controller.orders.views import ROOT, VIEWS, View
 from controller.residency.meaning import Meanings
 from controller.spelling import full_name
 from controller.usage import Grouping
 from controller.views.show import SHOWN
-from controller.views.table import ROOT, VIEWS, View
 
 LISTING: Final = 5.0  # seconds that the list of models may take
 _LATEST: Final = 1e11  # seconds since the epoch, in the year 5138: beyond that, calendars end

@@ -17,7 +17,7 @@ from controller.errors import OrderRefused
 from controller.orders.giving import give
 from controller.orders.row import Order
 from controller.orders.table import ORDERS
-from controller.views.table import ROOT
+from controller.orders.views import ROOT
 
 LOOK: Final = 1.0  # seconds between two looks at whether a waiting caller is still there
 

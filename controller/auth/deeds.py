@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from controller.auth.holders import Holders
+from controller.auth.holdings import Holdings, key_words
 from controller.auth.public import places
 from controller.auth.rows import KeyRow, UserRow
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.desk import By
 from controller.errors import OrderRefused
-from controller.views.rights import Holdings, key_words
 
 Done: TypeAlias = tuple[str, Any]
 Deed: TypeAlias = Callable[..., Awaitable[Done]]

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from controller.auth.deeds import DEEDS, Means
 from controller.auth.held.transaction import Given
+from controller.auth.holdings import Holdings
 from controller.auth.rows import AllowRow, InviteRow, KeyRow, LinkRow
 from controller.desk import AuditView, By
 from controller.orders.carrying import audited
 from controller.orders.fields import read
 from controller.orders.table import order_called
 from controller.storage.database import to_its_end
-from controller.views.rights import Holdings
 
 _ITSELF: Final = By("seadragon", "")
 """What nobody ordered."""

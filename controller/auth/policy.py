@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from controller.orders.table import ORDERS
-from controller.views.table import ROOT, VIEWS
+from controller.orders.views import ROOT, VIEWS
 
 
 class Right(StrEnum):

@@ -22,7 +22,7 @@ class Left(SeadragonError):
 def listen(path: Path, verb: str, *, limit: float | None = None, **arguments: object) -> Iterator[object]:
     """Each line of the reply as it comes, and the answer as the last item.
 
-    `limit` is the longest silence in seconds. Raises NotRunning, Left, and Refused, also after that silence.
+    `limit` is the longest silence in seconds. Raises NotRunning, Left, and VerbRefused, also after that silence.
     """
     try:
         yield from _conversation(path, {"v": VERSION, "verb": verb, **arguments}, limit)

@@ -12,11 +12,13 @@ LONGEST_LIFE: Final = 10 * 365 * 86400.0  # seconds a key or an address may last
 MOST_USES: Final = 1000  # people who come by one invite
 KEEPS: Final = "The admin, by name or id, who answers from now on for what they gave out; left out: that ends."
 
-_NAME: Final = Field("name", needed=True, longest=64, typed="NAME")
-_ID: Final = Field("id", needed=True, longest=64, typed="ID")
+_NAME: Final = Field("name", help="What it is, or they are, called.", needed=True, longest=64, typed="NAME")
+_ID: Final = Field("id", help="Its id, as the list shows it.", needed=True, longest=64, typed="ID")
 _USER: Final = Field("user", help="By name or id.", needed=True, longest=64, typed="NAME")
 _KEEP: Final = Field("keep", help=KEEPS, longest=64, typed="--keep NAME")
-_ROLE: Final = Field("role", needed=True, choices=("child", "member", "admin"), typed="ROLE")
+_ROLE: Final = Field(
+    "role", help="What they may here.", needed=True, choices=("child", "member", "admin"), typed="ROLE"
+)
 _LIKE_MEMBERS: Final = replace(_ROLE, needed=False, usual="member", typed="--role")
 _LASTS: Final = Field(
     "lasts", "number", "It ends after so many seconds.", above=0, most=LONGEST_LIFE, typed="--for SPAN", span=True
@@ -343,7 +345,7 @@ _ADDRESSES: Final = (
                 examples=("192.168.1.20", "192.168.1.0/24"),
                 typed="ADDRESS",
             ),
-            Field("label", needed=True, longest=64, typed="LABEL"),
+            Field("label", help="Who it is.", needed=True, longest=64, typed="LABEL"),
             Field(
                 "verdict",
                 help="deny: keep it out, whatever else lets it in.",

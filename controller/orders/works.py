@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from controller.desk import By, Desk, JobView
 from controller.errors import SeadragonError
-from controller.views.running import paused_seen
+from controller.line_words import paused_seen
 
 Work: TypeAlias = Callable[..., Awaitable[Any]]
 """Called with the desk, who orders, and the order's fields by name."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.desk import JobView
 from controller.line_words import (
+    EVERYTHING,
     PRESSURES,
     STATES,
     estimate_words,
@@ -28,7 +29,7 @@ from controller.pages.contexts import (
     Tone,
 )
 from controller.plain import count_words, span_words
-from controller.views.running import EVERYTHING, models_seen, queue_seen
+from controller.views.running import models_seen, queue_seen
 from controller.views.viewer import Viewer
 
 ROWS = 40  # tickets on the page

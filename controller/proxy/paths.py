@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from controller.orders.table import ORDERS
-from controller.views.table import ROOT, VIEWS
+from controller.orders.views import ROOT, VIEWS
 
 _HIDDEN = re.compile(rb"%(?:2e|2f|5c|25|[01][0-9a-f]|7f|[89a-f][0-9a-f])", re.IGNORECASE)
 _ONE_MODEL = ("/v1/models/", "/api/v1/models/")

@@ -13,9 +13,9 @@ from enum import StrEnum
 
 from controller.dialect import Dialect, StreamEnding
 from controller.orders.table import ORDERS
+from controller.orders.views import ROOT, VIEWS
 from controller.proxy.paths import spellings
 from controller.spelling import parse
-from controller.views.table import ROOT, VIEWS
 
 
 class Kind(StrEnum):

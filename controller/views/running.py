@@ -5,13 +5,12 @@ The documents are those of `controller.desk`: `queue()`, `models()`, `memory()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from controller.line_words import paused_seen
 from controller.views.viewer import Onlooker
 
-EVERYTHING: Final = "everything"  # in the list of what is paused …
-_LANE: Final = "lane "  # … before a lane's number; the rest are models, whose names have no spaces
 _FAILED: Final = "It could not be loaded the last time."
 """To a guest, instead of what went wrong inside."""
 
@@ -27,11 +26,6 @@ def queue_seen(queue: Mapping[str, Any], who: Onlooker) -> dict[str, Any]:
     waiting = sum(ticket["state"] == "waiting" for ticket in own)
     others = {"waiting": queue["waiting"] - waiting, "running": queue["running"] - (len(own) - waiting)}
     return {**queue, "tickets": own, "others": others, "paused": paused_seen(queue["paused"], who.sees)}
-
-
-def paused_seen(paused: Sequence[str], sees: Callable[[str], bool]) -> list[str]:
-    """What is paused, without the models that `sees` says no to."""
-    return [each for each in paused if each == EVERYTHING or each.startswith(_LANE) or sees(each)]
 
 
 def models_seen(models: Iterable[Mapping[str, Any]], who: Onlooker) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from controller.auth.deeds import Means
 from controller.auth.holders import Holders
+from controller.auth.holdings import Holdings
 from controller.auth.office import Office
 from controller.clock import Clock
 from controller.config.entry import Access
@@ -16,7 +17,6 @@ from controller.config.schema import Config
 from controller.desk import AuditView
 from controller.events import Journal
 from controller.storage.database import Database
-from controller.views.rights import Holdings
 from tests.fakes.clock import WoundClock
 from tests.kit.stored import no_rotation
 

@@ -20,10 +20,10 @@ from controller.errors import SeadragonError
 from controller.orders.fields import Field, read
 from controller.orders.row import Order
 from controller.orders.table import BUTTONS, COMMANDS, ORDERS, order_called
+from controller.orders.views import ROOT, VIEWS
 from controller.orders.works import WORKS
 from controller.proxy.routes import Match, find
 from controller.views.show import SHOWN
-from controller.views.table import ROOT, VIEWS
 
 ROWS = list(ORDERS.values())
 WITH_BODY = [row for row in ROWS if row.body]
