@@ -14,7 +14,6 @@ from controller.answering.counts import RunCounts
 from controller.answering.heads import request_head
 from controller.answering.question import Outgoing
 from controller.answering.refusals import ended
-from controller.answering.turns import Problem
 from controller.answering.upstream import Answer, Connection, Pool
 from controller.answering.usage import AnswerUsage
 from controller.clock import Clock
@@ -22,7 +21,7 @@ from controller.engines.engine import Engine
 from controller.engines.runner import Runner
 from controller.readiness import Address
 from controller.refusal import Reason, Refused
-from controller.scheduling.ticket import End, Ticket
+from controller.scheduling.ticket import End, Problem, Ticket
 
 ATTEMPTS = 2
 KNOCK = 0.05  # seconds between two tries to connect

@@ -18,10 +18,9 @@ from controller.answering.question import Keep, Question
 from controller.answering.seat import Seat
 from controller.answering.shared import Shared
 from controller.answering.sink import Sink
-from controller.answering.turns import Problem
 from controller.answering.upstream import Answer, Connection
 from controller.refusal import Refused
-from controller.scheduling.ticket import End, State, Turned, Wish
+from controller.scheduling.ticket import End, Problem, State, Turned, Wish
 
 T = TypeVar("T")
 

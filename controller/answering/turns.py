@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from controller.engines.runner import Runner
-from controller.scheduling.ticket import Ticket, Turned, Wish
+from controller.scheduling.ticket import Problem, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
-
-Problem = Literal["lost", "died", "busy", "idle"]
-"""Of a grant: the connection to Ollama was lost or not to be had, the runner died, the server is too busy, or an idle
-runner brought nothing and was ended.
-"""
 
 
 class Turns(Protocol):

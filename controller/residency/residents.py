@@ -120,11 +120,9 @@ class Residents:
 
     def freed(self, key: str) -> None:
         """Nobody uses this runner any more."""
-        row = self.table.get(key)
-        if row is not None:
-            self._rows.used(key, self._clock.now())
-            if row.presence is Presence.RESIDENT and self._staying.leaves_at_once(row.runner):
-                self._staying.idle(self._works)
+        row = self._rows.used(key, self._clock.now())
+        if row is not None and row.presence is Presence.RESIDENT and self._staying.leaves_at_once(row.runner):
+            self._staying.idle(self._works)
         self._swaps.poke()
 
     def stay(self, key: str) -> None:

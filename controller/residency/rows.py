@@ -114,9 +114,12 @@ class Rows:
 
     # --- what is noted on a row, and decides nothing at this moment: nobody is told ---
 
-    def used(self, key: str, now: float) -> None:
-        """Somebody has just used it, or is about to."""
-        self._table[key].used = now
+    def used(self, key: str, now: float) -> Resident | None:
+        """Somebody has just used it, or is about to; its row, if it is there."""
+        row = self._table.get(key)
+        if row is not None:
+            row.used = now
+        return row
 
     def stay(self, key: str) -> None:
         """It does not leave for being idle."""

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
 
 from controller.clock import Clock
 from controller.config.schema import Config
@@ -28,12 +27,8 @@ from controller.scheduling.line import rules_of
 from controller.scheduling.renaming import Looks, Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
-from controller.scheduling.ticket import End, State, Ticket, Turned, Wish
+from controller.scheduling.ticket import End, Problem, State, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
-
-Problem = Literal["lost", "died", "busy", "idle"]
-"""Why a granted request brought nothing: its connection was refused or cut (lost); Ollama said that the runner died, or
-that it is too busy; or an earlier hang-up had taken its slot along, and the runner has been ended (idle)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -63,6 +63,11 @@ class End(StrEnum):
     DOWN = "down"
     HELD_OUT = "held_out"
     UNKNOWN = "unknown"  # its model has been deleted meanwhile
+
+
+Problem = Literal["lost", "died", "busy", "idle"]
+"""Why a granted request brought nothing: its connection was refused or cut (lost); its engine said that the runner
+died, or that it is too busy; or an earlier hang-up had taken its slot along, and the runner has been ended (idle)."""
 
 
 class Cap(StrEnum):

@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from controller.answering.turns import Problem
 from controller.engines.runner import ModelFacts, Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.readiness import Readiness
-from controller.scheduling.ticket import End, State, Ticket, Turned, Why, Wish
+from controller.scheduling.ticket import End, Problem, State, Ticket, Turned, Why, Wish
 from controller.scheduling.tokens import Tokens
 
 Suspect = Callable[[str], Awaitable[bool]]

@@ -10,8 +10,7 @@ from controller.config.schema import Config
 from controller.errors import OrderRefused, Unreachable
 from controller.residency.learned import Learned
 from controller.residency.resident import Presence, Resident
-from controller.scheduling.dispatcher import Problem
-from controller.scheduling.ticket import Cap, Caps, End, State, Turned, Why
+from controller.scheduling.ticket import Cap, Caps, End, Problem, State, Turned, Why
 from controller.scheduling.tokens import Tokens
 from tests.kit.line_house import HERE, A, B, house
 
