@@ -8,7 +8,6 @@ when its client asked for them; otherwise the pieces themselves are counted, one
 from __future__ import annotations
 
 import re
-from collections import deque
 
 from controller.dialect import StreamEnding
 from controller.scheduling.tokens import Tokens
@@ -30,7 +29,7 @@ class AnswerUsage:
     __slots__ = ("_last", "moved", "pieces")
 
     def __init__(self) -> None:
-        self._last: deque[bytes] = deque(maxlen=_KEPT)
+        self._last: list[bytes] = []
         self.moved = 0
         self.pieces = 0
 
@@ -38,7 +37,10 @@ class AnswerUsage:
         """A piece of the body came: upstream sends one for each record."""
         self.moved += len(data)
         self.pieces += 1
-        self._last.append(data)
+        last = self._last
+        last.append(data)
+        if len(last) > _KEPT:
+            del last[0]
 
     def forget(self) -> None:
         """That attempt came to nothing."""

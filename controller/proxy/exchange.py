@@ -140,7 +140,7 @@ class Exchange(Call):
         self.receiving = False  # the task itself is taking the body in
         self.listening = False  # … and waits for the client's next piece
         self.patience: tuple[Patience, Patience] | None = None
-        self.early: deque[Message] = deque()  # pieces of the body that came while the request was held
+        self.early: list[Message] = []  # pieces of the body that came while the request was held
         self.room = 0  # bytes that its body takes of the room for all
         self.watch: asyncio.Task[None] | None = None
         self.unsent = b""  # the piece of the answer that its client has no room for yet
@@ -178,7 +178,7 @@ class Exchange(Call):
                 self.watch.cancel()
                 self.watch = None
         if self.early:
-            message = self.early.popleft()
+            message = self.early.pop(0)
         else:
             self.listening = True
             try:

@@ -88,7 +88,7 @@ class Fillers:
     __slots__ = ("_ending", "_exchange", "_manner", "every", "grace")
 
     def __init__(
-        self, exchange: Exchange, manner: Manner | None, ending: StreamEnding | None, *, grace: float, every: float
+        self, exchange: Exchange, manner: Manner | None, ending: StreamEnding | None, grace: float, every: float
     ) -> None:
         """`ending`: of a stream; None for a document. `grace`, `every`: as in `sink.Sink`, in seconds."""
         self._exchange, self._manner, self._ending = exchange, manner, ending

@@ -16,7 +16,7 @@ from controller.answering.run import Run
 from controller.answering.shared import Shared
 from controller.answering.upstream import Answer
 from controller.auth.access import Principal
-from controller.dialect import Dialect
+from controller.dialect import Dialect, StreamEnding
 from controller.engines.engine import FixedAtLoad
 from controller.engines.runner import Runner
 from controller.errors import OrderRefused
@@ -84,67 +84,74 @@ class Inference:
 
     async def _question(self, exchange: Exchange, match: Match, rules: Rules) -> Question | Refused | None:
         """What a request asks, or why it may not. None: it wanted a model unloaded, and has been told that it is."""
+        who = exchange.who
+        assert who is not None, "The doors let nobody in who is nobody."
         read = await self._body(exchange, match, rules)
         if isinstance(read, Refused):
             return read
-        manages = _manages(exchange, rules)
-        judged = await self._judge(exchange, match, rules, read, manages=manages)
+        manages, fixed = _manages(exchange, who, rules), self._shared.asking.engine.fixed
+        judge = partial(_judged, exchange, match, rules, read, fixed, manages=manages)
+        judged = await self._aside.do(len(read), judge)
         if isinstance(judged, Refused):
             return judged
         asked, inputs, adjusted = judged
         if isinstance(adjusted, Refused):
             exchange.model = "" if asked is None else label(asked.model)
             return adjusted
-        who = exchange.who
-        assert who is not None, "The doors let nobody in who is nobody."
         exchange.model = label(adjusted.model)
-        if adjusted.model and not who.sees(adjusted.model):
-            if asked is None:
-                return _NO_SUCH
-            return unknown(asked.model) if asked.model else _NO_DEFAULT
         stops = asked is not None and asked.unloads and match.route.dialect is Dialect.NATIVE
-        if stops and not manages:
-            return _no_stopping(who)
+        refused = _unseen(who, asked, adjusted.model) or (_no_stopping(who) if stops and not manages else None)
+        if refused is not None:
+            return refused
         if adjusted.told:
             told = [without_value(each) for each in adjusted.told] if who.guest else adjusted.told
             exchange.extra.append((b"x-seadragon-adjusted", told_header(told)))
-        runner = self._names.known(adjusted.model) if adjusted.model else None
+        runner: Runner | Refused | None = self._names.known(adjusted.model) if adjusted.model else None
         if runner is None and adjusted.model:
-            found = await self._shared.runner_of(adjusted.model, rules.bounds.hold)
-            if isinstance(found, Refused):
-                return found
-            runner = found
+            runner = await self._shared.runner_of(adjusted.model, rules.bounds.hold)
+        if isinstance(runner, Refused):
+            return runner
         if runner is not None:
             if asked is not None and not asked.empty and match.route.embeds and self._only_chats(runner):
                 return refusals.no_embeddings(adjusted.model, self._embedders(who))
             if stops:
                 return await self._unload(exchange, match, runner, adjusted.model)
+        stream = None if asked is None else asked.stream
+        return self._put(exchange, match, rules, who, adjusted, runner, ending_of(match.route, stream), inputs)
+
+    def _put(
+        self,
+        exchange: Exchange,
+        match: Match,
+        rules: Rules,
+        who: Principal,
+        adjusted: Adjusted,
+        runner: Runner | None,
+        ending: StreamEnding | None,
+        inputs: int,
+    ) -> Question:
+        """All that was found out, as a question for a run."""
+        route = match.route
         return Question(
             match.target,
             exchange.found,
             exchange.id,
             exchange.method,
             exchange.query,
-            match.route.replayable,
+            route.replayable,
             who=who,
             model=adjusted.model,
             runner=runner,
             body=adjusted.body,
-            dialect=match.route.dialect,
-            route=match.route.path,
+            dialect=route.dialect,
+            route=route.path,
             bounds=rules.bounds,
             rename=partial(self._renamed, exchange, match),
-            ending=ending_of(match.route, None if asked is None else asked.stream),
+            ending=ending,
             width=min(_WIDEST, inputs),
             keep=adjusted.keep,
             mark=adjusted.mark,
         )
-
-    async def _judge(
-        self, exchange: Exchange, match: Match, rules: Rules, body: bytes, *, manages: bool
-    ) -> tuple[Peeked | None, int, Adjusted | Refused] | Refused:
-        fixed = self._shared.asking.engine.fixed
-        return await self._aside.do(len(body), lambda: _judged(exchange, match, rules, body, fixed, manages=manages))
 
     # --- names ---
 
@@ -153,8 +160,8 @@ class Inference:
         known = bool(runner.facts.capabilities) and not runner.facts.gives_embeddings
         return known and not self._shared.asking.engine.chats_embed
 
-    def _embedders(self, who: Principal | None) -> list[str]:
-        return [name for name in self._names.embedders() if who is None or who.sees(name)]
+    def _embedders(self, who: Principal) -> list[str]:
+        return [name for name in self._names.embedders() if who.sees(name)]
 
     async def _unload(self, exchange: Exchange, match: Match, runner: Runner, model: str) -> Refused | None:
         """`ollama stop`, by one who may."""
@@ -188,7 +195,7 @@ class Inference:
         document, body, mark = manner is Manner.DOCUMENT, question.body, question.mark
         rhythm = self._shared.rhythm
         grace = rules.grace(exchange.listener, proxied=bool(exchange.proxied)) if document else rhythm.grace
-        fillers = Fillers(exchange, manner, question.ending, grace=grace, every=rhythm.every)
+        fillers = Fillers(exchange, manner, question.ending, grace, rhythm.every)
         run = Run(self._shared, exchange, question, fillers)
         try:
             answer = await run.head()
@@ -243,16 +250,22 @@ def _inputs(asked: Peeked | None, match: Match, most: int) -> int | Refused:
     return refusals.too_many_inputs(most) if found is None else max(1, found)
 
 
-def _manages(exchange: Exchange, rules: Rules) -> bool:
+def _manages(exchange: Exchange, who: Principal, rules: Rules) -> bool:
     """Whether who asks may say what stays loaded, from where they ask it."""
-    who = exchange.who
-    return who is not None and who.manage and (exchange.listener != "tunnel" or rules.admin_outside)
+    return who.manage and (exchange.listener != "tunnel" or rules.admin_outside)
 
 
-def _no_stopping(who: Principal | None) -> Refused | None:
-    """To who may not unload a model: they may not at all, or not from outside."""
-    if who is None:
+def _unseen(who: Principal, asked: Peeked | None, model: str) -> Refused | None:
+    """To who asks for a model that does not exist for them: as for one that nobody knows."""
+    if not model or who.sees(model):
         return None
+    if asked is None:
+        return _NO_SUCH
+    return unknown(asked.model) if asked.model else _NO_DEFAULT
+
+
+def _no_stopping(who: Principal) -> Refused:
+    """To who may not unload a model: they may not at all, or not from outside."""
     return refusals.SURFACE if who.manage else may_not_manage(who)
 
 

@@ -20,7 +20,7 @@ Key = tuple[str, bytes, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptAnswer:
     """An answer, and when it was true."""
 
     headers: Headers
@@ -33,7 +33,7 @@ class Lists:
     """What is kept. Each kind has an epoch; a change begins the next one, and what is of an earlier one is stale."""
 
     def __init__(self) -> None:
-        self._kept: dict[Key, Kept] = {}
+        self._kept: dict[Key, KeptAnswer] = {}
         self._size = 0
         self._epochs = dict.fromkeys(Listed, 0)
 
@@ -41,16 +41,16 @@ class Lists:
         """Ask before fetching, hand it to `keep`: what was fetched before a change must not pass for what is after."""
         return self._epochs[listed]
 
-    def fresh(self, key: Key, listed: Listed, now: float) -> Kept | None:
+    def fresh(self, key: Key, listed: Listed, now: float) -> KeptAnswer | None:
         """The answer, if it is at most `AGE` old and nothing has changed since."""
         kept = self.stale(key)
         return kept if kept and now - kept.at <= AGE and kept.epoch == self._epochs[listed] else None
 
-    def stale(self, key: Key) -> Kept | None:
+    def stale(self, key: Key) -> KeptAnswer | None:
         """The answer, however old."""
         return self._kept.get(key) if len(key[1]) <= _LONGEST_ASKED else None
 
-    def keep(self, key: Key, kept: Kept) -> None:
+    def keep(self, key: Key, kept: KeptAnswer) -> None:
         """Remember an answer; the oldest go when all together are too large."""
         if len(kept.body) > LARGEST or len(key[1]) > _LONGEST_ASKED:
             return
@@ -71,5 +71,5 @@ class Lists:
         self._epochs[Listed.PS] += 1
 
 
-def _weight(key: Key, kept: Kept) -> int:
+def _weight(key: Key, kept: KeptAnswer) -> int:
     return len(key[0]) + len(key[1]) + len(kept.body) + 512

@@ -17,7 +17,7 @@ from controller.proxy.aftermath import Aftermath
 from controller.proxy.aside import Aside
 from controller.proxy.exchange import App, Exchange
 from controller.proxy.inference import Inference
-from controller.proxy.lists import LARGEST, Kept, Key, Lists
+from controller.proxy.lists import LARGEST, KeptAnswer, Key, Lists
 from controller.proxy.peek import Peeked, peek
 from controller.proxy.relay import relay, upload
 from controller.proxy.room import Room
@@ -176,8 +176,8 @@ class Treatments:
                 exchange.answer = None
             return _SWAPPING
 
-    def _nothing(self) -> Kept | None:
-        return Kept(own.headers(own.JSON, _NOTHING), _NOTHING, 0.0, 0) if self._in_memory.empty else None
+    def _nothing(self) -> KeptAnswer | None:
+        return KeptAnswer(own.headers(own.JSON, _NOTHING), _NOTHING, 0.0, 0) if self._in_memory.empty else None
 
     async def _viewed(
         self, exchange: Exchange, match: Match, view: View, answer: Answer, key: Key, epoch: int
@@ -195,16 +195,16 @@ class Treatments:
         self._lists.keep(key, kept)
         return await self._show(exchange, view, kept)
 
-    def _kept(self, answer: Answer, data: bytes, epoch: int) -> Kept:
+    def _kept(self, answer: Answer, data: bytes, epoch: int) -> KeptAnswer:
         kind = [(name, value) for name, value in answer.headers if name == b"content-type"]
         headers: Headers = [*kind, (b"content-length", b"%d" % len(data))]
-        return Kept(headers, data, self._clock.now(), epoch)
+        return KeptAnswer(headers, data, self._clock.now(), epoch)
 
-    async def _tell(self, exchange: Exchange, view: View | None, kept: Kept) -> Refused | None:
+    async def _tell(self, exchange: Exchange, view: View | None, kept: KeptAnswer) -> Refused | None:
         self._tally.listed_hits += 1
         return await self._show(exchange, view, kept)
 
-    async def _show(self, exchange: Exchange, view: View | None, kept: Kept) -> Refused | None:
+    async def _show(self, exchange: Exchange, view: View | None, kept: KeptAnswer) -> Refused | None:
         headers, data = kept.headers, kept.body
         if view is not None:
             seen = view(data)
@@ -215,11 +215,11 @@ class Treatments:
         await exchange.reply(200, headers, data, self._clock.now())
         return None
 
-    def _away(self, listed: Listed) -> Kept | None:
+    def _away(self, listed: Listed) -> KeptAnswer | None:
         if listed is not Listed.VERSION:
             return None
         data = own.version()
-        return Kept(own.headers(own.JSON, data), data, 0.0, 0)
+        return KeptAnswer(own.headers(own.JSON, data), data, 0.0, 0)
 
     async def _counted(self, exchange: Exchange, body: bytes) -> Refused | None:
         data = await self._aside.do(len(body), lambda: own.count_tokens(body))

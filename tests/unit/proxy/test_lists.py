@@ -1,15 +1,15 @@
-"""Kept answers: fresh for ten seconds, never across a change, stale when there is nothing better."""
+"""KeptAnswer answers: fresh for ten seconds, never across a change, stale when there is nothing better."""
 
 from __future__ import annotations
 
-from controller.proxy.lists import AGE, Kept, Key, Lists
+from controller.proxy.lists import AGE, KeptAnswer, Key, Lists
 from controller.proxy.routes import Listed
 
 KEY: Key = ("/api/tags", b"", False)
 
 
-def kept(lists: Lists, at: float = 0.0, body: bytes = b"{}", listed: Listed = Listed.TAGS) -> Kept:
-    return Kept([], body, at, lists.epoch(listed))
+def kept(lists: Lists, at: float = 0.0, body: bytes = b"{}", listed: Listed = Listed.TAGS) -> KeptAnswer:
+    return KeptAnswer([], body, at, lists.epoch(listed))
 
 
 def test_an_answer_is_fresh_for_ten_seconds() -> None:
