@@ -11,7 +11,7 @@ from controller.config.schema import Config
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
 from controller.residency.resident import Cause, Fits, Presence, Swap
-from controller.residency.seams import Names
+from controller.residency.seams import NameTable
 from controller.residency.swap import SOURCE, Work
 from controller.residency.wishes import preloads
 from controller.residency.works import Works
@@ -29,7 +29,7 @@ class AtStart:
     """One is loaded at a time, when nobody waits for anything."""
 
     works: Works
-    names: Names
+    names: NameTable
     settings: Callable[[], Config]
     _later: list[_Later] = field(default_factory=list)
     _remembered: dict[str, list[str]] = field(default_factory=dict)  # names, by engine

@@ -19,7 +19,7 @@ from controller.plain import size_words
 from controller.residency.pace import ResidentPace
 from controller.residency.resident import Resident
 from controller.residency.rows import Rows
-from controller.residency.seams import Names
+from controller.residency.seams import NameTable
 from controller.residency.swap import SOURCE, Swapping
 
 NAMELESS = "nameless "  # how the key of one begins whose weights nobody knows
@@ -33,7 +33,7 @@ class Following:
 
     engine: Engine
     rows: Rows
-    names: Names
+    names: NameTable
     swaps: Swapping
     clock: Clock
     journal: Journal

@@ -16,8 +16,9 @@ from controller.engines.runner import Runner
 from controller.errors import OrderRefused, Unreachable
 from controller.residency.resident import Fits, NoRoom, Swap, TooBig
 from controller.residency.residents import Residents
-from controller.residency.seams import Demand, Names
+from controller.residency.seams import NameTable
 from controller.residency.swap import Ending, Work
+from controller.scheduling.effects import Demand
 from controller.scheduling.ticket import End
 
 KEPT = 100  # jobs that are remembered
@@ -81,7 +82,7 @@ class Orders:
     """
 
     def __init__(
-        self, residents: Residents, demand: Demand, names: Names, clock: Clock, settings: Callable[[], Config]
+        self, residents: Residents, demand: Demand, names: NameTable, clock: Clock, settings: Callable[[], Config]
     ) -> None:
         self.on_cut: list[Callable[[str], None]] = []
         self._residents = residents

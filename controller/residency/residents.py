@@ -22,11 +22,12 @@ from controller.residency.pace import ResidentPace
 from controller.residency.planner import Planner
 from controller.residency.resident import Plan, Presence, Resident, Swap, Table
 from controller.residency.rows import Rows
-from controller.residency.seams import Demand, Names, Space, Store
+from controller.residency.seams import NameTable, Space, Store
 from controller.residency.staying import Staying
 from controller.residency.swap import SOURCE, Swapping, Work, as_seen
 from controller.residency.vitals import idle
 from controller.residency.works import Works
+from controller.scheduling.effects import Demand
 from controller.supervision.grandchildren import runs
 
 SHORT = "a model is loaded only where more leaves for it than it takes"
@@ -56,7 +57,7 @@ class Residents:
         planner: Planner,
         engines: Mapping[str, Engine],
         demand: Demand,
-        names: Names,
+        names: NameTable,
         space: Space,
         store: Store,
         clock: Clock,

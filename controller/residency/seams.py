@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controller.engines.runner import Runner
 from controller.residency.learned import Learned
 from controller.residency.resident import Plan, Table, Taken
-from controller.scheduling.ticket import Ticket
 
 
-class Demand(Protocol):
-    """The line: who is using what, and who waits for what. Keys are runner keys, times monotonic seconds."""
-
-    def busy(self, key: str) -> int:
-        """Slots taken on this runner."""
-        ...
-
-    def wanted(self, key: str) -> bool:
-        """Whether somebody waits for it."""
-        ...
-
-    def waiting(self) -> Iterable[Ticket]: ...
-
-    def running(self) -> Iterable[Ticket]: ...
-
-    def charge(self, caller: str, seconds: float, now: float) -> None:
-        """A load on the caller's account."""
-        ...
-
-    def redirect(self, from_key: str, to: Runner, now: float) -> int:
-        """Whoever waits for one runner waits for another instead. Returns how many."""
-        ...
-
-    def keep_away(self, key: str, until: float) -> None:
-        """Whoever waits for this runner has it loaded no sooner than that."""
-        ...
-
-
-class Names(Protocol):
+class NameTable(Protocol):
     """Which runner a name means."""
 
     epoch: int  # grows when models were made or deleted

@@ -10,7 +10,7 @@ from controller.config.schema import Config
 from controller.engines.runner import Runner
 from controller.plain import span_words
 from controller.residency.resident import Cause, Presence, Swap
-from controller.residency.seams import Names
+from controller.residency.seams import NameTable
 from controller.residency.swap import SOURCE, Swapping, Work
 from controller.residency.wishes import Wishes, differs, idle_too_long, some_leave_at_once, wishes
 from controller.residency.works import Works
@@ -21,7 +21,7 @@ class Staying:
     """Judges the rows of the table, and unloads who is not needed."""
 
     swaps: Swapping
-    names: Names
+    names: NameTable
     settings: Callable[[], Config]
     _seen: Models | None = None  # of which `_some` tells whether any leaves at once
     _some: bool = False

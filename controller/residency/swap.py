@@ -20,7 +20,8 @@ from controller.residency.planner import Planner
 from controller.residency.quarantine import Quarantine
 from controller.residency.resident import NoRoom, Presence, Resident, Swap, Taken, TooBig
 from controller.residency.rows import Rows
-from controller.residency.seams import Demand, Space, Store
+from controller.residency.seams import Space, Store
+from controller.scheduling.effects import Demand
 from controller.scheduling.ticket import End
 
 SOURCE = "models"  # in the journal

@@ -6,7 +6,7 @@ the two methods that say so, and what is told back (`Residency`) may come before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Protocol
 
 from controller.engines.runner import Runner
@@ -74,3 +74,31 @@ class LooksUp(Protocol):
     @property
     def epoch(self) -> int: ...
     async def look_up(self, model: str) -> Runner | None: ...
+
+
+class Demand(Protocol):
+    """The line, as whoever keeps models in memory asks it: who uses what, who waits for what. Monotonic seconds."""
+
+    def busy(self, key: str) -> int:
+        """Slots taken on this runner."""
+        ...
+
+    def wanted(self, key: str) -> bool:
+        """Whether somebody waits for it."""
+        ...
+
+    def waiting(self) -> Iterable[Ticket]: ...
+
+    def running(self) -> Iterable[Ticket]: ...
+
+    def charge(self, caller: str, seconds: float, now: float) -> None:
+        """A load on the caller's account."""
+        ...
+
+    def redirect(self, from_key: str, to: Runner, now: float) -> int:
+        """Whoever waits for one runner waits for another instead. Returns how many."""
+        ...
+
+    def keep_away(self, key: str, until: float) -> None:
+        """Whoever waits for this runner has it loaded no sooner than that."""
+        ...

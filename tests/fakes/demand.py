@@ -13,7 +13,7 @@ from controller.scheduling.ticket import State, Ticket
 
 @dataclass
 class FakeDemand:
-    """Implements `seams.Demand`: `tickets` is everybody, in the state that the test gave them."""
+    """Implements `effects.Demand`: `tickets` is everybody, in the state that the test gave them."""
 
     tickets: list[Ticket] = field(default_factory=list)
     charged: dict[str, float] = field(default_factory=dict)  # seconds by caller

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 CLONE = Path(__file__).parents[2]
 PACKAGE = CLONE / "controller"
+Node = TypeVar("Node", str, tuple[str, str])
 ORDER = ["words", "policy", "hands", "loops", "edges", "roof"]
 
 STARTERS = {
@@ -118,6 +122,65 @@ def test_policy_neither_awaits_nor_looks_outside(module: str) -> None:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         assert not OUTSIDE & {name.split(".")[0] for name in names}, f"{module} imports {names}"
+
+
+def imports() -> dict[str, set[str]]:
+    """The modules of ours that each one imports, itself left out."""
+    everything = set(modules())
+    return {module: (imported(module) & everything) - {module} for module in everything}
+
+
+def rooms() -> dict[tuple[str, str], set[tuple[str, str]]]:
+    """The rooms, each a package on one floor (or a module that stands in none), and the rooms that each leans on."""
+    floor = floors()
+    room = {module: (floor[module], module.partition("/")[0]) for module in modules()}
+    leans: dict[tuple[str, str], set[tuple[str, str]]] = {each: set() for each in room.values()}
+    for module, others in imports().items():
+        leans[room[module]] |= {room[other] for other in others} - {room[module]}
+    return leans
+
+
+def circles(leans: Mapping[Node, set[Node]]) -> dict[Node, set[Node]]:
+    """Who leans on each other: what is left when whoever leans on nobody, or is leant on by nobody, is taken away,
+    again and again.
+    """
+    left = {each: set(others) for each, others in leans.items()}
+    while True:
+        leant_on = {other for others in left.values() for other in others}
+        kept = {
+            each: others & left.keys() for each, others in left.items() if each in leant_on and others & left.keys()
+        }
+        if kept == left:
+            return left
+        left = kept
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert not circles(imports())
+
+
+def test_no_rooms_lean_on_each_other_in_a_circle() -> None:
+    assert not circles(rooms())
+
+
+def picture() -> str:
+    """The house, roof to ground. Within a floor whoever stands further left leans on somebody further right."""
+    leans, lines = rooms(), []
+    for floor in reversed(ORDER):
+        left = {
+            room: {other for other in others if other[0] == floor} for room, others in leans.items() if room[0] == floor
+        }
+        steps: list[str] = []
+        while free := {room for room, others in left.items() if not others & left.keys()}:
+            steps.append(" ".join(sorted(name for _, name in free)))
+            left = {room: others for room, others in left.items() if room not in free}
+        lines += textwrap.wrap(f"{floor:<8}" + " → ".join(reversed(steps)), 110, subsequent_indent=" " * 8)
+    return "\n".join(lines)
+
+
+def test_the_picture_of_the_house_is_the_code() -> None:
+    text = (CLONE / "ARCHITECTURE.md").read_text()
+    assert f"```\n{picture()}\n```" in text, f"the picture in ARCHITECTURE.md is to be:\n{picture()}"
 
 
 def test_only_those_who_must_start_processes() -> None:

@@ -48,7 +48,7 @@ class _Model:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _WantedAlias:
     """One alias as it is configured."""
 
     full: str
@@ -99,10 +99,10 @@ class Aliases:
             self._told = {full: words for full, words in self._told.items() if full in wanted}
             return touched
 
-    def _wanted(self) -> Iterator[_Wanted]:
+    def _wanted(self) -> Iterator[_WantedAlias]:
         for name, alias in self._settings().models.aliases.items():
             if full := full_name(name):
-                yield _Wanted(full, name, alias)
+                yield _WantedAlias(full, name, alias)
 
     async def _found(self) -> dict[str, _Model]:
         """The models on disk, by full name, with their marks read."""
@@ -129,7 +129,7 @@ class Aliases:
         """The fingerprint that a model of ours carries; None for one that is not ours."""
         return self._marks.get(found[full].digest, {}).get(full)
 
-    async def _delete(self, found: dict[str, _Model], wanted: Mapping[str, _Wanted]) -> list[str]:
+    async def _delete(self, found: dict[str, _Model], wanted: Mapping[str, _WantedAlias]) -> list[str]:
         gone = [full for full in found if full not in wanted and self._mark(full, found) is not None]
         deleted = []
         for full in gone:
@@ -144,7 +144,7 @@ class Aliases:
             self._journal.say(SOURCE, f"The alias {name} is not configured any more: it was deleted.")
         return deleted
 
-    async def _settle(self, wanted: _Wanted, found: Mapping[str, _Model]) -> bool:
+    async def _settle(self, wanted: _WantedAlias, found: Mapping[str, _Model]) -> bool:
         """Whether it was made."""
         name, base = wanted.name, found.get(wanted.base or "")
         mark = self._mark(wanted.full, found) if wanted.full in found else ""
@@ -164,7 +164,7 @@ class Aliases:
             return False
         return await self._make(wanted, base, anew=bool(mark))
 
-    async def _make(self, wanted: _Wanted, base: _Model, *, anew: bool) -> bool:
+    async def _make(self, wanted: _WantedAlias, base: _Model, *, anew: bool) -> bool:
         try:
             await self._ollama.create(wanted.name, base.name, **wanted.layers(base))
         except Declined as answer:
@@ -188,9 +188,9 @@ def _parameters(alias: Alias) -> dict[str, object]:
     }
 
 
-def _bases_first(wanted: Mapping[str, _Wanted]) -> list[_Wanted]:
+def _bases_first(wanted: Mapping[str, _WantedAlias]) -> list[_WantedAlias]:
     """An alias may have an alias for its base. (Circles are a mistake that `rules.py` finds.)"""
-    ordered: dict[str, _Wanted] = {}
+    ordered: dict[str, _WantedAlias] = {}
 
     def take(full: str, above: frozenset[str]) -> None:
         base = wanted[full].base

@@ -9,7 +9,7 @@ from controller.errors import Unreachable
 from controller.events import Journal
 from controller.residency.following import Following
 from controller.residency.rows import Rows
-from controller.residency.seams import Names
+from controller.residency.seams import NameTable
 from controller.residency.swap import Swapping
 from tests.fakes.clock import WoundClock
 from tests.fakes.demand import FakeDemand, KeptInMemory
@@ -39,6 +39,6 @@ async def test_a_model_is_not_given_up_because_nobody_can_say_just_now_whose_nam
     swaps = Swapping(
         rows, nothing, nothing, FakeDemand(), nothing, KeptInMemory(), clock, journal, QUICK, lambda runner: 1.0
     )
-    following = Following(cast(Engine, engine), rows, cast(Names, engine), swaps, clock, journal, QUICK)
+    following = Following(cast(Engine, engine), rows, cast(NameTable, engine), swaps, clock, journal, QUICK)
     assert await following.compare(lambda: True) == []
     assert list(rows.table) == ["a"]
