@@ -125,13 +125,13 @@ class Asking:
         return self._readiness.verdict == "ready"
 
     def down(self) -> Refused:
-        """Ollama is not worth waiting for."""
+        """It is not worth waiting for."""
         return Refused(
             503, Reason.DOWN, f"{self._readiness.title} is not running. {self._readiness.reason}", retry_after=30
         )
 
     def held_out(self, hold: float) -> Refused:
-        """Ollama did not come within `hold` seconds."""
+        """It did not come within `hold` seconds."""
         reason = self._readiness.reason
         text = (
             f"{self._readiness.title} did not come back within {hold:g} seconds. {reason} Please try again in a moment."

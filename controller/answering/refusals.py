@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.answering.forwards import SHARE
+from controller.dialect import Dialect
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
@@ -82,6 +83,12 @@ POISONED = Refused(
 def turned_away(turned: Turned) -> Refused:
     """It was not let into the line."""
     return Refused(429, _TURNED[turned.cap], turned.text, turned.retry_after)
+
+
+def not_spoken(model: str, title: str, dialect: Dialect) -> Refused:
+    """The model's engine does not answer in this dialect."""
+    words = f"{model} is held by {title}, which gives no answers in the {dialect.value} dialect. Ask another model."
+    return Refused(400, Reason.BAD, words)
 
 
 def ended(ticket: Ticket, *, ready: bool) -> Refused:

@@ -117,6 +117,9 @@ class Run:
         shared, question, call = self._shared, self._question, self._call
         runner, who = question.runner, question.who
         assert runner is not None
+        engine = shared.asks(runner).engine
+        if question.dialect not in engine.dialects:
+            return refusals.not_spoken(question.model, engine.readiness.title, question.dialect)
         if shared.poison.any():
             question.mark = question.mark or mark_of(question.body)
             self._level = shared.poison.level(question.mark, shared.clock.now())

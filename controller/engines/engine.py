@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 import psutil
 
+from controller.dialect import Dialect
 from controller.engines.runner import ModelFacts, Runner
 from controller.errors import SeadragonError
 from controller.readiness import Address, Readiness
@@ -214,6 +215,11 @@ class Engine(Library, Protocol):
         ...
 
     # --- requests ---
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        """Those that it answers itself, byte for byte."""
+        ...
 
     @property
     def fixed(self) -> FixedAtLoad: ...

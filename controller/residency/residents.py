@@ -205,7 +205,7 @@ class Residents:
     # --- slots in doubt, runners in trouble ---
 
     def left(self, key: str) -> None:
-        """A client hung up in the middle of an answer: Ollama may have lost the slot."""
+        """A client hung up in the middle of an answer: its engine may have lost the slot."""
         self._rows.doubt(key, self._clock.now())
 
     def unproven(self, key: str) -> bool:

@@ -20,7 +20,7 @@ class NameTable(Protocol):
         ...
 
     async def look_up(self, model: str) -> Runner | None:
-        """Ask Ollama. None: there is no such model. Raises Unreachable."""
+        """Ask the engines. None: there is no such model. Raises Unreachable."""
         ...
 
     async def survey(self) -> object:

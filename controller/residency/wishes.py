@@ -52,7 +52,7 @@ def differs(ordered_gb: float | None, seen: int | None) -> str | None:
 
 
 def preloads(models: Models) -> list[str]:
-    """The names to load as soon as Ollama runs, in their order."""
+    """The names to load as soon as their engines run, in their order."""
     return [name for name, row in models.models.items() if row.preload == "at_start"]
 
 

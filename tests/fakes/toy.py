@@ -11,6 +11,7 @@ from typing import Final
 
 import psutil
 
+from controller.dialect import Dialect
 from controller.engines.engine import (
     Accelerator,
     Failure,
@@ -48,10 +49,16 @@ class ToyModel:
         return Runner(self.key, self.name, self.name, self.facts, engine=TOY, context=2048, need=need)
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Toy:
     """Implements `engines/engine.py: Engine`. The knobs: `cannot` is why nothing can be loaded; `crashes` answers that
-    end with its own words, and the model with them.
+    end with its own words, and the model with them; `wound` lets loads end.
     """
 
     name: str = TOY
@@ -62,6 +69,8 @@ class Toy:
     elsewhere: bool = False
     chats_embed: bool = False
     fixed: FixedAtLoad = FixedAtLoad({}, frozenset())
+    dialects: frozenset[Dialect] = frozenset((Dialect.NATIVE,))
+    wound: asyncio.Event = field(default_factory=_set)  # no load ends before it is
     cannot: str = ""
     crashes: int = 0
     connections: int = 0
@@ -92,6 +101,7 @@ class Toy:
         self._there()
         if self.cannot:
             raise LoadFailed(self.cannot, LoadFault.OTHER)
+        await self.wound.wait()
         self.memory[runner.name] = runner
         return Loaded(0.0, runner.need)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.dialect import Dialect
 from controller.engines.engine import Engine, LoadFailed
 from controller.engines.ollama.client import OllamaClient
 from controller.errors import OrderRefused, Unreachable
@@ -118,6 +119,39 @@ async def test_a_crash_of_the_second_engine_is_seen_by_its_own_words_and_asked_a
         status, said = await house.ask("bear:latest")
         assert (status, json.loads(said)) == (500, {"error": BROKEN})
         assert "bear:latest is not in memory any more" in "\n".join(each.text for each in house.journal.last(50))
+
+
+async def test_an_engine_that_goes_while_it_loads_for_what_has_left_holds_nobody_up(tmp_path: Path) -> None:
+    async with both(tmp_path) as house:
+        assert (await house.ask("red"))[0] == 200
+        house.toy.wound.clear()
+        waits = asyncio.create_task(house.ask("bear:latest"))
+        await until(lambda: house.here() == ["bear:latest"])
+        house.toy.readiness.set("down", "Somebody took it away.")
+        house.residents.upstream("toy", ready=False, adopted=False, same=False)
+        assert (await waits)[0] == 503
+        assert house.here() == []
+        assert (await house.ask("red"))[0] == 200
+
+
+async def test_an_engine_that_goes_disturbs_no_load_of_the_other(tmp_path: Path) -> None:
+    async with both(tmp_path) as house:
+        assert (await house.ask("red"))[0] == 200
+        house.toy.wound.clear()
+        waits = asyncio.create_task(house.ask("bear:latest"))
+        await until(lambda: house.here() == ["bear:latest"])
+        house.ollama.set("down", "Somebody took it away.")
+        house.residents.upstream("ollama", ready=False, adopted=False, same=False)
+        house.toy.wound.set()
+        assert (await waits)[0] == 200
+
+
+async def test_what_an_engine_does_not_speak_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    async with both(tmp_path) as house:
+        status, words = await house.ask("bear:latest", Dialect.ANTHROPIC)
+        assert status == 400
+        assert words.startswith("bear:latest is held by The toy, which gives no answers in the anthropic dialect.")
+        assert house.here() == []
 
 
 # --- what every engine has to keep to ---------------------------------------------------------------------------------

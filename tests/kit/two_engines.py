@@ -58,7 +58,7 @@ class TwoEngines:
         """What is in memory, by name."""
         return sorted(row.runner.name for row in self.residents.table.values())
 
-    async def ask(self, model: str) -> tuple[int, str]:
+    async def ask(self, model: str, dialect: Dialect = Dialect.NATIVE) -> tuple[int, str]:
         """The status of the answer, and what it says; of a refusal, why."""
         runner = await self.shared.runner_of(model, self.config.server.hold)
         if isinstance(runner, Refused):
@@ -72,7 +72,7 @@ class TwoEngines:
             model=model,
             runner=runner,
             body=body,
-            dialect=Dialect.NATIVE,
+            dialect=dialect,
             route="/api/generate",
             bounds=Bounds(self.config),
             rename=_renamed,

@@ -11,6 +11,7 @@ import psutil
 
 from controller.clock import Clock
 from controller.config.schema import Config
+from controller.dialect import Dialect
 from controller.engines.engine import Accelerator, Failure, FixedAtLoad, HeldModel, Loaded, SlotStates
 from controller.engines.ollama.accelerator import accelerator_limit
 from controller.engines.ollama.aliases import Aliases
@@ -131,6 +132,11 @@ class Ollama(Catalogue):
         return await self._runners.slots(processes)
 
     # --- requests ---
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        """All that there are."""
+        return frozenset(Dialect)
 
     @property
     def fixed(self) -> FixedAtLoad:
