@@ -38,10 +38,10 @@ check: developing ## formatting, lint, types, unit tests: under a minute
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m mypy --no-error-summary
-	@$(PYTEST) -q tests/unit -m 'not proof' -n auto
+	@$(PYTEST) -q tests/unit -m 'not proof' -n auto --dist worksteal
 
 test: real check ## everything that must hold, against the real programs (which it builds, once)
-	@$(PYTEST) -q tests/integration tests/acceptance -m 'not proof' -n auto --durations=20 $(ARGS)
+	@$(PYTEST) -q tests/integration tests/acceptance -m 'not proof' -n auto --dist worksteal --durations=20 $(ARGS)
 
 proof: real audit ## the long and the timed tests, other versions of Ollama, static analysis, known holes
 	@$(PYTHON) -m bandit --quiet --recursive controller --configfile pyproject.toml --severity-level medium
@@ -83,7 +83,7 @@ versions: developing
 	@[ "$$(uname)" = Darwin ] || for version in $(OTHER_OLLAMAS); do \
 		export SEADRAGON_TEST_OLLAMA="$$version"; echo "seadragon: with Ollama $$version"; \
 		$(OBTAIN) own-ollama "$$version" && $(PYTHON) -m tests.kit && \
-			$(PYTEST) -q tests/integration tests/acceptance -m 'ollama and not proof' -n auto $(ARGS) || exit 1; \
+			$(PYTEST) -q tests/integration tests/acceptance -m 'ollama and not proof' -n auto --dist worksteal $(ARGS) || exit 1; \
 	done
 
 audit: developing

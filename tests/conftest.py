@@ -29,6 +29,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         beside.over()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """As many as there are cores, as xdist says, for unit tests alone; the others mostly wait."""
     return None if all("unit" in Path(each).parts for each in config.args) else beside.processes()

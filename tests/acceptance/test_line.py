@@ -194,7 +194,6 @@ async def test_nothing_that_a_client_sends_loads_a_model_anew(make_line: MakeLin
     assert started(house) == 1
 
 
-@pytest.mark.alone
 async def test_after_200_hang_ups_at_parallel_1_every_next_request_is_answered_soon(make_line: MakeLine) -> None:
     house = make_line((1, 1))
     chance = random.Random(4)

@@ -19,7 +19,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house.up().until_ready()
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_ollamas_own_tests_say_the_same_of_the_gateway_as_of_ollama(gateway: House) -> None:
     through, told = conformance.run(gateway.url, conformance.TESTS)
@@ -28,7 +27,6 @@ def test_ollamas_own_tests_say_the_same_of_the_gateway_as_of_ollama(gateway: Hou
     assert through == dict.fromkeys(conformance.TESTS, "PASS"), told[-4000:]
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(("model", "names"), conformance.TESTS_OF.items())
 def test_thinking_embedding_and_tools_pass_ollamas_own_tests_through_the_gateway(
     gateway: House, model: str, names: tuple[str, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,7 @@ def tree(module: str) -> ast.Module:
     return ast.parse((path if path.exists() else PACKAGE / module / "__init__.py").read_text())
 
 
+@cache
 def modules() -> list[str]:
     """As paths without a suffix. A package counts by itself when its `__init__` holds more than words about it."""
     found = []
@@ -51,6 +53,7 @@ def modules() -> list[str]:
     return found
 
 
+@cache
 def floors() -> dict[str, str]:
     """What ARCHITECTURE.md says: the floor of each module."""
     text = (CLONE / "ARCHITECTURE.md").read_text()
@@ -62,7 +65,7 @@ def floors() -> dict[str, str]:
         if floor != "floor"
         for each in cell.split(",")
     ]
-    twice = {module for module, _ in named if [each for each, _ in named].count(module) > 1}
+    twice = [module for module, count in Counter(module for module, _ in named).items() if count > 1]
     assert not twice, f"on more than one floor: {twice}"
     table = {module: floor for module, floor in named if not module.endswith("/*")}
     rest = {module.removesuffix("/*"): floor for module, floor in named if module.endswith("/*")}
