@@ -412,7 +412,7 @@ async def test_what_the_operator_cancels_ends_with_a_reason_and_whoever_is_next_
             assert (await admin.post("/api/v1/queue/cancel", json=order)).status_code == 404
         audit = (await asyncio.to_thread(house.run, "audit")).stdout
         assert f"request {numbers['caller 1']}" in audit
-        assert "models.cancel" in audit
+        assert audit.count("queue.cancel") >= 3, "by one name, whoever gave it"
 
 
 async def test_an_alias_is_preloaded_at_the_very_first_start(make_line: MakeLine) -> None:
