@@ -68,6 +68,15 @@ class Readiness:
         """How many requests are held now."""
         return len(self._waiters)
 
+    @property
+    def down_words(self) -> str:
+        """For whoever asks while it is not worth waiting for."""
+        return f"{self.title} is not running. {self.reason}"
+
+    def held_out_words(self, hold: float) -> str:
+        """For whoever has waited for it in vain, `hold` seconds."""
+        return f"{self.title} did not come back within {hold:g} seconds. {self.reason} Please try again in a moment."
+
     async def wait(self, seconds: float) -> Verdict:
         """Return at once unless "coming"; then wait at most `seconds` for it to change, and return what it is."""
         if self.verdict != "coming":

@@ -125,18 +125,12 @@ class Asking:
         return self._readiness.verdict == "ready"
 
     def down(self) -> Refused:
-        """It is not worth waiting for."""
-        return Refused(
-            503, Reason.DOWN, f"{self._readiness.title} is not running. {self._readiness.reason}", retry_after=30
-        )
+        """The engine is not worth waiting for."""
+        return Refused(503, Reason.DOWN, self._readiness.down_words, retry_after=30)
 
     def held_out(self, hold: float) -> Refused:
-        """It did not come within `hold` seconds."""
-        reason = self._readiness.reason
-        text = (
-            f"{self._readiness.title} did not come back within {hold:g} seconds. {reason} Please try again in a moment."
-        )
-        return Refused(503, Reason.HELD_OUT, text, retry_after=5)
+        """The engine did not come within `hold` seconds."""
+        return Refused(503, Reason.HELD_OUT, self._readiness.held_out_words(hold), retry_after=5)
 
     def ended(self, ticket: Ticket, hold: float) -> Refused:
         """Its ticket ended without an answer, after at most `hold` seconds of an upstream that was away."""

@@ -43,7 +43,7 @@ class Absence:
             self._away[name].see(readiness.verdict, self._clock.now(), draining=readiness.draining)
             if readiness.verdict == "down":
                 for ticket in self._waiting(name):
-                    self._ends(ticket, End.DOWN, _down(readiness))
+                    self._ends(ticket, End.DOWN, readiness.down_words)
         self.look()
 
     def look(self) -> None:
@@ -52,7 +52,7 @@ class Absence:
         self.open()
         for name, away in self._away.items():
             for ticket in away.held_out(self._waiting(name), hold, now):
-                self._ends(ticket, End.HELD_OUT, _held_out(self._engines[name], hold))
+                self._ends(ticket, End.HELD_OUT, self._engines[name].held_out_words(hold))
             wake = away.wake(self._waiting(name), hold)
             if wake is not None:
                 self._alarm.wake_at(wake)
@@ -68,7 +68,7 @@ class Absence:
         """A ticket that waits from now on, while its engine may be away."""
         readiness = self._engines[ticket.runner.engine]
         if readiness.verdict == "down":
-            self._ends(ticket, End.DOWN, _down(readiness))
+            self._ends(ticket, End.DOWN, readiness.down_words)
         elif readiness.verdict == "coming":
             self._alarm.wake_at(self._clock.now() + self._hold())
 
@@ -82,12 +82,3 @@ class Absence:
 
     def _waiting(self, engine: str) -> list[Ticket]:
         return [each for each in self._scheduler.waiting() if each.runner.engine == engine]
-
-
-def _down(readiness: Readiness) -> str:
-    return f"{readiness.title} is not running. {readiness.reason}"
-
-
-def _held_out(readiness: Readiness, hold: float) -> str:
-    words = f"{readiness.title} did not come back within {hold:g} seconds."
-    return f"{words} {readiness.reason} Please try again in a moment."

@@ -61,3 +61,12 @@ def test_who_wants_to_know_is_told_of_each_change_and_of_nothing_else() -> None:
         ("ready", "Ollama answers."),
         ("down", "Its program is missing."),
     ]
+
+
+def test_who_waits_in_vain_is_told_for_whom_how_long_and_why() -> None:
+    readiness = Readiness("Ollama")
+    readiness.set("coming", "It restarts.")
+    words = "Ollama did not come back within 60 seconds. It restarts. Please try again in a moment."
+    assert readiness.held_out_words(60.0) == words
+    readiness.set("down", "Its program is missing.")
+    assert readiness.down_words == "Ollama is not running. Its program is missing."
