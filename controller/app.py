@@ -42,6 +42,7 @@ from controller.engines.ollama.settings import OLLAMA
 from controller.errors import SeadragonError
 from controller.eventloop import new_loop
 from controller.events import Journal
+from controller.histogram import BOUNDS
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
 from controller.modelroom import ModelRoom
@@ -53,7 +54,7 @@ from controller.power import Power
 from controller.presence import can_be_found, stay_found
 from controller.proxy.app import DataPlane
 from controller.proxy.routes import ROUTES
-from controller.proxy.tally import BOUNDS, Tally
+from controller.proxy.tally import Tally
 from controller.readiness import Readiness
 from controller.refusal import Reason
 from controller.residency.gauge import Gauge, gauge_for_this_machine, ram_size

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 
 import msgspec
 
 from controller.answering.counts import RunCounts
-
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Upper bounds of the histograms, seconds; one more bucket takes the rest."""
+from controller.histogram import Histogram
 
 
 class AccessRecord(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="access"):
@@ -31,20 +28,6 @@ class AccessRecord(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag=
     bytes_in: int
     bytes_out: int
     attempts: int  # how often it was sent upstream
-
-
-class Histogram:
-    """How long things took."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)  # not cumulative
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
 
 
 class Tally:

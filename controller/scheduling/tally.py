@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from controller.proxy.tally import Histogram
+from controller.histogram import Histogram
 from controller.residency.resident import Swap
 from controller.scheduling.ticket import Cap, End, Ticket, Why
 from controller.scheduling.tokens import Tokens

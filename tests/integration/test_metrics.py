@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from controller.answering.counts import RunCounts
+from controller.histogram import BOUNDS as OURS
 from controller.metrics import Metrics
-from controller.proxy.tally import BOUNDS as OURS
 from controller.scheduling.tally import OTHER_LANE, LineTally
 from controller.scheduling.ticket import Cap, Why
 from controller.scheduling.tokens import Tokens

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from controller.proxy.tally import BOUNDS
+from controller.histogram import BOUNDS
 from controller.scheduling.tally import MOST_LANES, MOST_NAMES, OTHER_LANE, OTHER_NAME, LineTally
 from controller.scheduling.ticket import Ticket, Why
 from controller.scheduling.tokens import Tokens
