@@ -173,7 +173,7 @@ class Desk(Protocol):
 
     @property
     def readiness(self) -> Readiness:
-        """Whether Ollama answers, or is worth waiting for."""
+        """Whether an engine answers, or is worth waiting for."""
         ...
 
     @property
@@ -212,7 +212,7 @@ class Desk(Protocol):
         ...
 
     def children(self) -> list[ChildStatus]:
-        """Every child, Ollama first."""
+        """Every child, engines first."""
         ...
 
     async def start_child(self, name: str) -> None:
@@ -257,7 +257,7 @@ class Desk(Protocol):
         """Every installed model as an OpenAI list shows it, with our fields: `state` (away, loading, resident, leaving,
         quarantined), `size_gb`, `memory_gb`, `expected_gb`, `cache_gb`, `loads`, `load_seconds`, `tokens_per_second`,
         `crashes`, `last_error`, `pinned`, `waiting`, `running`, `idle_seconds`, `runner`. May be asked once a second:
-        the names may be some seconds old, the state is of this moment. Raises Unreachable when Ollama has never told
+        the names may be some seconds old, the state is of this moment. Raises Unreachable when no engine has ever told
         them.
         """
         ...

@@ -75,7 +75,7 @@ class Unreachable(SeadragonError):
 
 
 class Declined(Unreachable):
-    """Ollama was reached, and answered with an error. `words` are its own, empty when it had none."""
+    """An engine was reached, and answered with an error. `words` are its own, empty when it had none."""
 
     def __init__(self, text: str, status: int, words: str) -> None:
         super().__init__(text)

@@ -132,9 +132,9 @@ class Metrics(Collector):
         yield _counter("sent_bytes", "Bytes of answers.", counts.bytes_out)
         yield _counter("replays", "Requests sent upstream a second time, unseen by the client.", counts.runs.replays)
         yield _counter("suspected_runners", "Runners ended because a grant brought nothing.", counts.runs.suspected)
-        yield _counter("kept_answers", "Lists answered without asking Ollama.", counts.listed_hits)
+        yield _counter("kept_answers", "Lists answered without asking an engine.", counts.listed_hits)
         yield _gauge("open_streams", "Answers being written now.", counts.runs.streams)
-        yield _gauge("held_requests", "Requests that wait for Ollama now.", counts.runs.held)
+        yield _gauge("held_requests", "Requests that wait for their engine now.", counts.runs.held)
 
     def _seconds(self) -> Iterator[Metric]:
         for name, words, seen in (
@@ -217,7 +217,7 @@ class Metrics(Collector):
         tokens = CounterMetricFamily("seadragon_tokens", "Tokens of finished answers.", labels=("model", "direction"))
         seconds = CounterMetricFamily(
             "seadragon_answer_seconds",
-            "Time spent on writing answers, where it is known: in Ollama's own dialect, and in streams.",
+            "Time spent on writing answers, where it is known: in the native dialect, and in streams.",
             labels=("model",),
         )
         speed = GaugeMetricFamily("seadragon_tokens_per_second", "Mean speed since the start.", labels=("model",))

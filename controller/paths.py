@@ -63,7 +63,7 @@ class Paths:
 
 
 def settle_home(environment: MutableMapping[str, str], otherwise: Path | None = None) -> None:
-    """Have HOME say where whoever runs this keeps what is theirs: who starts us may leave it out, and Ollama will not
+    """Have HOME say where whoever runs this keeps what is theirs: who starts us may leave it out, and a child may not
     begin without it. What the system knows of this user counts then, and for a number without a name, as containers
     use them, `otherwise`.
     """

@@ -45,7 +45,7 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     estimated: bool  # the answer named no figures: its pieces were counted
     bytes_in: int
     bytes_out: int
-    outcome: str  # "done", or why not: a `refusal.Reason`, or `status_404` for what Ollama itself refused
+    outcome: str  # "done", or why not: a `refusal.Reason`, or `status_404` for what its engine refused
 
     @property
     def failed(self) -> bool:

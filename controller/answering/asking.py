@@ -19,6 +19,7 @@ from controller.answering.usage import AnswerUsage
 from controller.clock import Clock
 from controller.engines.engine import Engine
 from controller.engines.runner import Runner
+from controller.engines.settings import ANY_TITLE
 from controller.readiness import Address
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import End, Problem, Ticket
@@ -210,7 +211,7 @@ async def problem(answer: Answer, engine: Engine) -> Problem | None:
 
 
 def lost(attempts: int) -> Refused:
-    """Ollama went away each time; it is not asked a third time."""
+    """The engine went away each time; it is not asked a third time."""
     times = "twice" if attempts > 1 else "before it answered"
-    text = f"Ollama went away {times} while working on this request, so it is not sent again by itself."
+    text = f"{ANY_TITLE} went away {times} while working on this request, so it is not sent again by itself."
     return Refused(502, Reason.DIED, text)

@@ -1,6 +1,6 @@
 """Requests that are forwarded without a place in the line, since no runner here is meant: each caller has a share.
 
-Ollama reads every one of them whole before it says anything, so what many at a time cost is memory. Pure.
+An engine reads every one of them whole before it says anything, so what many at a time cost is memory. Pure.
 """
 
 from __future__ import annotations

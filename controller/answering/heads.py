@@ -1,4 +1,4 @@
-"""The few headers that go upstream, and the few that come back. The rest stays here: Ollama passes what it gets to
+"""The few headers that go upstream, and the few that come back. The rest stays here: an engine may pass what it gets to
 strangers.
 """
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from controller.answering.forwards import SHARE
 from controller.dialect import Dialect
+from controller.engines.settings import ANY_TITLE
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import Cap, End, Ticket, Turned
 
@@ -34,8 +35,8 @@ _ENDS: Mapping[End, tuple[int, Reason, str, int | None]] = {
     ),
     End.CANCELLED: (410, Reason.CANCELLED, _CANCELLED, None),  # no SDK is to bring it back by itself
     End.SWITCHED: (503, Reason.SWITCHED, "The operator has switched to another model. Please ask again.", 5),
-    End.DOWN: (503, Reason.DOWN, "Ollama is not running.", 30),
-    End.HELD_OUT: (503, Reason.HELD_OUT, "Ollama did not come back in time. Please try again in a moment.", 5),
+    End.DOWN: (503, Reason.DOWN, f"{ANY_TITLE} is not running.", 30),
+    End.HELD_OUT: (503, Reason.HELD_OUT, f"{ANY_TITLE} did not come back in time. Please try again in a moment.", 5),
 }
 """Status, reason, words where the ticket has none of its own, seconds to Retry-After."""
 
@@ -60,7 +61,7 @@ CUT_SHORT: Mapping[End, Refused] = {
     End.CANCELLED: Refused(410, Reason.CANCELLED, _CANCELLED),
 }
 """What is said to whoever was being answered when the operator ended that."""
-BROKEN = Refused(500, Reason.BROKEN, "Ollama stopped before the answer was complete. Please ask again.")
+BROKEN = Refused(500, Reason.BROKEN, f"{ANY_TITLE} stopped before the answer was complete. Please ask again.")
 UNREAD = Refused(503, Reason.UNREAD, "The answer was not read as it came, so it was ended. Please ask again.")
 SWITCHED_UNSEEN = Refused(
     503, Reason.SWITCHED, "The operator has switched to a model that you may not use. Please ask again later.", 60
@@ -92,7 +93,7 @@ def not_spoken(model: str, title: str, dialect: Dialect) -> Refused:
 
 
 def ended(ticket: Ticket, *, ready: bool) -> Refused:
-    """Its ticket ended without an answer. `ready`: whether Ollama is there."""
+    """Its ticket ended without an answer. `ready`: whether its engine is there."""
     status, reason, words, retry_after = _ENDS[ticket.ended or End.GONE]
     if ticket.ended is End.WAITED_OUT and not ready:
         status = 503

@@ -87,7 +87,7 @@ class KnownModels(Protocol):
         ...
 
     async def look_up(self, model: str) -> Runner | None:
-        """Ask Ollama. None: there is no such model. Raises Unreachable."""
+        """Ask its engine. None: there is no such model. Raises Unreachable."""
         ...
 
     def embedders(self) -> Sequence[str]:

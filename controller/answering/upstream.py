@@ -1,4 +1,4 @@
-"""Our own client of Ollama: HTTP/1.1 over pooled connections, parsed by httptools, straight on asyncio's protocols.
+"""Our own client of engines: HTTP/1.1 over pooled connections, parsed by httptools, straight on asyncio's protocols.
 
 An `Answer` is one response while it arrives, and outlives its `Connection`, which goes back to the `Pool` when the last
 byte is in, however slow the client is. Nothing here decides anything: who asks, asks again or gives up does.
@@ -149,7 +149,7 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """One connection to Ollama: one request at a time, then back to the pool."""
+    """One connection to an engine: one request at a time, then back to the pool."""
 
     __slots__ = (
         "_answer",

@@ -1,6 +1,6 @@
 """What an answer took, read from its own last records while its bytes pass untouched.
 
-Ollama writes the counts at the very end: in the last line of a native stream, in the last events of the others, at the
+Engines write the counts at the very end: in the last line of a native stream, in the last events of the others, at the
 end of a document. So the last few pieces are kept, by reference, and looked into once. An OpenAI stream has counts only
 when its client asked for them; otherwise the pieces themselves are counted, one token each.
 """

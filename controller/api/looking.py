@@ -95,7 +95,8 @@ class Looking:
                 found: list[dict[str, Any]] = await SHOWN["models"](self._desk, caller)
                 return found
         except TimeoutError:
-            raise Unreachable("Ollama is too busy to list its models. Please try again in a moment.") from None
+            title = self._desk.readiness.title
+            raise Unreachable(f"{title} is too busy to list its models. Please try again in a moment.") from None
 
     async def _job(self, id: str, caller: Caller) -> JSONResponse:
         job = self._desk.job(id)

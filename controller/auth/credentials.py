@@ -26,7 +26,7 @@ class Offered:
     """What a request shows, each once.
 
     `ours` say by their prefix that they are keys of Seadragon's: each of them is right, or the request is refused.
-    `foreign` are all others, such as the `ollama` that some clients want to have filled in.
+    `foreign` are all others, such as the word that some clients want to have filled in.
     """
 
     ours: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Asking a controller that may have been started only a moment ago, for what its Ollama may not be able to do yet."""
+"""Asking a controller that may have been started only a moment ago, for what its engine may not be able to do yet."""
 
 from __future__ import annotations
 

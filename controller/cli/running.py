@@ -46,7 +46,7 @@ def down(paths: Paths) -> None:
 @places
 @click.argument("name", required=False)
 def restart(paths: Paths, name: str | None) -> None:
-    """Restart the child NAME; without NAME the controller itself, under which Ollama keeps running."""
+    """Restart the child NAME; without NAME the controller itself, under which its children keep running."""
     if name is not None:
         tell_child("restart", client.ask(paths.socket, "restart", name=name))
         return

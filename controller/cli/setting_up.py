@@ -27,13 +27,13 @@ NO_WORDS = "It was started, and does not answer. See what it says: tail -20 {}, 
 @places
 def demo(paths: Paths) -> None:
     """Make a tiny model, here and now, without internet: the first answer comes at once."""
-    seen = patience.ask(paths, "ollama")
-    from controller.demo.create import create_demo, invitation, left_words
+    seen = patience.ask(paths, "engine")
+    from controller.demo.create import ENGINE, create_demo, invitation, left_words
 
-    ollama = seen["children"]["ollama"]
-    left = create_demo(ollama["url"])
+    engine = seen["children"][ENGINE]
+    left = create_demo(engine["url"])
     direct = (listener["url"] for listener in seen["listeners"] if listener.get("kind") == "direct")
-    click.echo(invitation(next(direct, ollama["url"])))
+    click.echo(invitation(next(direct, engine["url"])))
     click.echo(left_words(left), nl=False)
 
 
@@ -64,6 +64,7 @@ def install(paths: Paths, only_print: bool, agent: bool) -> None:
 
     from controller import install as service
     from controller.config.load import load
+    from controller.engines.rules import folders_of
     from controller.supervision.tools import run_tool
 
     config = load(paths.config, os.environ).config
@@ -77,7 +78,7 @@ def install(paths: Paths, only_print: bool, agent: bool) -> None:
         return
     _refuse_a_second(unit, unit_of(paths))
     if PLATFORM == "darwin":
-        for line in service.concerns(place, config.models.folder or place.home / ".ollama" / "models"):
+        for line in (line for folder in folders_of(config, place.home) for line in service.concerns(place, folder)):
             click.echo(line)
     asyncio.run(service.install(unit, place, run_tool, click.echo))
     _await_first_words(paths)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from controller.control import Request, Tell
-from controller.control.awaiting import Verb, needs_ollama, ollama_there
+from controller.control.awaiting import Verb, engine_there, needs_engine
 from controller.desk import OPERATOR, Desk, JobView, job_document
 from controller.errors import SeadragonError
 from controller.logtail import Tail
@@ -36,7 +36,7 @@ def _ordering(row: Order) -> Verb:
         answer = await give(desk, row.name, OPERATOR, given)
         return await _followed(answer, request, tell) if row.job else answer
 
-    return needs_ollama(ordering) if row.patient else ordering
+    return needs_engine(ordering) if row.patient else ordering
 
 
 async def _order(desk: Desk, request: Request, tell: Tell) -> object:
@@ -106,9 +106,9 @@ def _showing(name: str) -> Verb:
     return showing
 
 
-async def _ollama(desk: Desk, request: Request, tell: Tell) -> object:
-    """As `status`, once Ollama is there."""
-    await ollama_there(desk, tell)
+async def _engine(desk: Desk, request: Request, tell: Tell) -> object:
+    """As `status`, once an engine is there."""
+    await engine_there(desk, tell)
     return await SHOWN["status"](desk, OPERATOR_LOOKS)
 
 
@@ -155,8 +155,8 @@ async def _events(desk: Desk, request: Request, tell: Tell) -> object:
 _PLAIN: Final = ("status", "facts", "models", "queue", "memory", "verify", "keys", "users", "invites", "allow")
 VERBS: Final[Mapping[str, Verb]] = {
     **{name: _showing(name) for name in _PLAIN},
-    "models": needs_ollama(_showing("models")),
-    "ollama": _ollama,
+    "models": needs_engine(_showing("models")),
+    "engine": _engine,
     "usage": _usage,
     "audit": _audit,
     **{row.verb: _ordering(row) for row in ORDERS.values() if row.verb},

@@ -11,10 +11,12 @@ import httpx
 
 from controller.demo.speaker import write_speaker
 from controller.engines.ollama.blobs import file_name, remove
+from controller.engines.ollama.settings import OLLAMA
 from controller.errors import SeadragonError, Unreachable
 from controller.plain import size_words
 
 NAME = "demo"
+ENGINE = OLLAMA  # the child that makes it
 TEXT = (
     "Hello! I am the demo model: tiny, made on your own machine a moment ago, and able to say just this. "
     "That you can read it means that Seadragon and Ollama work. Now give me a clever colleague: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from controller.config.mistake import Check
@@ -25,6 +26,7 @@ class EngineRules:
     outside: tuple[Check, ...]  # files and programs: left out for a last good copy
     warnings: Callable[[Config], Iterator[str]]  # what is allowed and still worth a word
     taken: Taken  # what its `environment` may not set
+    folder: Callable[[Config, Path], Path]  # where its models lie, for a user with this home
 
 
 RULES: Final = (
@@ -35,5 +37,11 @@ RULES: Final = (
         ollama.OUTSIDE,
         ollama.warnings,
         ollama.taken,
+        lambda config, home: config.models.folder or home / ".ollama" / "models",
     ),
 )
+
+
+def folders_of(config: Config, home: Path) -> list[Path]:
+    """Where each engine's models lie, for a user with this home."""
+    return [rules.folder(config, home) for rules in RULES]

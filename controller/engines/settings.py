@@ -27,6 +27,8 @@ class EngineModels(OllamaModels):
 
 TITLES: Final[Mapping[str, str]] = {name: section.title for name, section in EngineSections().engines.items()}
 """What people call each engine, by its name."""
+ANY_TITLE: Final = " or ".join(TITLES.values())
+"""For a sentence that does not know which engine it is about."""
 FETCHING: Final[Mapping[str, Callable[[str, str | None], str]]] = {
     name: section.fetching for name, section in EngineSections().engines.items()
 }

@@ -243,7 +243,7 @@ _HOUSE: Final = (
         about="the controller",
         ways=(
             Way(
-                "Restart the controller itself, under which Ollama keeps running.",
+                "Restart the controller itself, under which its children keep running.",
                 "",
                 "Restart",
                 confirm="Answers in flight are finished first.",

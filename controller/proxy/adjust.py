@@ -2,7 +2,7 @@
 
 What goes upstream is what was judged: a body that can be read in one way only goes on as it came; one that has to
 change, or that leaves a doubt, is written anew from what was read. What is fixed when a model is loaded never passes:
-Ollama would load the model again for it, once for every request that differs.
+an engine would load the model again for it, once for every request that differs.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _LENGTHS: Mapping[StreamEnding, tuple[str, ...]] = {
     StreamEnding.MESSAGE_STOP: ("max_tokens",),
     StreamEnding.RESPONSE: ("max_output_tokens",),
 }
-"""The members that bound an answer, by the kind of stream. Ollama goes by the first alone (openai/openai.go), so that
+"""The members that bound an answer, by the kind of stream. The first alone counts (openai/openai.go), so that
 one is added where it is not given, whatever another says.
 
-Anthropic's is never added: a request without it is for Ollama to refuse.
+Anthropic's is never added: a request without it is for the engine to refuse.
 """
 
 
@@ -236,8 +236,8 @@ def _bounded(edits: _Edits, names: Sequence[str], most: int, *, add: bool) -> No
 
 
 def _beyond(value: bytes | None, most: int) -> bool:
-    """Whether a length asks for more than `most`: less than one and nothing at all mean without end, since Ollama
-    cuts a fraction off.
+    """Whether a length asks for more than `most`: less than one and nothing at all mean without end, since
+    fractions are cut off.
     """
     if value is None or value == b"null":
         return True

@@ -125,7 +125,7 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """What /readyz says: Ollama answers, all rights are known, nothing drains, nobody waits for it."""
+        """What /readyz says: an engine answers, all rights are known, nothing drains, nobody waits for it."""
         return not self.unready
 
     @property

@@ -285,7 +285,7 @@ class Exchange(Call):
     def look_out(self) -> None:
         """See whether the client has left, and where that is possible notice it at once from now on.
 
-        Reading shows it, unless the body is not to be read: Ollama may not take more, or the client waits for a 100.
+        Reading shows it, unless the body is not to be read: upstream may not take more, or the client waits for a 100.
         """
         if self.watch is not None:
             return

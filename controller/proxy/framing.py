@@ -1,6 +1,6 @@
 """Streams go on record by record, so that whatever dies upstream, what the client has read parses.
 
-Bytes are never changed; a record (an NDJSON line, an SSE event) that is not whole yet waits for its rest. Ollama writes
+Bytes are never changed; a record (an NDJSON line, an SSE event) that is not whole yet waits for its rest. Engines write
 one record at a time, so next to nothing ever waits. A stream without its terminal record ends with an error record.
 """
 

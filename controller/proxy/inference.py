@@ -164,11 +164,11 @@ class Inference:
         return [name for name in self._names.embedders() if who.sees(name)]
 
     async def _unload(self, exchange: Exchange, match: Match, runner: Runner, model: str) -> Refused | None:
-        """`ollama stop`, by one who may."""
+        """An order to let a model go, by one who may."""
         try:
             await self._shared.turns.unload(runner)
         except OrderRefused as refused:
-            if refused.kind != "conflict":  # it is not loaded: Ollama calls that well done
+            if refused.kind != "conflict":  # it is not loaded: that is well done
                 return refusals.order_refused(refused)
         finally:
             self._lists.moved()
@@ -241,8 +241,8 @@ def _judged(
 
 
 def _inputs(asked: Peeked | None, match: Match, most: int) -> int | Refused:
-    """How many texts it wants embeddings of, and so how many slots it could use: Ollama works on several of one request
-    at a time. 400 for more than `most`: it holds them all in memory, each with what becomes of it.
+    """How many texts it wants embeddings of, and so how many slots it could use: an engine may work on several of one
+    request at a time. 400 for more than `most`: it holds them all in memory, each with what becomes of it.
     """
     if asked is None or not match.route.batched:
         return 1
@@ -315,7 +315,7 @@ def _renamed(exchange: Exchange, match: Match, body: bytes, model: str) -> tuple
 
 
 def _unloaded(path: str, model: str, wall: float) -> bytes:
-    """What Ollama says when it has let a model go (server/routes.go)."""
+    """What is said natively when a model has been let go."""
     if path == "/api/embed":
         return compact({"model": model, "embeddings": []})
     if path == "/api/embeddings":

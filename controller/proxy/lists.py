@@ -1,6 +1,6 @@
 """The answers that are kept for some seconds: clients ask for them before every message, and some give up in five.
 
-They are dropped when something changes through us, and served stale while Ollama is away.
+They are dropped when something changes through us, and served stale while the engine is away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LARGEST = 2**20  # bytes of an answer that is kept; `show` with `verbose` has te
 _TOGETHER = 16 * 2**20  # bytes kept in all
 
 Key = tuple[str, bytes, bool]
-"""Path, request body, and whether Copilot asks (Ollama shows it other things)."""
+"""Path, request body, and whether Copilot asks (it is shown other things)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Lists:
             self._size -= _weight(first, self._kept.pop(first))
 
     def changed(self) -> None:
-        """A model was made, copied, deleted or pulled, or Ollama itself is another one."""
+        """A model was made, copied, deleted or pulled, or the engine itself is another one."""
         for listed in Listed:
             self._epochs[listed] += 1
 

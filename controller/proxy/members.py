@@ -16,13 +16,13 @@ from typing import Final
 
 import msgspec
 
-from controller.engines.ollama.inside import INSIDES
+from controller.engines.fixed import FIXED_MEMBERS, FIXED_OPTIONS
 from controller.refusal import Reason, Refused
 
 MOST_MEMBERS: Final = 256  # of one object; a request has some ten
 LONGEST_MEMBER: Final = 128  # bytes of a member's name
 MOST_ENTRIES: Final = 2**16  # of a list or an object that is longer than a bite
-MOST_MARKS: Final = 2**19  # commas and opening brackets outside texts; Ollama takes up to half a kilobyte for what
+MOST_MARKS: Final = 2**19  # commas and opening brackets outside texts; an engine may take half a kilobyte for what
 # stands behind each, were it two bytes long. A long conversation that is sent along as numbers has half as many
 _BITE: Final = 2 * 2**20  # bytes that are passed over in one step: no other thread runs meanwhile
 _MOST_LEVELS: Final = 32  # of lists and objects that are longer than that
@@ -31,9 +31,9 @@ WATCHED: Final = frozenset(
     ("model", "name", "from", "source", "destination", "stream", "keep_alive", "options")
     + ("prompt", "messages", "input", "max_tokens", "max_completion_tokens", "max_output_tokens")
     + ("system", "tools")
-).union(*(inside.fixed_members for inside in INSIDES))
+).union(FIXED_MEMBERS)
 """The members of a request that rules of ours look at, of all routes together: `Top.value` gives no other."""
-OPTIONS: Final = frozenset(("num_predict",)).union(*(inside.fixed for inside in INSIDES))
+OPTIONS: Final = frozenset(("num_predict",)).union(FIXED_OPTIONS)
 """Those of a request's `options`."""
 
 Value = msgspec.Raw | bytes

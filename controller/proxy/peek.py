@@ -30,18 +30,18 @@ class Peeked:
 
     names: dict[str, str] = field(default_factory=dict)  # the members that name models: those that are given
     stream: bool | None = None  # as asked; None when the body leaves it to the route's default
-    empty: bool = True  # nothing to answer: Ollama only loads (or unloads) the model
-    keep_alive: float | None = None  # seconds, as Ollama takes it; inf for ever
+    empty: bool = True  # nothing to answer: it only loads (or unloads) the model
+    keep_alive: float | None = None  # seconds, as it is taken natively; inf for ever
     top: Top = field(default_factory=Top, compare=False)
 
     @property
     def model(self) -> str:
-        """The one that is asked: Ollama goes by `name` where no `model` is given."""
+        """The one that is asked: natively `name` counts where no `model` is given."""
         return next(iter(self.names.values()), "")
 
     @property
     def unloads(self) -> bool:
-        """`ollama stop`: nothing is asked, and the model is to leave memory at once."""
+        """Nothing is asked, and the model is to leave memory at once."""
         return self.empty and self.keep_alive == 0
 
 
@@ -49,7 +49,7 @@ def peek(body: bytes, subject: str = "", naming: Sequence[str] = ("model",)) -> 
     """What `body` asks for. `subject` is the member that holds the question: prompt, messages or input; `naming` those
     that name models, the one that is asked first.
 
-    A body that is another value than an object, or none, is let through, for Ollama to say what it wanted.
+    A body that is another value than an object, or none, is let through, for the engine to say what it wanted.
     """
     top = read(body)
     if isinstance(top, Refused):
@@ -81,9 +81,9 @@ def is_blank(value: bytes) -> bool:
 
 
 def seconds(value: bytes) -> float | None:
-    """A keep_alive in seconds, as Ollama's `api.Duration` reads it: whole nanoseconds, less than nought for ever.
+    """A keep_alive in seconds, as the native API's Duration is read: whole nanoseconds, less than nought for ever.
 
-    None when it is unset, or nothing that Ollama would take.
+    None when it is unset, or nothing that would be taken.
     """
     if len(value) > _LONGEST_DURATION:
         return 0.0  # whatever it is, it is made to be misread: the most that it could mean is nought

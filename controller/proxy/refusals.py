@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from controller.answering.refusals import END_WORDS, SWITCHED_UNSEEN
+from controller.engines.settings import FETCHING
 from controller.errors import OrderFault, OrderRefused
 from controller.proxy.routes import label
 from controller.refusal import Reason, Refused
@@ -49,7 +50,7 @@ def for_guest(refused: Refused) -> Refused:
 
 
 def upstreams_words(status: int, words: str) -> str:
-    """What Ollama itself says is wrong, as a guest may hear it: of its own failures nothing, of the request all but
+    """What the engine itself says is wrong, as a guest may hear it: of its own failures nothing, of the request all but
     where something lies on the disk.
     """
     return _FAILED if status >= 500 else _PATH.sub("…", words) or _FAILED
@@ -60,7 +61,8 @@ def no_embeddings(model: str, others: Sequence[str]) -> Refused:
     if others:
         remedy = f"Ask {' or '.join(others[:MOST_OTHERS])} for them."
     else:
-        remedy = f"No model that gives them is installed here; one can be fetched with: ollama pull {EMBEDDER}"
+        how = " or ".join(fetching(EMBEDDER, None) for fetching in FETCHING.values())
+        remedy = f"No model that gives them is installed here; one can be fetched with: {how}"
     return Refused(400, Reason.BAD, f"{label(model)} is made for chats and gives no embeddings. {remedy}")
 
 
@@ -74,6 +76,6 @@ def too_many_inputs(most: int) -> Refused:
 
 
 def order_refused(refused: OrderRefused) -> Refused:
-    """An order that came as a request, as `ollama stop` does, cannot be carried out."""
+    """An order that came as a request cannot be carried out."""
     status, retry_after = _ORDERS[refused.kind]
     return Refused(status, Reason.BAD, str(refused), retry_after)

@@ -66,7 +66,7 @@ class Route:
 
     @property
     def batched(self) -> bool:
-        """Whether its `input` may be a list of which Ollama works on several at a time: embeddings."""
+        """Whether its `input` may be a list of which an engine may work on several at a time: embeddings."""
         return self.subject == "input" and self.ending is None
 
     @property

@@ -1,5 +1,5 @@
 """Models that do not exist for a caller: they stand in no list, and asking for one is answered as for any name that
-nobody knows. What is not for them never reaches Ollama, be it there or not, so no answer tells which it is.
+nobody knows. What is not for them never reaches an engine, be it there or not, so no answer tells which it is.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from controller.answering.shared import Shared
 from controller.answering.turns import InMemory
 from controller.answering.upstream import Answer
 from controller.dialect import Headers
+from controller.engines.settings import ANY_TITLE
 from controller.proxy import bodies, own
 from controller.proxy.adjust import Adjusted, named, told_header
 from controller.proxy.aftermath import Aftermath
@@ -106,7 +107,7 @@ class Treatments:
             if isinstance(judged, Refused):
                 return judged
             body, name = judged.body, judged.model
-            if match.parameter and "/" in name:  # Ollama knows no such path: it looks for no slash in a name
+            if match.parameter and "/" in name:  # no such path is known: no slash is looked for in a name
                 match, listed, view = _LIST, Listed.TAGS, lambda whole: picked(whole, name)
             elif match.parameter:
                 match = replace(match, target=match.target.removesuffix(match.parameter) + name)
@@ -164,8 +165,8 @@ class Treatments:
         return await self._asking.ask(exchange, outgoing(exchange, match), body, rules.bounds.hold)
 
     async def _ask_memory(self, exchange: Exchange, match: Match, rules: Rules, body: bytes) -> Answer | Refused:
-        """Nothing is loaded or unloaded until the answer has a head, since Ollama has done its reading then: it goes
-        through a map without a lock, and dies of "concurrent map iteration and map write" (v0.24.0, routes.go).
+        """Nothing is loaded or unloaded until the answer has a head, since the engine has done its reading then: it
+        goes through a map without a lock, and dies of "concurrent map iteration and map write" (v0.24.0, routes.go).
         """
         try:
             async with asyncio.timeout(self._swap_limit), self._in_memory.alone(self._asking.engine.name):
@@ -190,7 +191,9 @@ class Treatments:
         data = await answer.whole(_LARGEST_SHOWN if one else LARGEST)
         if data is None or answer.status != 200:
             answer.drop()
-            return Refused(502, Reason.BROKEN, "Ollama did not tell of its models. Please try again.", retry_after=5)
+            return Refused(
+                502, Reason.BROKEN, f"{ANY_TITLE} did not tell of its models. Please try again.", retry_after=5
+            )
         kept = self._kept(answer, data, epoch)
         self._lists.keep(key, kept)
         return await self._show(exchange, view, kept)
@@ -231,7 +234,7 @@ class Treatments:
     # --- management ---
 
     async def _manage(self, exchange: Exchange, match: Match, rules: Rules) -> Refused | None:
-        """Never sent twice, so Ollama must be there before the body is read."""
+        """Never sent twice, so the engine must be there before the body is read."""
         waited = await self._asking.wait(rules.bounds.hold)
         if waited is not None:
             return waited

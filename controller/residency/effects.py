@@ -45,7 +45,7 @@ class MemoryEffects:
         return await self._residents.suspect(key)
 
     async def unload(self, runner: Runner) -> None:
-        """As an operator's order does; where it is not loaded that is at once, as with Ollama."""
+        """As an operator's order does; where it is not loaded that is at once."""
         if runner.key not in self._residents.table:
             return
         job = await self._orders.unload(runner.name)

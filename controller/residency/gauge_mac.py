@@ -1,6 +1,6 @@
 """Memory as macOS tells it: the kernel's own verdict, the GPU's working set, what each process holds.
 
-A runner of Ollama ≥ 0.30 maps its model's file, and the GPU works in those very pages. The footprint of its process
+A llama.cpp runner maps its model's file, and the GPU works in those very pages. The footprint of its process
 leaves them out. While the model is used they are wired, so they are missing from what is available; some minutes later
 Metal lets go of them, and they are available although the model is still loaded. `elsewhere` tells how much of them is
 so at the moment, and so the budget is the same in both states.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from controller.engines.engine import Accelerator
+from controller.engines.settings import ANY_TITLE
 from controller.errors import SpawnFailed
 from controller.plain import GIB, MIB
 from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, ram
@@ -98,7 +99,7 @@ class Vm:
 
     @property
     def used(self) -> int:
-        """What cannot be had without swapping: the sum that Ollama makes (discover/gpu_info_darwin.m)."""
+        """What cannot be had without swapping: the sum of the kernel's own counters."""
         kept = self.active + self.inactive + self.speculative + self.wired + self.compressor
         return max(0, kept - self.purgeable - self.external)
 
@@ -131,7 +132,7 @@ def vm() -> Vm | None:
 
 def usual_limit(total: int) -> int:
     """What Metal's working set is where nobody said otherwise: two thirds of a small Mac's RAM, three quarters of a
-    large one's. Newer systems give more; Ollama's log has the true figure.
+    large one's. Newer systems give more; an engine's log may have the true figure.
     """
     return total * 2 // 3 if total <= 36 * GIB else total * 3 // 4
 
@@ -168,7 +169,7 @@ class MacGauge:
         limit, guessed = self._limit(total)
         seen = self._vm()
         notes = [] if level else [f"The kernel does not tell the memory pressure ({PRESSURE})."]
-        notes += ["The GPU's memory limit is a guess until Ollama's log tells it."] if guessed else []
+        notes += [f"The GPU's memory limit is a guess until {ANY_TITLE}'s log tells it."] if guessed else []
         notes += [] if seen else ["The kernel does not tell what memory is used for (host_statistics64)."]
         held = {pid: (each, own) for pid, each in ours.items() if (own := self._footprint(pid)) is not None}
         footprints = {pid: max(own + each.mapped, each.loaded) for pid, (each, own) in held.items()}

@@ -1,6 +1,6 @@
 """What a name means here: the one place that every route, order and list asks. Pure.
 
-A name is read as Ollama reads it (`spelling.py`), then `models.redirect` may give it another meaning. What is no name
+A name is read by the one parser (`spelling.py`), then `models.redirect` may give it another meaning. What is no name
 means nothing, unless a redirection is written for it, and is refused by whoever was asked.
 """
 
@@ -79,6 +79,6 @@ class Meanings:
 
 
 def _key(name: str) -> str:
-    """One spelling for all of a name's; for what is no name to Ollama, itself."""
+    """One spelling for all of a name's; for what is no name, itself."""
     read = parse(name)
     return name.strip().lower() if read is None else read.full

@@ -1,6 +1,6 @@
 """Liveness is not progress: whether a runner with answers in flight works, is stuck, or was stopped. Pure arithmetic.
 
-A runner answers its own health check while its slots are dead (ollama#15950), so other things are looked at: the bytes
+A runner answers its own health check while its slots are dead, so other things are looked at: the bytes
 of its answers, its processor time, the GPU, and how far it says its slots are. One that uses either, or gets further,
 is at work, however long it brings nothing; one that was asked and says it has nothing to do is not.
 The GPU of a Mac tells how busy it is for everybody, and how long it has worked for each process. The first says nothing

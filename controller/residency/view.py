@@ -79,7 +79,7 @@ def _round(value: float | None) -> float | None:
 
 
 def _owner(name: str) -> str:
-    """Whose model it is, as Ollama's own /v1/models says: the part before the last slash."""
+    """Whose model it is, as the native /v1/models says: the part before the last slash."""
     return name.split("/")[-2] if "/" in name else "library"
 
 

@@ -217,7 +217,7 @@ class Dispatcher:
         self._stay.add(ticket)
 
     async def unload(self, runner: Runner) -> None:
-        """Have a runner leave memory, and return when it is gone: at once when it is not there, as Ollama does. Raises
+        """Have a runner leave memory, and return when it is gone: at once when it is not there. Raises
         OrderRefused when it is not to be, Unreachable.
         """
         await self._effects.unload(runner)

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from controller.engines.runner import Runner
+from controller.engines.settings import ANY_TITLE
 
 
 class State(StrEnum):
@@ -37,7 +38,7 @@ class Hold(StrEnum):
     SWAPPING = "another model is being loaded"
     MEMORY = "memory is short"
     PAUSED = "paused by the operator"
-    AWAY = "Ollama is not there"
+    AWAY = f"{ANY_TITLE} is not there"
 
 
 class Why(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 _TOO_SHORT = 0.05  # seconds: it came in one piece, which says nothing of how fast it was written or read
-_PIECES = 2  # tokens, likewise: of one alone Ollama ≥ 0.30 says that it took a microsecond
+_PIECES = 2  # tokens, likewise: of one alone an engine may say that it took a microsecond
 _LONG_PROMPT = 50  # tokens from which a prompt tells how fast prompts are read
 
 
@@ -31,8 +31,8 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def read_rate(self) -> float | None:
-        """Tokens of the prompt per second, at most: Ollama counts those found in its cache too, but times only those it
-        read. None where it tells nothing.
+        """Tokens of the prompt per second, at most: those found in a cache are counted too, but only what was
+        read is timed. None where it tells nothing.
         """
         return _rate(self.prompt, self.prompt_seconds, least=_LONG_PROMPT)
 

@@ -35,7 +35,7 @@ _HEADER = re.compile(r"[a-z0-9-]{1,64}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 # Paths the server answers itself. A prefix may neither be one of them nor lie below one; below /api only names that
-# Ollama's own API and ours do not use are free (`/api/code` is one that clients really ask for).
+# the native API and ours do not use are free (`/api/code` is one that clients really ask for).
 _TAKEN = frozenset(
     "v1 v1beta chat completions models embeddings responses messages healthz readyz metrics live static favicon.ico "
     "app admin account login".split()
@@ -165,7 +165,7 @@ def origin(text: str) -> str:
 
 
 def upstream_url(text: str) -> str:
-    """Where an Ollama is: plain HTTP, host and port."""
+    """Where an engine is: plain HTTP, host and port."""
     host, port, rest = _url(text, URL_WORDS)
     if rest not in ("", "/"):
         raise ValueError(URL_WORDS)

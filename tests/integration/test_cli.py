@@ -242,7 +242,7 @@ def coming(desk: FakeDesk) -> Callable[[], None]:
     ],
     ids=" ".join,
 )
-async def test_what_needs_ollama_waits_for_it_and_says_so(
+async def test_what_needs_an_engine_waits_for_it_and_says_so(
     desk: FakeDesk, places: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
