@@ -62,7 +62,7 @@ class Sleeps:
         return max(0.0, self._before - before)
 
 
-def _ids(names: object = time) -> tuple[int, int]:
+def sleep_clocks(names: object = time) -> tuple[int, int]:
     """The two clocks of this platform; twice the same where it has none that counts a sleep."""
     for counting, resting in _CLOCKS:
         if hasattr(names, counting) and hasattr(names, resting):
@@ -70,4 +70,4 @@ def _ids(names: object = time) -> tuple[int, int]:
     return time.CLOCK_MONOTONIC, time.CLOCK_MONOTONIC
 
 
-_ASLEEP = _ids()
+_ASLEEP = sleep_clocks()

@@ -275,7 +275,7 @@ def concerns(place: Installation, models: Path) -> list[str]:
 
 async def install(unit: Unit, place: Installation, run: RunTool, say: Callable[[str], None]) -> None:
     """Write the unit's file and start it. Raises SeadragonError without the right, or with the step that failed."""
-    _check_right(unit, "install")
+    check_right(unit, "install")
     if translocated(place.folder):
         raise SeadragonError(f"{place.folder} is a copy that macOS throws away: move it home, and install it there.")
     owner = _account(place.user)
@@ -303,7 +303,7 @@ def _make_for(owner: pwd.struct_passwd, folder: Path) -> None:
 
 async def uninstall(unit: Unit, run: RunTool, say: Callable[[str], None]) -> None:
     """Stop it and remove the unit's file. Settings, models and logs stay."""
-    _check_right(unit, "uninstall")
+    check_right(unit, "uninstall")
     await walk(unit.end, run, say)
     unit.file.unlink(missing_ok=True)
     await walk(unit.after, run, say)
@@ -322,7 +322,7 @@ async def halt(unit: Unit, run: RunTool, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _check_right(unit: Unit, verb: str) -> None:
+def check_right(unit: Unit, verb: str) -> None:
     program = Path(sys.executable).with_name("seadragon")
     if unit.by_root and os.geteuid() != 0:
         raise SeadragonError(f"This needs root. Run: sudo {program} {verb}   (to look first: seadragon {verb} --print)")

@@ -31,6 +31,11 @@ class Poison:
     def __init__(self) -> None:
         self._crashes: dict[bytes, tuple[int, float]] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many requests it knows that had to do with a crash."""
+        return len(self._crashes)
+
     def any(self) -> bool:
         """Whether any are known: to mark a body costs."""
         return bool(self._crashes)

@@ -84,6 +84,11 @@ class Gate:
         self._origins = tuple(_pattern(origin) for origin in origins)
         self._verdicts: dict[tuple[bytes | None, str], bool | None] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many verdicts it need not find again."""
+        return len(self._verdicts)
+
     def knows_host(self, host: bytes | None, own: str, peer: str = "") -> bool:
         """Whether a Host header names this server: a configured name, a loopback literal, or `own`, the address the
         connection came in at; also what containers call it, when `peer`, the other end, is one or on this machine.

@@ -14,6 +14,11 @@ class Rates:
     def __init__(self) -> None:
         self._buckets: dict[str, tuple[float, float]] = {}  # name → what was in it, and when
 
+    @property
+    def remembered(self) -> int:
+        """How many names it keeps an account of."""
+        return len(self._buckets)
+
     def take(self, name: str, per_minute: int, now: float) -> int:
         """Take a request out of the bucket of `name`. 0 when there was one; else the seconds until there is, 1..60."""
         left = self._level(name, per_minute, now)

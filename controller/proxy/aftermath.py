@@ -24,6 +24,11 @@ class Aftermath:
     def __init__(self) -> None:
         self._owed: dict[bytes, tuple[Refused, float]] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many endings are kept for their callers."""
+        return len(self._owed)
+
     def owe(self, key: bytes, ending: Refused, now: float) -> None:
         """The answer to `key` was reset, and `ending` is why."""
         if ending.reason in _PASSING:

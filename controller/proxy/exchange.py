@@ -30,12 +30,12 @@ CLIENT_LEFT = 499
 """The status in log and metrics of a request whose client left before it got one (nginx's number)."""
 
 
-def _hang_up(known: object = select) -> int:
+def hang_up_event(known: object = select) -> int:
     """What poll(2) is to look for. A Mac has no POLLRDHUP, and tells of a hang-up (POLLHUP) only who asks for one."""
     return int(getattr(known, "POLLRDHUP", select.POLLHUP))
 
 
-HUNG_UP = _hang_up()
+HUNG_UP = hang_up_event()
 _EARLY = 2**20  # bytes of a body that are kept while it is not wanted yet
 CARRYING_OUT = 30.0  # seconds that an order may take whose asker has lost the right meanwhile: he had it as he asked
 

@@ -45,6 +45,11 @@ class Meanings:
         }
         """The redirected names that a list can show, as they are written, and what each means."""
 
+    @property
+    def remembered(self) -> int:
+        """How many texts it need not look at again."""
+        return len(self._known)
+
     def of(self, text: str) -> Meaning | None:
         """What `text` means; None when it means nothing."""
         if len(text) > LONGEST:

@@ -60,7 +60,7 @@ def migrate(path: Path, wall: Callable[[], float], migrations: Path = MIGRATIONS
     for revision in steps(current, known):
         if first is not None:  # a new file has nothing that could be lost
             before_migration(path, path.parent / FOLDER, current, wall(), keep=KEEP)
-        _upgrade(path, revision, migrations)
+        upgrade(path, revision, migrations)
         current = revision
     return steps(first, known)
 
@@ -88,7 +88,7 @@ def _make(path: Path) -> str:
     return REVISION
 
 
-def _upgrade(path: Path, revision: str, migrations: Path) -> None:
+def upgrade(path: Path, revision: str, migrations: Path) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

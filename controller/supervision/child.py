@@ -199,7 +199,7 @@ async def launch(spec: ChildSpec, home: Path, *, note: Mapping[str, object], ado
     `home` is the folder of all children. If the controller goes away, the keeper holds the child for `adopt_grace`
     seconds. Cancelled, it lets go: a child that has already begun is held like any other.
     """
-    place = _place(spec.name, home)
+    place = home_of(spec.name, home)
     order = {
         "do": "keep",
         "spec": spec.to_json(),
@@ -286,7 +286,7 @@ def _last_words(place: Home) -> str:
     return "its keeper died"
 
 
-def _place(name: str, home: Path) -> Home:
+def home_of(name: str, home: Path) -> Home:
     """The folder of one child, and where its socket lies."""
     folder = Path(os.path.realpath(home), name)
     return Home(str(folder), str(socket_path(folder / "keeper.sock")))
@@ -302,7 +302,7 @@ async def adopt(name: str, home: Path) -> Child | None:
     start time and boot are the recorded ones). A child that ended unseen is returned too, ended. Raises SpawnFailed
     when what holds the lock neither answers nor dies.
     """
-    place = _place(name, home)
+    place = home_of(name, home)
     with suppress(TimeoutError):
         async with asyncio.timeout(ADOPT_LIMIT) as limit:
             while True:

@@ -72,12 +72,12 @@ def _pids() -> list[int]:
 def _row(pid: int) -> ProcessRow | None:
     """One process; None when there is none of that number (any more). About 20 µs on Linux."""
     if LINUX:
-        return _proc_row(pid)
+        return proc_row(pid)
     seen = libproc.seen(pid)
     return None if seen is None else ProcessRow(pid, *seen)
 
 
-def _proc_row(pid: int) -> ProcessRow | None:
+def proc_row(pid: int) -> ProcessRow | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()

@@ -117,7 +117,7 @@ class RealProcesses(Kernel):
         return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
     def process(self, pid: int) -> BsdInfo | int:
-        row = identity._proc_row(pid)
+        row = identity.proc_row(pid)
         if row is None or row.dead:
             return errno.ESRCH
         return BsdInfo(pbi_status=RUNS, pbi_pid=pid, pbi_ppid=row.parent, pbi_pgid=row.group, pbi_start_tvsec=row.start)
@@ -135,7 +135,7 @@ def pretend(flaky: str = "") -> None:
 
     def killpg(group: int, number: int) -> None:
         """A Mac says of a group of zombies that it may not be signalled."""
-        rows = [row for row in map(identity._proc_row, kernel.pids()) if row is not None and row.group == group]
+        rows = [row for row in map(identity.proc_row, kernel.pids()) if row is not None and row.group == group]
         if rows and all(row.dead for row in rows):
             raise PermissionError(errno.EPERM, "Operation not permitted")
         kill(group, number)

@@ -182,7 +182,7 @@ async def test_two_launches_at_once_start_one_child(tmp_path: Path) -> None:
 async def test_a_record_that_no_keeper_wrote_is_nothing_to_adopt(
     tmp_path: Path, strange: str | dict[str, object]
 ) -> None:
-    place = child_module._place("c", tmp_path / "run")
+    place = child_module.home_of("c", tmp_path / "run")
     os.makedirs(place.folder, mode=0o700)
     text = strange if isinstance(strange, str) else json.dumps({"v": 1, "boot": boot_id(), **strange})
     (tmp_path / "run" / "c" / "record.json").write_text(text)
@@ -195,7 +195,7 @@ async def test_a_socket_path_that_is_too_long_moves_to_tmp(tmp_path: Path) -> No
     deep = tmp_path / ("x" * 90)
     deep.mkdir()
     child = await start(deep, "quiet")
-    place = child_module._place("c", deep / "run")
+    place = child_module.home_of("c", deep / "run")
     assert place.socket.startswith(f"/tmp/sd-{os.getuid()}-")
     assert os.stat(os.path.dirname(place.socket)).st_mode & 0o777 == 0o700
     await child.release()
@@ -210,8 +210,8 @@ async def test_a_folder_in_tmp_that_others_may_enter_is_refused(
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o755)
     (shared / "somebody else's").touch()
-    place = child_module._place("c", tmp_path / "run")
-    monkeypatch.setattr(child_module, "_place", lambda *_: Home(place.folder, str(shared / "s")))
+    place = child_module.home_of("c", tmp_path / "run")
+    monkeypatch.setattr(child_module, "home_of", lambda *_: Home(place.folder, str(shared / "s")))
     with pytest.raises(SpawnFailed, match="not a private folder"):
         await start(tmp_path, "quiet")
 

@@ -70,7 +70,7 @@ def record(place: Path, name: str = "c") -> dict[str, list[list[int]]]:
 
 
 def home(place: Path, name: str = "c") -> Home:
-    return child_module._place(name, place / "run")
+    return child_module.home_of(name, place / "run")
 
 
 def is_free(place: Home) -> bool:

@@ -33,12 +33,12 @@ def test_time_that_nobody_slept_through_is_no_sleep_however_long_we_stood_still(
 def test_a_mac_is_asked_for_the_clock_that_counts_a_sleep_and_the_one_that_does_not() -> None:
     mac = SimpleNamespace(CLOCK_REALTIME=0, CLOCK_MONOTONIC=6, CLOCK_MONOTONIC_RAW=4, CLOCK_UPTIME_RAW=8)
     linux = SimpleNamespace(CLOCK_REALTIME=0, CLOCK_MONOTONIC=1, CLOCK_MONOTONIC_RAW=4, CLOCK_BOOTTIME=7)
-    assert module._ids(mac) == (4, 8)
-    assert module._ids(linux) == (7, 1)
+    assert module.sleep_clocks(mac) == (4, 8)
+    assert module.sleep_clocks(linux) == (7, 1)
 
 
 def test_where_no_clock_counts_a_sleep_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ASLEEP", module._ids(SimpleNamespace()))
+    monkeypatch.setattr(module, "_ASLEEP", module.sleep_clocks(SimpleNamespace()))
     assert abs(SystemClock().asleep()) < 1.0
 
 

@@ -371,15 +371,15 @@ async def test_what_is_not_loaded_can_be_taken_away_but_not_stopped() -> None:
 def test_without_root_the_command_to_give_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 501)
     with pytest.raises(SeadragonError, match="sudo .*/seadragon install"):
-        install._check_right(install.launchd(PLACE), "install")
-    install._check_right(install.launchd(AGENT), "install")
+        install.check_right(install.launchd(PLACE), "install")
+    install.check_right(install.launchd(AGENT), "install")
 
 
 def test_an_agent_is_not_installed_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(SeadragonError, match="without sudo: seadragon uninstall"):
-        install._check_right(install.launchd(AGENT), "uninstall")
-    install._check_right(install.launchd(PLACE), "uninstall")
+        install.check_right(install.launchd(AGENT), "uninstall")
+    install.check_right(install.launchd(PLACE), "uninstall")
 
 
 async def test_a_step_that_may_fail_does_not_stop_the_rest() -> None:

@@ -25,7 +25,7 @@ from tests.kit.stored import mode, rows, run
 
 def by_migrations(path: Path) -> None:
     for revision in revisions():
-        migrate_module._upgrade(path, revision, MIGRATIONS)
+        migrate_module.upgrade(path, revision, MIGRATIONS)
 
 
 def from_the_code(path: Path) -> None:
@@ -89,7 +89,7 @@ def a_database_at(path: Path, revision: str, migrations: Path) -> None:
     """As the Seadragon of that revision left it."""
     make_ours(path)
     for each in revisions(migrations)[: revisions(migrations).index(revision) + 1]:
-        migrate_module._upgrade(path, each, migrations)
+        migrate_module.upgrade(path, each, migrations)
     with contextlib.closing(connect(path)) as connection:
         connection.execute(
             "INSERT INTO learned (runner, name, loads, crashes, last_error, updated_at) VALUES ('a', 'b', 1, 2, '', 3)"

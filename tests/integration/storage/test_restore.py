@@ -171,7 +171,7 @@ def test_a_copy_of_an_older_seadragon_is_brought_up_to_date_at_the_next_start(pa
     from controller.storage import migrate as migrate_module
 
     make_ours(tmp_path / "old.db")
-    migrate_module._upgrade(tmp_path / "old.db", "r0001", migrate_module.MIGRATIONS)
+    migrate_module.upgrade(tmp_path / "old.db", "r0001", migrate_module.MIGRATIONS)
     make_ours(path)
     assert restore(tmp_path / "old.db", path, 0.0) is not None
     assert revision_of(path) == "r0001"

@@ -39,7 +39,7 @@ def test_many_names_do_not_fill_the_memory() -> None:
     rates = Rates()
     for number in range(5 * _REMEMBERED):
         rates.take(str(number), 10, number / 1e6)
-    assert len(rates._buckets) <= _REMEMBERED
+    assert rates.remembered <= _REMEMBERED
 
 
 def test_a_clock_that_stands_still_fills_nothing() -> None:

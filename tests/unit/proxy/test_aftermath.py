@@ -28,10 +28,10 @@ def test_it_is_forgotten_and_never_more_than_some_are_kept() -> None:
     assert not after.any(0)
     for number in range(10_000):
         after.owe(b"%d" % number, NO_ROOM, 0)
-    assert len(after._owed) == 256
+    assert after.remembered == 256
     assert after.any(KEPT)
     assert not after.any(KEPT + 1)
-    assert not after._owed
+    assert not after.remembered
 
 
 @pytest.mark.parametrize("reason", [Reason.CUT, Reason.ENDED, Reason.GONE, Reason.UNREAD])
