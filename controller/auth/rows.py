@@ -22,6 +22,10 @@ OPERATOR: Final = "operator"
 
 ROLES: Final[tuple[Role, ...]] = ("child", "member", "admin")
 
+MOST_USES: Final = 1000  # people who come by one invite
+INVITE_LASTS: Final = 72 * 3600.0  # seconds, unless it is said
+LONGEST_PAPER: Final = 365 * 86400.0  # seconds an invite or a link may be valid
+
 AHEAD: Final = 60.0
 """Seconds by which a moment may lie in the future and still be believed: clocks are set back a little now and then."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from controller.auth.rows import LONGEST_PAPER, MOST_USES
 from controller.orders.fields import Field
 from controller.orders.row import Order, Way
 
 LONGEST_LIFE: Final = 10 * 365 * 86400.0  # seconds a key or an address may last, at most
-MOST_USES: Final = 1000  # people who come by one invite
 KEEPS: Final = "The admin, by name or id, who answers from now on for what they gave out; left out: that ends."
 
 _NAME: Final = Field("name", help="What it is, or they are, called.", needed=True, longest=64, typed="NAME")
@@ -299,7 +299,7 @@ _INVITES: Final = (
                 most=MOST_USES,
                 typed="--uses",
             ),
-            replace(_LASTS, most=365 * 86400.0, help="It ends after so many seconds; 72 hours when left out."),
+            replace(_LASTS, most=LONGEST_PAPER, help="It ends after so many seconds; 72 hours when left out."),
         ),
         ways=(
             Way(

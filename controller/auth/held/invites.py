@@ -14,14 +14,11 @@ from controller.auth.held.memory import HeldRows
 from controller.auth.held.people import UserStore
 from controller.auth.held.store import RowStore, order
 from controller.auth.held.transaction import Transaction
-from controller.auth.rows import OPERATOR, InviteRow, Role, UserRow, counts
+from controller.auth.rows import INVITE_LASTS, MOST_USES, OPERATOR, InviteRow, Role, UserRow, counts
 from controller.auth.secrets import NewToken, Random, hash_token, make_id, make_token
 from controller.clock import Clock
 from controller.errors import OrderRefused
 from controller.storage import shelf
-
-INVITE_LASTS: Final = 72 * 3600.0  # seconds
-MOST_USES: Final = 1000
 
 NO_INVITE: Final = "This invite is not valid, or no longer. Ask whoever sent it for a new one."
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from controller.auth.giving import Standing
 from controller.auth.held.given import Giving
 from controller.auth.held.ledger import Ledger
 from controller.auth.held.memory import HeldRows
 from controller.auth.held.store import RowStore
 from controller.auth.held.transaction import Transaction
-from controller.auth.rows import LinkKind, LinkRow, counts
+from controller.auth.rows import LONGEST_PAPER, LinkKind, LinkRow, counts
 from controller.auth.secrets import NewToken, Random, hash_token, make_id, make_token
 from controller.clock import Clock
 from controller.errors import OrderRefused
 from controller.storage import shelf
-
-_LONGEST: Final = 365 * 86400.0  # seconds
 
 
 class LinkStore(RowStore[LinkRow]):
@@ -68,6 +64,6 @@ class LinkStore(RowStore[LinkRow]):
 
 def span(seconds: float) -> float:
     """`seconds` that something on paper may be valid. Raises OrderRefused."""
-    if not 0 < seconds <= _LONGEST:
+    if not 0 < seconds <= LONGEST_PAPER:
         raise OrderRefused("What is valid for a time is so for a year at the most.", "failed")
     return seconds
