@@ -33,9 +33,7 @@ def house(tmp_path: Path) -> Iterator[FakeHouse]:
 
 
 def say(house: House, model: str) -> str:
-    answer = web.post(
-        f"{house.url}/api/generate", json={"model": model, "prompt": "hi", "stream": False}, timeout=60, trust_env=False
-    )
+    answer = web.post(f"{house.url}/api/generate", json={"model": model, "prompt": "hi", "stream": False}, timeout=60)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["response"]).strip()
 
