@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from controller.engines.runner import Runner
+from controller.residency.seams import LooksUp
 from controller.scheduling.ticket import Problem, Ticket, Turned, Wish
 from controller.scheduling.tokens import Tokens
 
@@ -79,16 +80,8 @@ class Turns(Protocol):
         ...
 
 
-class KnownModels(Protocol):
-    """Which runner a name means, as `residency/names.py` knows it."""
-
-    def known(self, model: str) -> Runner | None:
-        """From what is remembered; None when that says nothing."""
-        ...
-
-    async def look_up(self, model: str) -> Runner | None:
-        """Ask its engine. None: there is no such model. Raises Unreachable."""
-        ...
+class KnownModels(LooksUp, Protocol):
+    """The names of models, as far as an answer goes by them."""
 
     def embedders(self) -> Sequence[str]:
         """Names of the models that give embeddings, as far as they are remembered."""

@@ -10,10 +10,8 @@ from controller.residency.learned import Learned
 from controller.residency.resident import Plan, Table, Taken
 
 
-class NameTable(Protocol):
-    """Which runner a name means."""
-
-    epoch: int  # grows when models were made or deleted
+class LooksUp(Protocol):
+    """Which runner a name means; `residency/names.py` is the real one."""
 
     def known(self, model: str) -> Runner | None:
         """What is known already, without asking."""
@@ -22,6 +20,19 @@ class NameTable(Protocol):
     async def look_up(self, model: str) -> Runner | None:
         """Ask the engines. None: there is no such model. Raises Unreachable."""
         ...
+
+
+class DatedNames(LooksUp, Protocol):
+    """… and whether it may mean another by now."""
+
+    @property
+    def epoch(self) -> int:
+        """Grows when models were made or deleted."""
+        ...
+
+
+class NameTable(DatedNames, Protocol):
+    """Which runner a name means, and what else is known of names."""
 
     async def survey(self) -> object:
         """Get to know every name there is. Raises Unreachable."""

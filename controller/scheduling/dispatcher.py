@@ -19,9 +19,10 @@ from controller.events import Journal
 from controller.readiness import Readiness
 from controller.residency.learned import Learned
 from controller.residency.resident import Presence
+from controller.residency.seams import DatedNames
 from controller.scheduling.absence import Absence
 from controller.scheduling.alarm import Alarm
-from controller.scheduling.effects import Effects, LooksUp, Residency
+from controller.scheduling.effects import Effects, Residency
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.line import rules_of
 from controller.scheduling.renaming import Looks, Renaming
@@ -49,7 +50,7 @@ class Dispatcher:
         scheduler: Scheduler,
         memory: Residency,
         effects: Effects,
-        names: LooksUp,
+        names: DatedNames,
         engines: Mapping[str, Readiness],
         clock: Clock,
         journal: Journal,

@@ -68,14 +68,6 @@ class Residency(Protocol):
     def may_grant(self) -> bool: ...
 
 
-class LooksUp(Protocol):
-    """Which runner a name means; `residency/names.py` is the real one."""
-
-    @property
-    def epoch(self) -> int: ...
-    async def look_up(self, model: str) -> Runner | None: ...
-
-
 class Demand(Protocol):
     """The line, as whoever keeps models in memory asks it: who uses what, who waits for what. Monotonic seconds."""
 

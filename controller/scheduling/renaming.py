@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from controller.clock import Clock
 from controller.engines.runner import Runner
 from controller.errors import Unreachable
-from controller.scheduling.effects import LooksUp
+from controller.residency.seams import DatedNames
 from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Ticket
 
@@ -29,7 +29,7 @@ class Renaming:
 
     def __init__(
         self,
-        names: LooksUp,
+        names: DatedNames,
         clock: Clock,
         scheduler: Scheduler,
         means: Callable[[str, Runner | None], None],

@@ -31,6 +31,10 @@ class FakeNames:
         self.epoch = 0
         self.means: dict[str, Runner | None | Exception] = {"a": A, "b": B}
 
+    def known(self, model: str) -> Runner | None:
+        found = self.means.get(model)
+        return found if isinstance(found, Runner) else None
+
     async def look_up(self, model: str) -> Runner | None:
         await asyncio.sleep(0)
         found = self.means[model]
