@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from controller.auth.access import Principal
 from controller.auth.signin import Person, SignIn
 from controller.desk import By, Desk
+from controller.engines.settings import ANY_TITLE
 from controller.errors import SeadragonError
 from controller.orders.giving import give
 from controller.pages import forms
@@ -116,7 +117,7 @@ def environment(statics: Statics, templates: Path) -> Environment:
         auto_reload=False,
     )
     made.filters["told"] = told
-    made.globals.update(asset=statics.url, edition=statics.edition)
+    made.globals.update(asset=statics.url, edition=statics.edition, engine=ANY_TITLE)
     return made
 
 

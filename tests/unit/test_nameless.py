@@ -9,7 +9,14 @@ import pytest
 
 from controller.engines.settings import TITLES
 
-PACKAGE = Path(__file__).parents[2] / "controller"
+CLONE = Path(__file__).parents[2]
+PACKAGE = CLONE / "controller"
+SHOWN = sorted(
+    each.relative_to(CLONE).as_posix()
+    for folder in ("templates", "static")
+    for each in (CLONE / folder).rglob("*")
+    if each.suffix in (".html", ".js", ".css", ".svg")
+)
 NAMES = re.compile("|".join({*TITLES, *TITLES.values()}), re.IGNORECASE)
 
 OWN_ROOMS = {
@@ -42,14 +49,19 @@ def files() -> list[str]:
     return sorted(file for file in found if "__pycache__" not in file and file.partition("/")[0] not in OWN_ROOMS)
 
 
-def naming(file: str) -> list[str]:
-    lines = (PACKAGE / file).read_text().splitlines()
+def naming(file: str, folder: Path = PACKAGE) -> list[str]:
+    lines = (folder / file).read_text().splitlines()
     return [f"{number}: {line.strip()}" for number, line in enumerate(lines, 1) if NAMES.search(line)]
 
 
 @pytest.mark.parametrize("file", [file for file in files() if file not in ALLOWED])
 def test_no_engine_is_named_outside_its_own_room(file: str) -> None:
     assert naming(file) == []
+
+
+@pytest.mark.parametrize("file", SHOWN)
+def test_no_template_names_one_either(file: str) -> None:
+    assert naming(file, CLONE) == []
 
 
 @pytest.mark.parametrize("file", sorted(ALLOWED))
