@@ -63,6 +63,11 @@ class Shared:
         """Whether somebody waits for an answer of upstream's, or is being given one."""
         return self.counts.held > 0 or self.open.busy
 
+    @property
+    def ready(self) -> bool:
+        """Whether an engine answers."""
+        return any(each.ready for each in self._askings.values())
+
     def asks(self, runner: Runner) -> Asking:
         """The way to who answers for it."""
         return self._askings[runner.engine]
@@ -72,7 +77,7 @@ class Shared:
         waited for, at most `hold` seconds.
         """
         deadline = self.clock.now() + hold
-        unsure = not any(each.ready for each in self._askings.values())  # else one that is there may know it
+        unsure = not self.ready  # else one that is there may know it
         while True:
             for asking in self._askings.values() if unsure else ():
                 refused = await asking.wait(hold, max(0.0, deadline - self.clock.now()))

@@ -1,8 +1,7 @@
-"""What the gateway needs of the line, the models' names and the memory. Their makers live below."""
+"""What a run needs of the line, and of the models' names. Their makers live elsewhere."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -89,22 +88,4 @@ class KnownModels(LooksUp, Protocol):
 
     def changed(self) -> None:
         """Models were made, copied, deleted or pulled: forget."""
-        ...
-
-
-class InMemory(Protocol):
-    """What is in memory, as `residency/residents.py` knows it."""
-
-    def alone(self, engine: str) -> asyncio.Lock:
-        """Whoever holds it may ask this engine for what is in memory: it loads and unloads nothing meanwhile."""
-        ...
-
-    @property
-    def moving(self) -> bool:
-        """Whether something is being loaded or unloaded, or about to be."""
-        ...
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is there that could answer."""
         ...

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from controller.answering.refusals import LEAVING
 from controller.answering.shared import Shared
-from controller.answering.turns import InMemory
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
 from controller.bridges import Bridges
@@ -31,7 +30,7 @@ from controller.proxy.relay import FAILED, break_off
 from controller.proxy.routes import Match
 from controller.proxy.rules import Rules, rules_of
 from controller.proxy.tally import AccessRecord, Tally
-from controller.proxy.treatments import Treatments
+from controller.proxy.treatments import InMemory, Treatments
 from controller.refusal import Reason, Refused
 
 _OPEN_AT_ONCE = (b"/healthz", b"/readyz")  # whoever asks
@@ -136,7 +135,7 @@ class DataPlane:
         if self._keyring.unread:
             return "not ready: it is not known who has a key or an account"
         shared = self._shared
-        good = shared.asking.ready and self._known.is_set() and not shared.open.draining and not shared.counts.held
+        good = shared.ready and self._known.is_set() and not shared.open.draining and not shared.counts.held
         return "" if good else "not ready"
 
     def models_changed(self) -> None:

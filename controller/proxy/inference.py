@@ -158,7 +158,7 @@ class Inference:
     def _only_chats(self, runner: Runner) -> bool:
         """Whether it would be loaded for embeddings only to say that it gives none."""
         known = bool(runner.facts.capabilities) and not runner.facts.gives_embeddings
-        return known and not self._shared.asking.engine.chats_embed
+        return known and not self._shared.asks(runner).engine.chats_embed
 
     def _embedders(self, who: Principal) -> list[str]:
         return [name for name in self._names.embedders() if who.sees(name)]

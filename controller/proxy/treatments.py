@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from controller.answering.question import Outgoing
 from controller.answering.shared import Shared
-from controller.answering.turns import InMemory
 from controller.answering.upstream import Answer
 from controller.dialect import Headers
 from controller.engines.settings import ANY_TITLE
@@ -42,6 +42,24 @@ _NOTHING = b'{"models":[]}'
 _SWAPPING = Refused(
     503, Reason.HELD_OUT, "Models are being loaded and unloaded. Please ask again in a moment.", retry_after=5
 )
+
+
+class InMemory(Protocol):
+    """What is in memory, as `residency/residents.py` knows it."""
+
+    def alone(self, engine: str) -> asyncio.Lock:
+        """Whoever holds it may ask this engine for what is in memory: it loads and unloads nothing meanwhile."""
+        ...
+
+    @property
+    def moving(self) -> bool:
+        """Whether something is being loaded or unloaded, or about to be."""
+        ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is there that could answer."""
+        ...
 
 
 class Treatments:

@@ -75,6 +75,7 @@ async def test_an_engine_that_is_down_refuses_its_own_and_the_other_serves(tmp_p
         readiness = house.ollama if down == "ollama" else house.toy.readiness
         readiness.set("down", "Somebody took it away.")
         house.residents.upstream(down, ready=False, adopted=False, same=False)
+        assert house.shared.ready
         other = names["toy" if down == "ollama" else "ollama"]
         status, words = await house.ask(names[down])
         assert (status, words) == (503, f"{readiness.title} is not running. Somebody took it away.")
