@@ -6,8 +6,6 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-IN_A_SCRIPT = (signal.SIGINT, signal.SIGQUIT)  # what a shell ignores for whatever a script puts in the background
-
 
 @contextmanager
 def ignored(numbers: Iterable[int]) -> Iterator[None]:
