@@ -225,6 +225,8 @@ class Wire(HttpToolsProtocol):
         if not self.cycle.response_complete:
             self.cycle.more_body = False
             self.cycle.wake()
+        else:  # nobody wanted the rest of that body
+            self._await_next()
 
     def _serve(self, cycle: Cycle, app: ASGI3Application) -> None:
         task = cycle.task = self.loop.create_task(cycle.run(app, self._faulty))
@@ -240,11 +242,9 @@ class Wire(HttpToolsProtocol):
                 self._hurry(TAKING)  # closing waits for a client that reads
             return
         self.flow.resume_reading()
-        self._idle_since = self.loop.time()
         if self.pipeline:
-            self._serve(*self.pipeline.popleft())
-        elif self._idle is None:
-            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+            return self._serve(*self.pipeline.popleft())
+        self._await_next()
         if self.cycle.more_body:  # that is not wanted any more
             self._hurry(READING_A_NO if self._short_of_places else None)
 
@@ -270,11 +270,17 @@ class Wire(HttpToolsProtocol):
 
     # --- how long we wait ---
 
+    def _await_next(self) -> None:
+        """The next request may take `timeout_keep_alive` seconds to begin."""
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+
     def _look_idle(self) -> None:
         """Close a connection on which nothing was asked for `timeout_keep_alive` seconds."""
         self._idle = None
         if self._deadline is not None or not self.cycle.response_complete:
-            return  # it is used; the end of that answer sets the next look
+            return  # it is used; the end of that answer, or of the body behind it, sets the next look
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle = self.loop.call_later(left, self._look_idle)

@@ -11,10 +11,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from controller.proxy.exchange import Receive, Scope, Send
-from controller.proxy.wire import Wire
+from controller.proxy.wire import HEAD_LIMIT, Wire
 
 PAUSE = 60.0
 ASK = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 10\r\n\r\n"
 
 
 @dataclass
@@ -150,6 +151,34 @@ async def test_ten_requests_in_a_row_take_one_timer() -> None:
         await talk.ask()
     waiting = [timer for timer in talk.loop.made if not timer.over]
     assert (talk.line.answers, len(waiting), len(talk.loop.made)) == (10, 1, 2), "the other one was for the first head"
+
+
+async def test_who_was_answered_before_all_of_the_body_had_come_is_let_go_like_anybody() -> None:
+    talk = Talk()
+    await talk.ask()
+    talk.loop.wind(PAUSE - 1)
+    talk.wire.data_received(POST + b"12345")
+    await talk.settle()
+    talk.loop.wind(2)  # past the look that the first answer had set
+    talk.wire.data_received(b"67890")
+    assert (talk.line.answers, talk.line.closed) == (2, False)
+    talk.loop.wind(PAUSE)
+    assert talk.line.closed
+
+
+async def test_the_body_of_a_request_whose_turn_has_come_may_take_its_time() -> None:
+    talk = Talk()
+    talk.answer.clear()
+    talk.wire.data_received(ASK + POST + b"12345")
+    await asyncio.sleep(0)
+    talk.answer.set()
+    await asyncio.sleep(0)  # the first is answered, and the turn of the second has come
+    talk.answer.clear()
+    talk.loop.wind(HEAD_LIMIT + 1)
+    assert (talk.line.answers, talk.line.closed) == (1, False)
+    talk.answer.set()
+    await talk.settle()
+    assert talk.line.answers == 2
 
 
 async def test_requests_that_come_at_once_are_answered_one_after_another() -> None:
