@@ -47,7 +47,7 @@ class AskedRecord(NamedTuple):
 class Asker(Call):
     """One question of one principal, for as long as the block lasts."""
 
-    __slots__ = ("_question", "_run", "_shared", "_size", "_still", "refused", "request", "use")
+    __slots__ = ("_cancelling", "_question", "_run", "_shared", "_size", "_still", "refused", "request", "use")
 
     def __init__(
         self, shared: Shared, who: Principal, request: str, *, still: Callable[[], Refused | None] = _let_in
@@ -58,6 +58,7 @@ class Asker(Call):
         self._run: Run | None = None
         self._question: Question | None = None
         self._size = 0
+        self._cancelling = self.task.cancelling()
         self.request = request
         self.refused: Refused | None = None  # why there was no answer, or not all of it; after the block
         self.use: Use | None = None  # what it took, where it stood in the line; after the block
@@ -82,7 +83,7 @@ class Asker(Call):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        stopped = bool(self.stopped)
+        stopped, cancelled = bool(self.stopped), kind is not None and issubclass(kind, asyncio.CancelledError)
         status = 0 if self.answer is None else self.answer.status
         self._shared.open.leave(self)
         if self._run is not None:
@@ -90,13 +91,15 @@ class Asker(Call):
             self.refused = self._run.refused
         if stopped:
             self.refused = self.told or refusals.UNREAD
-            await self._resumed(cancelled=kind is not None and issubclass(kind, asyncio.CancelledError))
+            await self._ended(cancelled=cancelled)
         self._keep_use(status, failed=kind is not None and not stopped)
         self.close()
-        return stopped and (kind is None or issubclass(kind, asyncio.CancelledError))
+        if stopped and self.task.cancelling() > self._cancelling:
+            raise asyncio.CancelledError  # somebody has cancelled the task itself, too
+        return stopped and cancelled
 
-    async def _resumed(self, *, cancelled: bool) -> None:
-        """The task goes on: what was cancelled is the block alone."""
+    async def _ended(self, *, cancelled: bool) -> None:
+        """What was cancelled by `stop` is the block alone."""
         if not cancelled:  # it was told so in its very last step: let that come to pass here
             try:
                 await asyncio.sleep(0)

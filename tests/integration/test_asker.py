@@ -171,6 +171,18 @@ async def test_who_cancels_the_task_itself_ends_all_of_it() -> None:
         assert plane.line.tickets == []
 
 
+async def test_who_cancels_the_task_while_it_is_being_ended_ends_all_of_it() -> None:
+    async with upstream(silent) as address, gateway(address, rhythm=QUICK) as plane:
+        answering = begin(plane, Heard())
+        await until(lambda: any(each.under_way for each in plane.shared.open))
+        [call] = plane.shared.open
+        call.stop(Reason.CANCELLED, CANCELLED)
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        assert plane.line.tickets == []
+
+
 # --- what its sink sees -----------------------------------------------------------------------------------------------
 
 
