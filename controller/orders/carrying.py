@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -28,6 +29,9 @@ async def audited(
 
     try:
         target, answer = await work()
+    except asyncio.CancelledError:
+        note(wanted, "failed", {"why": "It was broken off: whoever ordered it has hung up, or the controller leaves."})
+        raise
     except Exception as error:
         note(wanted, "refused" if isinstance(error, OrderRefused) else "failed", {"why": str(error)})
         raise
