@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import JSONResponse
 
 from controller.api import errors
@@ -80,12 +80,15 @@ class Ordering:
         """What is to go is named in the path; a further field may be in the query."""
         first, *more = row.fields
 
-        async def ending(request: Request, id: str) -> JSONResponse:
+        async def ending(request: Request, id: Any) -> JSONResponse:
             return JSONResponse(await self._give(request, row, {first.name: id}), row.status)
 
-        async def losing(request: Request, id: str, keep: Any = None) -> JSONResponse:
+        async def losing(request: Request, id: Any, keep: Any = None) -> JSONResponse:
             return JSONResponse(await self._give(request, row, {first.name: id, "keep": keep or None}), row.status)
 
+        ending.__annotations__["id"] = losing.__annotations__["id"] = Annotated[
+            str, Path(max_length=first.longest, description=first.help)
+        ]
         if not more:
             return ending
         (keep,) = more

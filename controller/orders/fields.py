@@ -102,7 +102,9 @@ def _is_texts(field: Field, value: Any) -> bool:
 
 
 def _is_number(field: Field, value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if isinstance(value, float) and not math.isfinite(value):
         return False
     least, above, most = field.least, field.above, field.most
     return (least is None or value >= least) and (above is None or value > above) and (most is None or value <= most)

@@ -12,6 +12,7 @@ _MODEL: Final = Field("model", help="The model's name.", needed=True, typed="NAM
 _LANE: Final = Field("lane", "number", "Only this lane.", least=0, most=1000, typed="--lane")
 _ONLY: Final = Field("model", help="Only this model.", typed="--model MODEL", model=True)
 _CHILD: Final = Field("name", help="The child's name.", needed=True, typed="NAME", longest=64)
+_LAST: Final = 10**18  # number of a request: no line counts so far
 
 _MODELS: Final = (
     Order(
@@ -158,7 +159,17 @@ _LINE: Final = (
         "manage",
         "line",
         "End one request, waiting or being answered",
-        (Field("number", "whole", "The request's number, as `/queue` tells it.", True, least=1, typed="NUMBER"),),
+        (
+            Field(
+                "number",
+                "whole",
+                "The request's number, as `/queue` tells it.",
+                True,
+                least=1,
+                most=_LAST,
+                typed="NUMBER",
+            ),
+        ),
         "request {number}",
         (
             Way(

@@ -321,6 +321,7 @@ async def test_who_may_not_manage_sees_no_job_either(api: httpx.AsyncClient, des
         ("/queue/cancel", "{}", "`number` is missing.", "number"),
         ("/queue/cancel", '{"number": 0}', "`number`: input should be greater than or equal to 1.", "number"),
         ("/queue/cancel", '{"number": "7"}', "`number`: input should be a valid integer.", "number"),
+        ("/queue/cancel", '{"number": 1%s}' % ("0" * 400), "`number`: input should be less than or equal to", "number"),
         ("/queue/cancel", '{"number": true}', "`number`: input should be a valid integer.", "number"),
         ("/models/load", "not json", "The body is not JSON.", None),
         ("/models/load", "", "The body is missing: it must be a JSON object.", None),
