@@ -25,7 +25,7 @@ from controller.scheduling.alarm import Alarm
 from controller.scheduling.effects import Effects, Residency
 from controller.scheduling.estimate import seconds_until
 from controller.scheduling.line import rules_of
-from controller.scheduling.renaming import Looks, Renaming
+from controller.scheduling.renaming import Renaming
 from controller.scheduling.scheduler import Decision, Scheduler
 from controller.scheduling.tally import LineTally
 from controller.scheduling.ticket import End, Problem, State, Ticket, Turned, Wish
@@ -59,7 +59,6 @@ class Dispatcher:
         keep: Callable[[str, Learned], None],
         *,
         rests: Rests | None = None,
-        looks: Looks | None = None,
     ) -> None:
         self.tally = LineTally()
         self.flying = asyncio.Event()  # set while anything is granted
@@ -83,7 +82,7 @@ class Dispatcher:
         self._alarm = Alarm(clock, self._rang)
         hold, may_grant = lambda: settings().server.hold, lambda: memory.may_grant
         self._absence = Absence(scheduler, engines, self._alarm, clock, hold, may_grant, self.refuse)
-        self._renaming = Renaming(names, clock, scheduler, self._means, self.decide, looks or Looks())
+        self._renaming = Renaming(names, clock, scheduler, self._means, self.decide)
         for each in engines.values():
             each.changed.append(self._readiness_changed)
         memory.on_change.append(self._memory_changed)

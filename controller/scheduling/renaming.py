@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Final
 
 from controller.clock import Clock
 from controller.engines.runner import Runner
@@ -13,13 +13,8 @@ from controller.residency.seams import DatedNames
 from controller.scheduling.scheduler import Scheduler
 from controller.scheduling.ticket import Ticket
 
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """Seconds; tests scale them down."""
-
-    limit: float = 5.0  # for all names that wait
-    again: float = 1.0  # after that failed
+_LIMIT: Final = 5.0  # seconds for all names that wait …
+_AGAIN: Final = 1.0  # … and after that failed
 
 
 class Renaming:
@@ -34,7 +29,6 @@ class Renaming:
         scheduler: Scheduler,
         means: Callable[[str, Runner | None], None],
         settled: Callable[[], None],
-        looks: Looks,
     ) -> None:
         self.tasks: asyncio.TaskGroup | None = None
         self._names = names
@@ -42,7 +36,6 @@ class Renaming:
         self._scheduler = scheduler
         self._means = means
         self._settled = settled
-        self._looks = looks
         self._epoch = names.epoch  # all that wait mean what they say, as of this epoch …
         self._unsure: set[str] = set()  # … but for these
         self._looking = False
@@ -70,17 +63,17 @@ class Renaming:
         waiting = {each.model: each for each in self._scheduler.waiting()}
         unsure = set[str]()
         try:
-            async with asyncio.timeout(self._looks.limit):
+            async with asyncio.timeout(_LIMIT):
                 for model in sorted(waiting.keys() & self._unsure if self._epoch == epoch else waiting):
                     if not await self._look_up(model, waiting[model]):
                         unsure.add(model)
         except (TimeoutError, Unreachable):  # its engine is away, so nobody goes anywhere yet
-            return await self._clock.sleep(self._looks.again)
+            return await self._clock.sleep(_AGAIN)
         fresh, self._epoch, self._unsure = self._epoch != epoch, epoch, unsure
         if unsure:
             if fresh:
                 self._settled()
-            await self._clock.sleep(self._looks.again)
+            await self._clock.sleep(_AGAIN)
 
     async def _look_up(self, model: str, ticket: Ticket) -> bool:
         """False: its engine is away, while others are there. Raises Unreachable when all are away."""
