@@ -19,7 +19,6 @@ from controller.answering.usage import AnswerUsage
 from controller.clock import Clock
 from controller.engines.engine import Engine
 from controller.engines.runner import Runner
-from controller.engines.settings import ANY_TITLE
 from controller.readiness import Address
 from controller.refusal import Reason, Refused
 from controller.scheduling.ticket import End, Problem, Ticket
@@ -64,7 +63,7 @@ class Asking:
             if failed is None:
                 return answer
             if not replayable or call.attempts >= ATTEMPTS:
-                return answer if answer.status else lost(call.attempts)
+                return answer if answer.status else self.lost(call.attempts)
             call.answer = None
             answer.close()
             self._counts.replays += 1
@@ -105,7 +104,11 @@ class Asking:
             return connection
         call.attempts += 1
         answer = call.answer = Answer(paced=True, limit=0, overflow=call.overflow)
-        return answer if await upload(connection, answer, self._head(outgoing, connection.address, length)) else lost(1)
+        return (
+            answer
+            if await upload(connection, answer, self._head(outgoing, connection.address, length))
+            else self.lost(1)
+        )
 
     async def wait(self, hold: float, left: float | None = None) -> Refused | None:
         """Wait at most `hold` seconds until the engine is there, or what is `left` of them; why not, if it is not."""
@@ -140,6 +143,13 @@ class Asking:
         if ticket.ended is End.HELD_OUT and not ticket.words:
             return self.held_out(hold)
         return ended(ticket, ready=self.ready)
+
+    def lost(self, attempts: int) -> Refused:
+        """The engine went away each time; it is not asked a third time."""
+        times = "twice" if attempts > 1 else "before it answered"
+        title = self._readiness.title
+        text = f"{title} went away {times} while working on this request, so it is not sent again by itself."
+        return Refused(502, Reason.DIED, text)
 
     # --- connecting ---
 
@@ -208,10 +218,3 @@ async def problem(answer: Answer, engine: Engine) -> Problem | None:
     if body is None:
         return "lost"
     return engine.failure(answer.status, body)
-
-
-def lost(attempts: int) -> Refused:
-    """The engine went away each time; it is not asked a third time."""
-    times = "twice" if attempts > 1 else "before it answered"
-    text = f"{ANY_TITLE} went away {times} while working on this request, so it is not sent again by itself."
-    return Refused(502, Reason.DIED, text)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
 from controller.answering import refusals
-from controller.answering.asking import ATTEMPTS, KNOCK, PAUSES, lost, problem
+from controller.answering.asking import ATTEMPTS, KNOCK, PAUSES, problem
 from controller.answering.call import Call
 from controller.answering.poison import KNOWN, guilty, mark_of
 from controller.answering.question import Keep, Question
@@ -201,7 +201,7 @@ class Run:
                 self._crashed()
             if not question.replayable or call.attempts >= ATTEMPTS or self._level >= KNOWN:
                 shared.turns.failed(ticket, failed)
-                return answer if answer.status else lost(call.attempts)
+                return answer if answer.status else shared.asks(ticket.runner).lost(call.attempts)
             call.answer = seat.answer = None
             answer.close()
             seat.usage.forget()

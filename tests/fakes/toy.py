@@ -58,7 +58,7 @@ def _set() -> asyncio.Event:
 @dataclass
 class Toy:
     """Implements `engines/engine.py: Engine`. The knobs: `cannot` is why nothing can be loaded; `crashes` answers that
-    end with its own words, and the model with them; `wound` lets loads end.
+    end with its own words, and the model with them; `hangs_up` is how often it says nothing; `wound` lets loads end.
     """
 
     name: str = TOY
@@ -73,6 +73,7 @@ class Toy:
     wound: asyncio.Event = field(default_factory=_set)  # no load ends before it is
     cannot: str = ""
     crashes: int = 0
+    hangs_up: int = 0
     connections: int = 0
     asked: list[str] = field(default_factory=list)  # the models that were asked something
 
@@ -144,7 +145,11 @@ class Toy:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:")
-                writer.write(self._said(json.loads(await reader.readexactly(length))["model"]))
+                asked = json.loads(await reader.readexactly(length))
+                if self.hangs_up:
+                    self.hangs_up -= 1
+                    return writer.close()
+                writer.write(self._said(asked["model"]))
         except asyncio.IncompleteReadError:
             writer.close()
 

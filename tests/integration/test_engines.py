@@ -122,6 +122,15 @@ async def test_a_crash_of_the_second_engine_is_seen_by_its_own_words_and_asked_a
         assert "bear:latest is not in memory any more" in "\n".join(each.text for each in house.journal.last(50))
 
 
+async def test_who_is_hung_up_on_each_time_is_told_by_which_engine(tmp_path: Path) -> None:
+    async with both(tmp_path) as house:
+        assert (await house.ask("bear:latest"))[0] == 200
+        house.toy.hangs_up = 2
+        status, words = await house.ask("bear:latest")
+        assert status == 502
+        assert words.startswith("The toy went away twice while working on this request")
+
+
 async def test_an_engine_that_goes_while_it_loads_for_what_has_left_holds_nobody_up(tmp_path: Path) -> None:
     async with both(tmp_path) as house:
         assert (await house.ask("red"))[0] == 200
