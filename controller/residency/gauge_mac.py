@@ -1,6 +1,6 @@
 """Memory as macOS tells it: the kernel's own verdict, the GPU's working set, what each process holds.
 
-A llama.cpp runner maps its model's file, and the GPU works in those very pages. The footprint of its process
+A runner may map its model's file, and the GPU works in those very pages. The footprint of its process
 leaves them out. While the model is used they are wired, so they are missing from what is available; some minutes later
 Metal lets go of them, and they are available although the model is still loaded. `elsewhere` tells how much of them is
 so at the moment, and so the budget is the same in both states.

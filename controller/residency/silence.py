@@ -1,8 +1,8 @@
 """Which of the answers that bring nothing are being worked on all the same. Pure.
 
 A tool call, a long prompt and an answer in one piece bring nothing for minutes by nature: only the runner knows whether
-it gets on with them. What it does for a neighbour is no progress of a silent one. llama-server tells how far each slot
-is; of a runner that does not, only one thing is known: whether it works at all.
+it gets on with them. What it does for a neighbour is no progress of a silent one. Some runners tell how far each slot
+is; of one that does not, only one thing is known: whether it works at all.
 """
 
 from __future__ import annotations
