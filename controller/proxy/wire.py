@@ -68,7 +68,8 @@ async def full(scope: Scope, receive: Receive, send: Send) -> None:
 class Wire(HttpToolsProtocol):
     """uvicorn's protocol with our `Cycle`. Give it to `uvicorn.Config(http=Wire)`."""
 
-    cycle: Cycle  # type: ignore[assignment]  # has what the rest of uvicorn's protocol asks of one
+    cycle: Cycle  # type: ignore[assignment]  # has what the rest of uvicorn's protocol asks of one; the last that came
+    _served: Cycle | None = None  # the one whose turn it is: those after it wait in the pipeline
     pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
     url = b""
     _unheard = 0  # bytes that came in since the last whole head or piece of a body
@@ -98,10 +99,9 @@ class Wire(HttpToolsProtocol):
         if self._turned_away:
             return
         self.connections.discard(self)
-        cycle: Cycle | None = self.cycle
-        if cycle is not None:
-            cycle.disconnected = not cycle.response_complete
-            cycle.wake()
+        if self._served is not None:
+            self._served.disconnected = not self._served.response_complete
+            self._served.wake()
         self.flow.resume_writing()
         self.transport.close()
         self.parser = None  # type: ignore[assignment]  # it knows us
@@ -229,6 +229,7 @@ class Wire(HttpToolsProtocol):
             self._await_next()
 
     def _serve(self, cycle: Cycle, app: ASGI3Application) -> None:
+        self._served = cycle
         task = cycle.task = self.loop.create_task(cycle.run(app, self._faulty))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -193,6 +193,20 @@ async def test_requests_that_come_at_once_are_answered_one_after_another() -> No
     assert not talk.line.closed
 
 
+async def test_who_hangs_up_with_more_requests_on_the_way_is_noticed_by_the_one_being_served() -> None:
+    talk = Talk()
+    talk.answer.clear()
+    talk.wire.data_received(ASK)
+    served = talk.wire.cycle
+    talk.wire.data_received(ASK)
+    assert (await served.receive())["type"] == "http.request"
+    talk.wire.connection_lost(None)
+    assert (await asyncio.wait_for(served.receive(), 5))["type"] == "http.disconnect"
+    talk.answer.set()
+    await talk.settle()
+    assert talk.line.answers == 0
+
+
 async def test_who_hangs_up_is_noticed_by_all_who_listen() -> None:
     talk = Talk()
     talk.answer.clear()
