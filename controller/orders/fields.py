@@ -79,6 +79,8 @@ def _check(field: Field, value: object) -> None:
     """Raises SeadragonError."""
     if field.choices and isinstance(value, str) and value not in field.choices:
         raise SeadragonError(f"`{field.name}` cannot be {value!r}. It may be: {', '.join(field.choices)}.")
+    if field.kind == "text" and isinstance(value, str) and len(value) > field.longest:
+        raise SeadragonError(f"`{field.name}` is too long: it may have {field.longest} characters.")
     if not _FITS[field.kind](field, value):
         raise SeadragonError(_must(field))
 

@@ -40,7 +40,7 @@ def test_null_is_left_out_but_where_it_takes_a_limit_away() -> None:
         ({}, "`name` is missing"),
         ({"name": "x", "colour": "red"}, "knows no `colour`. It takes: name, lane"),
         ({"name": ""}, "`name` must be a text."),
-        ({"name": "x" * 9}, "`name` must be a text."),
+        ({"name": "x" * 9}, "`name` is too long: it may have 8 characters."),
         ({"name": 7}, "`name` must be a text."),
         ({"name": "x", "lane": 1001}, "`lane` must be a number from 0 to 1000."),
         ({"name": "x", "lane": True}, "`lane` must be a number from 0 to 1000."),
