@@ -88,6 +88,10 @@ def test_every_button_gives_an_order_of_its_row() -> None:
         assert not way.asks or way.asks in {field.name for field in row.fields}
 
 
+def test_every_button_of_the_first_page_is_for_who_may_manage() -> None:
+    assert {row.needs for row, _ in BUTTONS.values()} == {"manage"}, "That is all that the page asks for."
+
+
 def test_whoever_would_be_asked_before_is_told_what_comes_of_it() -> None:
     asked = {row.name for row in ROWS if any(way.confirm for way in row.ways)}
     assert {"keys.revoke", "users.delete", "users.disable", "children.stop", "controller.down"} <= asked
