@@ -72,14 +72,14 @@ class Asked:
         return f"session {self.person.session.id}" if self.person else "nobody"
 
 
-def person_of(request: Request, signin: SignIn | None, *, uses: bool = True) -> Person | None:
+def person_of(request: Request, signin: SignIn | None) -> Person | None:
     """Who is signed in, by the cookie alone."""
     if signin is None:
         return None
     asked = Asked(request, None)
     lines = (value.encode("latin-1") for value in request.headers.getlist("cookie"))
     token = cookies.token_in(cookies.together(lines), plain=asked.plain)
-    return signin.person(token, asked.peer, uses=uses) if token else None
+    return signin.person(token, asked.peer) if token else None
 
 
 async def fields_of(asked: Asked, tokens: forms.FormTokens, now: float) -> dict[str, str] | No:
