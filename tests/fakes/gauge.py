@@ -30,7 +30,6 @@ class FakeGauge:
     notes: tuple[str, ...] = ()
     accelerator: Accelerator | None = None  # what it was told; changes nothing
     readings: int = 0  # how often it was read
-    refreshed: int = 0
 
     def read(self, ours: Mapping[int, Taken]) -> Reading:
         """What stands in it now."""
@@ -50,7 +49,6 @@ class FakeGauge:
 
     async def refresh(self) -> None:
         """Nothing is slow here."""
-        self.refreshed += 1
 
 
 class FileGauge:

@@ -29,11 +29,9 @@ def an_ollama(
     inside: Inside = NEWEST,
     readiness: Readiness | None = None,
     known: KnownInside | None = None,
-    ram: int = 2**36,
-    log: Path = Path(os.devnull),
     pace: LoadPace | None = None,
 ) -> Ollama:
-    """It is as `inside` says, or as is `known`, on a machine with `ram` bytes."""
+    """It is as `inside` says, or as is `known`, on a machine with 64 GiB."""
     clock = clock or SystemClock()
     known = known or KnownInside()
     if inside is not NEWEST:
@@ -46,7 +44,7 @@ def an_ollama(
         settings,
         clock,
         journal or Journal(clock),
-        log=log,
-        ram=lambda: ram,
+        log=Path(os.devnull),
+        ram=lambda: 2**36,
         pace=pace,
     )
