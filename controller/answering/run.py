@@ -185,9 +185,8 @@ class Run:
                 return connection
             if ticket.model != model:
                 model = ticket.model
-                refused = await self._switched(model)
+                refused = await self._switched(model, connection)
                 if refused is not None:
-                    connection.abort()
                     return refused
             answer = seat.answer = shared.asks(ticket.runner).send(
                 call, question, question.body, connection, question.bounds.unread, seat.usage
@@ -215,12 +214,18 @@ class Run:
         question.mark = question.mark or mark_of(question.body)
         self._shared.poison.crashed(question.mark, self._level, self._shared.clock.now())
 
-    async def _switched(self, model: str) -> Refused | None:
-        """The operator has given another model to who waited for this one: the body asks for it too."""
+    async def _switched(self, model: str, connection: Connection) -> Refused | None:
+        """The operator has given another model to who waited for this one: the body asks for it too. Where that does
+        not come about, `connection` is closed: nobody else knows of it.
+        """
         question = self._question
-        if not question.who.sees(model):
-            return refusals.SWITCHED_UNSEEN
-        renamed = await question.rename(question.body, model)
+        renamed: tuple[bytes, bytes] | Refused = refusals.SWITCHED_UNSEEN
+        try:
+            if question.who.sees(model):
+                renamed = await question.rename(question.body, model)
+        finally:
+            if isinstance(renamed, Refused):
+                connection.abort()
         if isinstance(renamed, Refused):
             return renamed
         question.model, (question.body, question.mark) = model, renamed

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -330,6 +331,32 @@ async def test_who_is_given_another_model_by_a_switch_asks_for_that_one_if_it_is
         answered = await answering
         assert (answered.status, answered.reason) == ((200, "") if sees else (503, "switched"))
         assert got == (["blue:latest"] if sees else [])
+
+
+async def test_who_is_ended_while_the_body_is_written_for_another_model_leaves_no_connection_open() -> None:
+    renaming, closed = asyncio.Event(), asyncio.Event()
+
+    async def never(body: bytes, model: str) -> tuple[bytes, bytes]:
+        renaming.set()
+        await asyncio.Event().wait()
+        return body, b""
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        closed.set()
+
+    async with upstream(serve) as address, gateway(address, slots=0, rhythm=QUICK) as plane:
+        heard = Heard()
+        answering = asyncio.ensure_future(listen(plane, question(plane, "/api/chat", CHAT, rename=never), heard))
+        await until(lambda: bool(plane.line.waiting))
+        [ticket] = plane.line.waiting
+        ticket.model, ticket.runner = "blue:latest", runner("blue")
+        plane.line.open(1)
+        await renaming.wait()
+        await stop(plane, heard, answering)
+        async with asyncio.timeout(5):
+            await closed.wait()
 
 
 async def test_an_operators_cancel_reaches_it_by_its_ticket() -> None:
