@@ -3,7 +3,7 @@
 import os
 import signal
 
-from controller import dispositions
+from controller.machine import dispositions
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from controller import heap, lock, openfiles, wanted
+from controller import wanted
 from controller.answering.refusals import CUT
 from controller.answering.shared import Shared
 from controller.api.late import LateApi
@@ -40,17 +40,19 @@ from controller.engines.ollama.renewal import Disk
 from controller.engines.ollama.renewing import Renewing
 from controller.engines.ollama.settings import OLLAMA
 from controller.errors import SeadragonError
-from controller.eventloop import new_loop
 from controller.events import Journal
 from controller.histogram import BOUNDS
 from controller.listeners import Listeners
 from controller.logs import Log, terminal
+from controller.machine import heap, lock, openfiles
+from controller.machine.eventloop import new_loop
+from controller.machine.power import Power
+from controller.machine.socketpath import private_folder
 from controller.modelroom import ModelRoom
 from controller.pages.late import LatePages
 from controller.pages.view import Traffic
 from controller.paths import Paths
 from controller.plain import fault_words
-from controller.power import Power
 from controller.presence import can_be_found, stay_found
 from controller.proxy.app import DataPlane
 from controller.proxy.routes import ROUTES
@@ -58,7 +60,6 @@ from controller.proxy.tally import Tally
 from controller.readiness import Readiness
 from controller.refusal import Reason
 from controller.residency.gauge import Gauge, gauge_for_this_machine, ram_size
-from controller.socketpath import private_folder
 from controller.supervision.programs import Program, Workspace
 from controller.supervision.roster import Roster
 from controller.supervision.spec import ChildState, ChildStatus

@@ -17,10 +17,10 @@ from pathlib import Path
 from string import Template
 from xml.sax.saxutils import escape
 
-from controller import durable, openfiles
 from controller.config.schema import Server
 from controller.errors import SeadragonError
-from controller.guarded import allowing_words, guarded_places, places_words, program_to_allow, translocated
+from controller.machine import durable, openfiles
+from controller.machine.guarded import allowing_words, guarded_places, places_words, program_to_allow, translocated
 from controller.steps import STEP_LIMIT, Step, walk
 from controller.supervision.tools import RunTool
 

@@ -24,9 +24,9 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from controller import openfiles
 from controller.answering.counts import RunCounts
 from controller.desk import Desk
+from controller.machine import openfiles
 from controller.residency.resident import Cause
 from controller.scheduling.tally import OTHER_LANE, LineTally
 from controller.spelling import full_name

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import SeadragonError
-from controller.ownership import uid_of
-from controller.socketpath import socket_path
+from controller.machine.ownership import uid_of
+from controller.machine.socketpath import socket_path
 
 CLONE = Path(__file__).resolve().parent.parent
 """The folder that holds `config/`, `data/`, `logs/`, `templates/` and `static/`."""

@@ -12,7 +12,7 @@ from controller.clock import Clock
 from controller.control.server import Counter
 from controller.errors import SeadragonError
 from controller.events import Journal
-from controller.lock import Lock
+from controller.machine.lock import Lock
 from controller.paths import Paths
 from controller.plain import fault_words
 from controller.supervision.spec import ChildStatus

@@ -10,8 +10,8 @@ from controller.config.processes import TUNNEL
 from controller.config.schema import Config
 from controller.errors import NotApplied
 from controller.listeners import split
+from controller.machine.socketpath import socket_path
 from controller.paths import Paths
-from controller.socketpath import socket_path
 from controller.supervision.program_cloudflared import Cloudflared
 from controller.supervision.program_further import Further
 from controller.supervision.programs import Program, Workspace

@@ -14,9 +14,9 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from controller import durable
 from controller.auth.sessions import SigningKeys
 from controller.errors import SeadragonError
+from controller.machine import durable
 from controller.plain import fault_words
 
 FOLDER: Final = "secrets"  # under the data folder, 0700

@@ -9,7 +9,7 @@ import click
 
 from controller.cli.group import main, places
 from controller.errors import AlreadyRunning, NotRunning, SeadragonError
-from controller.ownership import as_owner_of
+from controller.machine.ownership import as_owner_of
 from controller.paths import Paths
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -40,8 +40,8 @@ def backup(paths: Paths, file: Path | None) -> None:
 @click.option("--everything", is_flag=True, help="Also what was taken back since: keys, people, invites, addresses.")
 def restore(paths: Paths, file: Path, everything: bool) -> None:
     """Put the copy FILE back as the database. Seadragon must be stopped; what is replaced is kept."""
-    from controller import lock
-    from controller.socketpath import private_folder
+    from controller.machine import lock
+    from controller.machine.socketpath import private_folder
     from controller.storage import restore as storage
     from controller.storage.barred import NAME as BARRED
     from controller.storage.barred import BarredFile

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from controller import lock
 from controller.errors import NotRunning, SeadragonError
+from controller.machine import lock
 from controller.paths import Paths, settle_home
 from controller.plain import fault_words
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from controller import lock
 from controller.cli.group import LOOK
 from controller.cli.progress import progress
 from controller.control import client
 from controller.errors import NotRunning
+from controller.machine import lock
 from controller.paths import Paths
 
 STARTING: Final = 15.0  # seconds a controller may take from its first step until it hears orders

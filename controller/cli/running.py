@@ -8,12 +8,12 @@ import time
 
 import click
 
-from controller import lock
 from controller.cli.group import LOOK, main, places
 from controller.cli.setting_up import unit_of
 from controller.cli.told import tell_child
 from controller.control import client
 from controller.errors import NotRunning, SeadragonError
+from controller.machine import lock
 from controller.paths import Paths
 
 LEAVING = 300.0  # seconds `down` and `restart` wait: longer than any drain

@@ -10,7 +10,7 @@ import click
 
 from controller.cli.group import main, places
 from controller.errors import SeadragonError
-from controller.ownership import as_owner_of
+from controller.machine.ownership import as_owner_of
 from controller.paths import Paths
 
 if TYPE_CHECKING:

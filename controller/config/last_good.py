@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from controller import durable
 from controller.config.document import LONGEST
 from controller.config.load import ROOTS, digest, understand
 from controller.config.problem import ConfigInvalid
 from controller.config.start import LastGood
+from controller.machine import durable
 
 NAME: Final = "last-good"
 

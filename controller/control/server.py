@@ -17,8 +17,8 @@ from controller.control import LONGEST, Request, Tell
 from controller.control.verbs import VERBS
 from controller.desk import Desk
 from controller.errors import SeadragonError
+from controller.machine.socketpath import private_folder
 from controller.plain import fault_words
-from controller.socketpath import private_folder
 
 ASKING = 10.0  # seconds a connection may take to say what it wants
 AT_A_TIME = 32  # connections

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from controller.doctor.findings import Facts, Finding, quoted
 from controller.doctor.findings_mac import LaunchdService, Mac
-from controller.guarded import allowing_words, places_words, program_to_allow
+from controller.machine.guarded import allowing_words, places_words, program_to_allow
 from controller.plain import count_words
 
 FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"

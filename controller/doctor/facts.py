@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 
-from controller import openfiles
 from controller.config.schema import Config
 from controller.control import client
 from controller.doctor import facts_dates, facts_folders, facts_kept, facts_mac, facts_ports
@@ -20,7 +19,8 @@ from controller.doctor.around import TOOL, Around, Hands, children_of, why_unrun
 from controller.doctor.findings import EngineSeen, Facts
 from controller.doctor.findings_mac import Mac
 from controller.errors import NotRunning, SeadragonError
-from controller.ownership import as_owner_of
+from controller.machine import openfiles
+from controller.machine.ownership import as_owner_of
 from controller.paths import CLONE, Paths
 from controller.residency.gauge import gauge_for_this_machine
 from controller.residency.memory import Reading

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from controller.doctor.findings import Folder
-from controller.ownership import foreign
+from controller.machine.ownership import foreign
 
 
 def folder(name: str, path: Path) -> Folder:

@@ -11,7 +11,7 @@ from pathlib import Path
 from controller import install
 from controller.doctor import findings_mac as read
 from controller.doctor.findings_mac import Kind, LaunchdService, Mac
-from controller.guarded import guarded_places, program_to_allow
+from controller.machine.guarded import guarded_places, program_to_allow
 from controller.supervision.tools import ToolSaid
 
 FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"

@@ -14,8 +14,8 @@ from controller.answering.refusals import LEAVING
 from controller.answering.shared import Shared
 from controller.auth.keyring import Keyring
 from controller.auth.visitor import DIRECT, Arrival
-from controller.bridges import Bridges
 from controller.config.schema import Config
+from controller.machine.bridges import Bridges
 from controller.proxy.aftermath import Aftermath
 from controller.proxy.callers import Callers
 from controller.proxy.cleartext import HttpsDoor

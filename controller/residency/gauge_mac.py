@@ -21,13 +21,13 @@ from functools import cache
 from controller.engines.engine import Accelerator
 from controller.engines.settings import ANY_TITLE
 from controller.errors import SpawnFailed
+from controller.machine.sysctl import SYSTEM, number
 from controller.plain import GIB, MIB
 from controller.residency.gauge_linux import TOOL_EVERY, TOOL_LIMIT, ram
 from controller.residency.memory import Others, Reading
 from controller.residency.metal import IOREG, metal
 from controller.residency.resident import Pressure, Taken
 from controller.supervision.tools import RunTool, run_tool
-from controller.sysctl import SYSTEM, number
 
 PRESSURE = "kern.memorystatus_vm_pressure_level"
 WIRED_LIMIT = "iogpu.wired_limit_mb"  # 0: the system decides; an administrator may set it

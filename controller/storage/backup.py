@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from controller import durable
 from controller.errors import SeadragonError
+from controller.machine import durable
+from controller.machine.socketpath import private_folder
 from controller.plain import fault_words
-from controller.socketpath import private_folder
 from controller.storage.file import connect, damage, stamp
 
 FOLDER = "backups"

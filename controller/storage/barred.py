@@ -7,10 +7,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from controller import durable
 from controller.auth import barred
 from controller.auth.barred import Barred
 from controller.errors import SeadragonError
+from controller.machine import durable
 from controller.plain import fault_words
 
 NAME: Final = "barred.json"

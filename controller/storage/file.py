@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.errors import SeadragonError
+from controller.machine.socketpath import private_folder
 from controller.plain import fault_words
-from controller.socketpath import private_folder
 
 NAME: Final = "seadragon.db"
 BUSY: Final = 5.0  # seconds that one writer waits for another

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from controller.socketpath import private_folder
+from controller.machine.socketpath import private_folder
 from controller.storage.backup import copy_of, placed
 from controller.storage.file import BESIDE, connect, set_aside
 

@@ -8,10 +8,10 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from controller import durable
 from controller.errors import SeadragonError
+from controller.machine import durable
+from controller.machine.socketpath import private_folder
 from controller.plain import fault_words
-from controller.socketpath import private_folder
 from controller.storage.file import BESIDE, connect, looking, make_ours, set_aside, stamp
 from controller.storage.migrate import revision_of, revisions, steps
 

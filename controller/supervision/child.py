@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from controller.errors import Unreachable
-from controller.socketpath import socket_path
+from controller.machine.socketpath import socket_path
 from controller.supervision.home import Home, clear, end_all, private_folder, recorded
 from controller.supervision.identity import ProcessIdentity, alive, send
 from controller.supervision.keeper import KINDS

@@ -13,7 +13,7 @@ import sys
 from collections import namedtuple
 from collections.abc import Collection, Iterable
 
-from controller import sysctl
+from controller.machine import sysctl
 from controller.supervision import libproc
 
 LINUX = sys.platform == "linux"

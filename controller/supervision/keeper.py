@@ -18,7 +18,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from controller import dispositions, openfiles
+from controller.machine import dispositions, openfiles
 from controller.supervision.home import Home, private_folder, sweep
 from controller.supervision.identity import ProcessIdentity, identify
 from controller.supervision.keeping import Keeping

@@ -7,8 +7,8 @@ import platform
 import time
 from typing import Any
 
-from controller import openfiles
 from controller.desk import Desk
+from controller.machine import openfiles
 
 
 def status(desk: Desk) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller import sysctl
+from controller.machine import sysctl
 from controller.supervision import identity, keeper, libproc
 
 RUNS, ZOMBIE = 2, 5  # <sys/proc.h>

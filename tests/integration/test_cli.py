@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from controller import lock
 from controller.cli import main
 from controller.config.schema import Config, Server
 from controller.control.server import serve
 from controller.engines.ollama.settings import OllamaSettings
 from controller.errors import OrderRefused, SeadragonError
+from controller.machine import lock
 from controller.supervision.spec import ChildState
 from tests.fakes.desk import FakeDesk, FakeJob, a_line, a_ticket, an_ollama
 from tests.kit.signals import as_in_a_terminal

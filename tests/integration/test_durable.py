@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import durable
+from controller.machine import durable
 
 
 def test_a_file_is_replaced_as_a_whole_and_is_nobody_elses(tmp_path: Path) -> None:

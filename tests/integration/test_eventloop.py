@@ -14,7 +14,7 @@ import uvloop
 from controller.clock import SystemClock
 from controller.engines.ollama.client import OllamaClient, Runners
 from controller.engines.ollama.loading import Loading, LoadPace
-from controller.eventloop import AwakeLoop, new_loop
+from controller.machine.eventloop import AwakeLoop, new_loop
 from tests.fakes.residents import runner
 
 A_TURN = 0.005  # seconds; libuv starts timers only when the loop comes round

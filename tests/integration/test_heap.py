@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from controller import heap
+from controller.machine import heap
 from tests.kit.stored import run
 
 PROGRAM = """
     import gc, psutil
-    from controller.heap import settle
+    from controller.machine.heap import settle
     rest = [bytes(3000) for _ in range(30_000)]
     del rest[:-1]  # the last one stays above what was freed, which therefore cannot be given back by itself
     before = psutil.Process().memory_info().rss

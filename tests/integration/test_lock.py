@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from controller import lock
 from controller.errors import AlreadyRunning
+from controller.machine import lock
 
 
 def test_a_second_controller_is_told_who_runs(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.eventloop import new_loop
+from controller.machine.eventloop import new_loop
 from tests.integration.plane import config, fake_ollama, gateway
 
 MOST = 0.05  # seconds

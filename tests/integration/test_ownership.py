@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.doctor.facts_folders import folder as look_at
-from controller.ownership import as_owner_of, foreign, uid_of
+from controller.machine.ownership import as_owner_of, foreign, uid_of
 from controller.paths import CLONE, Paths
 from controller.storage.file import NAME, make_ours
 from controller.storage.migrate import migrate

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from controller.app import run
-from controller.eventloop import new_loop
+from controller.machine.eventloop import new_loop
 from controller.paths import Paths
 from tests.fakes.gauge import FileGauge
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controller import lock
 from controller.cli import main
 from controller.errors import SeadragonError
+from controller.machine import lock
 from controller.paths import CLONE
 from controller.storage.backup import FOLDER, back_up
 from controller.storage.file import NAME, connect, damage, make_ours
@@ -215,7 +215,7 @@ def test_while_a_controller_runs_nothing_is_put_back_and_it_says_how(path: Path)
 _HOLD = """
 import sys
 from pathlib import Path
-from controller import lock
+from controller.machine import lock
 with lock.held(Path(sys.argv[1]), 0.0):
     print("held", flush=True)
     sys.stdin.read()

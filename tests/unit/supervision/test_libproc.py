@@ -7,7 +7,7 @@ import errno
 
 import pytest
 
-from controller import sysctl
+from controller.machine import sysctl
 from controller.supervision import identity, keeper, libproc
 from controller.supervision.identity import ProcessIdentity, ProcessRow
 from tests.fakes.mac import RUNS, ZOMBIE, BsdInfo, Kernel

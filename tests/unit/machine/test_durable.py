@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import durable
+from controller.machine import durable
 
 CONTROLLER = Path(durable.__file__).parent
 FULL = 51  # F_FULLFSYNC of <sys/fcntl.h>
@@ -53,4 +53,4 @@ def test_nobody_else_calls_fsync_but_who_need_not_outlive_the_power() -> None:
         for path in CONTROLLER.rglob("*.py")
         if re.search(r"\bos\.fsync\(", path.read_text())
     }
-    assert callers == {"durable.py", "supervision/home.py"}
+    assert callers == {"machine/durable.py", "supervision/home.py"}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import AlreadyRunning
-from controller.socketpath import private_folder
+from controller.machine.socketpath import private_folder
 
-NAME = "controller.lock"
+NAME = "controller.machine.lock"
 ASKING = 0.2  # seconds that those who only ask for the holder may be in the way: they hold a shared lock for a moment
 LOOK = 0.01  # seconds between two tries, since a lock cannot be awaited with a limit
 

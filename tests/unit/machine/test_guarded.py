@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.guarded import guarded, guarded_places, program_to_allow, translocated
+from controller.machine.guarded import guarded, guarded_places, program_to_allow, translocated
 
 HOME = Path("/Users/mia")
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from controller.auth.gate import CONTAINERS
-from controller.bridges import networks
+from controller.machine.bridges import networks
 from controller.paths import CLONE
 
 

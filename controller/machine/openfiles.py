@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import sys
 
-from controller import sysctl
+from controller.machine import sysctl
 
 USUAL = 65536  # what the service files ask for
 GRANTED = 10240  # OPEN_MAX of macOS, which it lets anyone have

@@ -11,7 +11,7 @@ import pytest
 
 from controller.errors import SpawnFailed
 from controller.events import Journal
-from controller.power import Power, PowerTimes, Wish
+from controller.machine.power import Power, PowerTimes, Wish
 from tests.fakes.clock import WoundClock
 
 PACE = PowerTimes()

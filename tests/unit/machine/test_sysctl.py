@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from controller import sysctl
+from controller.machine import sysctl
 from tests.fakes.mac import Kernel
 
 

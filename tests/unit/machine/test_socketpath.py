@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.machine.socketpath import socket_path
 from controller.settings.addresses import LONGEST_SOCKET_PATH as LONGEST
-from controller.socketpath import socket_path
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=60).filter(
     lambda name: name not in (".", "..")

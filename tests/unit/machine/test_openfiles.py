@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from controller import openfiles, sysctl
 from controller.config.listening import LimitSettings, Listener
 from controller.config.schema import Server
+from controller.machine import openfiles, sysctl
 from tests.fakes.mac import Kernel
 
 ENDLESS = resource.RLIM_INFINITY
