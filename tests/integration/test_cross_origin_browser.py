@@ -15,7 +15,7 @@ import pytest
 
 from controller.auth.gate import Gate, Sent
 from controller.config.entry import Access
-from tests.integration.plane import CHAT, config, fake_ollama, gateway, head_of
+from tests.integration.plane import CHAT, config, fake_ollama, gateway, head_of, upstream
 from tests.kit.browser import Tab, browsing
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="set-up installs Chromium on Linux only")
@@ -59,12 +59,9 @@ class Stage:
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     made = Stage()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
+    async with upstream(made.serve) as address:  # a browser also opens connections on which it never asks anything
+        made.port = address.port
         yield made
-    finally:
-        server.close()
 
 
 @pytest.fixture

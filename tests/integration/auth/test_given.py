@@ -238,7 +238,7 @@ async def test_a_pause_suspends_it_and_a_resume_restores_it(house: House) -> Non
     denied = house.keyring.look(Offered((papers.key.text,)), ADDRESS, house.clock.wall())
     assert isinstance(denied, Denied)
     assert denied.why is Flaw.PAUSED
-    told = [(await house.office.order(what, OPERATOR))[-1]["state"] for what in ("keys", "invites", "allow")]
+    told = [(await house.office.shown.listed(what))[-1]["state"] for what in ("keys", "invites", "allow")]
     assert told == ["paused"] * 3
     await house.holders.keys.resume(house.script.id)
     assert papers.good == ALL_GOOD

@@ -6,13 +6,13 @@ import errno
 import fcntl
 import os
 import re
-from pathlib import Path
 
 import pytest
 
 from controller.machine import durable
+from controller.paths import CLONE
 
-CONTROLLER = Path(durable.__file__).parent
+CONTROLLER = CLONE / "controller"
 FULL = 51  # F_FULLFSYNC of <sys/fcntl.h>
 
 
