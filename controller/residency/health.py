@@ -207,12 +207,18 @@ class Health:
         return ask
 
     async def _ask_patient(self, key: str) -> None:
-        row, began = self._residents.table.get(key), self._clock.now()
-        if row is None or await self._speaks(row.runner):
+        row, patient, began = self._residents.table.get(key), self._patients.get(key), self._clock.now()
+        if patient is None:
+            return
+        if row is None or not await self._lives(key):
+            patient.asked = False  # again, once it is there: what has gone has not shown that it works
+        elif await self._speaks(row.runner):
             self._patients.pop(key, None)
-        elif (patient := self._patients.get(key)) is not None and self._used_since(key, row, began):
+        elif self._patients.get(key) is not patient:
+            return  # its engine is being restarted already, or it has shown meanwhile that it works
+        elif self._used_since(key, row, began):
             patient.asked = False  # again, when it has nothing to do
-        elif patient is not None:
+        else:
             self._give_up(row.runner, f"{row.runner.name} was loaded again, and brings nothing.")
 
     def _load_failed(self, key: str, as_: End, words: str) -> None:
@@ -242,9 +248,9 @@ class Health:
         """After a sleep: whatever is loaded and has nothing to do is asked for a token."""
         for key, row in list(self._residents.table.items()):
             began = self._clock.now()
-            if row.presence is not Presence.RESIDENT or self._busy(key) or await self._speaks(row.runner):
+            if row.presence is not Presence.RESIDENT or self._busy(key) or not await self._lives(key):
                 continue
-            if not self._used_since(key, row, began):
+            if not await self._speaks(row.runner) and not self._used_since(key, row, began):
                 await self._end(row.runner, Verdict.STUCK)
 
     def _busy(self, key: str) -> bool:
@@ -254,13 +260,15 @@ class Health:
         """Whether somebody was given it meanwhile: then a canary may have stood behind a real answer."""
         return self._busy(key) or row.used > began
 
-    async def _speaks(self, runner: Runner) -> bool:
-        """Whether it brings a token. What is not there any more is not asked, since that would load it, and passes."""
+    async def _lives(self, key: str) -> bool:
+        """Whether it can be seen to be there. What is not must not be asked, since that would load it."""
         try:
-            if not await self._residents.lives(runner.key):
-                return True
+            return await self._residents.lives(key)
         except OSError:  # which nobody can see now
-            return True
+            return False
+
+    async def _speaks(self, runner: Runner) -> bool:
+        """Whether one that is there brings a token."""
         try:
             async with asyncio.timeout(self._pace.canary):
                 await self._engines[runner.engine].try_out(runner)

@@ -219,6 +219,22 @@ async def test_a_runner_that_brings_nothing_after_its_reload_has_ollama_restarte
         assert it.journal.last(1)[0].level == "error"
 
 
+async def test_a_runner_that_has_gone_before_it_is_asked_has_not_shown_that_it_works() -> None:
+    async with ward() as it:
+        it.line.begin()
+        await it.clock.wind(SECOND_LOOK + 1)
+        it.line.end()
+        it.ollama.mute = True
+        it.residents.dead.add("a")
+        it.residents.loaded(A)
+        await it.clock.wind(5)
+        assert not it.ollama.probed
+        assert not it.restarts
+        it.residents.dead.clear()
+        await it.clock.wind(5)
+        assert it.restarts == ["a:latest was loaded again, and brings nothing."]
+
+
 async def test_a_runner_that_gets_stuck_again_at_once_has_ollama_restarted() -> None:
     async with ward() as it:
         it.line.begin()
