@@ -1,4 +1,8 @@
-"""One timer for a whole loop: it is set to the earliest moment anybody asked for, and goes off once for all of them."""
+"""One timer for a whole loop: it is set to the earliest moment anybody asked for, and goes off once for all of them.
+
+Never before that moment: a loop's timer may end a little early, and whoever asked would find nothing to do, and would
+not be woken again.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Final
 
 from controller.clock import Clock
 
-A_HAIR: Final = 0.001  # seconds: a timer may go off a little early, and would find nothing to do
+A_HAIR: Final = 0.001  # seconds: the shortest sleep
 
 
 class Alarm:
@@ -31,6 +35,7 @@ class Alarm:
             self._at, self._set = at, self.tasks.create_task(self._wait())
 
     async def _wait(self) -> None:
-        await self._clock.sleep(max(A_HAIR, self._at - self._clock.now()))
+        while (left := self._at - self._clock.now()) > 0:
+            await self._clock.sleep(max(A_HAIR, left))
         self._set = None
         self._ring()

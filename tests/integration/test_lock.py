@@ -21,7 +21,7 @@ def test_a_second_controller_is_told_who_runs(tmp_path: Path) -> None:
 
 def test_the_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from controller import lock\n"
+        "from pathlib import Path; from controller.machine import lock\n"
         f"with lock.held(Path({str(tmp_path)!r}), 1): print(1, flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

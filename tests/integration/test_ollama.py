@@ -133,6 +133,7 @@ async def test_a_lost_slot_comes_back_once_its_runner_is_killed(tmp_path: Path) 
         assert answer.json()["response"].startswith("the sea")
 
 
+@pytest.mark.alone  # it is known by the processor time that it gets
 async def test_a_runner_at_work_is_known_as_such() -> None:
     argv = [sys.executable, "-c", "while True: pass", "runner", "--model", "/blobs/sha256-tiny"]
     busy = await asyncio.create_subprocess_exec(*argv)

@@ -259,7 +259,7 @@ async def test_the_public_reaches_the_origin_through_it_as_a_stream_with_cloudfl
     turn(lab.knobs, front=front)
     async with slow_origin() as origin, supervised(lab.named(origin), lab.place.home) as one:
         await one.reaches(ChildState.READY)
-        async with web.async_client(headers={"Lab-Client-IP": "203.0.113.7"}) as public:
+        async with web.async_client(headers={"Lab-Client-IP": "203.0.113.7", "Connection": "close"}) as public:
             url = f"http://127.0.0.1:{front}/api/chat"
             async with public.stream("POST", url, content=b"hello") as answer:
                 pieces = [piece async for piece in answer.aiter_raw()]

@@ -38,3 +38,20 @@ async def test_it_can_be_set_again_by_what_it_rings() -> None:
         alarm.wake_at(10)
         await clock.wind(100)
     assert rung == [10, 20, 30]
+
+
+class HastyClock(WoundClock):
+    """Its sleeps end a little early, as those of a real loop may."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds * 0.9)
+
+
+async def test_it_never_goes_off_before_the_moment_even_where_a_sleep_ends_early() -> None:
+    clock, rung = HastyClock(now=0.0), list[float]()
+    alarm = Alarm(clock, lambda: rung.append(clock.now()))
+    async with asyncio.TaskGroup() as alarm.tasks:
+        alarm.wake_at(10)
+        await clock.wind(100)
+    assert len(rung) == 1
+    assert 10 <= rung[0] <= 10.001
