@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from controller.auth.holders import Holders
 from controller.auth.holdings import Holdings, key_words
 from controller.auth.public import places
-from controller.auth.rows import KeyRow, UserRow
+from controller.auth.rows import KeyRow, Role, UserRow
 from controller.clock import Clock
 from controller.config.schema import Config
 from controller.desk import By
@@ -131,14 +131,14 @@ async def revoke_key(at: Means, by: By, *, id: str, keep: str = "") -> Done:
 
 
 @does("users.add")
-async def add_user(at: Means, by: By, *, name: str, role: str = "member") -> Done:
-    row = await at.holders.users.create(name, role, by=by.actor)  # type: ignore[arg-type]  # it looks itself
+async def add_user(at: Means, by: By, *, name: str, role: Role = "member") -> Done:
+    row = await at.holders.users.create(name, role, by=by.actor)
     return row.name, {**at.shown.user(row), **await at.reset_link(row, by)}
 
 
 @does("users.role")
-async def set_role(at: Means, by: By, *, user: str, role: str, keep: str = "") -> Done:
-    return at.user(await at.holders.users.set_role(at.found(user).id, role, keep=keep))  # type: ignore[arg-type]  # it looks itself
+async def set_role(at: Means, by: By, *, user: str, role: Role, keep: str = "") -> Done:
+    return at.user(await at.holders.users.set_role(at.found(user).id, role, keep=keep))
 
 
 @does("users.rename")
@@ -210,8 +210,8 @@ async def admin_code(at: Means, by: By) -> Done:
 
 
 @does("invites.create")
-async def create_invite(at: Means, by: By, *, role: str, label: str, **how: Any) -> Done:
-    row, token = await at.holders.invites.create(role, label=label, by=by.actor, giver=by.identity, **how)  # type: ignore[arg-type]  # it looks itself
+async def create_invite(at: Means, by: By, *, role: Role, label: str, **how: Any) -> Done:
+    row, token = await at.holders.invites.create(role, label=label, by=by.actor, giver=by.identity, **how)
     return f"invite {row.id}", {**at.shown.invite(row), **at.links("join", token.text)}
 
 

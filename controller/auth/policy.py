@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class RoleRights:
     """What callers of a role may do: by default, and the most that access.yaml can give them."""
 
     may: frozenset[Right]
@@ -65,8 +65,8 @@ def _row(entry: Mapping[str, str]) -> Row:
     return Row(Right(entry["needs"]), entry.get("note", ""), tunnel, linked)
 
 
-def _role(entry: Mapping[str, Any]) -> Role:
-    return Role(frozenset(map(Right, entry["may"])), frozenset(map(Right, entry["most"])), entry["who"])
+def _role(entry: Mapping[str, Any]) -> RoleRights:
+    return RoleRights(frozenset(map(Right, entry["may"])), frozenset(map(Right, entry["most"])), entry["who"])
 
 
 _TABLE: Final = yaml.load(  # every value is text here, `no` too
@@ -74,7 +74,7 @@ _TABLE: Final = yaml.load(  # every value is text here, `no` too
     yaml.BaseLoader,  # noqa: S506 - BaseLoader knows text, lists and maps only
 )
 
-ROLES: Final[Mapping[str, Role]] = {name: _role(entry) for name, entry in _TABLE["roles"].items()}
+ROLES: Final[Mapping[str, RoleRights]] = {name: _role(entry) for name, entry in _TABLE["roles"].items()}
 IMPLIED: Final[Mapping[Right, frozenset[Right]]] = {
     Right(name): frozenset(map(Right, others)) for name, others in _TABLE["implied"].items()
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -18,9 +19,9 @@ class EngineSection(Branch):
     usual_port: ClassVar[int]  # where one that somebody else started usually listens
 
     @staticmethod
+    @abstractmethod
     def fetching(model: str, url: str | None = None) -> str:
         """The command that fetches a model, asked of the engine at `url` itself; None: of whichever it finds."""
-        raise NotImplementedError
 
     startup: Annotated[Seconds, AT_ONCE] = Field(
         120, gt=0, le=DAY, description="Longest it may take to answer after a start."
