@@ -38,7 +38,6 @@ class Cycle:
     response_started = False
     response_complete = False
     more_body = True
-    task: asyncio.Task[None] | None = None
     _size = 0  # bytes of the body that nobody has asked for yet
     _news = False  # something has come since the last `receive`
     _waiting: asyncio.Event | None = None
@@ -92,7 +91,7 @@ class Cycle:
         if problem is not None or not (self.response_complete or self.disconnected):
             faulty("failed" if problem else "answered only in part", problem)
             await self._fail()
-        self._ended, self.task = _nothing, None  # both know us: else all would wait for the garbage collector
+        self._ended = _nothing  # it knows us: else all would wait for the garbage collector
 
     async def _fail(self) -> None:
         if self.response_started:

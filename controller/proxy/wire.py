@@ -230,7 +230,7 @@ class Wire(HttpToolsProtocol):
 
     def _serve(self, cycle: Cycle, app: ASGI3Application) -> None:
         self._served = cycle
-        task = cycle.task = self.loop.create_task(cycle.run(app, self._faulty))
+        task = self.loop.create_task(cycle.run(app, self._faulty))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
